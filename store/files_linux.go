@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+)
+
+// lockFlags opens the lock file. A planted symbolic link is refused rather than followed, a FIFO does not block.
+const lockFlags = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+
+func openRead(_ context.Context, path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, errNotRegular(path, os.ModeSymlink)
+	}
+	return f, err
+}
+
+func rename(_ context.Context, from, to string) error { return os.Rename(from, to) }
+
+// syncDir makes a rename survive a power loss. A file system that cannot sync folders says EINVAL.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	if errors.Is(err, syscall.EINVAL) {
+		return nil
+	}
+	return err
+}

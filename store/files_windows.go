@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/windows"
+)
+
+const lockFlags = os.O_CREATE | os.O_RDONLY
+
+// A file that another process has open cannot be replaced, and one that is being replaced cannot be opened. Both last for
+// the time of one read or one rename.
+const (
+	sharingRetry = 2 * time.Millisecond
+	sharingLimit = time.Second // a lasting refusal is a matter of permissions
+)
+
+func openRead(ctx context.Context, path string) (file *os.File, err error) {
+	err = retrySharing(ctx, func() error {
+		info, err := os.Lstat(path) // Windows has no O_NOFOLLOW
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return errNotRegular(path, info.Mode())
+		}
+		file, err = os.Open(path)
+		return err
+	})
+	return file, err
+}
+
+// rename is MoveFileEx with MOVEFILE_REPLACE_EXISTING.
+func rename(ctx context.Context, from, to string) error {
+	return retrySharing(ctx, func() error { return os.Rename(from, to) })
+}
+
+func retrySharing(ctx context.Context, fn func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, sharingLimit)
+	defer cancel()
+	for {
+		err := fn()
+		if !errors.Is(err, windows.ERROR_SHARING_VIOLATION) && !errors.Is(err, windows.ERROR_ACCESS_DENIED) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(sharingRetry):
+		}
+	}
+}
+
+// syncDir does nothing: NTFS journals its folders, and a folder cannot be flushed without extra privileges.
+func syncDir(string) error { return nil }

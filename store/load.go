@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// loaded is a state in memory, and what Update must know about the file that it came from.
+type loaded[T any] struct {
+	value      *T
+	boot       string
+	generation uint64
+	base       []byte       // the encoding of value on disk
+	dirty      bool         // the file must be written whatever fn does: its content is not what value was made from
+	aside      string       // the main file is to be kept under this kind of name: "", asideCorrupt, asideClassic
+	recovery   *RecoverInfo // set if value does not come from the main file
+}
+
+// load reads the state. It changes no file.
+func (s *Store[T]) load(ctx context.Context) (*loaded[T], error) {
+	l, err := s.loadFile(ctx, s.f.path)
+	var bad *damagedError
+	switch {
+	case errors.As(err, &bad):
+		l, err = s.loadMirror(ctx, ReasonDamaged, bad)
+	case errors.Is(err, fs.ErrNotExist):
+		l, err = s.loadMirror(ctx, ReasonMissing, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.o.Boot != "" && l.boot != "" && l.boot != s.o.Boot {
+		l.dirty = true
+		if s.o.Rebooted != nil {
+			s.o.Rebooted(l.value)
+		}
+	}
+	return l, nil
+}
+
+// loadFile reads the main file or the mirror. Its errors wrap fs.ErrNotExist, ErrSchema or ErrUnusable, or are a
+// *damagedError.
+func (s *Store[T]) loadFile(ctx context.Context, path string) (*loaded[T], error) {
+	raw, err := readFile(ctx, path)
+	var bad *damagedError
+	switch {
+	case err == nil:
+		return s.unseal(raw)
+	case errors.Is(err, fs.ErrNotExist), errors.As(err, &bad):
+		return nil, err
+	default:
+		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
+	}
+}
+
+// loadMirror replaces a main file that is damaged or missing.
+func (s *Store[T]) loadMirror(ctx context.Context, reason RecoverReason, cause error) (*loaded[T], error) {
+	l, err := s.loadFile(ctx, s.f.mirror)
+	switch {
+	case errors.Is(err, ErrSchema):
+		return nil, err
+	case errors.Is(err, fs.ErrNotExist) && reason == ReasonMissing:
+		return s.fresh()
+	}
+	info := &RecoverInfo{Reason: reason, Cause: cause}
+	if err != nil {
+		info.Cause = fmt.Errorf("%w; mirror: %w", cause, err)
+		l = &loaded[T]{value: new(T)}
+	} else {
+		info.FromMirror, info.Generation = true, l.generation
+	}
+	l.recovery, l.dirty, l.aside = info, true, ""
+	if reason == ReasonDamaged {
+		l.aside = asideCorrupt
+	}
+	s.o.Log.ErrorContext(ctx, "state file lost, state recovered", "path", s.f.path, "reason", string(reason),
+		"cause", info.Cause, "fromMirror", info.FromMirror, "generation", info.Generation)
+	return l, nil
+}
+
+// fresh is the state that was never written. Its encoding is known, so that an Update which does nothing writes nothing.
+func (s *Store[T]) fresh() (*loaded[T], error) {
+	l := &loaded[T]{value: new(T)}
+	var err error
+	if l.base, err = json.Marshal(l.value); err != nil {
+		return nil, fmt.Errorf("%w: encode the zero state of %s: %w", ErrWrite, s.f.path, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// lockPoll is the interval, between two attempts to get the lock. The lock is held for about a millisecond.
+const lockPoll = 10 * time.Millisecond
+
+// LockPath returns the path of the lock file of the state file path: azure-vnet.lock beside azure-vnet.json.
+func LockPath(path string) string { return strings.TrimSuffix(path, ".json") + ".lock" }
+
+// acquire obtains the lock. Its errors wrap ErrLocked, or ErrWrite if the lock file cannot be opened.
+func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
+	start := time.Now()
+	for {
+		lock := flock.New(f.lock, flock.SetFlag(lockFlags), flock.SetPermissions(fileMode))
+		_, err := lock.TryLockContext(ctx, lockPoll)
+		switch {
+		case err != nil && errors.Is(err, ctx.Err()):
+			return nil, fmt.Errorf("%w: %s not obtained in %s: %w",
+				ErrLocked, f.lock, time.Since(start).Round(time.Millisecond), err)
+		case err != nil:
+			return nil, fmt.Errorf("%w: lock file: %w", ErrWrite, err)
+		case f.holds(lock):
+			return lock, nil
+		}
+		release(lock)
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("%w: %s is replaced again and again: %w", ErrLocked, f.lock, err)
+		}
+	}
+}
+
+// holds reports whether the lock is on the file that the path names. Operators used to remove lock files by hand, to cure
+// the classic plugin; a lock on a removed file excludes nobody.
+func (f *files) holds(lock *flock.Flock) bool {
+	held, err := lock.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(f.lock)
+	return err == nil && os.SameFile(held, named)
+}
+
+// release gives the lock back. It cannot fail in a way that matters: closing the file releases the lock, too, and so does
+// the end of the process.
+func release(lock *flock.Flock) { _ = lock.Close() }
+
+// errNotRegular is the cause of ErrUnusable for folders, symbolic links, devices and the like.
+func errNotRegular(path string, mode fs.FileMode) error {
+	return fmt.Errorf("%s is not a regular file (%s)", path, mode.Type())
+}

@@ -1,0 +1,163 @@
+// Package store keeps one value in one JSON file that many processes share.
+//
+// The file is an envelope around the value:
+//
+//	{"schema":1,"bootID":"…","generation":7,"written":"2026-11-21T23:45:00Z","data":{…}}
+//
+// Four files belong to a state file azure-vnet.json, all in its folder:
+//
+//   - azure-vnet.lock carries the lock: flock on Linux, LockFileEx on Windows. The kernel owns it, so it dies with its
+//     holder. The file is never removed. It is not called azure-vnet.json.lock because the classic plugin takes the mere
+//     existence of that name for a held lock, and a rollback to it would hang.
+//   - azure-vnet.json.bak is the mirror: the same bytes, written just before the main file.
+//   - azure-vnet.json.corrupt-<time> are damaged files, kept for a person to look at; at most eight.
+//   - azure-vnet.json.classic-<time> are the classic plugin's files as they were before they were imported.
+//
+// The state file is only ever replaced whole (temporary file, fsync, rename, fsync of the folder), so a reader needs no
+// lock: it sees one generation or the next.
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options say where a state lives and what to do when the file is not simply there and whole.
+//
+// Rebooted, Migrate and Import also run for View, without the lock: they must change nothing but the value they are given.
+// Only Recover may look at, or touch, the system.
+type Options[T any] struct {
+	// Path of the state file, for example /var/run/azure-vnet.json. Its folder must exist.
+	Path string
+
+	// Schema is the version of T's encoding, 1 or more. Zero means 1.
+	Schema int
+
+	// Boot identifies the running boot of the machine. Empty means unknown, and is taken for the boot of the file.
+	Boot string
+
+	// Now is the clock of the file's "written" and of the names of files kept aside; nil means time.Now.
+	Now func() time.Time
+
+	// Log receives what the caller cannot learn from an error, because the call succeeds: damaged files, a mirror that
+	// could not be written. Nil discards.
+	Log *slog.Logger
+
+	// Rebooted drops from a state of an earlier boot what cannot be alive. The new boot identity is written with the next
+	// Update, even if that changes nothing else.
+	Rebooted func(*T)
+
+	// Migrate decodes the data of an older schema version into a zero T. If it fails, the file counts as damaged.
+	Migrate func(from int, data json.RawMessage, t *T) error
+
+	// Import decodes a JSON object that has no envelope, as the classic plugin leaves it, into a zero T. The original is
+	// kept as <path>.classic-<time>. If Import fails or is nil, the file counts as damaged.
+	Import func(raw []byte, t *T) error
+
+	// Recover runs under the lock, after the state was taken from the mirror or set to zero because the main file was
+	// damaged or missing: the place to rebuild the state from the system. It runs again with the next Update if this one
+	// does not write. If it fails, Update fails with ErrUnusable.
+	Recover func(ctx context.Context, t *T, info RecoverInfo) error
+}
+
+// RecoverReason says why a state had to be recovered.
+type RecoverReason string
+
+const (
+	// ReasonDamaged means that the main file does not hold a state.
+	ReasonDamaged RecoverReason = "damaged"
+	// ReasonMissing means that the main file is gone while its mirror is there: somebody deleted it.
+	ReasonMissing RecoverReason = "missing"
+)
+
+// RecoverInfo describes to Options.Recover what happened.
+type RecoverInfo struct {
+	Reason     RecoverReason
+	Cause      error  // what is wrong with the main file, and with the mirror if that did not help either
+	FromMirror bool   // the value was taken from the mirror; otherwise it is the zero T
+	Generation uint64 // of the mirror; 0 if it was not used
+}
+
+// Store is one state file. It holds no open file and no lock between calls; any number of Stores, in any number of
+// processes, may use the same path.
+type Store[T any] struct {
+	o Options[T]
+	f files
+}
+
+// New describes a store. It touches no file.
+//
+// T must encode to a JSON object and must survive encoding and decoding: Update compares encodings to find out whether
+// there is anything to write.
+func New[T any](o Options[T]) *Store[T] {
+	if o.Schema == 0 {
+		o.Schema = 1
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Store[T]{o: o, f: newFiles(o.Path, o.Now, o.Log)}
+}
+
+// View calls fn with the state as the last Update left it. It takes no lock and writes nothing. A state that was never
+// written is the zero T; a damaged or deleted file is replaced by its mirror for this call only. What fn changes in the
+// value is lost.
+//
+// View returns ErrSchema, ErrUnusable, the context's error, or fn's error unwrapped.
+func (s *Store[T]) View(ctx context.Context, fn func(*T) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("view %s: %w", s.f.path, err)
+	}
+	l, err := s.load(ctx)
+	if err != nil {
+		return err
+	}
+	return fn(l.value)
+}
+
+// Update calls fn with the state, under the lock, and replaces the file if fn returned nil and changed the state. Waiting
+// for the lock ends with the context; give it a deadline. The lock is released before Update returns.
+//
+// fn must do nothing slow: all other processes wait for it.
+//
+// Update returns ErrLocked, ErrSchema, ErrUnusable, ErrWrite, or fn's error unwrapped. After any error the file holds
+// what it held before.
+func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
+	lock, err := s.f.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release(lock)
+
+	l, err := s.load(ctx)
+	if err != nil {
+		return err
+	}
+	if l.recovery != nil && s.o.Recover != nil {
+		if err := s.o.Recover(ctx, l.value, *l.recovery); err != nil {
+			return fmt.Errorf("%w: recover %s: %w", ErrUnusable, s.f.path, err)
+		}
+	}
+	if err := fn(l.value); err != nil {
+		return err
+	}
+	data, err := json.Marshal(l.value)
+	if err != nil {
+		return fmt.Errorf("%w: encode %s: %w", ErrWrite, s.f.path, err)
+	}
+	if !l.dirty && bytes.Equal(data, l.base) {
+		return nil
+	}
+	raw, err := s.seal(l, data)
+	if err != nil {
+		return err
+	}
+	return s.f.commit(ctx, lock, raw, l.aside)
+}
