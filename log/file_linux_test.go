@@ -1,0 +1,59 @@
+package log
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func TestAFIFOIsRefusedWithoutWaitingForItsReader(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Open(Options{Path: path}); err == nil {
+		t.Error("a FIFO was accepted")
+	}
+}
+
+func TestANewFileIsReadableByItsGroupOnly(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x.log")
+	_, closer, err := Open(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got&^0o640 != 0 {
+		t.Errorf("mode %o, want at most 640", got)
+	}
+}
+
+// Another process may hold the lock because it is rotating. Nobody waits for it.
+func TestARotationThatSomebodyElseDoesIsLeftToHim(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "x.log")
+	write(t, path, "0123456789")
+	other, err := openAppend(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if !tryLock(other) {
+		t.Fatal("lock not obtained")
+	}
+	f, err := openRotated(path, 8, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := os.Stat(path + ".1"); err == nil {
+		t.Error("rotated in spite of the lock")
+	}
+}
