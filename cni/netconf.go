@@ -1,0 +1,280 @@
+package cni
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+// Common is the part of the network configuration that both binaries read. A third party's configuration
+// reaches azure-vnet-ipam too, so only what has one meaning everywhere stands here.
+type Common struct {
+	CNIVersion string `json:"cniVersion"`
+	Name       string `json:"name"`
+	Type       string `json:"type"`
+	Master     string `json:"master"`
+	LogLevel   string `json:"logLevel"`
+	LogFile    string `json:"logFile"`
+	DataDir    string `json:"dataDir"`
+	IPAM       IPAM   `json:"ipam"`
+
+	// RawAttachments is what GC brings; nil when the key is missing, "null" when it is null.
+	RawAttachments json.RawMessage `json:"cni.dev/valid-attachments"`
+
+	Raw []byte `json:"-"` // the bytes that we received, for delegation
+}
+
+// IPAM is the "ipam" section.
+type IPAM struct {
+	Type           string   `json:"type"`
+	Environment    string   `json:"environment"`
+	Subnet         string   `json:"subnet"`
+	IPAddress      string   `json:"ipAddress"`
+	QueryInterval  Seconds  `json:"queryInterval"`
+	QueryURL       string   `json:"queryUrl"`
+	InterfacesFile string   `json:"interfacesFile"`
+	Families       []string `json:"families"`
+	AddressSpace   string   `json:"addressSpace"`
+}
+
+// NetConf is the network configuration as azure-vnet reads it (docs/cni.md, "Network configuration").
+type NetConf struct {
+	Common
+	Mode              string          `json:"mode"`
+	Bridge            string          `json:"bridge"`
+	AdapterName       string          `json:"adapterName"`
+	MTU               int             `json:"mtu"`
+	DNS               types.DNS       `json:"dns"`
+	IPsToRouteViaHost []string        `json:"ipsToRouteViaHost"`
+	IPMasq            bool            `json:"ipMasq"`
+	VnetCIDRs         StringList      `json:"vnetCidrs"`
+	AcceptForward     bool            `json:"acceptForward"`
+	AllowHostAgent    bool            `json:"allowHostAgent"`
+	DisableAntiSpoof  bool            `json:"disableAntiSpoof"`
+	MultiTenancy      bool            `json:"multiTenancy"`
+	RawPrevResult     json.RawMessage `json:"prevResult"`
+	EnableExactMatch  bool            `json:"enableExactMatchForPodName"`
+	AdditionalArgs    json.RawMessage `json:"AdditionalArgs"`
+	WindowsSettings   json.RawMessage `json:"windowsSettings"`
+}
+
+// IPAMConf is the network configuration as azure-vnet-ipam reads it, whoever the caller is. Fields of the
+// calling plugin that azure-vnet would know too ("mode", "mtu", "ipMasq" …) may have another meaning there
+// and are not looked at.
+type IPAMConf struct {
+	Common
+}
+
+// ParseNetConf decodes and validates what azure-vnet gets on standard input.
+// Errors: code 6 for broken JSON, 7 and 2 for values (the message names key and value).
+func ParseNetConf(raw []byte) (*NetConf, error) {
+	n := &NetConf{}
+	if err := decode(raw, n); err != nil {
+		return nil, err
+	}
+	n.Raw = raw
+	return n, n.validate()
+}
+
+// ParseIPAMConf decodes and validates what azure-vnet-ipam gets on standard input; errors as ParseNetConf.
+func ParseIPAMConf(raw []byte) (*IPAMConf, error) {
+	n := &IPAMConf{}
+	if err := decode(raw, n); err != nil {
+		return nil, err
+	}
+	n.Raw = raw
+	return n, n.Common.validate()
+}
+
+func decode(raw []byte, into any) error {
+	err := json.Unmarshal(raw, into)
+	if err == nil {
+		return nil
+	}
+	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) && typ.Field != "" {
+		return invalid(typ.Field, typ.Value, "a "+typ.Type.String()+" is expected")
+	}
+	var own *types.Error
+	if errors.As(err, &own) {
+		return own
+	}
+	return types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+}
+
+var (
+	networkName   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`) // CNI specification, network name
+	interfaceName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.\-]*$`)
+)
+
+// maxInterfaceName is IFNAMSIZ-1 (include/uapi/linux/if.h).
+const maxInterfaceName = 15
+
+func (c *Common) validate() error {
+	if !networkName.MatchString(c.Name) || len(c.Name) > 120 {
+		return invalid("name", c.Name, "a network name has letters, digits, '_', '.' and '-', at most 120 of them")
+	}
+	switch c.LogLevel {
+	case "", "error", "warn", "info", "debug":
+	default:
+		return invalid("logLevel", c.LogLevel, "one of error, warn, info, debug")
+	}
+	for _, f := range []struct{ key, value string }{{"logFile", c.LogFile}, {"dataDir", c.DataDir}, {"ipam.interfacesFile", c.IPAM.InterfacesFile}} {
+		if f.value != "" && f.value != "stderr" && !filepath.IsAbs(f.value) {
+			return invalid(f.key, f.value, "an absolute path is expected")
+		}
+	}
+	return c.IPAM.validate()
+}
+
+func (i *IPAM) validate() error {
+	switch i.Environment {
+	case "", "azure", "mas":
+	default:
+		return unsupported("ipam.environment", i.Environment, "one of azure, mas")
+	}
+	if i.AddressSpace != "" && !strings.EqualFold(i.AddressSpace, "local") {
+		return unsupported("ipam.addressSpace", i.AddressSpace, "only local")
+	}
+	if i.Subnet != "" {
+		if _, err := netip.ParsePrefix(i.Subnet); err != nil {
+			return invalid("ipam.subnet", i.Subnet, "a prefix such as 10.240.0.0/16 is expected")
+		}
+	}
+	if i.IPAddress != "" {
+		if _, err := ParseAddress(i.IPAddress); err != nil {
+			return invalid("ipam.ipAddress", i.IPAddress, "an address such as 10.240.0.5 is expected")
+		}
+	}
+	for _, f := range i.Families {
+		if f != "ipv4" && f != "ipv6" {
+			return unsupported("ipam.families", f, "ipv4, ipv6 or both")
+		}
+	}
+	return nil
+}
+
+func (n *NetConf) validate() error {
+	if err := n.Common.validate(); err != nil {
+		return err
+	}
+	if n.IPAM.Type == "" {
+		return invalid("ipam.type", "", "the name of an IPAM plugin is required, azure-vnet-ipam for example")
+	}
+	switch n.Mode {
+	case "", "tunnel", "l2-tunnel", "l2tunnel", "bridge", "l2-bridge", "l2bridge", "transparent":
+	default:
+		return unsupported("mode", n.Mode, "one of tunnel, bridge, transparent")
+	}
+	for _, f := range []struct{ key, value string }{{"master", n.Master}, {"bridge", n.Bridge}} {
+		if f.value != "" && (!interfaceName.MatchString(f.value) || f.key == "bridge" && len(f.value) > maxInterfaceName) {
+			return invalid(f.key, f.value, "not an interface name")
+		}
+	}
+	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {
+		return invalid("mtu", strconv.Itoa(n.MTU), "0 (the master's), or 576 to 65535")
+	}
+	if n.MultiTenancy {
+		return unsupported("multiTenancy", "true", "multitenancy is not supported by this plugin")
+	}
+	for _, list := range []struct {
+		key    string
+		values []string
+	}{{"ipsToRouteViaHost", n.IPsToRouteViaHost}, {"vnetCidrs", n.VnetCIDRs}} {
+		for _, v := range list.values {
+			if _, err := ParsePrefix(v); err != nil {
+				return invalid(list.key, v, "an address or a prefix is expected")
+			}
+		}
+	}
+	return nil
+}
+
+// ParseAddress reads an address with or without a prefix length.
+func ParseAddress(s string) (netip.Addr, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Addr().Unmap(), nil
+	}
+	a, err := netip.ParseAddr(s)
+	return a.Unmap(), err
+}
+
+// ParsePrefix reads a prefix, or an address as the prefix that holds just it.
+func ParsePrefix(s string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked(), nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return netip.PrefixFrom(a, a.BitLen()), nil
+}
+
+// Attachment is one entry of GC's list of valid attachments.
+type Attachment = types.GCAttachment
+
+// ValidAttachments is what GC shall keep. A missing key is an error (code 7): a runtime that forgot it
+// must not lose every pod of the node. An empty list or null means that nothing is valid.
+func (c *Common) ValidAttachments() ([]Attachment, error) {
+	const key = "cni.dev/valid-attachments"
+	if c.RawAttachments == nil {
+		return nil, invalid(key, "", "GC needs the list of valid attachments; an empty list says that there are none")
+	}
+	if bytes.Equal(c.RawAttachments, []byte("null")) {
+		return nil, nil
+	}
+	var list []Attachment
+	if err := json.Unmarshal(c.RawAttachments, &list); err != nil {
+		return nil, invalid(key, "", "not a list of attachments: "+err.Error())
+	}
+	return list, nil
+}
+
+// Seconds is a duration that is written as a number of seconds, or as a string of such a number.
+type Seconds time.Duration
+
+// UnmarshalJSON accepts 10 and "10".
+func (s *Seconds) UnmarshalJSON(b []byte) error {
+	text := strings.Trim(string(b), `"`)
+	if text == "" || text == "null" {
+		return nil
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || v < 0 || v > 1e6 {
+		return invalid("ipam.queryInterval", text, "seconds from 0 to 1000000")
+	}
+	*s = Seconds(v * float64(time.Second))
+	return nil
+}
+
+// StringList is a list of strings, or one string of comma-separated items.
+type StringList []string
+
+// UnmarshalJSON accepts ["a","b"] and "a,b".
+func (l *StringList) UnmarshalJSON(b []byte) error {
+	var list []string
+	if err := json.Unmarshal(b, &list); err == nil {
+		*l = list
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return fmt.Errorf("a list of strings or a comma-separated string is expected, not %s", b)
+	}
+	for _, item := range strings.Split(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			*l = append(*l, item)
+		}
+	}
+	return nil
+}

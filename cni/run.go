@@ -1,0 +1,247 @@
+// Package cni is what the two plugins share of the CNI protocol: the typed network configuration, the
+// arguments, the error codes, and Run, which guarantees that standard output carries exactly one JSON
+// document whatever happens.
+package cni
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/cni/pkg/version"
+)
+
+// Deadline bounds one command, whatever it waits for. It lies below the time that container runtimes give
+// to a sandbox (kubelet's runtimeRequestTimeout is two minutes), so that it is we who clean up.
+const Deadline = 100 * time.Second
+
+// Supported are the versions of the CNI specification that both plugins speak.
+var Supported = version.PluginSupports("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+// Command is one call of a plugin.
+type Command struct {
+	Name string // ADD, DEL, CHECK, GC, STATUS
+	*skel.CmdArgs
+	Log *slog.Logger // for details; the outcome is logged by Run
+
+	attrs []slog.Attr
+}
+
+// Note adds a fact (addresses, mode …) to the one line that is logged about this command.
+func (c *Command) Note(key string, value any) { c.attrs = append(c.attrs, slog.Any(key, value)) }
+
+// Plugin is what a binary brings. The functions return Go errors; Codes says which CNI codes they become.
+type Plugin struct {
+	Name    string // binary name, and that of its log
+	Version string
+	Codes   []Code
+
+	// OpenLog opens the log. It always returns a usable logger; an error says why it is not the one asked for.
+	OpenLog func(file, level string) (*slog.Logger, io.Closer, error)
+
+	Add    func(context.Context, *Command) (types.Result, error)
+	Del    func(context.Context, *Command) error
+	Check  func(context.Context, *Command) error
+	GC     func(context.Context, *Command) error
+	Status func(context.Context, *Command) error
+
+	// Operator runs a command for a person: the arguments, its output, its exit code.
+	Operator func(ctx context.Context, args []string, stdout, stderr io.Writer) int
+	Usage    string
+}
+
+// Run does what the environment and the arguments ask for and returns the exit code.
+// Invariant: for a CNI command standard output carries exactly one JSON document, the result or the error
+// (VERSION included); a failure never ends with exit code 0.
+func (p *Plugin) Run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, Deadline)
+	defer cancel()
+	if os.Getenv("CNI_COMMAND") == "" {
+		return p.person(ctx, args)
+	}
+	r := &run{plugin: p, ctx: ctx, started: time.Now()}
+	answered := make(chan struct{})
+	go p.watchdog(answered)
+	err := r.dispatch()
+	close(answered)
+	code := 0
+	if err == nil && r.result != nil {
+		if _, werr := os.Stdout.Write(r.result); werr != nil {
+			// The runtime did not get the result: it must not believe in a success.
+			err = types.NewError(types.ErrIOFailure, "write the result to standard output: "+werr.Error(), "")
+			code = 1
+		}
+	} else if err != nil {
+		code = 1
+		printError(err)
+	}
+	r.report(err)
+	return code
+}
+
+// watchdog ends a command that does not come back although its deadline has passed and there was time to
+// undo: something in it waits without a limit, on a system call that a kernel does not answer for example.
+// The runtime gets its one document; the process ends with its locks.
+func (p *Plugin) watchdog(answered <-chan struct{}) {
+	select {
+	case <-answered:
+	case <-time.After(Deadline + 30*time.Second):
+		printError(types.NewError(types.ErrTryAgainLater, p.Name+" hangs: it did not end "+(30*time.Second).String()+" after its deadline", ""))
+		os.Exit(1)
+	}
+}
+
+func printError(e *types.Error) {
+	b, err := json.MarshalIndent(e, "", "    ")
+	if err != nil {
+		b = []byte(`{"code":999,"msg":"an error that cannot be encoded"}`)
+	}
+	if _, err := os.Stdout.Write(append(b, '\n')); err != nil {
+		fmt.Fprintf(os.Stderr, "%s\n", b) // the only place that is left
+	}
+}
+
+// person serves a call without CNI_COMMAND.
+func (p *Plugin) person(ctx context.Context, args []string) int {
+	if len(args) == 1 && (args[0] == "--version" || args[0] == "-version" || args[0] == "-v" || args[0] == "version") {
+		fmt.Printf("%s %s\n", p.Name, p.Version)
+		return 0
+	}
+	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
+		fmt.Print(p.usage())
+		return 0
+	}
+	if len(args) == 0 || p.Operator == nil {
+		// Exit 2, not 0: a runtime that forgot CNI_COMMAND must not take this for a success.
+		fmt.Fprint(os.Stderr, p.usage())
+		return 2
+	}
+	return p.Operator(ctx, args, os.Stdout, os.Stderr)
+}
+
+func (p *Plugin) usage() string {
+	return fmt.Sprintf("%s %s\n%s\nAs a CNI plugin it is executed with CNI_COMMAND set and the network configuration on standard input.\n", p.Name, p.Version, p.Usage)
+}
+
+// run is one CNI command under way.
+type run struct {
+	plugin  *Plugin
+	ctx     context.Context
+	started time.Time
+	cmd     *Command
+	log     *slog.Logger
+	closer  io.Closer
+	result  []byte // the result as it will be printed
+}
+
+// dispatch lets skel check the protocol and call us. Everything that can panic runs inside.
+func (r *run) dispatch() (err *types.Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.result = nil
+			err = types.NewError(CodeDefect, fmt.Sprintf("defect in %s: panic: %v", r.plugin.Name, p), string(debug.Stack()))
+		}
+	}()
+	p := r.plugin
+	funcs := skel.CNIFuncs{
+		Add:    r.wrap("ADD", r.add),
+		Del:    r.wrap("DEL", p.Del),
+		Check:  r.wrap("CHECK", p.Check),
+		GC:     r.wrap("GC", p.GC),
+		Status: r.wrap("STATUS", p.Status),
+	}
+	return skel.PluginMainFuncsWithError(funcs, Supported, "")
+}
+
+// add runs ADD and keeps the result: skel checks the namespace once more afterwards, so printing is left
+// to Run, when nothing can fail any more.
+func (r *run) add(ctx context.Context, c *Command) error {
+	result, err := r.plugin.Add(ctx, c)
+	if err != nil {
+		return err
+	}
+	want, err := (&version.ConfigDecoder{}).Decode(c.StdinData)
+	if err != nil {
+		return err
+	}
+	converted, err := result.GetAsVersion(want)
+	if err != nil {
+		return fmt.Errorf("convert the result to CNI version %s: %w", want, err)
+	}
+	buf := &bytes.Buffer{}
+	if err := converted.PrintTo(buf); err != nil {
+		return fmt.Errorf("encode the result: %w", err)
+	}
+	r.result = buf.Bytes()
+	return nil
+}
+
+func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*skel.CmdArgs) error {
+	return func(args *skel.CmdArgs) error {
+		var conf struct{ LogFile, LogLevel string }
+		_ = json.Unmarshal(args.StdinData, &conf) // only a hint here; the plugin parses and reports
+		r.openLog(conf.LogFile, conf.LogLevel)
+		r.cmd = &Command{Name: name, CmdArgs: args, Log: r.log.With("command", name, "containerID", args.ContainerID)}
+		if err := fn(r.ctx, r.cmd); err != nil {
+			return ErrorOf(err, r.plugin.Codes)
+		}
+		return nil
+	}
+}
+
+func (r *run) openLog(file, level string) {
+	log, closer, err := r.plugin.OpenLog(file, level)
+	r.log, r.closer = log, closer
+	if err != nil {
+		log.Warn("the log is not where it was asked for", "error", err)
+	}
+}
+
+// report writes the one line about this command, and is the only place that logs an error.
+func (r *run) report(err *types.Error) {
+	if r.log == nil {
+		if err == nil {
+			return // VERSION
+		}
+		r.openLog("", "")
+	}
+	defer func() { _ = r.closer.Close() }()
+	attrs := []slog.Attr{slog.String("command", os.Getenv("CNI_COMMAND"))}
+	if c := r.cmd; c != nil {
+		attrs = append(attrs, slog.String("containerID", c.ContainerID), slog.String("ifName", c.IfName))
+		attrs = append(attrs, c.attrs...)
+	}
+	attrs = append(attrs, slog.Duration("duration", time.Since(r.started).Round(time.Microsecond)))
+	if err == nil {
+		r.log.LogAttrs(r.ctx, slog.LevelInfo, "done", attrs...)
+		return
+	}
+	attrs = append(attrs, slog.Uint64("code", uint64(err.Code)), slog.String("error", err.Msg))
+	if err.Details != "" {
+		attrs = append(attrs, slog.String("details", err.Details))
+	}
+	level := slog.LevelError
+	if errors.Is(r.ctx.Err(), context.Canceled) {
+		level = slog.LevelWarn // somebody stopped us
+	}
+	r.log.LogAttrs(context.WithoutCancel(r.ctx), level, "failed", attrs...)
+}
+
+// UndoContext is for giving back what a failed command took: it does not end with the command's own
+// context, and it is bounded.
+func UndoContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+}
