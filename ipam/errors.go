@@ -1,0 +1,19 @@
+package ipam
+
+import "errors"
+
+// Errors of an allocation. Each is wrapped with what it is about.
+var (
+	// ErrExhausted: the pool has no free address. The message says pool, size and use.
+	ErrExhausted = errors.New("no free address")
+	// ErrNoPool: no interface of this host matches what the source lists, or none that was asked for.
+	ErrNoPool = errors.New("no address pool")
+	// ErrNotListed: the address that was asked for is not one that Azure assigned to this host.
+	ErrNotListed = errors.New("not an address of this host's pools")
+	// ErrInUse: the address that was asked for has another owner.
+	ErrInUse = errors.New("address in use")
+	// ErrNotReserved: CHECK found no reservation of this owner.
+	ErrNotReserved = errors.New("no address is reserved")
+	// ErrSource: the source could not be asked, or its answer makes no sense.
+	ErrSource = errors.New("source of addresses unavailable")
+)

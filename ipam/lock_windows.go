@@ -1,0 +1,5 @@
+package ipam
+
+import "os"
+
+const refreshLockFlags = os.O_CREATE | os.O_RDWR

@@ -1,0 +1,175 @@
+package ipam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/store"
+)
+
+// State is what azure-vnet-ipam.json holds.
+type State struct {
+	AddressSpace
+	Answer Answer `json:"answer"`
+}
+
+// Answer says when the source was asked.
+type Answer struct {
+	Environment string    `json:"environment,omitempty"`
+	URL         string    `json:"url,omitempty"`
+	Refreshed   time.Time `json:"refreshed,omitzero"` // the last good answer
+	Attempted   time.Time `json:"attempted,omitzero"` // the last question, good or not
+	Failure     string    `json:"failure,omitempty"`  // why the last question failed
+}
+
+// Times between two questions to the source (config.md, Sources of addresses).
+const (
+	DefaultQueryInterval = 10 * time.Second
+	maxAnswerAge         = time.Hour
+)
+
+// Manager serves the commands. Its fields are set once.
+type Manager struct {
+	Store       *store.Store[State]
+	Source      Source
+	Environment string        // what the state remembers about the source: azure or mas …
+	URL         string        // … and its URL or file
+	Interval    time.Duration // between two questions, when addresses are short
+	Master      string        // the configuration's master; pins the pool's NIC
+	RefreshLock string        // path of the lock that lets one process at a time ask the source
+	Interfaces  func() ([]platform.Interface, error)
+	Now         func() time.Time
+	Log         *slog.Logger
+}
+
+// errStale stops a transaction: the source has to be asked before an address is given.
+var errStale = errors.New("answer of the source is stale")
+
+// Allocate gives the owner one address for each family asked for, all or none.
+// Errors: ErrExhausted, ErrNoPool, ErrNotListed, ErrInUse, ErrSource, and the store's.
+func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned, error) {
+	started := m.Now()
+	assigned, err := m.tryAllocate(ctx, requests, false)
+	switch {
+	case errors.Is(err, errStale):
+		// Known addresses serve if the source does not: its failure is remembered and logged, no more.
+		if rerr := m.refresh(ctx, started, false); rerr != nil {
+			m.Log.Warn("known addresses are used", "error", rerr)
+		}
+	case errors.Is(err, ErrExhausted), errors.Is(err, ErrNoPool), errors.Is(err, ErrNotListed):
+		if rerr := m.refreshIfDue(ctx, started); rerr != nil {
+			return nil, cause(err, rerr)
+		}
+	default:
+		return assigned, err
+	}
+	return m.tryAllocate(ctx, requests, true)
+}
+
+func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed bool) ([]Assigned, error) {
+	var assigned []Assigned
+	err := m.Store.Update(ctx, func(s *State) error {
+		assigned = nil
+		now := m.Now()
+		if !refreshed && len(s.Pools) > 0 && age(now, s.Answer.Refreshed) > maxAnswerAge && age(now, s.Answer.Attempted) > m.Interval {
+			return errStale
+		}
+		for _, q := range requests {
+			a, err := s.Allocate(q, now)
+			if err != nil {
+				return err // the store forgets what the loop reserved before
+			}
+			assigned = append(assigned, a)
+		}
+		return nil
+	})
+	return assigned, err
+}
+
+// age is the time since t; a time in the future (the clock was set back) counts as very old.
+func age(now, t time.Time) time.Duration {
+	if t.IsZero() || t.After(now) {
+		return 1 << 62
+	}
+	return now.Sub(t)
+}
+
+// Release frees the owner's addresses, and address as well if it is valid and its holder is not somebody
+// else. Nothing to free is success.
+func (m *Manager) Release(ctx context.Context, o Owner, address netip.Addr) ([]netip.Addr, error) {
+	var freed []netip.Addr
+	err := m.Store.Update(ctx, func(s *State) error {
+		freed = s.Release(o)
+		if address.IsValid() {
+			freed = append(freed, s.ReleaseUnowned(address)...)
+		}
+		return nil
+	})
+	return freed, err
+}
+
+// Check verifies that the owner holds an address, and that the runtime's result has each that it holds. The
+// result may have others: those that chained plugins added.
+// Error: ErrNotReserved.
+func (m *Manager) Check(ctx context.Context, o Owner, result []netip.Addr) error {
+	return m.Store.View(ctx, func(s *State) error {
+		held := s.Holds(o)
+		if len(held) == 0 {
+			return fmt.Errorf("%w for %s", ErrNotReserved, o)
+		}
+		for _, a := range held {
+			if len(result) > 0 && !slices.Contains(result, a) {
+				return fmt.Errorf("%w for %s as the result says: %s is reserved, the result has %v", ErrNotReserved, o, a, result)
+			}
+		}
+		return nil
+	})
+}
+
+// Collect frees the network's addresses whose attachment keep does not name.
+func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) ([]netip.Addr, error) {
+	var freed []netip.Addr
+	err := m.Store.Update(ctx, func(s *State) error {
+		freed = s.Collect(network, keep)
+		return nil
+	})
+	return freed, err
+}
+
+// Status says why an allocation could not work now: no address is free, or no pool is known and the source
+// cannot be asked, or the state cannot be written.
+func (m *Manager) Status(ctx context.Context, q Request) error {
+	started := m.Now()
+	// A transaction that changes nothing proves that the lock can be had.
+	free := func() error {
+		return m.Store.View(ctx, func(s *State) error {
+			probe := q
+			probe.Owner = Owner{Network: q.Network, ContainerID: "status", IfName: "status"}
+			_, err := s.Allocate(probe, m.Now()) // on a copy that View throws away
+			return err
+		})
+	}
+	err := free()
+	if err == nil || !errors.Is(err, ErrExhausted) && !errors.Is(err, ErrNoPool) {
+		return err
+	}
+	if rerr := m.refreshIfDue(ctx, started); rerr != nil {
+		return cause(err, rerr)
+	}
+	return free()
+}
+
+// cause joins why no address could be given with why the source did not help. Where nothing is known at
+// all, the source's failure is the cause.
+func cause(err, source error) error {
+	if errors.Is(err, ErrNoPool) {
+		return source
+	}
+	return fmt.Errorf("%w; and %w", err, source)
+}

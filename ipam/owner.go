@@ -1,0 +1,48 @@
+package ipam
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Owner is who holds an address: one attachment of a container to a network.
+type Owner struct {
+	Network     string `json:"network"`
+	ContainerID string `json:"containerID"`
+	IfName      string `json:"ifName"`
+}
+
+// String is network/container/interface, for messages.
+func (o Owner) String() string { return o.Network + "/" + o.ContainerID + "/" + o.IfName }
+
+// Reservation is one address in use.
+type Reservation struct {
+	Address netip.Addr `json:"address"`
+	Owner
+	Created time.Time `json:"created"`
+}
+
+// Subnet is what a source says about one subnet of one NIC.
+type Subnet struct {
+	MAC       string       // of the NIC, "00:0d:3a:11:22:33"; "*" stands for the first usable interface
+	Primary   bool         // the NIC is the VM's primary one
+	Prefix    netip.Prefix // 10.240.0.0/16
+	Addresses []netip.Addr // what containers may get: the NIC's secondary addresses
+}
+
+// Assigned is one address that was given, with all that a result needs.
+type Assigned struct {
+	Address   netip.Addr
+	Prefix    netip.Prefix // of the pool
+	Gateway   netip.Addr
+	Interface string // the NIC's name on the host
+}
+
+// Request says which address is wanted. Zero fields leave the choice to us.
+type Request struct {
+	Owner
+	Subnet  netip.Prefix // only from this pool
+	Address netip.Addr   // this address
+	Master  string       // only from this NIC
+	IPv6    bool         // the family; IPv4 otherwise
+}

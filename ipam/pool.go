@@ -1,0 +1,99 @@
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Pool is one subnet of one NIC: the addresses that Azure assigned there, and who holds them.
+type Pool struct {
+	Prefix       netip.Prefix  `json:"prefix"`
+	MAC          string        `json:"mac"`
+	Interface    string        `json:"interface"` // the NIC's name on this host
+	Primary      bool          `json:"primary"`   // the NIC is the VM's primary one
+	Listed       addrSet       `json:"listed"`    // what the source lists now
+	Reservations []Reservation `json:"reservations,omitempty"`
+	Released     []netip.Addr  `json:"released,omitempty"` // free again, the oldest first
+}
+
+// Gateway is where the subnet's default route goes: the first host address in Azure.
+func (p *Pool) Gateway() netip.Addr { return p.Prefix.Masked().Addr().Next() }
+
+// Capacity is how many addresses the source lists.
+func (p *Pool) Capacity() int { return p.Listed.count() }
+
+// Available is how many of them are free.
+func (p *Pool) Available() int {
+	n := p.Capacity()
+	for _, r := range p.Reservations {
+		if p.Listed.contains(r.Address) {
+			n--
+		}
+	}
+	return n
+}
+
+func (p *Pool) ipv6() bool { return p.Prefix.Addr().Is6() }
+
+func (p *Pool) byOwner(o Owner) *Reservation {
+	for i := range p.Reservations {
+		if p.Reservations[i].Owner == o {
+			return &p.Reservations[i]
+		}
+	}
+	return nil
+}
+
+func (p *Pool) byAddress(a netip.Addr) *Reservation {
+	for i := range p.Reservations {
+		if p.Reservations[i].Address == a {
+			return &p.Reservations[i]
+		}
+	}
+	return nil
+}
+
+// next picks the free address that was released longest ago; one that was never given counts as the
+// oldest. taken are the addresses in use anywhere: a replaced NIC can leave an address in two pools.
+func (p *Pool) next(taken map[netip.Addr]struct{}) (netip.Addr, bool) {
+	waiting := make(map[netip.Addr]struct{}, len(p.Released))
+	for _, a := range p.Released {
+		waiting[a] = struct{}{}
+	}
+	for a := range p.Listed.all {
+		_, used := taken[a]
+		_, later := waiting[a]
+		if !used && !later {
+			return a, true
+		}
+	}
+	for _, a := range p.Released {
+		if _, used := taken[a]; !used && p.Listed.contains(a) {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func (p *Pool) reserve(a netip.Addr, o Owner, now time.Time) {
+	p.Released = slices.DeleteFunc(p.Released, func(r netip.Addr) bool { return r == a })
+	p.Reservations = append(p.Reservations, Reservation{Address: a, Owner: o, Created: now.UTC().Truncate(time.Millisecond)})
+}
+
+// release frees what drop selects, and returns the addresses.
+func (p *Pool) release(drop func(Reservation) bool) []netip.Addr {
+	var freed []netip.Addr
+	p.Reservations = slices.DeleteFunc(p.Reservations, func(r Reservation) bool {
+		if !drop(r) {
+			return false
+		}
+		freed = append(freed, r.Address)
+		return true
+	})
+	return freed
+}
+
+func (p *Pool) assigned(a netip.Addr) Assigned {
+	return Assigned{Address: a, Prefix: p.Prefix, Gateway: p.Gateway(), Interface: p.Interface}
+}

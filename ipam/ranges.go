@@ -1,0 +1,98 @@
+package ipam
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// addrRange is a run of consecutive addresses, both ends included. Azure assigns addresses in runs, so a
+// pool of thousands is a few ranges: the state file stays small and an ADD does not decode them one by one.
+type addrRange struct{ first, last netip.Addr }
+
+func (r addrRange) contains(a netip.Addr) bool {
+	return a.BitLen() == r.first.BitLen() && r.first.Compare(a) <= 0 && a.Compare(r.last) <= 0
+}
+
+// MarshalText writes "10.240.0.5-10.240.0.9", or one address.
+func (r addrRange) MarshalText() ([]byte, error) {
+	if r.first == r.last {
+		return r.first.MarshalText()
+	}
+	return []byte(r.first.String() + "-" + r.last.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (r *addrRange) UnmarshalText(b []byte) error {
+	first, last, isRange := strings.Cut(string(b), "-")
+	var err error
+	if r.first, err = netip.ParseAddr(first); err != nil {
+		return err
+	}
+	r.last = r.first
+	if isRange {
+		if r.last, err = netip.ParseAddr(last); err != nil {
+			return err
+		}
+	}
+	if r.last.Less(r.first) || r.first.BitLen() != r.last.BitLen() {
+		return fmt.Errorf("address range %s is reversed", b)
+	}
+	return nil
+}
+
+// addrSet is a set of addresses as sorted, disjoint ranges.
+type addrSet []addrRange
+
+func newAddrSet(addrs []netip.Addr) addrSet {
+	sorted := slices.Clone(addrs)
+	slices.SortFunc(sorted, netip.Addr.Compare)
+	var set addrSet
+	for _, a := range sorted {
+		if n := len(set); n > 0 {
+			if last := &set[n-1].last; a == *last {
+				continue
+			} else if last.Next() == a {
+				*last = a
+				continue
+			}
+		}
+		set = append(set, addrRange{a, a})
+	}
+	return set
+}
+
+func (s addrSet) contains(a netip.Addr) bool {
+	for _, r := range s {
+		if r.contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxCount bounds counting and walking: a damaged file may claim a range that holds half of IPv6.
+const maxCount = 1 << 20
+
+func (s addrSet) all(yield func(netip.Addr) bool) {
+	n := 0
+	for _, r := range s {
+		for a := r.first; ; a = a.Next() {
+			if n++; n > maxCount || !yield(a) {
+				return
+			}
+			if a == r.last {
+				break
+			}
+		}
+	}
+}
+
+func (s addrSet) count() int {
+	n := 0
+	for range s.all {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,101 @@
+package ipam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// refreshIfDue asks the source when a call needs it: nothing is known, or what is known is older than the
+// interval. A failure within the interval is reported again instead of asking again: a node full of
+// waiting pods must not become a stream of questions to a host agent that is down.
+func (m *Manager) refreshIfDue(ctx context.Context, started time.Time) error {
+	due := true
+	err := m.Store.View(ctx, func(s *State) error {
+		if age(m.Now(), s.Answer.Attempted) > m.Interval {
+			return nil
+		}
+		due = false
+		return s.Answer.err()
+	})
+	if err != nil || !due {
+		return err
+	}
+	return m.refresh(ctx, started, true)
+}
+
+func (a Answer) err() error {
+	if a.Failure == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s (asked at %s)", ErrSource, a.Failure, a.Attempted.Format(time.RFC3339))
+}
+
+// refresh asks the source and stores what it says. One process at a time asks, and those that waited take
+// its answer, good or bad. The lock is not the state's: while the host agent is slow, everybody who can be
+// served from what is known goes on. Without wait, somebody else's question is enough.
+func (m *Manager) refresh(ctx context.Context, started time.Time, wait bool) error {
+	lock := flock.New(m.RefreshLock, flock.SetFlag(refreshLockFlags), flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if err == nil && !locked && wait {
+		locked, err = lock.TryLockContext(ctx, 10*time.Millisecond)
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", m.RefreshLock, err)
+	}
+	if !locked {
+		return nil
+	}
+	defer func() { _ = lock.Close() }()
+	var answered bool
+	err = m.Store.View(ctx, func(s *State) error {
+		if s.Answer.Attempted.Before(started) || s.Answer.Attempted.After(m.Now()) {
+			return nil
+		}
+		answered = true
+		return s.Answer.err()
+	})
+	if err != nil || answered {
+		return err
+	}
+	return m.ask(ctx)
+}
+
+func (m *Manager) ask(ctx context.Context) error {
+	begun := m.Now()
+	ifaces, err := m.Interfaces()
+	if err != nil {
+		return fmt.Errorf("list the host's interfaces: %w", err)
+	}
+	subnets, err := m.Source.Subnets(ctx)
+	if err == nil {
+		err = m.usable(subnets)
+	}
+	m.Log.Debug("asked the source", "url", m.URL, "subnets", len(subnets), "duration", m.Now().Sub(begun), "error", err)
+	uerr := m.Store.Update(ctx, func(s *State) error {
+		s.Answer.Environment, s.Answer.URL = m.Environment, m.URL
+		s.Answer.Attempted = m.Now().UTC()
+		if err != nil {
+			s.Answer.Failure = strings.TrimPrefix(err.Error(), ErrSource.Error()+": ")
+			return nil
+		}
+		s.Answer.Failure, s.Answer.Refreshed = "", s.Answer.Attempted
+		s.Refresh(subnets, func(sub Subnet) (NIC, bool) { return matchNIC(ifaces, m.Master, sub) })
+		return nil
+	})
+	return errors.Join(err, uerr)
+}
+
+// usable rejects an answer without addresses: an agent that restarts answers with an empty list for a while.
+func (m *Manager) usable(subnets []Subnet) error {
+	for _, s := range subnets {
+		if len(s.Addresses) > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the answer of %s lists no address for containers", ErrSource, m.URL)
+}

@@ -1,0 +1,283 @@
+// Package ipam manages the addresses that Azure assigned to this VM's NICs: which there are, who holds
+// them, and which one is given next. The logic (AddressSpace, Pool) is pure; Manager adds the state file
+// and the source.
+package ipam
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// AddressSpace is all that is known about this host's addresses. The zero value knows none.
+type AddressSpace struct {
+	Pools []*Pool `json:"pools"`
+	// Bindings says which pool a network uses, by network name and family. A network is bound at its first
+	// allocation and stays so: its bridge lives on that pool's NIC.
+	Bindings map[string]Binding `json:"bindings,omitempty"`
+	// Unmatched are the MACs in the source's last answer that no interface of this host has.
+	Unmatched []string `json:"unmatched,omitempty"`
+}
+
+// Binding is the pool of a network, one per family.
+type Binding struct {
+	IPv4 PoolID `json:"ipv4,omitzero"`
+	IPv6 PoolID `json:"ipv6,omitzero"`
+}
+
+// PoolID identifies a pool: two NICs may have addresses in one subnet.
+type PoolID struct {
+	MAC    string       `json:"mac"`
+	Prefix netip.Prefix `json:"prefix"`
+}
+
+func (b Binding) id(ipv6 bool) PoolID {
+	if ipv6 {
+		return b.IPv6
+	}
+	return b.IPv4
+}
+
+func (p *Pool) id() PoolID { return PoolID{p.MAC, p.Prefix} }
+
+// Allocate gives the owner an address. The same owner gets the same address again.
+// Errors: ErrExhausted, ErrNoPool, ErrNotListed, ErrInUse.
+func (s *AddressSpace) Allocate(q Request, now time.Time) (Assigned, error) {
+	for _, p := range s.Pools {
+		if r := p.byOwner(q.Owner); r != nil && p.ipv6() == q.IPv6 {
+			if q.Address.IsValid() && r.Address != q.Address {
+				return Assigned{}, fmt.Errorf("%w: %s asks for %s but holds %s", ErrInUse, q.Owner, q.Address, r.Address)
+			}
+			return p.assigned(r.Address), nil
+		}
+	}
+	pools, err := s.candidates(q)
+	if err != nil {
+		return Assigned{}, err
+	}
+	if q.Address.IsValid() {
+		return s.allocateAddress(q, pools, now)
+	}
+	taken := s.taken()
+	for _, p := range pools {
+		if a, ok := p.next(taken); ok {
+			p.reserve(a, q.Owner, now)
+			s.bind(q, p)
+			return p.assigned(a), nil
+		}
+	}
+	return Assigned{}, exhausted(pools)
+}
+
+func exhausted(pools []*Pool) error {
+	err := ErrExhausted
+	for _, p := range pools {
+		err = fmt.Errorf("%w in pool %s of %s: %d addresses, %d in use", err, p.Prefix, p.Interface, p.Capacity(), len(p.Reservations))
+	}
+	return err
+}
+
+func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) (Assigned, error) {
+	for _, p := range s.Pools {
+		if r := p.byAddress(q.Address); r != nil {
+			return Assigned{}, fmt.Errorf("%w: %s is held by %s", ErrInUse, q.Address, r.Owner)
+		}
+	}
+	for _, p := range pools {
+		if p.Listed.contains(q.Address) {
+			p.reserve(q.Address, q.Owner, now)
+			s.bind(q, p)
+			return p.assigned(q.Address), nil
+		}
+	}
+	return Assigned{}, fmt.Errorf("%w: %s", ErrNotListed, q.Address)
+}
+
+func (s *AddressSpace) bind(q Request, p *Pool) {
+	if s.Bindings == nil {
+		s.Bindings = map[string]Binding{}
+	}
+	b := s.Bindings[q.Network]
+	if q.IPv6 {
+		b.IPv6 = p.id()
+	} else {
+		b.IPv4 = p.id()
+	}
+	s.Bindings[q.Network] = b
+}
+
+// candidates are the pools that may serve the request, the best first: the one that the network is bound
+// to, else one that no other network uses before a shared one, a secondary NIC's before the primary's.
+func (s *AddressSpace) candidates(q Request) ([]*Pool, error) {
+	bound := s.Bindings[q.Network].id(q.IPv6)
+	var pools []*Pool
+	for _, p := range s.Pools {
+		if p.ipv6() != q.IPv6 || len(p.Listed) == 0 ||
+			q.Subnet.IsValid() && p.Prefix != q.Subnet.Masked() ||
+			q.Master != "" && p.Interface != q.Master {
+			continue
+		}
+		if p.id() == bound {
+			return []*Pool{p}, nil
+		}
+		pools = append(pools, p)
+	}
+	if len(pools) == 0 {
+		return nil, s.noPool(q)
+	}
+	slices.SortStableFunc(pools, func(a, b *Pool) int {
+		return cmp.Or(
+			cmpBool(s.usedByOther(a, q.Network), s.usedByOther(b, q.Network)),
+			cmpBool(a.Primary, b.Primary),
+			a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.MAC, b.MAC))
+	})
+	return pools, nil
+}
+
+func (s *AddressSpace) noPool(q Request) error {
+	family := "IPv4"
+	if q.IPv6 {
+		family = "IPv6"
+	}
+	err := fmt.Errorf("%w for %s addresses", ErrNoPool, family)
+	if q.Subnet.IsValid() {
+		err = fmt.Errorf("%w in subnet %s", err, q.Subnet)
+	}
+	if q.Master != "" {
+		err = fmt.Errorf("%w on interface %s", err, q.Master)
+	}
+	if len(s.Unmatched) > 0 {
+		err = fmt.Errorf("%w; the source lists NICs that are not on this host: %s", err, strings.Join(s.Unmatched, ", "))
+	}
+	for _, p := range s.Pools {
+		err = fmt.Errorf("%w; known is %s on %s (%d addresses)", err, p.Prefix, p.Interface, p.Capacity())
+	}
+	return err
+}
+
+func (s *AddressSpace) usedByOther(p *Pool, network string) bool {
+	for name, b := range s.Bindings {
+		if name != network && b.id(p.ipv6()) == p.id() {
+			return true
+		}
+	}
+	return false
+}
+
+func cmpBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// Release frees all addresses of the owner and returns them. An unknown owner has none: that is success.
+func (s *AddressSpace) Release(o Owner) []netip.Addr {
+	return s.releaseFunc(func(r Reservation) bool { return r.Owner == o })
+}
+
+// ReleaseUnowned frees the address if nobody is known to hold it: one that was imported as in use.
+func (s *AddressSpace) ReleaseUnowned(a netip.Addr) []netip.Addr {
+	return s.releaseFunc(func(r Reservation) bool { return r.Address == a && r.ContainerID == "" })
+}
+
+// Collect frees what the network holds and keep does not name, and returns the freed addresses.
+func (s *AddressSpace) Collect(network string, keep func(containerID, ifName string) bool) []netip.Addr {
+	return s.releaseFunc(func(r Reservation) bool { return r.Network == network && !keep(r.ContainerID, r.IfName) })
+}
+
+func (s *AddressSpace) releaseFunc(drop func(Reservation) bool) []netip.Addr {
+	var freed []netip.Addr
+	for _, p := range s.Pools {
+		freed = append(freed, p.release(drop)...)
+	}
+	for _, a := range freed {
+		for _, p := range s.Pools {
+			if p.Listed.contains(a) { // one that has vanished from the source is not coming back into use
+				p.Released = append(p.Released, a)
+			}
+		}
+	}
+	return freed
+}
+
+func (s *AddressSpace) taken() map[netip.Addr]struct{} {
+	taken := map[netip.Addr]struct{}{}
+	for _, p := range s.Pools {
+		for _, r := range p.Reservations {
+			taken[r.Address] = struct{}{}
+		}
+	}
+	return taken
+}
+
+// Holds returns the addresses that the owner holds.
+func (s *AddressSpace) Holds(o Owner) []netip.Addr {
+	var held []netip.Addr
+	for _, p := range s.Pools {
+		if r := p.byOwner(o); r != nil {
+			held = append(held, r.Address)
+		}
+	}
+	return held
+}
+
+// Reset frees everything: after a reboot no owner is alive. What the source listed stays known.
+func (s *AddressSpace) Reset() {
+	s.releaseFunc(func(Reservation) bool { return true })
+}
+
+// NIC is a network interface of this host as far as pools care.
+type NIC struct {
+	Name string
+	MAC  string
+}
+
+// Refresh makes the space follow what the source lists now. nic finds the host's interface for a subnet;
+// subnets that no interface carries are left out. Addresses that vanished are not given out any more but
+// stay with their owners. Nothing that is reserved is ever dropped here, whatever the answer says, and an
+// answer in which this host does not appear at all changes nothing but Unmatched.
+func (s *AddressSpace) Refresh(subnets []Subnet, nic func(Subnet) (NIC, bool)) {
+	listed := map[*Pool][]netip.Addr{}
+	once := map[netip.Addr]bool{} // an address in two subnets of the answer belongs to the first
+	s.Unmatched = nil
+	for _, sub := range subnets {
+		n, ok := nic(sub)
+		if !ok {
+			s.Unmatched = append(s.Unmatched, sub.MAC)
+			continue
+		}
+		p := s.poolFor(PoolID{n.MAC, sub.Prefix.Masked()})
+		p.Interface, p.Primary = n.Name, sub.Primary
+		for _, a := range sub.Addresses {
+			if !once[a] {
+				once[a] = true
+				listed[p] = append(listed[p], a)
+			}
+		}
+	}
+	if len(listed) == 0 {
+		return
+	}
+	for _, p := range s.Pools {
+		p.Listed = newAddrSet(listed[p])
+		p.Released = slices.DeleteFunc(p.Released, func(a netip.Addr) bool { return !p.Listed.contains(a) })
+	}
+}
+
+func (s *AddressSpace) poolFor(id PoolID) *Pool {
+	for _, p := range s.Pools {
+		if p.id() == id {
+			return p
+		}
+	}
+	p := &Pool{Prefix: id.Prefix, MAC: id.MAC}
+	s.Pools = append(s.Pools, p)
+	return p
+}
