@@ -1,0 +1,112 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// batch is a list of rtnetlink requests that goes to the kernel in one sendmsg. The kernel works through
+// all of them inside that one system call (net/netlink/af_netlink.c, netlink_rcv_skb), so a kill falls
+// before the batch or after it, never between two messages.
+type batch struct {
+	buf   []byte
+	steps []step
+}
+
+type step struct {
+	seq    uint32
+	what   string          // for messages: "add address 10.240.0.4/16 to azure0"
+	ignore []syscall.Errno // what is no failure
+}
+
+// add appends a request. The kernel goes on after a message that fails; ignore lists the errors that mean
+// that there was nothing to do.
+func (b *batch) add(what string, req *nl.NetlinkRequest, ignore ...syscall.Errno) {
+	req.Flags |= unix.NLM_F_REQUEST | unix.NLM_F_ACK
+	b.buf = append(b.buf, req.Serialize()...)
+	for len(b.buf)%unix.NLMSG_ALIGNTO != 0 {
+		b.buf = append(b.buf, 0)
+	}
+	b.steps = append(b.steps, step{req.Seq, what, ignore})
+}
+
+func (b *batch) empty() bool { return len(b.steps) == 0 }
+
+// send hands the batch to the kernel and reads all acknowledgements. The error joins all failures.
+func (b *batch) send(s *nl.NetlinkSocket) error {
+	if b.empty() {
+		return nil
+	}
+	to := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
+	if err := eintr(func() error { return unix.Sendto(s.GetFd(), b.buf, 0, to) }); err != nil {
+		return fmt.Errorf("send %d netlink messages (%s …): %w", len(b.steps), b.steps[0].what, err)
+	}
+	var failed error
+	for open := len(b.steps); open > 0; {
+		msgs, _, err := s.Receive()
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return errors.Join(failed, fmt.Errorf("read netlink acknowledgements (%s …): %w", b.steps[0].what, err))
+		}
+		for _, m := range msgs {
+			i := slices.IndexFunc(b.steps, func(st step) bool { return st.seq == m.Header.Seq })
+			if i < 0 || m.Header.Type != unix.NLMSG_ERROR || len(m.Data) < 4 {
+				continue // left over from a dump that was given up
+			}
+			open--
+			errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
+			if errno != 0 && !slices.Contains(b.steps[i].ignore, errno) {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", b.steps[i].what, errno))
+			}
+		}
+	}
+	return failed
+}
+
+// eintr repeats a system call that a signal interrupted; the Go runtime sends itself signals.
+func eintr(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// u32 and u8 are attributes in the machine's byte order.
+func u32(typ int, v uint32) *nl.RtAttr {
+	return nl.NewRtAttr(typ, binary.NativeEndian.AppendUint32(nil, v))
+}
+func u8(typ int, v byte) *nl.RtAttr          { return nl.NewRtAttr(typ, []byte{v}) }
+func str(typ int, v string) *nl.RtAttr       { return nl.NewRtAttr(typ, nl.ZeroTerminated(v)) }
+func bytesAttr(typ int, v []byte) *nl.RtAttr { return nl.NewRtAttr(typ, v) }
+
+func nest(typ int, children ...nl.NetlinkRequestData) *nl.RtAttr {
+	a := nl.NewRtAttr(typ, nil)
+	for _, c := range children {
+		a.AddChild(c)
+	}
+	return a
+}
+
+// linkMessage is a request about a link: by index, or by name if that is the first attribute.
+func linkMessage(typ, flags int, index int, up bool, attrs ...nl.NetlinkRequestData) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(typ, flags)
+	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	m.Index = int32(index)
+	if up {
+		m.Flags, m.Change = unix.IFF_UP, unix.IFF_UP
+	}
+	req.AddData(m)
+	for _, a := range attrs {
+		req.AddData(a)
+	}
+	return req
+}

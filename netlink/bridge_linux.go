@@ -1,0 +1,169 @@
+package netlink
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	vnl "github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// VirtualMAC is the MAC under which the Azure fabric answers for everything (datapath.md, fabric rule 2).
+var VirtualMAC = []byte{0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc}
+
+// Bridge is a bridge with its master, as it is.
+type Bridge struct {
+	Link    Link
+	Master  Link
+	Primary []netip.Prefix // the host's addresses, which live on the bridge
+}
+
+// Bridge reads the bridge and its master and says whether everything is as EnsureBridge leaves it.
+// Error: ErrNotFound for the master.
+func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
+	if b.Master, err = h.Link(master); err != nil {
+		return b, false, err
+	}
+	b.Link, err = h.Link(name)
+	if errors.Is(err, ErrNotFound) {
+		return b, false, nil
+	}
+	if err != nil {
+		return b, false, err
+	}
+	if b.Link.Kind != "bridge" {
+		return b, false, fmt.Errorf("%w: %s is a %s, not a bridge", ErrExists, name, b.Link.Kind)
+	}
+	if b.Primary, err = h.Addresses(b.Link); err != nil {
+		return b, false, err
+	}
+	left, err := h.Addresses(b.Master)
+	if err != nil {
+		return b, false, err
+	}
+	ok = b.Master.Master == b.Link.Index && b.Link.Up && b.Master.Up && len(left) == 0 &&
+		bytes.Equal(b.Link.MAC, b.Master.MAC) && b.Link.MTU == b.Master.MTU
+	return b, ok, nil
+}
+
+// EnsureBridge makes the bridge with the master as its port and moves the host's configuration from the
+// master to it, all in one batch: a process that is killed leaves either the old state or the new one. If
+// a part fails, everything goes back to the master.
+func (h *Handle) EnsureBridge(name, master string) (Bridge, error) {
+	b, ok, err := h.Bridge(name, master)
+	if err != nil || ok {
+		return b, err
+	}
+	conf, err := readHostConf(b.Master.Index)
+	if err != nil {
+		return b, err
+	}
+	created := b.Link.Index == 0
+	if created {
+		if b.Link.Index, err = h.freeIndex(); err != nil {
+			return b, err
+		}
+	}
+	from, to := device{b.Master.Index, master}, device{b.Link.Index, name}
+	do := &batch{}
+	do.add("create bridge "+name, bridgeMessage(b, name, created))
+	conf.addTo(do, from, to)
+	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, from.index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
+	conf.removeFrom(do, from)
+	if err := do.send(h.batch); err != nil {
+		return b, errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, from, to, created))
+	}
+	b, ok, err = h.Bridge(name, master)
+	if err == nil && !ok {
+		err = fmt.Errorf("bridge %s does not keep its configuration: something else manages %s or %s", name, name, master)
+	}
+	return b, err
+}
+
+func (h *Handle) undoMove(conf hostConf, from, to device, created bool) error {
+	undo := &batch{}
+	conf.addTo(undo, to, from)
+	if created {
+		undo.add("delete bridge "+to.name, linkMessage(unix.RTM_DELLINK, 0, to.index, false), unix.ENODEV)
+	}
+	if err := undo.send(h.batch); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	return nil
+}
+
+// RemoveBridge gives the host's configuration back to the master and deletes the bridge; one batch.
+func (h *Handle) RemoveBridge(name, master string) error {
+	b, _, err := h.Bridge(name, master)
+	if err != nil {
+		return err
+	}
+	if b.Link.Index == 0 {
+		return nil
+	}
+	conf, err := readHostConf(b.Link.Index)
+	if err != nil {
+		return err
+	}
+	from, to := device{b.Link.Index, name}, device{b.Master.Index, master}
+	do := &batch{}
+	conf.addTo(do, from, to)
+	do.add("release "+master+" from "+name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
+	do.add("delete bridge "+name, linkMessage(unix.RTM_DELLINK, 0, from.index, false))
+	if err := do.send(h.batch); err != nil {
+		return fmt.Errorf("move the host's configuration from %s to %s: %w", name, master, err)
+	}
+	return nil
+}
+
+// bridgeMessage creates the bridge, or corrects one that exists. Its MAC is set explicitly: a bridge
+// without a MAC of its own takes the lowest one of its ports, and the host's MAC would change whenever a
+// pod starts (net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id).
+func bridgeMessage(b Bridge, name string, create bool) *nl.NetlinkRequest {
+	flags := 0
+	attrs := []nl.NetlinkRequestData{
+		bytesAttr(unix.IFLA_ADDRESS, b.Master.MAC),
+		u32(unix.IFLA_MTU, uint32(b.Master.MTU)),
+	}
+	if create {
+		flags = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+		attrs = append(attrs, str(unix.IFLA_IFNAME, name), nest(unix.IFLA_LINKINFO,
+			bytesAttr(nl.IFLA_INFO_KIND, []byte("bridge")),
+			nest(nl.IFLA_INFO_DATA,
+				u32(nl.IFLA_BR_STP_STATE, 0),
+				// Without a querier, snooping would stop multicast (neighbour discovery among it).
+				u8(nl.IFLA_BR_MCAST_SNOOPING, 0))))
+	}
+	return linkMessage(unix.RTM_NEWLINK, flags, b.Link.Index, true, attrs...)
+}
+
+// firstIndex is where our own interface indexes start: far above what the kernel counts up to.
+const firstIndex = 1 << 20
+
+// freeIndex finds an interface index that nobody uses. We choose it ourselves, since the messages that
+// follow in the same batch have to name it.
+func (h *Handle) freeIndex() (int, error) {
+	links, err := h.Links()
+	if err != nil {
+		return 0, err
+	}
+	index := firstIndex
+	for _, l := range links {
+		index = max(index, l.Index+1)
+	}
+	return index, nil
+}
+
+// PinFabric tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod
+// sends (NTF_STICKY, net/bridge/br_fdb.c).
+func (h *Handle) PinFabric(b Bridge) error {
+	const ntfSticky = 0x40
+	n := &vnl.Neigh{LinkIndex: b.Master.Index, Family: unix.AF_BRIDGE, State: unix.NUD_NOARP, Flags: unix.NTF_MASTER | ntfSticky, HardwareAddr: VirtualMAC}
+	if err := h.rt.NeighSet(n); err != nil {
+		return fmt.Errorf("pin the fabric's MAC to %s: %w", b.Master.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,321 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	vnl "github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Pod is one attachment as the kernel shall have it.
+type Pod struct {
+	NetNS     string // path of the pod's network namespace
+	IfName    string // the interface in the pod
+	HostName  string // the host veth
+	Alias     string // of the host veth: the owner, for who comes after us
+	Bridge    Link
+	MAC       net.HardwareAddr
+	MTU       int
+	Addresses []netip.Prefix
+	Routes    []Route
+}
+
+// Route of a pod. An invalid destination is never used: the default route is 0.0.0.0/0.
+type Route struct {
+	Dst netip.Prefix `json:"dst"`
+	GW  netip.Addr   `json:"gw,omitzero"`
+}
+
+// ErrInterfaceTaken: the pod has an interface of that name already.
+var ErrInterfaceTaken = errors.New("interface exists already in the pod")
+
+// namespace opens a pod's namespace.
+func namespace(path string) (netns.NsHandle, error) {
+	ns, err := netns.GetFromPath(path)
+	if err != nil {
+		return ns, fmt.Errorf("open network namespace %s: %w", path, err)
+	}
+	return ns, nil
+}
+
+// PodInterfaceExists says whether the namespace has an interface of that name.
+func PodInterfaceExists(path, ifName string) (bool, error) {
+	ns, err := namespace(path)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = ns.Close() }()
+	h, err := openAt(ns)
+	if err != nil {
+		return false, err
+	}
+	defer h.Close()
+	if _, err = h.Link(ifName); errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// AddPod makes the pair of veths with one end in the pod, and configures both. The pod's end is born in
+// the pod's namespace: moving it there afterwards would wait for an RCU grace period, 15 ms (datapath.md).
+// It returns the host end. On an error the caller deletes the host veth, which takes all with it.
+// Errors: ErrExists for the host veth, ErrInterfaceTaken.
+func (h *Handle) AddPod(p Pod) (Link, error) {
+	ns, err := namespace(p.NetNS)
+	if err != nil {
+		return Link{}, err
+	}
+	defer func() { _ = ns.Close() }()
+	inPod, err := openAt(ns)
+	if err != nil {
+		return Link{}, err
+	}
+	defer inPod.Close()
+	if err := h.addVeth(p, int(ns)); err != nil {
+		return Link{}, err
+	}
+	host, err := h.Link(p.HostName)
+	if err != nil {
+		return Link{}, err
+	}
+	if err := h.addHostEnd(p, host); err != nil {
+		return Link{}, err
+	}
+	return host, inPod.addPodEnd(p)
+}
+
+func (h *Handle) addVeth(p Pod, ns int) error {
+	// One queue: a veth with a queue per CPU costs memory and time for nothing (no multi-queue qdisc on it).
+	queues := []nl.NetlinkRequestData{u32(unix.IFLA_NUM_TX_QUEUES, 1), u32(unix.IFLA_NUM_RX_QUEUES, 1), u32(unix.IFLA_MTU, uint32(p.MTU))}
+	const vethInfoPeer = 1 // include/uapi/linux/veth.h
+	peer := nest(vethInfoPeer, nl.NewIfInfomsg(unix.AF_UNSPEC), str(unix.IFLA_IFNAME, p.IfName), bytesAttr(unix.IFLA_ADDRESS, p.MAC), u32(unix.IFLA_NET_NS_FD, uint32(ns)))
+	for _, q := range queues {
+		peer.AddChild(q)
+	}
+	attrs := append([]nl.NetlinkRequestData{
+		str(unix.IFLA_IFNAME, p.HostName), u32(unix.IFLA_MASTER, uint32(p.Bridge.Index)),
+		nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_KIND, []byte("veth")), nest(nl.IFLA_INFO_DATA, peer)),
+	}, queues...)
+	b := &batch{}
+	b.add("create veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, true, attrs...))
+	// The port learns nothing and is flooded with nothing: where each MAC is, is known (addHostEnd).
+	b.add("configure bridge port "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, p.HostName), str(unix.IFLA_IFALIAS, p.Alias),
+		nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA,
+			u8(nl.IFLA_BRPORT_LEARNING, 0), u8(nl.IFLA_BRPORT_UNICAST_FLOOD, 0), u8(nl.IFLA_BRPORT_MCAST_FLOOD, 0), u8(nl.IFLA_BRPORT_BCAST_FLOOD, 0),
+			u8(nl.IFLA_BRPORT_MODE, 1))))) // hairpin: a service's backend may be the client itself
+	err := b.send(h.batch)
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("%w: %s, or %s in the pod: %w", ErrExists, p.HostName, p.IfName, err)
+	}
+	return err
+}
+
+func (h *Handle) addHostEnd(p Pod, host Link) error {
+	b := &batch{}
+	fdb := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(host.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER}
+	b.add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC))
+	for _, a := range p.Addresses {
+		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()), a.Addr().AsSlice(), p.MAC))
+	}
+	return b.send(h.batch)
+}
+
+func neighbour(bridge Link, a netip.Addr) *vnl.Ndmsg {
+	n := &vnl.Ndmsg{Family: unix.AF_INET, Index: uint32(bridge.Index), State: unix.NUD_PERMANENT}
+	if a.Is6() {
+		n.Family = unix.AF_INET6
+	}
+	return n
+}
+
+func neighRequest(typ, flags int, m *vnl.Ndmsg, dst, mac []byte) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(typ, flags)
+	req.AddData(m)
+	if dst != nil {
+		req.AddData(bytesAttr(unix.NDA_DST, dst))
+	}
+	if mac != nil {
+		req.AddData(bytesAttr(unix.NDA_LLADDR, mac))
+	}
+	return req
+}
+
+// addPodEnd runs on a handle in the pod's namespace.
+func (h *Handle) addPodEnd(p Pod) error {
+	up := &batch{}
+	up.add("set "+p.IfName+" up in the pod", linkMessage(unix.RTM_NEWLINK, 0, 0, true, str(unix.IFLA_IFNAME, p.IfName)))
+	if err := up.send(h.batch); err != nil {
+		return err
+	}
+	l, err := h.Link(p.IfName)
+	if err != nil {
+		return err
+	}
+	b := &batch{}
+	for _, a := range p.Addresses {
+		b.add("add address "+a.String()+" in the pod", addrRequest(l, a))
+	}
+	for _, r := range p.Routes {
+		b.add("add route "+r.Dst.String()+" in the pod", routeRequest(l, r))
+	}
+	return b.send(h.batch)
+}
+
+func addrRequest(l Link, p netip.Prefix) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	m := nl.NewIfAddrmsg(family(p.Addr()))
+	m.Index, m.Prefixlen = uint32(l.Index), uint8(p.Bits())
+	if p.Addr().Is6() {
+		m.Flags = unix.IFA_F_NODAD // nobody else has it, and the fabric answers for every address
+	}
+	req.AddData(m)
+	req.AddData(bytesAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
+	req.AddData(bytesAttr(unix.IFA_ADDRESS, p.Addr().AsSlice()))
+	return req
+}
+
+func routeRequest(l Link, r Route) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	m := nl.NewRtMsg()
+	m.Family, m.Dst_len = uint8(family(r.Dst.Addr())), uint8(r.Dst.Bits())
+	if !r.GW.IsValid() {
+		m.Scope = unix.RT_SCOPE_LINK
+	}
+	req.AddData(m)
+	if r.Dst.Bits() > 0 {
+		req.AddData(bytesAttr(unix.RTA_DST, r.Dst.Masked().Addr().AsSlice()))
+	}
+	if r.GW.IsValid() {
+		req.AddData(bytesAttr(unix.RTA_GATEWAY, r.GW.AsSlice()))
+	}
+	req.AddData(u32(unix.RTA_OIF, uint32(l.Index)))
+	return req
+}
+
+func family(a netip.Addr) int {
+	if a.Is6() {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
+}
+
+// DeletePod deletes the host veth (with it the pod's end, the port and its fdb entry) and the neighbours
+// on the bridge. What is gone already is success.
+func (h *Handle) DeletePod(hostName, bridge string, addrs []netip.Addr) error {
+	b := &batch{}
+	if br, err := h.Link(bridge); err == nil {
+		for _, a := range addrs {
+			b.add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
+		}
+	} else if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	b.add("delete veth "+hostName, linkMessage(unix.RTM_DELLINK, 0, 0, false, str(unix.IFLA_IFNAME, hostName)), unix.ENODEV)
+	return b.send(h.batch)
+}
+
+// CheckPod compares the kernel with what AddPod made and names the first difference, or "".
+func (h *Handle) CheckPod(p Pod) (string, error) {
+	host, err := h.Link(p.HostName)
+	if errors.Is(err, ErrNotFound) {
+		return "host veth " + p.HostName + " is missing", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case host.Master != p.Bridge.Index:
+		return fmt.Sprintf("host veth %s is not a port of bridge %s", p.HostName, p.Bridge.Name), nil
+	case !host.Up:
+		return "host veth " + p.HostName + " is down", nil
+	}
+	if diff, err := h.checkNeighbours(p); diff != "" || err != nil {
+		return diff, err
+	}
+	ns, err := namespace(p.NetNS)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = ns.Close() }()
+	inPod, err := openAt(ns)
+	if err != nil {
+		return "", err
+	}
+	defer inPod.Close()
+	return inPod.checkPodEnd(p)
+}
+
+func (h *Handle) checkNeighbours(p Pod) (string, error) {
+	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(p.Bridge.Index, unix.AF_UNSPEC) })
+	if err != nil {
+		return "", fmt.Errorf("list neighbours of %s: %w", p.Bridge.Name, err)
+	}
+	for _, a := range p.Addresses {
+		found := slices.ContainsFunc(list, func(n vnl.Neigh) bool {
+			return n.IP.Equal(net.IP(a.Addr().AsSlice())) && n.HardwareAddr.String() == p.MAC.String() && n.State&unix.NUD_PERMANENT != 0
+		})
+		if !found {
+			return fmt.Sprintf("neighbour %s at %s is missing on %s", a.Addr(), p.MAC, p.Bridge.Name), nil
+		}
+	}
+	return "", nil
+}
+
+func (h *Handle) checkPodEnd(p Pod) (string, error) {
+	l, err := h.Link(p.IfName)
+	if errors.Is(err, ErrNotFound) {
+		return "interface " + p.IfName + " is missing in the pod", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case !l.Up:
+		return "interface " + p.IfName + " is down in the pod", nil
+	case l.MAC.String() != p.MAC.String():
+		return fmt.Sprintf("interface %s has MAC %s instead of %s", p.IfName, l.MAC, p.MAC), nil
+	case l.MTU != p.MTU:
+		return fmt.Sprintf("interface %s has MTU %d instead of %d", p.IfName, l.MTU, p.MTU), nil
+	}
+	have, err := h.Addresses(l)
+	if err != nil {
+		return "", err
+	}
+	for _, a := range p.Addresses {
+		if !slices.Contains(have, a) {
+			return fmt.Sprintf("address %s is missing on %s in the pod", a, p.IfName), nil
+		}
+	}
+	return h.checkRoutes(p, l)
+}
+
+func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
+	list, err := retryDump(func() ([]vnl.Route, error) {
+		return h.rt.RouteList(&vnl.Device{LinkAttrs: vnl.LinkAttrs{Index: l.Index}}, unix.AF_UNSPEC)
+	})
+	if err != nil {
+		return "", fmt.Errorf("list routes in the pod: %w", err)
+	}
+	for _, r := range p.Routes {
+		found := slices.ContainsFunc(list, func(k vnl.Route) bool {
+			dst := netip.PrefixFrom(r.Dst.Masked().Addr(), 0) // the kernel shows no destination for the default route
+			if k.Dst != nil {
+				a, _ := netip.AddrFromSlice(k.Dst.IP)
+				ones, _ := k.Dst.Mask.Size()
+				dst = netip.PrefixFrom(a.Unmap(), ones)
+			}
+			gw, _ := netip.AddrFromSlice(k.Gw)
+			return dst == r.Dst.Masked() && gw.Unmap() == r.GW
+		})
+		if !found {
+			return fmt.Sprintf("route %s by %s is missing in the pod", r.Dst, r.GW), nil
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,23 @@
+package network
+
+import "errors"
+
+// Errors of the manager and the data planes. Each is wrapped with what it is about.
+var (
+	// ErrExists: the owner has a ready endpoint, or the pod has an interface of that name.
+	ErrExists = errors.New("endpoint exists already")
+	// ErrMaster: the master interface was not found or cannot be used.
+	ErrMaster = errors.New("master interface not usable")
+	// ErrDifference: CHECK found a difference between what shall be and what is.
+	ErrDifference = errors.New("check failed")
+	// ErrKernel: the kernel or HNS lacks something that the mode needs.
+	ErrKernel = errors.New("the operating system lacks a feature")
+	// ErrUnsupported: a configuration that cannot be served here.
+	ErrUnsupported = errors.New("not supported")
+	// ErrConflict: the configuration contradicts a network that has endpoints.
+	ErrConflict = errors.New("network is in use with another configuration")
+	// ErrNetNS: the pod's network namespace cannot be used.
+	ErrNetNS = errors.New("network namespace not usable")
+	// ErrBusy: a lock could not be had in time.
+	ErrBusy = errors.New("busy")
+)

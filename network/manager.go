@@ -1,0 +1,342 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/store"
+)
+
+// Manager brings networks and endpoints into being and takes them away. Its fields are set once.
+type Manager struct {
+	Store      *store.Store[State]
+	Plane      Dataplane
+	Interfaces func() ([]platform.Interface, error)
+	Now        func() time.Time
+	Log        *slog.Logger
+
+	ifaces []platform.Interface // read once: a command lasts milliseconds
+}
+
+func (m *Manager) interfaces() ([]platform.Interface, error) {
+	if m.ifaces == nil {
+		ifaces, err := m.Interfaces()
+		if err != nil {
+			return nil, fmt.Errorf("list the host's interfaces: %w", err)
+		}
+		m.ifaces = ifaces
+	}
+	return m.ifaces, nil
+}
+
+// Config is what the configuration says about a network.
+type Config struct {
+	Mode      Mode
+	Master    string // empty: found by the pods' subnet
+	Bridge    string // empty: "azure" and the master's index
+	AntiSpoof bool
+	HostAgent bool
+}
+
+// Precheck says whether an ADD of this endpoint could work, before anything is taken for it: the owner has
+// no ready endpoint, the namespace is there, is not the host's, and has no interface of that name, and the
+// master is usable if the configuration names one.
+// Errors: ErrExists, ErrNetNS, ErrMaster.
+func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
+	err := m.Store.View(ctx, func(s *State) error { return exists(s, e.Owner) })
+	if err != nil {
+		return err
+	}
+	if c.Master != "" {
+		ifaces, err := m.interfaces()
+		if err != nil {
+			return err
+		}
+		if _, err := pickMaster(ifaces, c.Master, nil); err != nil {
+			return err
+		}
+	}
+	return m.Plane.CheckNetNS(ctx, e)
+}
+
+func exists(s *State, o Owner) error {
+	if _, old := s.endpoint(o); old != nil && old.State == Ready {
+		return fmt.Errorf("%w: %s of container %s in network %s has %v", ErrExists, o.IfName, o.ContainerID, o.Network, old.Addresses)
+	}
+	return nil
+}
+
+// Add connects the pod: the intent goes to disk, the network is ensured, the endpoint created, and marked
+// ready. e brings owner, namespace, addresses and routes; it comes back complete, with its network. On an
+// error nothing is left.
+// Errors: ErrExists, ErrMaster, ErrConflict, ErrKernel, and the store's.
+func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, err error) {
+	undo := &Undo{}
+	defer func() {
+		if err != nil {
+			err = undo.Run(ctx, err)
+		}
+	}()
+	n, leftover, err := m.intend(ctx, c, e)
+	if err != nil {
+		return nil, err
+	}
+	ensured := false
+	undo.Push(func(ctx context.Context) error { return m.forget(ctx, e.Owner, !ensured) })
+	if leftover != nil {
+		// An earlier ADD of this owner did not end: nobody knows how far it came.
+		if err = m.Plane.DeleteEndpoint(ctx, n, leftover); err != nil {
+			return nil, fmt.Errorf("remove what an interrupted ADD left: %w", err)
+		}
+	}
+	if err = m.Plane.EnsureNetwork(ctx, n); err != nil {
+		return nil, err
+	}
+	ensured = true
+	undo.Push(func(ctx context.Context) error { return m.Plane.DeleteEndpoint(ctx, n, e) })
+	if err = m.Plane.CreateEndpoint(ctx, n, e); err != nil {
+		return nil, err
+	}
+	if err = m.ready(ctx, n, e); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// intend writes the endpoint as pending, with the network as the configuration wants it now. It returns a
+// copy of the network, and what an interrupted ADD of the same owner left.
+func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint) (*Network, *Endpoint, error) {
+	ifaces, err := m.interfaces()
+	if err != nil {
+		return nil, nil, err
+	}
+	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
+	e.HostIfName = e.Owner.HostIfName()
+	if e.MAC == "" {
+		e.MAC = MACOf(e.Addresses).String()
+	}
+	var n Network
+	var leftover *Endpoint
+	err = m.Store.Update(ctx, func(s *State) error {
+		if err := exists(s, e.Owner); err != nil {
+			return err
+		}
+		if s.Networks == nil {
+			s.Networks = map[string]*Network{}
+		}
+		record, err := configure(s.Networks[e.Network], c, e, ifaces)
+		if err != nil {
+			return err
+		}
+		if record.Created.IsZero() {
+			record.Created = e.Created
+		}
+		leftover = record.Endpoints[e.key()]
+		stored := *e
+		record.Endpoints[e.key()] = &stored
+		s.Networks[e.Network] = record
+		n = *record
+		n.Endpoints = nil
+		return nil
+	})
+	return &n, leftover, err
+}
+
+// configure is the network's record as the configuration wants it: a new one, or the known one with what
+// may change while pods live on it. Master and bridge may not.
+func configure(known *Network, c Config, e *Endpoint, ifaces []platform.Interface) (*Network, error) {
+	want := c.Master
+	if want == "" && known != nil {
+		want = known.Master
+	}
+	master, err := pickMaster(ifaces, want, e.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	n := &Network{Name: e.Network, Master: master.Name, Endpoints: map[string]*Endpoint{}}
+	if known != nil {
+		n = known
+	}
+	bridge := c.Bridge
+	switch {
+	case c.Mode == ModeTransparent:
+		bridge = ""
+	case bridge == "" && known != nil && known.Master == master.Name && known.Bridge != "":
+		bridge = known.Bridge
+	case bridge == "":
+		bridge = fmt.Sprintf("azure%d", master.Index)
+	}
+	if known != nil && len(known.Endpoints) > 0 && (known.Master != master.Name || known.Bridge != bridge) {
+		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first, or run azure-vnet cleanup",
+			ErrConflict, e.Network, len(known.Endpoints), known.Master, known.Bridge, master.Name, bridge)
+	}
+	n.Master, n.Bridge, n.Mode, n.AntiSpoof, n.HostAgent = master.Name, bridge, c.Mode, c.AntiSpoof, c.HostAgent
+	for _, a := range e.Addresses {
+		n.Prefixes = addPrefix(n.Prefixes, a.Masked())
+	}
+	if n.Endpoints == nil {
+		n.Endpoints = map[string]*Endpoint{}
+	}
+	return n, nil
+}
+
+func addPrefix(list []netip.Prefix, p netip.Prefix) []netip.Prefix {
+	for _, have := range list {
+		if have == p {
+			return list
+		}
+	}
+	return append(list, p)
+}
+
+// ready marks the endpoint as ready, unless somebody deleted it while it was made.
+func (m *Manager) ready(ctx context.Context, n *Network, e *Endpoint) error {
+	e.State = Ready
+	return m.Store.Update(ctx, func(s *State) error {
+		record, old := s.endpoint(e.Owner)
+		if old == nil {
+			return fmt.Errorf("endpoint %s was deleted while it was created", e.Owner)
+		}
+		record.MAC, record.MTU, record.IPForward = n.MAC, n.MTU, n.IPForward
+		stored := *e
+		record.Endpoints[e.key()] = &stored
+		return nil
+	})
+}
+
+// forget removes the owner's record; with network also that of a network that never came into being.
+func (m *Manager) forget(ctx context.Context, o Owner, network bool) error {
+	return m.Store.Update(ctx, func(s *State) error {
+		n := s.Networks[o.Network]
+		if n == nil {
+			return nil
+		}
+		delete(n.Endpoints, o.key())
+		if network && len(n.Endpoints) == 0 && n.MAC == "" {
+			delete(s.Networks, o.Network)
+		}
+		return nil
+	})
+}
+
+// Delete takes the owner's endpoint away. It needs no more than the owner; what is gone already, and an
+// owner that nobody knows, is success.
+func (m *Manager) Delete(ctx context.Context, o Owner) error {
+	n, e, err := m.find(ctx, o)
+	if err != nil {
+		return err
+	}
+	known := e != nil
+	if !known {
+		e = &Endpoint{Owner: o, HostIfName: o.HostIfName()}
+		n = &Network{Name: o.Network}
+	}
+	if err := m.Plane.DeleteEndpoint(ctx, n, e); err != nil {
+		return err
+	}
+	if !known {
+		return nil
+	}
+	return m.forget(ctx, o, false)
+}
+
+func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, err error) {
+	err = m.Store.View(ctx, func(s *State) error {
+		n, e = s.endpoint(o)
+		return nil
+	})
+	return n, e, err
+}
+
+// Check compares the endpoint, and the addresses that the runtime believes in, with what is.
+// Error: ErrDifference, which names the first one.
+func (m *Manager) Check(ctx context.Context, o Owner, believed []netip.Prefix) error {
+	n, e, err := m.find(ctx, o)
+	if err != nil {
+		return err
+	}
+	if e == nil || e.State != Ready {
+		return fmt.Errorf("%w: no ready endpoint for %s is known", ErrDifference, o)
+	}
+	for _, b := range believed {
+		if !contains(e.Addresses, b) {
+			return fmt.Errorf("%w: the endpoint has %v, the runtime's result says %s", ErrDifference, e.Addresses, b)
+		}
+	}
+	return m.Plane.CheckEndpoint(ctx, n, e)
+}
+
+func contains(list []netip.Prefix, p netip.Prefix) bool {
+	for _, have := range list {
+		if have == p {
+			return true
+		}
+	}
+	return false
+}
+
+// Collect deletes every endpoint of the network that keep does not name, known to the state or only to the
+// host, and returns how many. It goes on after an error and reports all.
+func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (int, error) {
+	n := &Network{Name: network}
+	owners := map[Owner]bool{}
+	err := m.Store.View(ctx, func(s *State) error {
+		if known := s.Networks[network]; known != nil {
+			n = known
+			for _, e := range known.Endpoints {
+				owners[e.Owner] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	found, errs := m.Plane.Owners(ctx, n)
+	for _, o := range found {
+		owners[o] = true
+	}
+	collected := 0
+	for o := range owners {
+		if o.Network != network || keep(o.ContainerID, o.IfName) {
+			continue
+		}
+		if err := m.Delete(ctx, o); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("collect %s: %w", o, err))
+			continue
+		}
+		collected++
+	}
+	return collected, errs
+}
+
+// Status says why an ADD could not work now. pods is empty when no pool is known yet.
+func (m *Manager) Status(ctx context.Context, network string, c Config) error {
+	ifaces, err := m.interfaces()
+	if err != nil {
+		return err
+	}
+	n := &Network{Name: network}
+	// A transaction without a change: the lock can be had and the file can be read.
+	err = m.Store.Update(ctx, func(s *State) error {
+		if known := s.Networks[network]; known != nil {
+			n = known
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if want := c.Master; want != "" {
+		if _, err := pickMaster(ifaces, want, nil); err != nil {
+			return err
+		}
+	}
+	n.Mode = c.Mode
+	return m.Plane.Status(ctx, n)
+}

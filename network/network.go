@@ -1,0 +1,139 @@
+// Package network manages networks and endpoints: what there shall be (the state), in which order it comes
+// and goes (Manager), and how a host is made to look so (Dataplane, one per operating system and mode).
+package network
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Mode is how pods are connected to the VNET (docs/network.md).
+type Mode string
+
+// The modes. Tunnel is the default.
+const (
+	ModeTunnel      Mode = "tunnel"      // every frame of a pod goes through the fabric
+	ModeBridge      Mode = "bridge"      // pods of one VM are switched locally
+	ModeTransparent Mode = "transparent" // a route to each pod, no bridge
+)
+
+// ParseMode reads a mode or one of its aliases; empty is the default.
+func ParseMode(s string) (Mode, error) {
+	switch s {
+	case "", "tunnel", "l2-tunnel", "l2tunnel":
+		return ModeTunnel, nil
+	case "bridge", "l2-bridge", "l2bridge":
+		return ModeBridge, nil
+	case "transparent":
+		return ModeTransparent, nil
+	}
+	return "", fmt.Errorf("%w: mode %q", ErrUnsupported, s)
+}
+
+// Owner is one attachment: what every endpoint belongs to.
+type Owner struct {
+	Network     string `json:"network"`
+	ContainerID string `json:"containerID"`
+	IfName      string `json:"ifName"`
+}
+
+// String is network/container/interface. Neither part can hold a slash (CNI specification, parameters), so
+// ParseOwner can read it back from a host veth's alias or an nftables comment.
+func (o Owner) String() string { return o.Network + "/" + o.ContainerID + "/" + o.IfName }
+
+// ParseOwner reads what String wrote.
+func ParseOwner(s string) (Owner, bool) {
+	p := strings.Split(s, "/")
+	if len(p) != 3 || p[0] == "" || p[1] == "" || p[2] == "" {
+		return Owner{}, false
+	}
+	return Owner{p[0], p[1], p[2]}, true
+}
+
+func (o Owner) key() string { return o.ContainerID + "/" + o.IfName }
+
+// HostIfName is the name of the owner's host veth: "azv" and 11 hex digits, so that DEL finds it without
+// any state (datapath.md, The modes).
+func (o Owner) HostIfName() string {
+	sum := sha256.Sum256([]byte(o.String()))
+	return "azv" + hex.EncodeToString(sum[:])[:11]
+}
+
+// Route is a route in a pod.
+type Route struct {
+	Dst netip.Prefix `json:"dst"`
+	GW  netip.Addr   `json:"gw,omitzero"`
+}
+
+// Network is one configured network on this host.
+type Network struct {
+	Name      string               `json:"name"`
+	Mode      Mode                 `json:"mode"`
+	Master    string               `json:"master"`
+	Bridge    string               `json:"bridge,omitempty"`
+	MAC       string               `json:"mac,omitempty"` // the master's, as last seen
+	MTU       int                  `json:"mtu,omitempty"` // the master's, as last seen
+	AntiSpoof bool                 `json:"antiSpoof"`
+	HostAgent bool                 `json:"hostAgent,omitempty"` // pods may reach the host agent's control ports
+	IPForward string               `json:"ipForward,omitempty"` // net.ipv4.ip_forward as it was before us
+	Prefixes  []netip.Prefix       `json:"prefixes"`
+	Created   time.Time            `json:"created"`
+	Endpoints map[string]*Endpoint `json:"endpoints"` // by container ID/interface name
+}
+
+// State of an endpoint.
+const (
+	Pending = "pending" // intended; the host may have all, some or nothing of it
+	Ready   = "ready"
+)
+
+// Endpoint is one pod's connection to a network.
+type Endpoint struct {
+	Owner
+	State        string         `json:"state"`
+	PodNamespace string         `json:"podNamespace,omitempty"`
+	PodName      string         `json:"podName,omitempty"`
+	NetNS        string         `json:"netns,omitempty"`
+	HostIfName   string         `json:"hostIfName"`
+	HostMAC      string         `json:"hostMAC,omitempty"`
+	MAC          string         `json:"mac"`
+	MTU          int            `json:"mtu,omitempty"`
+	Addresses    []netip.Prefix `json:"addresses"`
+	Routes       []Route        `json:"routes,omitempty"`
+	Created      time.Time      `json:"created"`
+}
+
+// State is what azure-vnet.json holds.
+type State struct {
+	Networks map[string]*Network `json:"networks"`
+}
+
+func (s *State) endpoint(o Owner) (*Network, *Endpoint) {
+	n := s.Networks[o.Network]
+	if n == nil {
+		return nil, nil
+	}
+	return n, n.Endpoints[o.key()]
+}
+
+// MACOf derives a pod's MAC from its first IPv4 address: 0a:58 and the four bytes, as containernetworking's
+// plugins do. An entry for an address that somebody kept (a peer's ARP cache, an element that a crash left
+// behind) therefore stays right when the address is given to another pod. Pods without IPv4 get a hash.
+func MACOf(addrs []netip.Prefix) net.HardwareAddr {
+	for _, a := range addrs {
+		if a.Addr().Is4() {
+			b := a.Addr().As4()
+			return net.HardwareAddr{0x0a, 0x58, b[0], b[1], b[2], b[3]}
+		}
+	}
+	h := sha256.New()
+	for _, a := range addrs {
+		h.Write(a.Addr().AsSlice())
+	}
+	return append(net.HardwareAddr{0x0a, 0x58}, h.Sum(nil)[:4]...)
+}

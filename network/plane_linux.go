@@ -1,0 +1,100 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+)
+
+// Linux is the data plane of Linux hosts.
+type Linux struct {
+	// LockPath is the lock under which networks are made; endpoints need none.
+	LockPath string
+}
+
+var _ Dataplane = (*Linux)(nil)
+
+// CheckNetNS implements Dataplane.
+func (*Linux) CheckNetNS(_ context.Context, e *Endpoint) error {
+	pod, err := os.Stat(e.NetNS)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNetNS, err)
+	}
+	own, err := os.Stat("/proc/self/ns/net")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNetNS, err)
+	}
+	if os.SameFile(pod, own) {
+		return fmt.Errorf("%w: %s is the host's own", ErrNetNS, e.NetNS)
+	}
+	taken, err := netlink.PodInterfaceExists(e.NetNS, e.IfName)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrNetNS, e.NetNS, err)
+	}
+	if taken {
+		return fmt.Errorf("%w: interface %s is in %s already", ErrExists, e.IfName, e.NetNS)
+	}
+	return nil
+}
+
+// EnsureNetwork implements Dataplane.
+func (l *Linux) EnsureNetwork(ctx context.Context, n *Network) error {
+	if n.Mode == ModeTransparent {
+		return fmt.Errorf("%w: mode transparent", ErrUnsupported)
+	}
+	return l.ensureBridge(ctx, n)
+}
+
+// locked runs fn under the lock for making networks.
+func (l *Linux) locked(ctx context.Context, fn func() error) error {
+	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: another process is making a network (lock %s): %w", ErrBusy, l.LockPath, err)
+		}
+		return fmt.Errorf("lock %s: %w", l.LockPath, err)
+	}
+	defer func() { _ = lock.Close() }()
+	return fn()
+}
+
+// parallel runs both, each to its end, and joins their errors. A panic in one becomes an error: in a
+// goroutine it would end the process without a word on standard output.
+func parallel(a, b func() error) error {
+	guard := func(fn func() error) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("defect: panic: %v", p)
+			}
+		}()
+		return fn()
+	}
+	done := make(chan error, 1)
+	go func() { done <- guard(a) }()
+	err := guard(b)
+	return errors.Join(<-done, err)
+}
+
+func parseMAC(s string) (net.HardwareAddr, error) {
+	mac, err := net.ParseMAC(s)
+	if err != nil {
+		return nil, fmt.Errorf("MAC of an endpoint: %w", err)
+	}
+	return mac, nil
+}
+
+func addrsOf(prefixes []netip.Prefix) []netip.Addr {
+	var out []netip.Addr
+	for _, p := range prefixes {
+		out = append(out, p.Addr())
+	}
+	return out
+}
