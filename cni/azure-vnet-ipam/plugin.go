@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/log"
+	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/store"
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+)
+
+const name = "azure-vnet-ipam"
+
+// dnsServer answers on every Azure VM (config.md, Sources of addresses).
+const dnsServer = "168.63.129.16"
+
+var codes = []cni.Code{
+	{Err: ipam.ErrExhausted, Code: cni.CodeNoAddress, Remedy: "assign more addresses to the NIC, or delete pods; \"azure-vnet-ipam show\" lists the holders"},
+	{Err: ipam.ErrNoPool, Code: cni.CodeNoPool, Remedy: "assign secondary addresses to a NIC of this VM (docs/ipam.md)"},
+	{Err: ipam.ErrNotListed, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address that Azure assigned to this VM's NIC"},
+	{Err: ipam.ErrInUse, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for another address; \"azure-vnet-ipam show\" lists the holders"},
+	{Err: ipam.ErrNotReserved, Code: cni.CodeDifference},
+	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
+	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file away"},
+	{Err: store.ErrUnusable, Code: cni.CodeState, Remedy: "move the file away; the plugin rebuilds its state"},
+	{Err: store.ErrWrite, Code: types.ErrIOFailure, Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},
+	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: "check that the host agent answers: curl http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1"},
+}
+
+func openLog(file, level string) (*slog.Logger, io.Closer, error) {
+	if file == "" {
+		file = platform.DefaultLogFile(name)
+	}
+	l, err := log.ParseLevel(level)
+	if err != nil {
+		l = slog.LevelInfo // the configuration's own check reports it
+	}
+	return log.Open(log.Options{Path: file, Level: l, Stderr: os.Stderr})
+}
+
+// command is one CNI command with all it needs.
+type command struct {
+	conf    *cni.IPAMConf
+	owner   ipam.Owner
+	manager *ipam.Manager
+}
+
+func newCommand(c *cni.Command) (*command, error) {
+	conf, err := cni.ParseIPAMConf(c.StdinData)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newManager(conf, c.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &command{conf, ipam.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName}, m}, nil
+}
+
+func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) {
+	if conf.IPAM.Environment == "mas" {
+		return nil, types.NewError(types.ErrUnsupportedField, "unsupported value in the network configuration: ipam.environment=mas", "not supported yet")
+	}
+	m := &ipam.Manager{
+		Environment: "azure", URL: conf.IPAM.QueryURL, Interval: time.Duration(conf.IPAM.QueryInterval),
+		Master: conf.Master, Interfaces: platform.Interfaces, Now: time.Now, Log: logger,
+	}
+	if m.URL == "" {
+		m.URL = ipam.DefaultQueryURL
+	}
+	if m.Interval == 0 {
+		m.Interval = ipam.DefaultQueryInterval
+	}
+	m.Source = ipam.HostAgent{URL: m.URL}
+	dir := conf.DataDir
+	if dir == "" {
+		dir = platform.DefaultDataDir
+	}
+	m.RefreshLock = filepath.Join(dir, name+"-refresh.lock")
+	var err error
+	m.Store, err = openStore(dir, logger)
+	return m, err
+}
+
+func openStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error) {
+	boot, err := platform.BootID()
+	if err != nil {
+		return nil, fmt.Errorf("boot identity: %w", err)
+	}
+	return store.New(store.Options[ipam.State]{
+		Path: filepath.Join(dir, name+".json"), Schema: 1, Boot: boot, Log: logger,
+		Rebooted: func(s *ipam.State) {
+			s.Reset()
+			s.Answer = ipam.Answer{} // the VM may have moved: ask again
+		},
+	}), nil
+}
+
+func (c *command) requests() ([]ipam.Request, error) {
+	q := ipam.Request{Owner: c.owner, Master: c.conf.Master}
+	if s := c.conf.IPAM.Subnet; s != "" {
+		q.Subnet, _ = netip.ParsePrefix(s) // validated
+		q.IPv6 = q.Subnet.Addr().Is6()
+	}
+	if a := c.conf.IPAM.IPAddress; a != "" {
+		q.Address, _ = cni.ParseAddress(a) // validated
+		q.IPv6 = q.Address.Is6()
+	}
+	for _, f := range c.conf.IPAM.Families {
+		if f == "ipv6" {
+			return nil, types.NewError(types.ErrUnsupportedField, "unsupported value in the network configuration: ipam.families=ipv6", "not supported yet")
+		}
+	}
+	return []ipam.Request{q}, nil
+}
+
+func add(ctx context.Context, c *cni.Command) (types.Result, error) {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := cni.ParseArgs(c.Args); err != nil {
+		return nil, err
+	}
+	requests, err := cmd.requests()
+	if err != nil {
+		return nil, err
+	}
+	assigned, err := cmd.manager.Allocate(ctx, requests)
+	if err != nil {
+		return nil, fmt.Errorf("allocate an address for %s: %w", cmd.owner, err)
+	}
+	c.Note("network", cmd.owner.Network)
+	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: types.DNS{Nameservers: []string{dnsServer}}}
+	for _, a := range assigned {
+		c.Note("address", a.Address.String())
+		gw := net.IP(a.Gateway.AsSlice())
+		result.IPs = append(result.IPs, &types100.IPConfig{Address: cni.IPNet(netip.PrefixFrom(a.Address, a.Prefix.Bits())), Gateway: gw})
+		anywhere := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if a.Address.Is6() {
+			anywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		result.Routes = append(result.Routes, &types.Route{Dst: cni.IPNet(anywhere), GW: gw})
+	}
+	return result, nil
+}
+
+func del(ctx context.Context, c *cni.Command) error {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return err
+	}
+	address, _ := cni.ParseAddress(cmd.conf.IPAM.IPAddress) // validated; none is no address
+	freed, err := cmd.manager.Release(ctx, cmd.owner, address)
+	c.Note("network", cmd.owner.Network)
+	c.Note("freed", freed)
+	return err
+}
+
+func check(ctx context.Context, c *cni.Command) error {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return err
+	}
+	c.Note("network", cmd.owner.Network)
+	var prev struct {
+		PrevResult *struct {
+			IPs []struct {
+				Address string `json:"address"`
+			} `json:"ips"`
+		} `json:"prevResult"`
+	}
+	if err := json.Unmarshal(c.StdinData, &prev); err != nil {
+		return types.NewError(types.ErrDecodingFailure, "decode prevResult: "+err.Error(), "")
+	}
+	var result []netip.Addr
+	if prev.PrevResult != nil {
+		for _, ip := range prev.PrevResult.IPs {
+			if a, err := cni.ParseAddress(ip.Address); err == nil {
+				result = append(result, a)
+			}
+		}
+	}
+	return cmd.manager.Check(ctx, cmd.owner, result)
+}
+
+func gc(ctx context.Context, c *cni.Command) error {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return err
+	}
+	valid, err := cmd.conf.ValidAttachments()
+	if err != nil {
+		return err
+	}
+	keep := map[cni.Attachment]bool{}
+	for _, a := range valid {
+		keep[a] = true
+	}
+	freed, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
+		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}]
+	})
+	c.Note("network", cmd.conf.Name)
+	c.Note("freed", freed)
+	return err
+}
+
+func status(ctx context.Context, c *cni.Command) error {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return err
+	}
+	requests, err := cmd.requests()
+	if err != nil {
+		return err
+	}
+	for _, q := range requests {
+		if err := cmd.manager.Status(ctx, q); err != nil {
+			return cni.Unavailable(err)
+		}
+	}
+	return nil
+}

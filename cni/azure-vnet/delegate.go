@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/Azure/azure-container-networking/cni"
+	"github.com/containernetworking/cni/pkg/invoke"
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+)
+
+// delegate is the IPAM plugin of the configuration. It gets the very bytes that we received, and finds
+// itself in CNI_PATH.
+type delegate struct {
+	plugin string
+	conf   []byte
+}
+
+func (d delegate) add(ctx context.Context) (*types100.Result, error) {
+	r, err := invoke.DelegateAdd(ctx, d.plugin, d.conf, nil)
+	if err != nil {
+		return nil, d.failed("ADD", err)
+	}
+	result, err := types100.NewResultFromResult(r)
+	if err != nil {
+		return nil, d.failed("ADD", err)
+	}
+	if len(result.IPs) == 0 {
+		return nil, types.NewError(types.ErrInvalidNetworkConfig, "IPAM plugin "+d.plugin+" gave no address", "")
+	}
+	return result, nil
+}
+
+func (d delegate) del(ctx context.Context) error {
+	return d.failed("DEL", invoke.DelegateDel(ctx, d.plugin, d.conf, nil))
+}
+
+func (d delegate) check(ctx context.Context) error {
+	return d.failed("CHECK", invoke.DelegateCheck(ctx, d.plugin, d.conf, nil))
+}
+
+func (d delegate) gc(ctx context.Context) error {
+	return d.failed("GC", invoke.DelegateGC(ctx, d.plugin, d.conf, nil))
+}
+
+func (d delegate) status(ctx context.Context) error {
+	return d.failed("STATUS", invoke.DelegateStatus(ctx, d.plugin, d.conf, nil))
+}
+
+// failed keeps the IPAM plugin's own code, and says who failed.
+func (d delegate) failed(command string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var own *types.Error
+	if !errors.As(err, &own) {
+		return fmt.Errorf("IPAM plugin %s, %s: %w", d.plugin, command, err)
+	}
+	code := own.Code
+	if code == types.ErrUnknown { // libcni's, when the plugin could not be executed or did not answer
+		code = types.ErrInternal
+	}
+	return types.NewError(code, fmt.Sprintf("IPAM plugin %s, %s: %s", d.plugin, command, own.Msg), own.Details)
+}
+
+// parsePrevResult reads the result that CHECK brings. It is required there (CNI specification, CHECK).
+func parsePrevResult(conf *cni.NetConf) (*types100.Result, error) {
+	plugin := &types.PluginConf{CNIVersion: conf.CNIVersion}
+	if err := parsePrev(conf.Raw, plugin); err != nil {
+		return nil, err
+	}
+	result, err := types100.NewResultFromResult(plugin.PrevResult)
+	if err != nil {
+		return nil, types.NewError(types.ErrDecodingFailure, "convert prevResult: "+err.Error(), "")
+	}
+	return result, nil
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/log"
+	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/store"
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+const name = "azure-vnet"
+
+var codes = []cni.Code{
+	{Err: network.ErrExists, Code: cni.CodeExists, Remedy: "DEL it first"},
+	{Err: network.ErrMaster, Code: cni.CodeMaster, Remedy: "set \"master\" in the network configuration to the interface of this VM that is in the VNET"},
+	{Err: network.ErrDifference, Code: cni.CodeDifference, Remedy: "the next ADD repairs what belongs to the network; recreate the pod to repair the rest"},
+	{Err: network.ErrKernel, Code: cni.CodeKernel, Remedy: "use a kernel with the named feature, or another mode"},
+	{Err: network.ErrUnsupported, Code: types.ErrUnsupportedField},
+	{Err: network.ErrConflict, Code: types.ErrInvalidNetworkConfig},
+	{Err: network.ErrNetNS, Code: types.ErrInvalidNetNS, Remedy: "CNI_NETNS must name a network namespace that is not the host's"},
+	{Err: network.ErrBusy, Code: types.ErrTryAgainLater},
+	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
+	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file away"},
+	{Err: store.ErrUnusable, Code: cni.CodeState, Remedy: "move the file away; the plugin rebuilds its state"},
+	{Err: store.ErrWrite, Code: types.ErrIOFailure, Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},
+}
+
+func openLog(file, level string) (*slog.Logger, io.Closer, error) {
+	if file == "" {
+		file = platform.DefaultLogFile(name)
+	}
+	l, err := log.ParseLevel(level)
+	if err != nil {
+		l = slog.LevelInfo // the configuration's own check reports it
+	}
+	return log.Open(log.Options{Path: file, Level: l, Stderr: os.Stderr})
+}
+
+// command is one CNI command with all it needs.
+type command struct {
+	*cni.Command
+	conf    *cni.NetConf
+	owner   network.Owner
+	config  network.Config
+	manager *network.Manager
+	ipam    delegate
+}
+
+func newCommand(c *cni.Command) (*command, error) {
+	conf, err := cni.ParseNetConf(c.StdinData)
+	if err != nil {
+		return nil, err
+	}
+	if err := supported(conf); err != nil {
+		return nil, err
+	}
+	mode, err := network.ParseMode(conf.Mode)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newManager(conf.DataDir, c.Log)
+	if err != nil {
+		return nil, err
+	}
+	c.Note("network", conf.Name)
+	return &command{
+		Command: c, conf: conf, manager: m, ipam: delegate{conf.IPAM.Type, conf.Raw},
+		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
+		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, AntiSpoof: !conf.DisableAntiSpoof, HostAgent: conf.AllowHostAgent},
+	}, nil
+}
+
+// supported refuses what is documented but not there yet: a field that is silently ignored would leave a
+// node open, or without a path, that its operator believes to have.
+func supported(conf *cni.NetConf) error {
+	for _, f := range []struct {
+		set        bool
+		key, value string
+	}{
+		{conf.Mode == "transparent", "mode", conf.Mode},
+		{conf.IPMasq, "ipMasq", "true"},
+		{conf.AcceptForward, "acceptForward", "true"},
+		{len(conf.IPsToRouteViaHost) > 0, "ipsToRouteViaHost", "[…]"},
+	} {
+		if f.set {
+			return types.NewError(types.ErrUnsupportedField, "unsupported value in the network configuration: "+f.key+"="+f.value, "not supported yet")
+		}
+	}
+	return nil
+}
+
+func newManager(dir string, logger *slog.Logger) (*network.Manager, error) {
+	if dir == "" {
+		dir = platform.DefaultDataDir
+	}
+	s, err := openStore(dir, logger)
+	if err != nil {
+		return nil, err
+	}
+	return &network.Manager{Store: s, Plane: newPlane(dir), Interfaces: platform.Interfaces, Now: time.Now, Log: logger}, nil
+}
+
+func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], error) {
+	boot, err := platform.BootID()
+	if err != nil {
+		return nil, err
+	}
+	return store.New(store.Options[network.State]{
+		Path: filepath.Join(dir, name+".json"), Schema: 1, Boot: boot, Log: logger,
+		Rebooted: func(s *network.State) { *s = network.State{} }, // nothing of the kernel's survived
+	}), nil
+}
+
+func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return nil, err
+	}
+	args, err := cni.ParseArgs(c.Args)
+	if err != nil {
+		return nil, err
+	}
+	e := &network.Endpoint{
+		Owner: cmd.owner, NetNS: c.Netns, MTU: cmd.conf.MTU,
+		PodNamespace: string(args.K8S_POD_NAMESPACE), PodName: string(args.K8S_POD_NAME),
+	}
+	if pod := args.Pod(); pod != "" {
+		c.Note("pod", pod)
+	}
+	if err := cmd.manager.Precheck(ctx, cmd.config, e); err != nil {
+		return nil, err
+	}
+	undo := &network.Undo{}
+	defer func() {
+		if err != nil {
+			err = undo.Run(ctx, err)
+		}
+	}()
+	// Pushed before the call: an IPAM plugin that is killed half way may have reserved already.
+	undo.Push(cmd.ipam.del)
+	given, err := cmd.ipam.add(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := apply(given, e); err != nil {
+		return nil, err
+	}
+	n, err := cmd.manager.Add(ctx, cmd.config, e)
+	if err != nil {
+		return nil, err
+	}
+	c.Note("mode", n.Mode)
+	c.Note("addresses", e.Addresses)
+	return result(n, e, given, cmd.conf.DNS), nil
+}
+
+func del(ctx context.Context, c *cni.Command) error {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return err
+	}
+	// The host first: an address must not be given again while its pod can still use it.
+	if err := cmd.manager.Delete(ctx, cmd.owner); err != nil {
+		return err
+	}
+	return cmd.ipam.del(ctx)
+}
+
+func check(ctx context.Context, c *cni.Command) error {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return err
+	}
+	if err := cmd.ipam.check(ctx); err != nil {
+		return err
+	}
+	prev, err := parsePrevResult(cmd.conf)
+	if err != nil {
+		return err
+	}
+	var believed []netip.Prefix
+	for _, ip := range prev.IPs {
+		if ip.Interface != nil && *ip.Interface >= 0 && *ip.Interface < len(prev.Interfaces) && prev.Interfaces[*ip.Interface].Name == c.IfName {
+			believed = append(believed, cni.PrefixOf(ip.Address))
+		}
+	}
+	return cmd.manager.Check(ctx, cmd.owner, believed)
+}
+
+func gc(ctx context.Context, c *cni.Command) error {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return err
+	}
+	valid, err := cmd.conf.ValidAttachments()
+	if err != nil {
+		return err
+	}
+	keep := map[cni.Attachment]bool{}
+	for _, a := range valid {
+		keep[a] = true
+	}
+	n, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
+		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}]
+	})
+	c.Note("collected", n)
+	if err != nil {
+		return err // the addresses of what could not be removed must stay reserved
+	}
+	return cmd.ipam.gc(ctx)
+}
+
+func status(ctx context.Context, c *cni.Command) error {
+	cmd, err := newCommand(c)
+	if err != nil {
+		return err
+	}
+	if err := cmd.manager.Status(ctx, cmd.conf.Name, cmd.config); err != nil {
+		return cni.Unavailable(err)
+	}
+	return cmd.ipam.status(ctx)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"net/netip"
+
+	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/network"
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/containernetworking/cni/pkg/version"
+)
+
+// apply takes the IPAM plugin's addresses and routes over into the endpoint.
+func apply(given *types100.Result, e *network.Endpoint) error {
+	gateways := map[bool]netip.Addr{}
+	for _, ip := range given.IPs {
+		p := cni.PrefixOf(ip.Address)
+		if !p.IsValid() {
+			return types.NewError(types.ErrInvalidNetworkConfig, "the IPAM plugin gave an address that is none: "+ip.Address.String(), "")
+		}
+		if p.Addr().Is6() {
+			return types.NewError(types.ErrUnsupportedField, "the IPAM plugin gave an IPv6 address: "+p.String(), "not supported yet")
+		}
+		e.Addresses = append(e.Addresses, p)
+		if gw, ok := netip.AddrFromSlice(ip.Gateway); ok {
+			gateways[p.Addr().Is6()] = gw.Unmap()
+		}
+	}
+	for _, r := range given.Routes {
+		dst := cni.PrefixOf(r.Dst)
+		if !dst.IsValid() {
+			return types.NewError(types.ErrInvalidNetworkConfig, "the IPAM plugin gave a route that is none: "+r.String(), "")
+		}
+		gw, ok := netip.AddrFromSlice(r.GW)
+		if gw = gw.Unmap(); !ok {
+			gw = gateways[dst.Addr().Is6()] // CNI specification: the default gateway unless the route has one
+		}
+		e.Routes = append(e.Routes, network.Route{Dst: dst, GW: gw})
+	}
+	return nil
+}
+
+// result tells the runtime what the pod has: with a bridge, that first; then the host's end; then the pod's.
+func result(n *network.Network, e *network.Endpoint, given *types100.Result, conf types.DNS) *types100.Result {
+	r := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: given.DNS}
+	if !conf.IsEmpty() {
+		r.DNS = conf
+	}
+	if n.Bridge != "" {
+		r.Interfaces = append(r.Interfaces, &types100.Interface{Name: n.Bridge, Mac: n.MAC, Mtu: n.MTU})
+	}
+	r.Interfaces = append(r.Interfaces,
+		&types100.Interface{Name: e.HostIfName, Mac: e.HostMAC, Mtu: e.MTU},
+		&types100.Interface{Name: e.IfName, Mac: e.MAC, Mtu: e.MTU, Sandbox: e.NetNS})
+	inPod := len(r.Interfaces) - 1
+	for _, ip := range given.IPs {
+		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: ip.Address, Gateway: ip.Gateway})
+	}
+	for _, route := range e.Routes {
+		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice())})
+	}
+	return r
+}
+
+// parsePrev reads "prevResult" in the version of the configuration.
+func parsePrev(raw []byte, conf *types.PluginConf) error {
+	if err := json.Unmarshal(raw, conf); err != nil {
+		return types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+	}
+	if conf.RawPrevResult == nil {
+		return types.NewError(types.ErrInvalidNetworkConfig, "invalid network configuration: prevResult= is missing, CHECK needs it", "")
+	}
+	if err := version.ParsePrevResult(conf); err != nil {
+		return types.NewError(types.ErrDecodingFailure, "decode prevResult: "+err.Error(), "")
+	}
+	return nil
+}
