@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/test/node"
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+// traced runs a command of azure-vnet under strace. inject is strace's expression of what happens to
+// which system call ("sendto:signal=KILL:when=3"); it counts in each thread for itself.
+func (l *lab) traced(n *node.Node, command, id, netns string, conf []byte, options ...string) node.Reply {
+	l.Helper()
+	cmd := n.VM.Ns.Command(l.ctx, "strace", append(append([]string{"-f", "-qqq"}, options...), binaries+"/azure-vnet")...)
+	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + id, "CNI_NETNS=" + netns, "CNI_IFNAME=eth0", "CNI_PATH=" + binaries, "PATH=/usr/bin:/bin"}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(conf), &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		l.Fatalf("strace: %v", err)
+	}
+	r := node.Reply{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
+	if exit != nil {
+		r.Exit = exit.ExitCode() // −1 after a signal
+	}
+	return r
+}
+
+// injected are the system calls that a command does outside of the Go runtime. Two are left out: a failing
+// read of the pipe by which os/exec learns of execve makes Go wait for the child that waits for us, and a
+// failing flock(LOCK_UN) keeps the lock; neither can happen on a real kernel.
+var injected = []string{"openat", "socket", "bind", "getsockname", "setsockopt", "sendto", "sendmsg", "recvfrom", "recvmsg", "setns",
+	"connect", "fsync", "renameat", "newfstatat", "fstat", "unlinkat", "getdents64", "execve", "pipe2"}
+
+// Whatever system call fails: standard output has exactly one JSON document that goes with the exit code,
+// the host keeps its configuration, and the runtime's DEL leaves nothing.
+func TestAnyFailingSystemCall(t *testing.T) {
+	for _, call := range injected {
+		t.Run(call, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 3))
+			n := l.nodes[0]
+			conf := l.conf(n, map[string]any{"mode": "bridge"})
+			before := l.hostConf(n)
+			for when := 1; when <= 8; when++ {
+				ns, err := n.VM.NewPod("pod")
+				l.must(err)
+				id := fmt.Sprintf("c%d", when)
+				r := l.traced(n, "ADD", id, ns.Path(), conf, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", call, when), "-o", "/dev/null")
+				l.oneAnswer(fmt.Sprintf("%s fails at %d", call, when), r)
+				l.reach("host", n.VM.Ns, "gateway", gateway, 64)
+				l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: conf}))
+				if left := l.leftovers(n); len(left) > 0 {
+					t.Fatalf("%s fails at %d: left after DEL: %v", call, when, left)
+				}
+				l.must(ns.Close())
+			}
+			if after := l.hostConf(n); after != before {
+				t.Errorf("the host's configuration was\n%s\nand is\n%s", before, after)
+			}
+		})
+	}
+}
+
+func (l *lab) oneAnswer(what string, r node.Reply) {
+	l.Helper()
+	if r.Exit == 0 {
+		var result struct{ IPs []json.RawMessage }
+		if err := json.Unmarshal(r.Stdout, &result); err != nil || len(result.IPs) != 1 {
+			l.Errorf("%s: exit 0 with %q (%v)", what, r.Stdout, err)
+		}
+		return
+	}
+	var e types.Error
+	if err := json.Unmarshal(r.Stdout, &e); err != nil || e.Code == 0 || e.Msg == "" {
+		l.Errorf("%s: exit %d with %q (%v) %s", what, r.Exit, r.Stdout, err, r.Stderr)
+	}
+}
+
+// kill -9 at the system calls that change something, during the ADD that creates the network and during one
+// that finds it: the host is always reachable, the runtime's retry works at once, nothing stays behind.
+func TestKilledAnywhere(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel"} {
+		for _, call := range []string{"sendto", "sendmsg", "renameat", "flock", "setns", "execve"} {
+			t.Run(mode+" "+call, func(t *testing.T) {
+				for when := 1; when <= 6; when++ {
+					t.Run(fmt.Sprint(when), func(t *testing.T) { killedAt(t, mode, call, when) })
+				}
+			})
+		}
+	}
+}
+
+func killedAt(t *testing.T, mode, call string, when int) {
+	l := newLab(t, fabric.Default(1, 3))
+	n := l.nodes[0]
+	conf := l.conf(n, map[string]any{"mode": mode})
+	before := l.hostConf(n)
+	for _, id := range []string{"first", "second"} {
+		ns, err := n.VM.NewPod(id)
+		l.must(err)
+		inject := fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, when)
+		for _, command := range []string{"ADD", "DEL"} {
+			l.traced(n, command, id, ns.Path(), conf, "-e", "trace="+call, "-e", inject, "-o", "/dev/null")
+			l.reach("host", n.VM.Ns, "gateway", gateway, 64)
+			if after := l.hostConf(n); after != before {
+				t.Errorf("killed in %s: the host's configuration was\n%s\nand is\n%s", command, before, after)
+			}
+		}
+		retry := node.Call{Plugin: "azure-vnet", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: conf}
+		for _, command := range []string{"DEL", "ADD"} {
+			retry.Command = command
+			l.wantSuccess(l.exec(n, retry))
+		}
+		l.reach("pod", ns, "remote host", remoteHost, 64)
+		retry.Command = "DEL"
+		l.wantSuccess(l.exec(n, retry))
+		if left := l.leftovers(n); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+	}
+}
+
+// ADD and DEL execute the IPAM plugin and nothing else.
+func TestNothingIsForkedButTheIPAMPlugin(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 3))
+	n := l.nodes[0]
+	ns, err := n.VM.NewPod("pod")
+	l.must(err)
+	for _, command := range []string{"ADD", "DEL"} {
+		trace := n.Dir + "/trace." + command
+		r := l.traced(n, command, "c0", ns.Path(), l.conf(n, nil), "-e", "trace=execve,execveat", "-o", trace)
+		l.wantSuccess(r)
+		var executed []string
+		for _, line := range strings.Split(l.read(trace), "\n") {
+			if _, rest, ok := strings.Cut(line, "execve("); ok && strings.HasSuffix(line, "= 0") {
+				executed = append(executed, strings.Split(rest, `"`)[1])
+			}
+		}
+		if want := []string{binaries + "/azure-vnet", binaries + "/azure-vnet-ipam"}; !slices.Equal(executed, want) {
+			t.Errorf("%s executes %v", command, executed)
+		}
+	}
+}
