@@ -70,7 +70,7 @@ func unsupported(key, value, why string) error {
 	return types.NewError(codeNotSupported, "unsupported value in the network configuration: "+key+"="+value, why)
 }
 
-// invalid is code 7: a value that is wrong. The message names key and value.
-func invalid(key, value, why string) error {
+// Invalid is code 7: a value that is wrong. The message names key and value.
+func Invalid(key, value, why string) error {
 	return types.NewError(types.ErrInvalidNetworkConfig, "invalid network configuration: "+key+"="+value, why)
 }

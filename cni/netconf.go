@@ -72,6 +72,15 @@ type NetConf struct {
 // and are not looked at.
 type IPAMConf struct {
 	Common
+	// Addresses that are asked for, by the conventions of containernetworking (CONVENTIONS.md, "ips").
+	Args struct {
+		CNI struct {
+			IPs []string `json:"ips"`
+		} `json:"cni"`
+	} `json:"args"`
+	RuntimeConfig struct {
+		IPs []string `json:"ips"`
+	} `json:"runtimeConfig"`
 }
 
 // ParseNetConf decodes and validates what azure-vnet gets on standard input.
@@ -102,7 +111,7 @@ func decode(raw []byte, into any) error {
 	}
 	var typ *json.UnmarshalTypeError
 	if errors.As(err, &typ) && typ.Field != "" {
-		return invalid(typ.Field, typ.Value, "a "+typ.Type.String()+" is expected")
+		return Invalid(typ.Field, typ.Value, "a "+typ.Type.String()+" is expected")
 	}
 	var own *types.Error
 	if errors.As(err, &own) {
@@ -121,16 +130,16 @@ const maxInterfaceName = 15
 
 func (c *Common) validate() error {
 	if !networkName.MatchString(c.Name) || len(c.Name) > 120 {
-		return invalid("name", c.Name, "a network name has letters, digits, '_', '.' and '-', at most 120 of them")
+		return Invalid("name", c.Name, "a network name has letters, digits, '_', '.' and '-', at most 120 of them")
 	}
 	switch c.LogLevel {
 	case "", "error", "warn", "info", "debug":
 	default:
-		return invalid("logLevel", c.LogLevel, "one of error, warn, info, debug")
+		return Invalid("logLevel", c.LogLevel, "one of error, warn, info, debug")
 	}
 	for _, f := range []struct{ key, value string }{{"logFile", c.LogFile}, {"dataDir", c.DataDir}, {"ipam.interfacesFile", c.IPAM.InterfacesFile}} {
 		if f.value != "" && f.value != "stderr" && !filepath.IsAbs(f.value) {
-			return invalid(f.key, f.value, "an absolute path is expected")
+			return Invalid(f.key, f.value, "an absolute path is expected")
 		}
 	}
 	return c.IPAM.validate()
@@ -147,12 +156,12 @@ func (i *IPAM) validate() error {
 	}
 	if i.Subnet != "" {
 		if _, err := netip.ParsePrefix(i.Subnet); err != nil {
-			return invalid("ipam.subnet", i.Subnet, "a prefix such as 10.240.0.0/16 is expected")
+			return Invalid("ipam.subnet", i.Subnet, "a prefix such as 10.240.0.0/16 is expected")
 		}
 	}
 	if i.IPAddress != "" {
 		if _, err := ParseAddress(i.IPAddress); err != nil {
-			return invalid("ipam.ipAddress", i.IPAddress, "an address such as 10.240.0.5 is expected")
+			return Invalid("ipam.ipAddress", i.IPAddress, "an address such as 10.240.0.5 is expected")
 		}
 	}
 	for _, f := range i.Families {
@@ -168,7 +177,7 @@ func (n *NetConf) validate() error {
 		return err
 	}
 	if n.IPAM.Type == "" {
-		return invalid("ipam.type", "", "the name of an IPAM plugin is required, azure-vnet-ipam for example")
+		return Invalid("ipam.type", "", "the name of an IPAM plugin is required, azure-vnet-ipam for example")
 	}
 	switch n.Mode {
 	case "", "tunnel", "l2-tunnel", "l2tunnel", "bridge", "l2-bridge", "l2bridge", "transparent":
@@ -177,11 +186,11 @@ func (n *NetConf) validate() error {
 	}
 	for _, f := range []struct{ key, value string }{{"master", n.Master}, {"bridge", n.Bridge}} {
 		if f.value != "" && (!interfaceName.MatchString(f.value) || f.key == "bridge" && len(f.value) > maxInterfaceName) {
-			return invalid(f.key, f.value, "not an interface name")
+			return Invalid(f.key, f.value, "not an interface name")
 		}
 	}
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {
-		return invalid("mtu", strconv.Itoa(n.MTU), "0 (the master's), or 576 to 65535")
+		return Invalid("mtu", strconv.Itoa(n.MTU), "0 (the master's), or 576 to 65535")
 	}
 	if n.MultiTenancy {
 		return unsupported("multiTenancy", "true", "multitenancy is not supported by this plugin")
@@ -192,7 +201,7 @@ func (n *NetConf) validate() error {
 	}{{"ipsToRouteViaHost", n.IPsToRouteViaHost}, {"vnetCidrs", n.VnetCIDRs}} {
 		for _, v := range list.values {
 			if _, err := ParsePrefix(v); err != nil {
-				return invalid(list.key, v, "an address or a prefix is expected")
+				return Invalid(list.key, v, "an address or a prefix is expected")
 			}
 		}
 	}
@@ -228,14 +237,14 @@ type Attachment = types.GCAttachment
 func (c *Common) ValidAttachments() ([]Attachment, error) {
 	const key = "cni.dev/valid-attachments"
 	if c.RawAttachments == nil {
-		return nil, invalid(key, "", "GC needs the list of valid attachments; an empty list says that there are none")
+		return nil, Invalid(key, "", "GC needs the list of valid attachments; an empty list says that there are none")
 	}
 	if bytes.Equal(c.RawAttachments, []byte("null")) {
 		return nil, nil
 	}
 	var list []Attachment
 	if err := json.Unmarshal(c.RawAttachments, &list); err != nil {
-		return nil, invalid(key, "", "not a list of attachments: "+err.Error())
+		return nil, Invalid(key, "", "not a list of attachments: "+err.Error())
 	}
 	return list, nil
 }
@@ -251,7 +260,7 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 	}
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || v < 0 || v > 1e6 {
-		return invalid("ipam.queryInterval", text, "seconds from 0 to 1000000")
+		return Invalid("ipam.queryInterval", text, "seconds from 0 to 1000000")
 	}
 	*s = Seconds(v * float64(time.Second))
 	return nil

@@ -26,6 +26,7 @@ type Answer struct {
 	Refreshed   time.Time `json:"refreshed,omitzero"` // the last good answer
 	Attempted   time.Time `json:"attempted,omitzero"` // the last question, good or not
 	Failure     string    `json:"failure,omitempty"`  // why the last question failed
+	Stamp       string    `json:"stamp,omitempty"`    // the source's, at the last question
 }
 
 // Times between two questions to the source (config.md, Sources of addresses).
@@ -44,32 +45,62 @@ type Manager struct {
 	Master      string        // the configuration's master; pins the pool's NIC
 	RefreshLock string        // path of the lock that lets one process at a time ask the source
 	Interfaces  func() ([]platform.Interface, error)
-	Now         func() time.Time
-	Log         *slog.Logger
+	// InUse finds addresses that containers on this host use, with their owners as far as they are known.
+	// It is asked when there may be some without a reservation: without a state, after damage, when the only
+	// holders that keep a pool full are unknown.
+	InUse func() (map[netip.Addr]Owner, error)
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // errStale stops a transaction: the source has to be asked before an address is given.
 var errStale = errors.New("answer of the source is stale")
 
-// Allocate gives the owner one address for each family asked for, all or none.
+// Allocate gives the owner one address for each request, all or none.
 // Errors: ErrExhausted, ErrNoPool, ErrNotListed, ErrInUse, ErrSource, and the store's.
 func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned, error) {
 	started := m.Now()
 	assigned, err := m.tryAllocate(ctx, requests, false)
-	switch {
-	case errors.Is(err, errStale):
+	if errors.Is(err, errStale) {
 		// Known addresses serve if the source does not: its failure is remembered and logged, no more.
 		if rerr := m.refresh(ctx, started, false); rerr != nil {
 			m.Log.Warn("known addresses are used", "error", rerr)
 		}
-	case errors.Is(err, ErrExhausted), errors.Is(err, ErrNoPool), errors.Is(err, ErrNotListed):
-		if rerr := m.refreshIfDue(ctx, started); rerr != nil {
-			return nil, cause(err, rerr)
-		}
-	default:
+		assigned, err = m.tryAllocate(ctx, requests, true)
+	}
+	if !errors.Is(err, ErrExhausted) && !errors.Is(err, ErrNoPool) && !errors.Is(err, ErrNotListed) {
 		return assigned, err
 	}
+	swept, serr := m.sweep(ctx)
+	if serr != nil {
+		m.Log.Warn("addresses of unknown holders stay reserved", "error", serr)
+	}
+	if rerr := m.refreshIfDue(ctx, started); rerr != nil && len(swept) == 0 {
+		return nil, cause(err, rerr)
+	}
 	return m.tryAllocate(ctx, requests, true)
+}
+
+// sweep frees addresses of unknown holders that no container uses any more.
+func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
+	unknown := false
+	err := m.Store.View(ctx, func(s *State) error {
+		unknown = s.hasUnknown()
+		return nil
+	})
+	if err != nil || !unknown {
+		return nil, err
+	}
+	inUse, err := m.InUse()
+	if err != nil {
+		return nil, err
+	}
+	var freed []netip.Addr
+	err = m.Store.Update(ctx, func(s *State) error {
+		freed = s.Sweep(inUse)
+		return nil
+	})
+	return freed, err
 }
 
 func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed bool) ([]Assigned, error) {
@@ -77,7 +108,7 @@ func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed
 	err := m.Store.Update(ctx, func(s *State) error {
 		assigned = nil
 		now := m.Now()
-		if !refreshed && len(s.Pools) > 0 && age(now, s.Answer.Refreshed) > maxAnswerAge && age(now, s.Answer.Attempted) > m.Interval {
+		if !refreshed && len(s.Pools) > 0 && m.stale(s.Answer, now) {
 			return errStale
 		}
 		for _, q := range requests {
@@ -90,6 +121,14 @@ func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed
 		return nil
 	})
 	return assigned, err
+}
+
+// stale says that the source should be asked although addresses are known.
+func (m *Manager) stale(a Answer, now time.Time) bool {
+	if stamp := m.Source.Stamp(); stamp != "" {
+		return stamp != a.Stamp
+	}
+	return age(now, a.Refreshed) > maxAnswerAge && age(now, a.Attempted) > m.Interval
 }
 
 // age is the time since t; a time in the future (the clock was set back) counts as very old.
@@ -132,28 +171,40 @@ func (m *Manager) Check(ctx context.Context, o Owner, result []netip.Addr) error
 	})
 }
 
-// Collect frees the network's addresses whose attachment keep does not name.
+// Collect frees the network's addresses whose attachment keep does not name, and those of unknown holders that
+// no container uses.
 func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) ([]netip.Addr, error) {
 	var freed []netip.Addr
 	err := m.Store.Update(ctx, func(s *State) error {
 		freed = s.Collect(network, keep)
 		return nil
 	})
-	return freed, err
+	if err != nil {
+		return nil, err
+	}
+	swept, err := m.sweep(ctx)
+	return append(freed, swept...), err
 }
 
 // Status says why an allocation could not work now: no address is free, or no pool is known and the source
 // cannot be asked, or the state cannot be written.
 func (m *Manager) Status(ctx context.Context, q Request) error {
 	started := m.Now()
-	// A transaction that changes nothing proves that the lock can be had.
+	probed := errors.New("probe")
 	free := func() error {
-		return m.Store.View(ctx, func(s *State) error {
+		// A transaction that is given up: the lock can be had, the folder can be written, nothing changes.
+		err := m.Store.Update(ctx, func(s *State) error {
 			probe := q
 			probe.Owner = Owner{Network: q.Network, ContainerID: "status", IfName: "status"}
-			_, err := s.Allocate(probe, m.Now()) // on a copy that View throws away
-			return err
+			if _, err := s.Allocate(probe, m.Now()); err != nil {
+				return err
+			}
+			return probed
 		})
+		if errors.Is(err, probed) {
+			return nil
+		}
+		return err
 	}
 	err := free()
 	if err == nil || !errors.Is(err, ErrExhausted) && !errors.Is(err, ErrNoPool) {

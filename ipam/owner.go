@@ -15,6 +15,14 @@ type Owner struct {
 // String is network/container/interface, for messages.
 func (o Owner) String() string { return o.Network + "/" + o.ContainerID + "/" + o.IfName }
 
+// Unknown says that it is not, or not fully, known who holds the address: it was found in use (import.go).
+func (o Owner) Unknown() bool { return o.Network == "" }
+
+// is says whether two owners are the same. Of one that was imported only the container may be known.
+func (o Owner) is(other Owner) bool {
+	return o == other || o.Unknown() && o.ContainerID != "" && o.ContainerID == other.ContainerID
+}
+
 // Reservation is one address in use.
 type Reservation struct {
 	Address netip.Addr `json:"address"`

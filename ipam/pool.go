@@ -17,8 +17,18 @@ type Pool struct {
 	Released     []netip.Addr  `json:"released,omitempty"` // free again, the oldest first
 }
 
-// Gateway is where the subnet's default route goes: the first host address in Azure.
-func (p *Pool) Gateway() netip.Addr { return p.Prefix.Masked().Addr().Next() }
+// gatewayIPv6 is the fabric's link-local address, under which it is the IPv6 router of every subnet: Azure
+// gives its gateway no address of the subnet as it does for IPv4 (datapath.md, IPv6).
+var gatewayIPv6 = netip.MustParseAddr("fe80::1234:5678:9abc")
+
+// Gateway is where the subnet's default route goes: the first host address for IPv4, the fabric's link-local
+// address for IPv6.
+func (p *Pool) Gateway() netip.Addr {
+	if p.ipv6() {
+		return gatewayIPv6
+	}
+	return p.Prefix.Masked().Addr().Next()
+}
 
 // Capacity is how many addresses the source lists.
 func (p *Pool) Capacity() int { return p.Listed.count() }
@@ -38,7 +48,7 @@ func (p *Pool) ipv6() bool { return p.Prefix.Addr().Is6() }
 
 func (p *Pool) byOwner(o Owner) *Reservation {
 	for i := range p.Reservations {
-		if p.Reservations[i].Owner == o {
+		if p.Reservations[i].Owner.is(o) {
 			return &p.Reservations[i]
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func (m *Manager) refreshIfDue(ctx context.Context, started time.Time) error {
 	due := true
 	err := m.Store.View(ctx, func(s *State) error {
-		if age(m.Now(), s.Answer.Attempted) > m.Interval {
+		if age(m.Now(), s.Answer.Attempted) > m.Interval || m.Source.Stamp() != s.Answer.Stamp {
 			return nil
 		}
 		due = false
@@ -71,23 +72,48 @@ func (m *Manager) ask(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the host's interfaces: %w", err)
 	}
+	inUse, err := m.inUseAtStart(ctx)
+	if err != nil {
+		return err
+	}
+	stamp := m.Source.Stamp() // before the answer: a change in between is noticed next time
 	subnets, err := m.Source.Subnets(ctx)
 	if err == nil {
 		err = m.usable(subnets)
 	}
 	m.Log.Debug("asked the source", "url", m.URL, "subnets", len(subnets), "duration", m.Now().Sub(begun), "error", err)
 	uerr := m.Store.Update(ctx, func(s *State) error {
-		s.Answer.Environment, s.Answer.URL = m.Environment, m.URL
+		s.Answer.Environment, s.Answer.URL, s.Answer.Stamp = m.Environment, m.URL, stamp
 		s.Answer.Attempted = m.Now().UTC()
 		if err != nil {
 			s.Answer.Failure = strings.TrimPrefix(err.Error(), ErrSource.Error()+": ")
 			return nil
 		}
 		s.Answer.Failure, s.Answer.Refreshed = "", s.Answer.Attempted
-		s.Refresh(subnets, func(sub Subnet) (NIC, bool) { return matchNIC(ifaces, m.Master, sub) })
+		s.Refresh(subnets, hostInterfaces{ifaces, m.Master})
+		if n := s.Adopt(inUse, m.Now()); n > 0 {
+			m.Log.Warn("addresses in use had no reservation", "adopted", n)
+		}
 		return nil
 	})
 	return errors.Join(err, uerr)
+}
+
+// inUseAtStart looks for addresses in use when the state does not know of any good answer: it is new, or was
+// lost. Then containers may hold addresses that nobody has written down.
+func (m *Manager) inUseAtStart(ctx context.Context) (inUse map[netip.Addr]Owner, err error) {
+	fresh := false
+	err = m.Store.View(ctx, func(s *State) error {
+		fresh = s.Answer.Refreshed.IsZero()
+		return nil
+	})
+	if err != nil || !fresh {
+		return nil, err
+	}
+	if inUse, err = m.InUse(); err != nil {
+		return nil, fmt.Errorf("look for addresses in use: %w", err)
+	}
+	return inUse, nil
 }
 
 // usable rejects an answer without addresses: an agent that restarts answers with an empty list for a while.

@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"context"
+	"strings"
 
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -10,16 +11,23 @@ import (
 type Source interface {
 	// Subnets lists the subnets of all NICs. Errors wrap ErrSource.
 	Subnets(ctx context.Context) ([]Subnet, error)
+	// Stamp changes when the source has changed and is cheap to get; "" if only asking can tell.
+	Stamp() string
 }
 
-// matchNIC finds the interface of this host that carries a subnet.
-//
-// By MAC, several may match: accelerated networking gives the VF the MAC of its synthetic NIC, and our
-// bridge has its master's. Bridges, veths, slaves of anything but a bridge and loopback never match; a
-// veth does when the configuration names it as master (a node that is itself a container).
-func matchNIC(ifaces []platform.Interface, master string, sub Subnet) (NIC, bool) {
-	for _, i := range ifaces {
-		if i.Loopback || i.Slave || i.Kind == "bridge" || len(i.MAC) != 6 || i.Kind == "veth" && i.Name != master {
+// hostInterfaces is the real Host.
+type hostInterfaces struct {
+	ifaces []platform.Interface
+	master string // the configuration's, if any
+}
+
+// NIC implements Host. By MAC, several interfaces may match: accelerated networking gives the VF the MAC of
+// its synthetic NIC, and our bridge has its master's. Bridges, veths, slaves of anything but a bridge,
+// loopback and what we made never match; a veth does when the configuration names it as master (a node that
+// is itself a container).
+func (h hostInterfaces) NIC(sub Subnet) (NIC, bool) {
+	for _, i := range h.ifaces {
+		if i.Loopback || i.Slave || i.Kind == "bridge" || len(i.MAC) != 6 || strings.HasPrefix(i.Name, "azv") || i.Kind == "veth" && i.Name != h.master {
 			continue
 		}
 		if mac := i.MAC.String(); mac == sub.MAC || sub.MAC == "*" {
@@ -27,4 +35,14 @@ func matchNIC(ifaces []platform.Interface, master string, sub Subnet) (NIC, bool
 		}
 	}
 	return NIC{}, false
+}
+
+// HasMAC implements Host.
+func (h hostInterfaces) HasMAC(mac string) bool {
+	for _, i := range h.ifaces {
+		if i.MAC.String() == mac {
+			return true
+		}
+	}
+	return false
 }

@@ -83,7 +83,11 @@ func exhausted(pools []*Pool) error {
 func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) (Assigned, error) {
 	for _, p := range s.Pools {
 		if r := p.byAddress(q.Address); r != nil {
-			return Assigned{}, fmt.Errorf("%w: %s is held by %s", ErrInUse, q.Address, r.Owner)
+			holder := r.Owner.String()
+			if r.Unknown() {
+				holder = "a container that was there before the state"
+			}
+			return Assigned{}, fmt.Errorf("%w: %s is held by %s", ErrInUse, q.Address, holder)
 		}
 	}
 	for _, p := range pools {
@@ -179,12 +183,12 @@ func cmpBool(a, b bool) int {
 
 // Release frees all addresses of the owner and returns them. An unknown owner has none: that is success.
 func (s *AddressSpace) Release(o Owner) []netip.Addr {
-	return s.releaseFunc(func(r Reservation) bool { return r.Owner == o })
+	return s.releaseFunc(func(r Reservation) bool { return r.Owner.is(o) })
 }
 
 // ReleaseUnowned frees the address if nobody is known to hold it: one that was imported as in use.
 func (s *AddressSpace) ReleaseUnowned(a netip.Addr) []netip.Addr {
-	return s.releaseFunc(func(r Reservation) bool { return r.Address == a && r.ContainerID == "" })
+	return s.releaseFunc(func(r Reservation) bool { return r.Address == a && r.Unknown() })
 }
 
 // Collect frees what the network holds and keep does not name, and returns the freed addresses.
@@ -233,27 +237,70 @@ func (s *AddressSpace) Reset() {
 	s.releaseFunc(func(Reservation) bool { return true })
 }
 
+// Adopt reserves addresses that are found in use without a reservation, for their owner or for nobody known.
+// Only addresses of the pools matter. It returns how many were missing.
+func (s *AddressSpace) Adopt(inUse map[netip.Addr]Owner, now time.Time) int {
+	adopted := 0
+	taken := s.taken()
+	for _, p := range s.Pools {
+		for a := range p.Listed.all {
+			owner, used := inUse[a]
+			if _, known := taken[a]; used && !known {
+				p.reserve(a, owner, now)
+				adopted++
+			}
+		}
+	}
+	return adopted
+}
+
+// Sweep frees addresses of nobody known that are not in use any more, and returns them.
+func (s *AddressSpace) Sweep(inUse map[netip.Addr]Owner) []netip.Addr {
+	return s.releaseFunc(func(r Reservation) bool {
+		_, used := inUse[r.Address]
+		return r.Unknown() && !used
+	})
+}
+
+// hasUnknown says whether an address is held by nobody known.
+func (s *AddressSpace) hasUnknown() bool {
+	for _, p := range s.Pools {
+		if slices.ContainsFunc(p.Reservations, func(r Reservation) bool { return r.Unknown() }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Host is what a source's answer is compared with: the interfaces of this host.
+type Host interface {
+	// NIC finds the interface that carries a subnet.
+	NIC(Subnet) (NIC, bool)
+	// HasMAC says whether an interface with that MAC is there.
+	HasMAC(mac string) bool
+}
+
 // NIC is a network interface of this host as far as pools care.
 type NIC struct {
 	Name string
 	MAC  string
 }
 
-// Refresh makes the space follow what the source lists now. nic finds the host's interface for a subnet;
-// subnets that no interface carries are left out. Addresses that vanished are not given out any more but
+// Refresh makes the space follow what the source lists now. Subnets that no interface of the host carries are
+// left out. Addresses that vanished are not given out any more but
 // stay with their owners. Nothing that is reserved is ever dropped here, whatever the answer says, and an
 // answer in which this host does not appear at all changes nothing but Unmatched.
-func (s *AddressSpace) Refresh(subnets []Subnet, nic func(Subnet) (NIC, bool)) {
+func (s *AddressSpace) Refresh(subnets []Subnet, host Host) {
 	listed := map[*Pool][]netip.Addr{}
 	once := map[netip.Addr]bool{} // an address in two subnets of the answer belongs to the first
 	s.Unmatched = nil
 	for _, sub := range subnets {
-		n, ok := nic(sub)
+		n, ok := host.NIC(sub)
 		if !ok {
 			s.Unmatched = append(s.Unmatched, sub.MAC)
 			continue
 		}
-		p := s.poolFor(PoolID{n.MAC, sub.Prefix.Masked()})
+		p := s.poolFor(PoolID{n.MAC, sub.Prefix.Masked()}, host)
 		p.Interface, p.Primary = n.Name, sub.Primary
 		for _, a := range sub.Addresses {
 			if !once[a] {
@@ -269,15 +316,40 @@ func (s *AddressSpace) Refresh(subnets []Subnet, nic func(Subnet) (NIC, bool)) {
 		p.Listed = newAddrSet(listed[p])
 		p.Released = slices.DeleteFunc(p.Released, func(a netip.Addr) bool { return !p.Listed.contains(a) })
 	}
+	// A pool that is gone from the answer stays as long as somebody holds an address of it, or its NIC is there.
+	s.Pools = slices.DeleteFunc(s.Pools, func(p *Pool) bool {
+		return len(p.Listed) == 0 && len(p.Reservations) == 0 && !host.HasMAC(p.MAC)
+	})
 }
 
-func (s *AddressSpace) poolFor(id PoolID) *Pool {
+// poolFor finds the pool, or the one whose NIC it replaces (same subnet, and its NIC is not there any more),
+// or makes it.
+func (s *AddressSpace) poolFor(id PoolID, host Host) *Pool {
 	for _, p := range s.Pools {
 		if p.id() == id {
+			return p
+		}
+	}
+	for _, p := range s.Pools {
+		if p.Prefix == id.Prefix && !host.HasMAC(p.MAC) {
+			s.rebind(p.id(), id)
+			p.MAC = id.MAC
 			return p
 		}
 	}
 	p := &Pool{Prefix: id.Prefix, MAC: id.MAC}
 	s.Pools = append(s.Pools, p)
 	return p
+}
+
+func (s *AddressSpace) rebind(from, to PoolID) {
+	for network, b := range s.Bindings {
+		if b.IPv4 == from {
+			b.IPv4 = to
+		}
+		if b.IPv6 == from {
+			b.IPv6 = to
+		}
+		s.Bindings[network] = b
+	}
 }

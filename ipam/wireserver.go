@@ -23,6 +23,9 @@ const (
 // HostAgent is the source of addresses in Azure: the host agent's XML.
 type HostAgent struct{ URL string }
 
+// Stamp implements Source: only asking can tell.
+func (HostAgent) Stamp() string { return "" }
+
 type xmlInterfaces struct {
 	Interface []struct {
 		MacAddress string `xml:",attr"`

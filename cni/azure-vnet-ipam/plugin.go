@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -70,25 +71,24 @@ func newCommand(c *cni.Command) (*command, error) {
 }
 
 func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) {
-	if conf.IPAM.Environment == "mas" {
-		return nil, types.NewError(types.ErrUnsupportedField, "unsupported value in the network configuration: ipam.environment=mas", "not supported yet")
-	}
 	m := &ipam.Manager{
-		Environment: "azure", URL: conf.IPAM.QueryURL, Interval: time.Duration(conf.IPAM.QueryInterval),
-		Master: conf.Master, Interfaces: platform.Interfaces, Now: time.Now, Log: logger,
-	}
-	if m.URL == "" {
-		m.URL = ipam.DefaultQueryURL
+		Environment: conf.IPAM.Environment, Interval: time.Duration(conf.IPAM.QueryInterval), Master: conf.Master,
+		Interfaces: platform.Interfaces, Now: time.Now, Log: logger,
 	}
 	if m.Interval == 0 {
 		m.Interval = ipam.DefaultQueryInterval
 	}
-	m.Source = ipam.HostAgent{URL: m.URL}
-	dir := conf.DataDir
-	if dir == "" {
-		dir = platform.DefaultDataDir
+	switch m.Environment {
+	case "mas":
+		m.URL = cmp.Or(conf.IPAM.InterfacesFile, platform.DefaultInterfacesFile)
+		m.Source = ipam.File{Path: m.URL}
+	default:
+		m.Environment, m.URL = "azure", cmp.Or(conf.IPAM.QueryURL, ipam.DefaultQueryURL)
+		m.Source = ipam.HostAgent{URL: m.URL}
 	}
+	dir := cmp.Or(conf.DataDir, platform.DefaultDataDir)
 	m.RefreshLock = filepath.Join(dir, name+"-refresh.lock")
+	m.InUse = func() (map[netip.Addr]ipam.Owner, error) { return inUse(dir, logger), nil }
 	var err error
 	m.Store, err = openStore(dir, logger)
 	return m, err
@@ -105,25 +105,10 @@ func openStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error
 			s.Reset()
 			s.Answer = ipam.Answer{} // the VM may have moved: ask again
 		},
+		Import: func(raw []byte, s *ipam.State) error {
+			return ipam.ImportClassic(raw, s, attachments(dir), time.Now())
+		},
 	}), nil
-}
-
-func (c *command) requests() ([]ipam.Request, error) {
-	q := ipam.Request{Owner: c.owner, Master: c.conf.Master}
-	if s := c.conf.IPAM.Subnet; s != "" {
-		q.Subnet, _ = netip.ParsePrefix(s) // validated
-		q.IPv6 = q.Subnet.Addr().Is6()
-	}
-	if a := c.conf.IPAM.IPAddress; a != "" {
-		q.Address, _ = cni.ParseAddress(a) // validated
-		q.IPv6 = q.Address.Is6()
-	}
-	for _, f := range c.conf.IPAM.Families {
-		if f == "ipv6" {
-			return nil, types.NewError(types.ErrUnsupportedField, "unsupported value in the network configuration: ipam.families=ipv6", "not supported yet")
-		}
-	}
-	return []ipam.Request{q}, nil
 }
 
 func add(ctx context.Context, c *cni.Command) (types.Result, error) {
@@ -131,10 +116,11 @@ func add(ctx context.Context, c *cni.Command) (types.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := cni.ParseArgs(c.Args); err != nil {
+	args, err := cni.ParseArgs(c.Args)
+	if err != nil {
 		return nil, err
 	}
-	requests, err := cmd.requests()
+	requests, err := cmd.requests(args)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +208,7 @@ func status(ctx context.Context, c *cni.Command) error {
 	if err != nil {
 		return err
 	}
-	requests, err := cmd.requests()
+	requests, err := cmd.requests(cni.Args{})
 	if err != nil {
 		return err
 	}

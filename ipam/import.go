@@ -1,0 +1,132 @@
+package ipam
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// This file reads what others wrote about addresses: the classic plugins' two state files, and the state of
+// azure-vnet beside ours. They are read as data; nothing of them is trusted to be complete.
+
+// classicIPAM is azure-vnet-ipam.json as the classic plugin writes it.
+type classicIPAM struct {
+	IPAM *struct {
+		AddressSpaces map[string]struct {
+			Pools map[string]struct {
+				ID        string `json:"Id"`
+				IfName    string
+				Addresses map[string]struct {
+					ID    string
+					Addr  string
+					InUse bool
+				}
+			}
+		}
+	}
+}
+
+// ImportClassic fills an empty state from the classic plugin's file. Used addresses stay used. Their owners
+// are those that owners knows; else newer versions name the container in the record; else nobody is known to
+// hold them.
+func ImportClassic(raw []byte, s *State, owners map[netip.Addr]Owner, now time.Time) error {
+	var doc classicIPAM
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return fmt.Errorf("decode the classic plugin's state: %w", err)
+	}
+	if doc.IPAM == nil || doc.IPAM.AddressSpaces == nil {
+		return fmt.Errorf("this is not the classic plugin's state: it has no IPAM.AddressSpaces")
+	}
+	for _, space := range doc.IPAM.AddressSpaces {
+		for name, pool := range space.Pools {
+			prefix, err := netip.ParsePrefix(name)
+			if err != nil {
+				return fmt.Errorf("pool %q of the classic plugin's state: %w", name, err)
+			}
+			p := &Pool{Prefix: prefix.Masked(), Interface: pool.IfName} // the source's next answer brings the MAC
+			var listed []netip.Addr
+			for text, record := range pool.Addresses {
+				a, err := netip.ParseAddr(text)
+				if err != nil || !p.Prefix.Contains(a) {
+					continue
+				}
+				listed = append(listed, a)
+				owner, known := owners[a]
+				if !known {
+					owner = Owner{ContainerID: record.ID}
+				}
+				if known || record.InUse {
+					p.reserve(a, owner, now)
+				}
+			}
+			p.Listed = newAddrSet(listed)
+			s.Pools = append(s.Pools, p)
+		}
+	}
+	return nil
+}
+
+// AttachmentOwners reads who has which address from azure-vnet's state: ours, or the classic plugin's. What is
+// neither gives nothing.
+func AttachmentOwners(raw []byte) map[netip.Addr]Owner {
+	owners := map[netip.Addr]Owner{}
+	var ours struct {
+		Data struct {
+			Networks map[string]struct {
+				Endpoints map[string]struct {
+					Owner
+					Addresses []netip.Prefix `json:"addresses"`
+				} `json:"endpoints"`
+			} `json:"networks"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(raw, &ours) == nil {
+		for _, n := range ours.Data.Networks {
+			for _, e := range n.Endpoints {
+				for _, p := range e.Addresses {
+					owners[p.Addr()] = e.Owner
+				}
+			}
+		}
+	}
+	var classic struct {
+		Network struct {
+			ExternalInterfaces map[string]struct {
+				Networks map[string]struct {
+					Endpoints map[string]struct {
+						ContainerID string
+						IfName      string
+						IPAddresses []struct{ IP net.IP }
+					}
+				}
+			}
+		}
+	}
+	if json.Unmarshal(raw, &classic) == nil {
+		for _, i := range classic.Network.ExternalInterfaces {
+			for network, n := range i.Networks {
+				for id, e := range n.Endpoints {
+					owner := Owner{Network: network, ContainerID: e.ContainerID, IfName: classicIfName(id, e.ContainerID, e.IfName)}
+					for _, ip := range e.IPAddresses {
+						if a, ok := netip.AddrFromSlice(ip.IP); ok && e.ContainerID != "" {
+							owners[a.Unmap()] = owner
+						}
+					}
+				}
+			}
+		}
+	}
+	return owners
+}
+
+// classicIfName finds the name of the interface in the pod. Older versions keep another name in the record,
+// but the endpoint is called after it: the first eight characters of the container's ID, "-", the interface.
+func classicIfName(endpointID, containerID, recorded string) string {
+	if name, ok := strings.CutPrefix(endpointID, containerID[:min(8, len(containerID))]+"-"); ok && name != "" {
+		return name
+	}
+	return recorded
+}

@@ -1,0 +1,151 @@
+package platform
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// NamespaceAddresses lists the addresses in all network namespaces that are linked to the caller's (by a veth, a
+// macvlan …): the containers of this host. It finds namespaces that a process lives in, and those that are
+// mounted somewhere, as container runtimes do before the first process is there. It needs root.
+//
+// A namespace that disappears meanwhile is left out, and so is one that cannot be entered: what it holds is
+// reported in the error, after all others were looked at.
+func NamespaceAddresses() ([]netip.Addr, error) {
+	const self = "/proc/self/ns/net"
+	own, err := namespaceID(self)
+	if err != nil {
+		return nil, fmt.Errorf("own network namespace: %w", err)
+	}
+	host, err := unix.Open(self, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("own network namespace: %w", err)
+	}
+	defer func() { _ = unix.Close(host) }()
+	seen := map[nsID]bool{own: true}
+	var addrs []netip.Addr
+	var errs error
+	for _, path := range namespacePaths() {
+		id, err := namespaceID(path)
+		if err != nil || seen[id] {
+			continue // gone meanwhile, or known
+		}
+		seen[id] = true
+		found, err := addressesIn(path, host)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = errors.Join(errs, fmt.Errorf("network namespace %s: %w", path, err))
+		}
+		addrs = append(addrs, found...)
+	}
+	return addrs, errs
+}
+
+type nsID struct{ dev, ino uint64 }
+
+func namespaceID(path string) (nsID, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nsID{}, err
+	}
+	return nsID{uint64(st.Dev), st.Ino}, nil //nolint:unconvert // the type differs between architectures
+}
+
+// namespacePaths are all names that lead to a network namespace; one namespace may have many.
+func namespacePaths() []string {
+	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net") // fails for a bad pattern only
+	mounts, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return paths
+	}
+	defer func() { _ = mounts.Close() }()
+	for lines := bufio.NewScanner(mounts); lines.Scan(); {
+		// 36 35 0:4 net:[4026532281] /run/netns/pod rw shared:1 - nsfs nsfs rw (proc(5), mountinfo)
+		f := strings.Fields(lines.Text())
+		if len(f) > 4 && strings.HasPrefix(f[3], "net:[") {
+			paths = append(paths, f[4])
+		}
+	}
+	return paths
+}
+
+// addressesIn enters the namespace on a thread of its own, and lists its addresses if it is linked to host. The
+// thread is given up if it cannot get back.
+func addressesIn(path string, host int) (addrs []netip.Addr, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		var back, into int
+		if back, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			return
+		}
+		defer func() { _ = unix.Close(back) }()
+		if into, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			return
+		}
+		defer func() { _ = unix.Close(into) }()
+		if err = unix.Setns(into, unix.CLONE_NEWNET); err != nil {
+			return
+		}
+		addrs, err = linkedAddresses(host)
+		if unix.Setns(back, unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	<-done
+	return addrs, err
+}
+
+func linkedAddresses(host int) (addrs []netip.Addr, err error) {
+	if linked, err := knows(host); !linked {
+		return nil, err
+	}
+	ifaces, err := Interfaces()
+	for _, i := range ifaces {
+		for _, p := range i.Prefixes {
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	return addrs, err
+}
+
+// knows says whether the calling thread's namespace has an identifier for the other one. The kernel gives it one
+// as soon as a link of the one has its other end in the other (net/core/net_namespace.c, RTM_GETNSID).
+func knows(other int) (bool, error) {
+	const netnsaNSID, netnsaFD = 1, 3 // include/uapi/linux/net_namespace.h
+	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = unix.Close(s) }()
+	// struct nlmsghdr, struct rtgenmsg padded to 4, one attribute of 8.
+	const length = unix.SizeofNlMsghdr + 4 + 8
+	req := make([]byte, length)
+	binary.NativeEndian.PutUint32(req, length)
+	binary.NativeEndian.PutUint16(req[4:], unix.RTM_GETNSID)
+	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST)
+	binary.NativeEndian.PutUint16(req[20:], 8)
+	binary.NativeEndian.PutUint16(req[22:], netnsaFD)
+	binary.NativeEndian.PutUint32(req[24:], uint32(other))
+	if err := unix.Sendto(s, req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return false, err
+	}
+	buf := make([]byte, 4096)
+	n, _, err := unix.Recvfrom(s, buf, 0)
+	if err != nil {
+		return false, err
+	}
+	if n < length || binary.NativeEndian.Uint16(buf[4:]) != unix.RTM_NEWNSID || binary.NativeEndian.Uint16(buf[22:]) != netnsaNSID {
+		return false, fmt.Errorf("unexpected answer of %d bytes to RTM_GETNSID", n)
+	}
+	return int32(binary.NativeEndian.Uint32(buf[24:])) >= 0, nil
+}
