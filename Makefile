@@ -1,0 +1,141 @@
+# Azure VNET CNI plugins. "make" builds both of them; "make help" says what else there is.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# sudo's path knows neither Go's own folder nor, for su, that of ip and nft.
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+GOOS   ?= $(shell PATH='$(PATH)' go env GOOS)
+GOARCH ?= $(shell PATH='$(PATH)' go env GOARCH)
+GOOS   := $(GOOS)
+GOARCH := $(GOARCH)
+export GOOS GOARCH
+
+# Only this checkout is asked: an archive unpacked inside another repository has no version of its own.
+VERSION ?= $(or $(shell git --git-dir=.git describe --tags --always --dirty 2>/dev/null),unknown)
+
+OUTPUT    := output
+BIN       := $(OUTPUT)/$(GOOS)_$(GOARCH)
+REFERENCE := $(OUTPUT)/reference
+TOOLS     := $(OUTPUT)/tools
+EXE       := $(if $(filter windows,$(GOOS)),.exe)
+ARCHIVE   := $(OUTPUT)/azure-vnet-cni-$(GOOS)-$(GOARCH)-$(VERSION).tgz
+
+# The same commit gives the same bytes on every machine: no paths, no C library, no build time.
+BUILD := go build -trimpath -buildvcs=false
+export CGO_ENABLED := 0
+# For what runs on the machine that builds, whatever it builds for.
+HOST  := env -u GOOS -u GOARCH
+
+PLATFORMS := linux/amd64 linux/arm64 windows/amd64 windows/arm64
+
+# The demo's data path: bridge, tunnel or both.
+MODE ?= both
+# The race detector; RACE= switches it off.
+RACE ?= -race
+# What go test gets in addition, for example TESTFLAGS='-v -run TestName'.
+TESTFLAGS ?=
+# Which benchmarks, and how often: benchstat compares two runs with COUNT=10.
+BENCH ?= .
+COUNT ?= 1
+
+.DELETE_ON_ERROR:
+
+## Build
+
+.PHONY: all
+all: azure-vnet azure-vnet-ipam
+
+.PHONY: azure-vnet azure-vnet-ipam
+azure-vnet: ## build the network plugin into output/<os>_<arch>/
+azure-vnet-ipam: ## build the address management plugin, likewise
+azure-vnet azure-vnet-ipam: setup-build
+	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION)' -o $(BIN)/$@$(EXE) ./cni/$@
+
+.PHONY: azure-cni-plugins
+azure-cni-plugins: azure-vnet azure-vnet-ipam ## build both, and the archive output/azure-vnet-cni-<os>-<arch>-<version>.tgz
+	tar --create --file=- --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,go-w \
+		--transform='s,^10-azure-.*,10-azure.conflist,' \
+		-C $(CURDIR)/$(BIN) azure-vnet$(EXE) azure-vnet-ipam$(EXE) \
+		-C $(CURDIR)/cni/conf 10-azure-$(GOOS).conflist \
+		-C $(CURDIR) LICENSE | gzip -9 --no-name > $(ARCHIVE)
+	@echo $(ARCHIVE)
+
+## Run
+
+.PHONY: demo
+demo: require-root setup-demo azure-vnet azure-vnet-ipam ## two simulated VMs, four pods, who reaches whom; MODE=bridge|tunnel|both; needs root
+	go run ./test/demo -bin $(BIN) -mode $(MODE)
+
+## Verify
+
+.PHONY: test
+test: require-root setup-test vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
+	GOOS=windows go build ./...
+	AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CGO_ENABLED=$(if $(RACE),1,0) \
+		go test -count=1 $(RACE) $(TESTFLAGS) ./...
+
+.PHONY: vet
+vet: setup-build ## go vet for every platform
+	@for p in $(PLATFORMS); do \
+		echo "go vet ./... ($$p)"; GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./...; \
+	done
+
+.PHONY: lint
+lint: setup-lint vet $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, go.mod, no binaries in git
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "lint: gofmt -w wants to change:" $$files; exit 1; }
+	@# git's --numstat has "-" for the line counts of what it holds to be binary.
+	@files=$$(git diff --cached --numstat $$(git hash-object -t tree /dev/null) | sed -n 's/^-\t-\t//p'); \
+		[ -z "$$files" ] || { echo "lint: binary files in git:" $$files; exit 1; }
+	shellcheck scripts/*.sh .ci/run
+	go mod tidy -diff
+	@failed=; for os in linux windows; do \
+		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \
+	done; [ -z "$$failed" ]
+
+# Apart from lint, because the database lives at vuln.go.dev and a build machine may not reach it.
+# VULNDB=file:///folder names a copy.
+VULNDB ?= https://vuln.go.dev
+.PHONY: vulncheck
+vulncheck: setup-build $(TOOLS)/govulncheck ## known vulnerabilities in what we call; needs the internet
+	$(TOOLS)/govulncheck -db $(VULNDB) ./...
+
+.PHONY: bench
+bench: require-root setup-test azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## benchmarks into output/bench.txt; BENCH=regexp COUNT=n; needs root
+	AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) \
+		go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee $(OUTPUT)/bench.txt
+
+.PHONY: benchstat
+benchstat: $(TOOLS)/benchstat ## compare output/bench.txt with OLD=file
+	$(TOOLS)/benchstat $(OLD) $(OUTPUT)/bench.txt
+
+## House
+
+.PHONY: clean
+clean: ## remove output/
+	rm -rf $(OUTPUT)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# What a goal needs of the machine; installed where it is missing.
+.PHONY: setup-build setup-demo setup-test setup-lint
+setup-build setup-demo setup-test setup-lint: setup-%:
+	@scripts/setup.sh $*
+
+# First among the prerequisites: whoever lacks root hears it at once and not after the build.
+.PHONY: require-root
+require-root:
+	@[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, because it makes network namespaces (nothing else of this machine is touched): sudo make $(MAKECMDGOALS)" >&2; exit 1; }
+	@[ "$(GOOS)" = linux ] && [ "$(GOARCH)" = "$$(go env GOHOSTARCH)" ] || { echo "make $(MAKECMDGOALS): runs what it builds: $(GOOS)/$(GOARCH) does not run here" >&2; exit 1; }
+
+# The reference plugins that the tests chain and compare with: a module of their own, so that what they need stays out of go.mod.
+$(REFERENCE)/.built: test/reference/go.mod test/reference/go.sum
+	cd test/reference && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(REFERENCE)/ tool
+	@touch $@
+
+# The tools of tools.mod, built when a version changes: the first time golangci-lint takes a minute or two.
+$(TOOLS)/%: tools.mod tools.sum
+	$(HOST) $(BUILD) -modfile=tools.mod -o $@ $$(go list -modfile=tools.mod tool | grep '/$*$$')
