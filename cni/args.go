@@ -10,10 +10,10 @@ import (
 type Args struct {
 	types.CommonArgs
 	IP                         types.UnmarshallableString
-	K8S_POD_NAMESPACE          types.UnmarshallableString //nolint:revive,staticcheck // the key of the protocol
-	K8S_POD_NAME               types.UnmarshallableString //nolint:revive,staticcheck // the key of the protocol
-	K8S_POD_INFRA_CONTAINER_ID types.UnmarshallableString //nolint:revive,staticcheck // the key of the protocol
-	K8S_POD_UID                types.UnmarshallableString //nolint:revive,staticcheck // the key of the protocol
+	K8S_POD_NAMESPACE          types.UnmarshallableString
+	K8S_POD_NAME               types.UnmarshallableString
+	K8S_POD_INFRA_CONTAINER_ID types.UnmarshallableString
+	K8S_POD_UID                types.UnmarshallableString
 }
 
 // ParseArgs reads CNI_ARGS ("K=V;K=V"). A malformed string is code 4.

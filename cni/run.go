@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -193,6 +194,9 @@ func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*
 	return func(args *skel.CmdArgs) error {
 		var conf struct{ LogFile, LogLevel string }
 		_ = json.Unmarshal(args.StdinData, &conf) // only a hint here; the plugin parses and reports
+		if conf.LogFile != "stderr" && !filepath.IsAbs(conf.LogFile) {
+			conf.LogFile = "" // would depend on the runtime's working directory; the plugin refuses it
+		}
 		r.openLog(conf.LogFile, conf.LogLevel)
 		r.cmd = &Command{Name: name, CmdArgs: args, Log: r.log.With("command", name, "containerID", args.ContainerID)}
 		if err := fn(r.ctx, r.cmd); err != nil {

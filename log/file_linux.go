@@ -10,6 +10,7 @@ import (
 // openAppend does not wait for the reader of a FIFO (O_NONBLOCK); regular files do not know the flag.
 func openAppend(path string) (*os.File, error) {
 	flags := os.O_WRONLY | os.O_APPEND | os.O_CREATE | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	const fileMode = 0o640 // the group adm reads logs on many distributions
 	f, err := os.OpenFile(path, flags, fileMode)
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, fmt.Errorf("%s is a symbolic link: %w", path, err)

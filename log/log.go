@@ -20,8 +20,6 @@ const (
 
 	defaultMaxBytes = 5 << 20
 	defaultKeep     = 8
-
-	fileMode = 0o640 // the group adm reads logs on many distributions
 )
 
 // Options say where records go.

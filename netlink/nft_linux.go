@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoBridgeFamily: the kernel has no nftables bridge family, or not what the rules need of it.
+// ErrNoBridgeFamily says that the kernel has no nftables bridge family, or not what the rules need of it.
 var ErrNoBridgeFamily = errors.New("the kernel lacks nftables for bridges (CONFIG_NF_TABLES_BRIDGE)")
 
 // NFT speaks nftables over one socket.

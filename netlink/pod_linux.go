@@ -32,9 +32,6 @@ type Route struct {
 	GW  netip.Addr   `json:"gw,omitzero"`
 }
 
-// ErrInterfaceTaken: the pod has an interface of that name already.
-var ErrInterfaceTaken = errors.New("interface exists already in the pod")
-
 // namespace opens a pod's namespace.
 func namespace(path string) (netns.NsHandle, error) {
 	ns, err := netns.GetFromPath(path)
@@ -65,7 +62,7 @@ func PodInterfaceExists(path, ifName string) (bool, error) {
 // AddPod makes the pair of veths with one end in the pod, and configures both. The pod's end is born in
 // the pod's namespace: moving it there afterwards would wait for an RCU grace period, 15 ms (datapath.md).
 // It returns the host end. On an error the caller deletes the host veth, which takes all with it.
-// Errors: ErrExists for the host veth, ErrInterfaceTaken.
+// Error: ErrExists for the host veth or the interface in the pod.
 func (h *Handle) AddPod(p Pod) (Link, error) {
 	ns, err := namespace(p.NetNS)
 	if err != nil {

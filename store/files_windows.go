@@ -20,9 +20,9 @@ const (
 
 func openRead(ctx context.Context, path string) (file *os.File, err error) {
 	err = retrySharing(ctx, func() error {
-		info, err := os.Lstat(path) // Windows has no O_NOFOLLOW
-		if err != nil {
-			return err
+		info, serr := os.Lstat(path) // Windows has no O_NOFOLLOW
+		if serr != nil {
+			return serr
 		}
 		if !info.Mode().IsRegular() {
 			return errNotRegular(path, info.Mode())

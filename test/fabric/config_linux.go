@@ -47,6 +47,10 @@ type NICConfig struct {
 	MAC     net.HardwareAddr
 	Primary bool
 	MTU     int // 0 means 1500
+	// Veth makes the NIC a veth, as on a node that is a container itself. By
+	// default it is a macvlan: network plugins take a veth for a pod's, but
+	// nothing can be stacked on a macvlan in passthru mode.
+	Veth bool
 
 	Prefix  netip.Prefix // the first host address is the gateway
 	Address netip.Addr   // primary: the VM's own

@@ -40,6 +40,9 @@ func (w *wiring) plug(p *port, vm *Namespace) error {
 	if err != nil {
 		return err
 	}
+	if p.nic.Veth {
+		return w.plugVeth(p, vm, virtual)
+	}
 	lower := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{
 			Name:         "v" + p.name[1:],
@@ -76,6 +79,29 @@ func (w *wiring) plug(p *port, vm *Namespace) error {
 		return fmt.Errorf("set %s up: %w", p.name, err)
 	}
 	return errors.Join(waitUp(w.fabric.LinkByName, p.name), waitUp(w.lower.LinkByName, lower.Name))
+}
+
+// plugVeth makes a NIC that is the other end of the port itself.
+func (w *wiring) plugVeth(p *port, vm *Namespace, virtual net.HardwareAddr) error {
+	upper := &netlink.Veth{
+		LinkAttrs:        netlink.LinkAttrs{Name: p.name, HardwareAddr: virtual, MTU: p.nic.mtu()},
+		PeerName:         p.nic.Name,
+		PeerHardwareAddr: p.nic.MAC,
+		PeerMTU:          uint32(p.nic.mtu()),
+		PeerNamespace:    netlink.NsFd(vm.fd),
+	}
+	if err := w.fabric.LinkAdd(upper); err != nil {
+		return fmt.Errorf("create veth %s: %w", p.name, err)
+	}
+	found, err := w.fabric.LinkByName(p.name)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", p.name, err)
+	}
+	p.index = found.Attrs().Index
+	if err := w.fabric.LinkSetUp(found); err != nil {
+		return fmt.Errorf("set %s up: %w", p.name, err)
+	}
+	return nil
 }
 
 // deliver routes the NIC's addresses to its port. The routes' source makes

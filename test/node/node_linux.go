@@ -45,8 +45,10 @@ func New(vm *fabric.VM, dir string, path ...string) (*Node, error) {
 	return &Node{VM: vm, Dir: dir, Path: path}, nil
 }
 
-// DataDir is where the plugins' state lies, LogFile where a plugin's log does.
-func (n *Node) DataDir() string              { return filepath.Join(n.Dir, "run") }
+// DataDir is where the plugins' state lies.
+func (n *Node) DataDir() string { return filepath.Join(n.Dir, "run") }
+
+// LogFile is where a plugin's log lies.
 func (n *Node) LogFile(plugin string) string { return filepath.Join(n.Dir, "log", plugin+".log") }
 
 // Conf is a network configuration for the node: the example of the documents with this node's folders.
