@@ -54,15 +54,15 @@ func (d delegate) failed(command string, err error) error {
 	if err == nil {
 		return nil
 	}
+	text := fmt.Sprintf("IPAM plugin %s, %s: ", d.plugin, command)
 	var own *types.Error
-	if !errors.As(err, &own) {
-		return fmt.Errorf("IPAM plugin %s, %s: %w", d.plugin, command, err)
+	switch {
+	case !errors.As(err, &own):
+		return types.NewError(types.ErrInvalidNetworkConfig, text+err.Error(), "ipam.type must name an IPAM plugin that lies in CNI_PATH")
+	case own.Code == types.ErrUnknown: // libcni's, when the plugin could not be executed or did not answer
+		return types.NewError(types.ErrTryAgainLater, text+own.Msg, own.Details)
 	}
-	code := own.Code
-	if code == types.ErrUnknown { // libcni's, when the plugin could not be executed or did not answer
-		code = types.ErrInternal
-	}
-	return types.NewError(code, fmt.Sprintf("IPAM plugin %s, %s: %s", d.plugin, command, own.Msg), own.Details)
+	return types.NewError(own.Code, text+own.Msg, own.Details)
 }
 
 // parsePrevResult reads the result that CHECK brings. It is required there (CNI specification, CHECK).

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -141,7 +142,9 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 	}
 	undo := &network.Undo{}
 	defer func() {
-		if err != nil {
+		// What the host still has of a pod may send from its address, which therefore stays reserved: DEL and GC
+		// will find both.
+		if err != nil && !errors.Is(err, network.ErrLeft) {
 			err = undo.Run(ctx, err)
 		}
 	}()

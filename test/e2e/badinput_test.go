@@ -55,7 +55,7 @@ func badCases() map[string]badCase {
 		"MTU above the master's":  {fields: map[string]any{"mtu": 9000}, code: 2, names: "9000"},
 		"multitenancy":            {fields: map[string]any{"multiTenancy": true}, code: 2, names: "multiTenancy=true"},
 		"no IPAM":                 {fields: map[string]any{"ipam": nil}, code: 7, names: "ipam.type"},
-		"IPAM plugin that is not": {fields: map[string]any{"ipam": map[string]any{"type": "no-such-ipam"}}, code: 999, names: "no-such-ipam"},
+		"IPAM plugin that is not": {fields: map[string]any{"ipam": map[string]any{"type": "no-such-ipam"}}, code: 7, names: "no-such-ipam"},
 		"environment":             {fields: ipamConf("environment", "moon"), code: 2, names: "ipam.environment=moon"},
 		"subnet":                  {fields: ipamConf("subnet", "10.240"), code: 7, names: "ipam.subnet=10.240"},
 		"subnet of somebody else": {fields: ipamConf("subnet", "10.99.0.0/16"), code: 101, names: "10.99.0.0/16"},

@@ -8,7 +8,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/Azure/azure-container-networking/ipam/ipamtest"
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/node"
 	"github.com/containernetworking/cni/libcni"
@@ -154,6 +156,8 @@ func TestBurst(t *testing.T) {
 	l := newLab(t, fabric.Default(2, pods))
 	n := l.nodes[0]
 	list := l.list(n, map[string]any{"mode": "bridge", "logLevel": "info"})
+	// Slow enough that everybody comes before the first answer.
+	n.VM.Agent.SetFault(ipamtest.Fault{Delay: 500 * time.Millisecond})
 	all := make([]*node.Pod, pods)
 	for i := range all {
 		var err error
