@@ -22,17 +22,21 @@ type Bridge struct {
 }
 
 // Bridge reads the bridge and its master and says whether everything is as EnsureBridge leaves it.
-// Error: ErrNotFound for the master.
+// Errors: ErrNotFound for the master, ErrExists if the name is that of something else, ErrMasterTaken.
 func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
 	if b.Master, err = h.Link(master); err != nil {
 		return b, false, err
 	}
 	b.Link, err = h.Link(name)
-	if errors.Is(err, ErrNotFound) {
-		return b, false, nil
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return b, false, err
+	}
+	if b.Master.Master != 0 && b.Master.Master != b.Link.Index {
+		// The host's configuration is on that other one: without its port the host would be cut off.
+		return b, false, fmt.Errorf("%w: %s is a port of %s", ErrMasterTaken, master, h.nameOf(b.Master.Master))
 	}
 	if err != nil {
-		return b, false, err
+		return b, false, nil
 	}
 	if b.Link.Kind != "bridge" {
 		return b, false, fmt.Errorf("%w: %s is a %s, not a bridge", ErrExists, name, b.Link.Kind)
@@ -52,6 +56,7 @@ func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
 // EnsureBridge makes the bridge with the master as its port and moves the host's configuration from the
 // master to it, all in one batch: a process that is killed leaves either the old state or the new one. If
 // a part fails, everything goes back to the master.
+// Errors: ErrNotFound for the master, ErrExists, ErrMasterTaken.
 func (h *Handle) EnsureBridge(name, master string) (Bridge, error) {
 	b, ok, err := h.Bridge(name, master)
 	if err != nil || ok {
@@ -81,6 +86,15 @@ func (h *Handle) EnsureBridge(name, master string) (Bridge, error) {
 		err = fmt.Errorf("bridge %s does not keep its configuration: something else manages %s or %s", name, name, master)
 	}
 	return b, err
+}
+
+// nameOf is the name of a link, for messages.
+func (h *Handle) nameOf(index int) string {
+	l, err := h.rt.LinkByIndex(index)
+	if err != nil {
+		return fmt.Sprintf("interface %d", index)
+	}
+	return l.Attrs().Name
 }
 
 func (h *Handle) undoMove(conf hostConf, from, to device, created bool) error {
@@ -124,9 +138,13 @@ func (h *Handle) RemoveBridge(name, master string) error {
 // pod starts (net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id).
 func bridgeMessage(b Bridge, name string, create bool) *nl.NetlinkRequest {
 	flags := 0
-	attrs := []nl.NetlinkRequestData{
-		bytesAttr(unix.IFLA_ADDRESS, b.Master.MAC),
-		u32(unix.IFLA_MTU, uint32(b.Master.MTU)),
+	var attrs []nl.NetlinkRequestData
+	// Even the same MAC set again makes the kernel forget all neighbours, permanent ones too (neigh_changeaddr).
+	if !bytes.Equal(b.Link.MAC, b.Master.MAC) {
+		attrs = append(attrs, bytesAttr(unix.IFLA_ADDRESS, b.Master.MAC))
+	}
+	if b.Link.MTU != b.Master.MTU {
+		attrs = append(attrs, u32(unix.IFLA_MTU, uint32(b.Master.MTU)))
 	}
 	if create {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_EXCL
@@ -155,6 +173,16 @@ func (h *Handle) freeIndex() (int, error) {
 		index = max(index, l.Index+1)
 	}
 	return index, nil
+}
+
+// PinPods gives the bridge the neighbours of pods that are there: a bridge that was down, or had another MAC,
+// has lost them.
+func (h *Handle) PinPods(b Bridge, pods []Element) error {
+	do := &batch{}
+	for _, e := range pods {
+		do.add("add neighbour "+e.Address.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(b.Link, e.Address), e.Address.AsSlice(), e.MAC))
+	}
+	return do.send(h.batch)
 }
 
 // PinFabric tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod

@@ -59,6 +59,10 @@ func equal(data string) expr.Any {
 	return &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(data)}
 }
 
+func differs(data string) expr.Any {
+	return &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte(data)}
+}
+
 // etherType matches the frame's protocol.
 func etherType(proto string) []expr.Any { return []expr.Any{load(ll, 12, 2, 1), equal(proto)} }
 

@@ -12,10 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotFound: there is no such link. ErrExists: there is one already.
+// ErrNotFound: there is no such link. ErrExists: there is one already. ErrMasterTaken: the master is a port of
+// another bridge.
 var (
-	ErrNotFound = errors.New("link not found")
-	ErrExists   = errors.New("link exists already")
+	ErrNotFound    = errors.New("link not found")
+	ErrExists      = errors.New("link exists already")
+	ErrMasterTaken = errors.New("the master belongs to another bridge")
 )
 
 // Handle holds the sockets of one command: one for single requests, one for batches.

@@ -184,7 +184,7 @@ func (n *NFT) add(replace bool, elements []Element) error {
 		own := []nftables.SetElement{{Key: e.ownedKey(), Comment: e.Comment}}
 		var errs error
 		if replace {
-			errs = n.conn.SetDeleteElements(pods4(e.Bridge), []nftables.SetElement{{Key: e.Address.AsSlice()}})
+			errs = n.forget(e)
 		}
 		port := []nftables.SetElement{{Key: ifNameKey(e.Port), Comment: e.Comment}}
 		errs = errors.Join(errs, n.conn.SetAddElements(pods4(e.Bridge), pod), n.conn.SetAddElements(owned4(e.Bridge), own), n.conn.SetAddElements(ports(e.Bridge), port))
@@ -196,6 +196,20 @@ func (n *NFT) add(replace bool, elements []Element) error {
 		return fmt.Errorf("add nftables elements: %w", err)
 	}
 	return nil
+}
+
+// forget appends to the transaction what takes the address from whoever had it, who must not send from it
+// any longer, either.
+func (n *NFT) forget(e Element) error {
+	owned, err := n.conn.GetSetElements(owned4(e.Bridge))
+	if err != nil {
+		return err
+	}
+	owned = slices.DeleteFunc(owned, func(k nftables.SetElement) bool {
+		return len(k.Key) < 28 || !bytes.Equal(k.Key[24:28], e.Address.AsSlice()) || bytes.Equal(k.Key, e.ownedKey())
+	})
+	return errors.Join(n.conn.SetDeleteElements(pods4(e.Bridge), []nftables.SetElement{{Key: e.Address.AsSlice()}}),
+		n.conn.SetDeleteElements(owned4(e.Bridge), owned))
 }
 
 // DeleteElements removes what is there of the elements; what is gone already is success.
@@ -236,18 +250,25 @@ func (n *NFT) Elements(bridge string) ([]Element, error) {
 	var lists [3][]nftables.SetElement
 	for i, s := range []*nftables.Set{pods4(bridge), owned4(bridge), ports(bridge)} {
 		var err error
-		if lists[i], err = n.conn.GetSetElements(s); err != nil && !errors.Is(err, unix.ENOENT) {
+		if lists[i], err = n.list(s); err != nil {
 			return nil, fmt.Errorf("list nftables set %s: %w", s.Name, err)
 		}
 	}
 	byAddress := map[netip.Addr]*Element{}
 	var order []netip.Addr
+	at := func(a netip.Addr, mac []byte, comment string) *Element {
+		if byAddress[a] == nil {
+			order = append(order, a)
+			byAddress[a] = &Element{Bridge: bridge, Address: a, MAC: mac, Comment: comment}
+		}
+		return byAddress[a]
+	}
+	reachable, known := map[netip.Addr]bool{}, map[string]bool{}
 	for _, k := range lists[0] {
 		a, _ := netip.AddrFromSlice(k.Key)
-		order = append(order, a)
-		byAddress[a] = &Element{Bridge: bridge, Address: a, MAC: k.Val, Comment: k.Comment}
+		at(a, k.Val, k.Comment)
+		reachable[a] = true
 	}
-	known := map[string]bool{}
 	for _, k := range lists[2] {
 		known[portName(k.Key)] = true
 	}
@@ -257,21 +278,31 @@ func (n *NFT) Elements(bridge string) ([]Element, error) {
 		}
 		a, _ := netip.AddrFromSlice(k.Key[24:28])
 		port := portName(k.Key)
-		e := byAddress[a]
-		if e == nil {
-			order = append(order, a)
-			e = &Element{Bridge: bridge, Address: a, MAC: k.Key[16:22], Comment: k.Comment}
-			byAddress[a] = e
-		} else {
-			e.Complete = known[port] && bytes.Equal(e.MAC, k.Key[16:22])
+		e := at(a, k.Key[16:22], k.Comment)
+		// Two ports with one address: only one is the owner's.
+		own := k.Comment == e.Comment && bytes.Equal(e.MAC, k.Key[16:22])
+		if e.Port == "" || own {
+			e.Port = port
 		}
-		e.Port = port
+		e.Complete = e.Complete || own && reachable[a] && known[port]
 	}
 	out := make([]Element, 0, len(order))
 	for _, a := range order {
 		out = append(out, *byAddress[a])
 	}
 	return out, nil
+}
+
+// list lists a set's elements; a set that is not there has none.
+func (n *NFT) list(s *nftables.Set) ([]nftables.SetElement, error) {
+	elements, err := n.conn.GetSetElements(s)
+	if err != nil {
+		// Its error does not wrap the kernel's, that of this call does.
+		if _, missing := n.conn.GetSetByName(s.Table, s.Name); errors.Is(missing, unix.ENOENT) {
+			return nil, nil
+		}
+	}
+	return elements, err
 }
 
 func portName(key []byte) string {

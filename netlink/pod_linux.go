@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -84,7 +85,32 @@ func (h *Handle) AddPod(p Pod) (Link, error) {
 	if err := h.addHostEnd(p, host); err != nil {
 		return Link{}, err
 	}
-	return host, inPod.addPodEnd(p)
+	if err := inPod.addPodEnd(p); err != nil {
+		return Link{}, err
+	}
+	return host, h.waitUp(p.HostName)
+}
+
+// patience bounds waiting for the kernel's work queue. It needs milliseconds; more when many links change.
+const patience = 5 * time.Second
+
+// waitUp waits until a link that was set up can send, and the bridge forwards what comes from it. The kernel
+// learns that both ends of a pair are up in a work queue, and drops everything until then (net/core/link_watch.c):
+// a pod's first packet, a DNS query often, would be lost. Since Linux 6.8 asking for the link makes the kernel
+// catch up, so that the first look is the last one.
+func (h *Handle) waitUp(name string) error {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		l, err := h.rt.LinkByName(name)
+		if err != nil {
+			return linkError(name, err)
+		}
+		if l.Attrs().OperState == vnl.OperUp {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("link %s is set up, but does not come up: %v", name, l.Attrs().OperState)
+		}
+	}
 }
 
 func (h *Handle) addVeth(p Pod, ns int) error {
@@ -148,6 +174,9 @@ func (h *Handle) addPodEnd(p Pod) error {
 	up := &batch{}
 	up.add("set "+p.IfName+" up in the pod", linkMessage(unix.RTM_NEWLINK, 0, 0, true, str(unix.IFLA_IFNAME, p.IfName)))
 	if err := up.send(h.batch); err != nil {
+		return err
+	}
+	if err := h.waitUp(p.IfName); err != nil {
 		return err
 	}
 	l, err := h.Link(p.IfName)
@@ -235,6 +264,9 @@ func (h *Handle) CheckPod(p Pod) (string, error) {
 	if diff, err := h.checkNeighbours(p); diff != "" || err != nil {
 		return diff, err
 	}
+	if diff, err := h.checkFDB(p, host); diff != "" || err != nil {
+		return diff, err
+	}
 	ns, err := namespace(p.NetNS)
 	if err != nil {
 		return "", err
@@ -260,6 +292,18 @@ func (h *Handle) checkNeighbours(p Pod) (string, error) {
 		if !found {
 			return fmt.Sprintf("neighbour %s at %s is missing on %s", a.Addr(), p.MAC, p.Bridge.Name), nil
 		}
+	}
+	return "", nil
+}
+
+// checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
+func (h *Handle) checkFDB(p Pod, host Link) (string, error) {
+	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(host.Index, unix.AF_BRIDGE) })
+	if err != nil {
+		return "", fmt.Errorf("list fdb entries of %s: %w", p.HostName, err)
+	}
+	if !slices.ContainsFunc(list, func(n vnl.Neigh) bool { return n.HardwareAddr.String() == p.MAC.String() && n.MasterIndex == p.Bridge.Index }) {
+		return fmt.Sprintf("fdb entry %s is missing on %s", p.MAC, p.HostName), nil
 	}
 	return "", nil
 }

@@ -34,26 +34,28 @@ func table() *nftables.Table {
 	return &nftables.Table{Family: nftables.TableFamilyBridge, Name: TableName}
 }
 
-// The names of a bridge's own objects start with its name: bridges do not touch each other's.
+// The names of a bridge's own objects start with its name: bridges do not touch each other's. The IDs only
+// have to differ within one transaction; without them google/nftables counts in a variable of the package
+// that nothing guards.
 func pods4(bridge string) *nftables.Set {
-	return &nftables.Set{Table: table(), Name: bridge + "-pods4", IsMap: true, KeyType: nftables.TypeIPAddr, DataType: nftables.TypeEtherAddr}
+	return &nftables.Set{Table: table(), ID: 1, Name: bridge + "-pods4", IsMap: true, KeyType: nftables.TypeIPAddr, DataType: nftables.TypeEtherAddr}
 }
 
 func host4(bridge string) *nftables.Set {
-	return &nftables.Set{Table: table(), Name: bridge + "-host4", KeyType: nftables.TypeIPAddr}
+	return &nftables.Set{Table: table(), ID: 2, Name: bridge + "-host4", KeyType: nftables.TypeIPAddr}
 }
 
 // ports holds the host veths of the bridge. Matching the bridge itself (meta ibrname) would need a kernel
 // option that not every kernel has (CONFIG_NFT_BRIDGE_META).
 func ports(bridge string) *nftables.Set {
-	return &nftables.Set{Table: table(), Name: bridge + "-ports", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
+	return &nftables.Set{Table: table(), ID: 3, Name: bridge + "-ports", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
 }
 
 // owned4 holds what pods may send: (port, MAC, IPv4 address).
 func owned4(bridge string) *nftables.Set {
 	// The types are constants, so their concatenation cannot fail.
 	key, _ := nftables.ConcatSetType(nftables.TypeIFName, nftables.TypeEtherAddr, nftables.TypeIPAddr)
-	return &nftables.Set{Table: table(), Name: bridge + "-owned4", KeyType: key, Concatenation: true}
+	return &nftables.Set{Table: table(), ID: 4, Name: bridge + "-owned4", KeyType: key, Concatenation: true}
 }
 
 // chain is a chain with its rules; hook is nil for one that is only jumped to.
@@ -142,6 +144,8 @@ func (r Rules) antiSpoof() []rule {
 	return []rule{
 		newRule("IPv4 from an address or MAC that is not the pod's", etherType(etherIP4), foreign(ethSrc, uint32(ll), ip4Src), countedDrop()),
 		newRule("ARP from an address or MAC that is not the pod's", etherType(etherARP), foreign(arpSHA, uint32(nh), arpSPA), countedDrop()),
+		// No pod has an IPv6 address yet, and the host would believe a pod's router advertisement.
+		newRule("anything else, IPv6 and VLANs among it", []expr.Any{load(ll, 12, 2, 1), differs(etherIP4), differs(etherARP)}, countedDrop()),
 	}
 }
 

@@ -63,9 +63,9 @@ func repairBridge(nl *netlink.Handle, nft *netlink.NFT, n *Network) (netlink.Bri
 		return b, masterError(err)
 	}
 	if !ok {
-		left, err := nl.Addresses(b.Master)
-		if err != nil {
-			return b, err
+		left, lerr := nl.Addresses(b.Master)
+		if lerr != nil {
+			return b, lerr
 		}
 		b.Primary = append(b.Primary, left...)
 	}
@@ -80,14 +80,21 @@ func repairBridge(nl *netlink.Handle, nft *netlink.NFT, n *Network) (netlink.Bri
 		return b, nil
 	}
 	if b, err = nl.EnsureBridge(n.Bridge, n.Master); err != nil {
+		return b, masterError(err)
+	}
+	pods, err := nft.Elements(n.Bridge)
+	if err != nil {
 		return b, err
 	}
-	return b, nl.PinFabric(b)
+	return b, errors.Join(nl.PinFabric(b), nl.PinPods(b, pods))
 }
 
 func masterError(err error) error {
-	if errors.Is(err, netlink.ErrNotFound) {
+	switch {
+	case errors.Is(err, netlink.ErrNotFound):
 		return fmt.Errorf("%w: %w", ErrMaster, err)
+	case errors.Is(err, netlink.ErrExists), errors.Is(err, netlink.ErrMasterTaken):
+		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	return err
 }

@@ -9,7 +9,8 @@ type Dataplane interface {
 	EnsureNetwork(ctx context.Context, n *Network) error
 	// DeleteNetwork takes the network away and restores the host.
 	DeleteNetwork(ctx context.Context, n *Network) error
-	// CheckNetNS says whether e's namespace can be used, and whether the interface's name is free there.
+	// CheckNetNS says whether e's namespace can be used, and whether the interface's name is free there. If e
+	// is pending, what has the name is taken for what an interrupted ADD left.
 	// Errors: ErrNetNS, ErrExists.
 	CheckNetNS(ctx context.Context, e *Endpoint) error
 	// CreateEndpoint connects the pod and fills in what it observes (host MAC, MTU).

@@ -18,6 +18,8 @@ var (
 	ErrConflict = errors.New("network is in use with another configuration")
 	// ErrNetNS: the pod's network namespace cannot be used.
 	ErrNetNS = errors.New("network namespace not usable")
+	// ErrLeft: the host still has something of an endpoint whose ADD failed; its addresses must not be given away.
+	ErrLeft = errors.New("something of the endpoint is left on the host")
 	// ErrBusy: a lock could not be had in time.
 	ErrBusy = errors.New("busy")
 )

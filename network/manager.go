@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/platform"
@@ -48,7 +51,12 @@ type Config struct {
 // master is usable if the configuration names one.
 // Errors: ErrExists, ErrNetNS, ErrMaster.
 func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
-	err := m.Store.View(ctx, func(s *State) error { return exists(s, e.Owner) })
+	err := m.Store.View(ctx, func(s *State) error {
+		if _, old := s.endpoint(e.Owner); old != nil {
+			e.State = old.State
+		}
+		return exists(s, e.Owner)
+	})
 	if err != nil {
 		return err
 	}
@@ -73,47 +81,91 @@ func exists(s *State, o Owner) error {
 
 // Add connects the pod: the intent goes to disk, the network is ensured, the endpoint created, and marked
 // ready. e brings owner, namespace, addresses and routes; it comes back complete, with its network. On an
-// error nothing is left.
-// Errors: ErrExists, ErrMaster, ErrConflict, ErrKernel, and the store's.
+// error nothing of the pod is left, unless that fails, too: then the record stays pending.
+// Errors: ErrExists, ErrMaster, ErrConflict, ErrKernel, ErrLeft, and the store's.
 func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, err error) {
+	n, err := m.intend(ctx, c, e)
+	if errors.Is(err, errPending) {
+		// An earlier ADD of this owner did not end: nobody knows how far it came.
+		if err = m.Delete(ctx, e.Owner); err != nil {
+			return nil, fmt.Errorf("%w: remove what an interrupted ADD left: %w", ErrLeft, err)
+		}
+		n, err = m.intend(ctx, c, e)
+	}
+	if err != nil {
+		return nil, err
+	}
 	undo := &Undo{}
 	defer func() {
 		if err != nil {
 			err = undo.Run(ctx, err)
 		}
 	}()
-	n, leftover, err := m.intend(ctx, c, e)
-	if err != nil {
-		return nil, err
-	}
 	ensured := false
-	undo.Push(func(ctx context.Context) error { return m.forget(ctx, e.Owner, !ensured) })
-	if leftover != nil {
-		// An earlier ADD of this owner did not end: nobody knows how far it came.
-		if err = m.Plane.DeleteEndpoint(ctx, n, leftover); err != nil {
-			return nil, fmt.Errorf("remove what an interrupted ADD left: %w", err)
-		}
-	}
-	if err = m.Plane.EnsureNetwork(ctx, n); err != nil {
+	undo.Push(func(ctx context.Context) error { return m.giveUp(ctx, n, e, ensured) })
+	if err = m.ensure(ctx, n); err != nil {
 		return nil, err
 	}
 	ensured = true
-	undo.Push(func(ctx context.Context) error { return m.Plane.DeleteEndpoint(ctx, n, e) })
 	if err = m.Plane.CreateEndpoint(ctx, n, e); err != nil {
 		return nil, err
 	}
-	if err = m.ready(ctx, n, e); err != nil {
+	if err = m.ready(ctx, e); err != nil {
 		return nil, err
 	}
 	return n, nil
 }
 
-// intend writes the endpoint as pending, with the network as the configuration wants it now. It returns a
-// copy of the network, and what an interrupted ADD of the same owner left.
-func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint) (*Network, *Endpoint, error) {
+// giveUp takes what a failed ADD made of the endpoint off the host, and then forgets the record. As long as
+// the host has something of it, the record stays: DEL and GC will try again.
+func (m *Manager) giveUp(ctx context.Context, n *Network, e *Endpoint, ensured bool) error {
+	if ensured {
+		if err := m.Plane.DeleteEndpoint(ctx, n, e); err != nil {
+			return fmt.Errorf("%w: %w", ErrLeft, err)
+		}
+	}
+	return m.forget(ctx, e.Owner, !ensured)
+}
+
+// ensure makes the network, and records at once what it saw: ip_forward as it was before us can be seen only
+// the first time.
+func (m *Manager) ensure(ctx context.Context, n *Network) error {
+	known := *n
+	for _, f := range n.Former {
+		if err := m.Plane.DeleteNetwork(ctx, &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge}); err != nil {
+			return fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
+		}
+	}
+	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
+		return err
+	}
+	if n.MAC == known.MAC && n.MTU == known.MTU && n.IPForward == known.IPForward && len(n.Former) == 0 {
+		return nil
+	}
+	return m.Store.Update(ctx, func(s *State) error {
+		record := s.Networks[n.Name]
+		if record == nil || record.Bridge != n.Bridge {
+			return nil // somebody changed or removed it meanwhile; what we saw is of no use
+		}
+		record.MAC, record.MTU = n.MAC, n.MTU
+		if record.IPForward == "" {
+			record.IPForward = n.IPForward
+		}
+		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
+		return nil
+	})
+}
+
+// errPending: the owner's record is what an interrupted ADD left.
+var errPending = errors.New("an earlier ADD did not end")
+
+// intend writes the endpoint as pending, with the network as the configuration wants it now, and returns a
+// copy of the network.
+// Error: errPending.
+func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint) (*Network, error) {
 	ifaces, err := m.interfaces()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
 	e.HostIfName = e.Owner.HostIfName()
@@ -121,10 +173,12 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint) (*Network, 
 		e.MAC = MACOf(e.Addresses).String()
 	}
 	var n Network
-	var leftover *Endpoint
 	err = m.Store.Update(ctx, func(s *State) error {
 		if err := exists(s, e.Owner); err != nil {
 			return err
+		}
+		if _, old := s.endpoint(e.Owner); old != nil {
+			return errPending
 		}
 		if s.Networks == nil {
 			s.Networks = map[string]*Network{}
@@ -136,15 +190,26 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint) (*Network, 
 		if record.Created.IsZero() {
 			record.Created = e.Created
 		}
-		leftover = record.Endpoints[e.key()]
+		// Another network may have its pods on the former bridge.
+		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return s.uses(f.Bridge) || f.Bridge == record.Bridge })
 		stored := *e
 		record.Endpoints[e.key()] = &stored
 		s.Networks[e.Network] = record
 		n = *record
-		n.Endpoints = nil
+		n.Endpoints, n.Former = nil, slices.Clone(record.Former)
 		return nil
 	})
-	return &n, leftover, err
+	return &n, err
+}
+
+// uses says whether a network has the bridge.
+func (s *State) uses(bridge string) bool {
+	for _, n := range s.Networks {
+		if n.Bridge == bridge {
+			return true
+		}
+	}
+	return false
 }
 
 // configure is the network's record as the configuration wants it: a new one, or the known one with what
@@ -171,9 +236,15 @@ func configure(known *Network, c Config, e *Endpoint, ifaces []platform.Interfac
 	case bridge == "":
 		bridge = fmt.Sprintf("azure%d", master.Index)
 	}
-	if known != nil && len(known.Endpoints) > 0 && (known.Master != master.Name || known.Bridge != bridge) {
-		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first, or run azure-vnet cleanup",
+	change := known != nil && (known.Master != master.Name || known.Bridge != bridge)
+	// A bridge that changes its master while it has its name cannot be told from the former one.
+	if change && (len(known.Endpoints) > 0 || known.Bridge == bridge) {
+		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first and name another bridge, or run azure-vnet cleanup",
 			ErrConflict, e.Network, len(known.Endpoints), known.Master, known.Bridge, master.Name, bridge)
+	}
+	if change && known.Bridge != "" {
+		n.Former = append(n.Former, Former{known.Master, known.Bridge})
+		n.MAC, n.MTU = "", 0
 	}
 	n.Master, n.Bridge, n.Mode, n.AntiSpoof, n.HostAgent = master.Name, bridge, c.Mode, c.AntiSpoof, c.HostAgent
 	for _, a := range e.Addresses {
@@ -195,14 +266,13 @@ func addPrefix(list []netip.Prefix, p netip.Prefix) []netip.Prefix {
 }
 
 // ready marks the endpoint as ready, unless somebody deleted it while it was made.
-func (m *Manager) ready(ctx context.Context, n *Network, e *Endpoint) error {
+func (m *Manager) ready(ctx context.Context, e *Endpoint) error {
 	e.State = Ready
 	return m.Store.Update(ctx, func(s *State) error {
 		record, old := s.endpoint(e.Owner)
 		if old == nil {
 			return fmt.Errorf("endpoint %s was deleted while it was created", e.Owner)
 		}
-		record.MAC, record.MTU, record.IPForward = n.MAC, n.MTU, n.IPForward
 		stored := *e
 		record.Endpoints[e.key()] = &stored
 		return nil
@@ -302,7 +372,7 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		owners[o] = true
 	}
 	collected := 0
-	for o := range owners {
+	for _, o := range slices.SortedFunc(maps.Keys(owners), func(a, b Owner) int { return strings.Compare(a.String(), b.String()) }) {
 		if o.Network != network || keep(o.ContainerID, o.IfName) {
 			continue
 		}
@@ -315,7 +385,8 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 	return collected, errs
 }
 
-// Status says why an ADD could not work now. pods is empty when no pool is known yet.
+// Status says why an ADD could not work now. A master that is not named is not looked for: which one it is
+// depends on the addresses that an ADD gets.
 func (m *Manager) Status(ctx context.Context, network string, c Config) error {
 	ifaces, err := m.interfaces()
 	if err != nil {

@@ -84,6 +84,15 @@ type Network struct {
 	Prefixes  []netip.Prefix       `json:"prefixes"`
 	Created   time.Time            `json:"created"`
 	Endpoints map[string]*Endpoint `json:"endpoints"` // by container ID/interface name
+
+	// Former are the bridges that this network had under another configuration: the next ADD takes them away.
+	Former []Former `json:"former,omitempty"`
+}
+
+// Former is a bridge that is to be taken away, and its master.
+type Former struct {
+	Master string `json:"master"`
+	Bridge string `json:"bridge"`
 }
 
 // State of an endpoint.

@@ -39,7 +39,7 @@ func (*Linux) CheckNetNS(_ context.Context, e *Endpoint) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrNetNS, e.NetNS, err)
 	}
-	if taken {
+	if taken && e.State != Pending {
 		return fmt.Errorf("%w: interface %s is in %s already", ErrExists, e.IfName, e.NetNS)
 	}
 	return nil

@@ -1,0 +1,170 @@
+package netlink
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// show is elements as text, one a line.
+func show(list []Element) string {
+	var b strings.Builder
+	for _, e := range list {
+		fmt.Fprintf(&b, "%s: %s is %s at %s of %s, complete: %v\n", e.Bridge, e.Address, e.MAC, e.Port, e.Comment, e.Complete)
+	}
+	return sorted(b.String())
+}
+
+const twoPods = `azure0: 10.240.1.1 is 0a:58:0a:f0:01:01 at azv0000000000a of azure/c1/eth0, complete: true
+azure0: 10.240.1.2 is 0a:58:0a:f0:01:02 at azv0000000000b of azure/c2/eth0, complete: true
+`
+
+// bridgeWithElements has rules and the elements of two pods.
+func bridgeWithElements(t *testing.T) *host {
+	t.Helper()
+	h := newHost(t)
+	h.kernel(func(_ *Handle, nft *NFT) {
+		h.must(nft.EnsureRules(rulesOf("azure0")))
+		h.must(nft.AddElements(elementsOf("azure0")...))
+	})
+	return h
+}
+
+func (h *host) wantElements(nft *NFT, want string) {
+	h.Helper()
+	list, err := nft.Elements("azure0")
+	h.must(err)
+	h.same("elements of azure0", show(list), sorted(want))
+}
+
+func TestElementsOfABridgeWithoutRulesAreNone(t *testing.T) {
+	h := newHost(t)
+	h.kernel(func(_ *Handle, nft *NFT) {
+		for range 2 { // without the table, and without the sets
+			if list, err := nft.Elements("azure7"); err != nil || len(list) != 0 {
+				t.Errorf("elements %v, %v", list, err)
+			}
+			h.must(nft.DeleteElements(elementsOf("azure7")...))
+			h.must(nft.EnsureRules(rulesOf("azure0")))
+		}
+	})
+}
+
+func TestAddElementsTwiceIsSuccess(t *testing.T) {
+	h := bridgeWithElements(t)
+	h.kernel(func(_ *Handle, nft *NFT) {
+		h.must(nft.AddElements(elementsOf("azure0")...))
+		h.wantElements(nft, twoPods)
+	})
+}
+
+func TestAddElementsReplacesWhatWasAtTheAddress(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*Element){
+		"another MAC":          func(e *Element) { e.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 9} },
+		"another MAC and port": func(e *Element) { e.MAC, e.Port = net.HardwareAddr{2, 0, 0, 0, 0, 9}, "azv0000000000z" },
+		"another owner": func(e *Element) {
+			e.Comment, e.MAC, e.Port = "azure/c9/eth0", net.HardwareAddr{2, 0, 0, 0, 0, 9}, "azv00000000000"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := bridgeWithElements(t)
+			list := elementsOf("azure0")
+			change(&list[0])
+			h.kernel(func(_ *Handle, nft *NFT) {
+				h.must(nft.AddElements(list[0]))
+				list[0].Complete, list[1].Complete = true, true
+				h.wantElements(nft, show(list))
+			})
+			// What the former one may send is taken away, too.
+			if owned := h.nft("list set bridge azure-vnet azure0-owned4"); strings.Count(owned, "10.240.1.1 ") != 1 || !strings.Contains(owned, list[0].MAC.String()+" . 10.240.1.1 ") {
+				t.Errorf("pods may send\n%s", owned)
+			}
+		})
+	}
+}
+
+func TestDeleteElementsRemovesWhatIsThere(t *testing.T) {
+	h := bridgeWithElements(t)
+	list := elementsOf("azure0")
+	missing := list[0]
+	missing.Address, missing.Port = podPrefixes[2].Addr(), "azv0000000000z"
+	h.kernel(func(_ *Handle, nft *NFT) {
+		h.must(nft.DeleteElements())
+		h.must(nft.DeleteElements(missing))
+		h.wantElements(nft, twoPods)
+		h.must(nft.DeleteElements(missing, list[0], missing))
+		h.wantElements(nft, strings.SplitAfter(twoPods, "\n")[1])
+		h.must(nft.DeleteElements(list...))
+		h.wantElements(nft, "")
+		h.must(nft.DeleteElements(list...))
+	})
+	for _, set := range []string{"azure0-ports", "azure0-owned4"} {
+		if text := h.nft("list set bridge azure-vnet " + set); strings.Contains(text, "elements") {
+			t.Errorf("left:\n%s", text)
+		}
+	}
+}
+
+func TestElementsThatAreNotInEverySetAreNotComplete(t *testing.T) {
+	t.Parallel()
+	first, second, _ := strings.Cut(twoPods, "\n")
+	for name, test := range map[string]struct{ damage, want string }{
+		"it cannot be reached": {"delete element bridge azure-vnet azure0-pods4 { 10.240.1.1 }", strings.Replace(first, "true", "false", 1)},
+		"it may not send": {"delete element bridge azure-vnet azure0-owned4 { azv0000000000a . 0a:58:0a:f0:01:01 . 10.240.1.1 }",
+			"azure0: 10.240.1.1 is 0a:58:0a:f0:01:01 at  of azure/c1/eth0, complete: false"},
+		"its port is not known":      {"delete element bridge azure-vnet azure0-ports { azv0000000000a }", strings.Replace(first, "true", "false", 1)},
+		"another port may send, too": {"add element bridge azure-vnet azure0-owned4 { azv0000000000b . 0a:58:0a:f0:01:01 . 10.240.1.1 }", first},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := bridgeWithElements(t)
+			h.nft(test.damage)
+			h.kernel(func(_ *Handle, nft *NFT) {
+				h.wantElements(nft, test.want+"\n"+second)
+				h.must(nft.AddElements(elementsOf("azure0")...)) // repairs
+				h.wantElements(nft, twoPods)
+			})
+		})
+	}
+}
+
+func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
+	h := newHost(t)
+	h.kernel(func(_ *Handle, nft *NFT) { h.must(nft.EnsureRules(rulesOf("azure0"))) })
+	const pods = 64
+	each := func(do func(*NFT, Element) error) {
+		var wg sync.WaitGroup
+		for i := range pods {
+			wg.Go(func() {
+				p := podPrefixes[0].Addr().As4()
+				p[3] = byte(i)
+				e := Element{Bridge: "azure0", Address: netip.AddrFrom4(p), MAC: net.HardwareAddr{0x0a, 0x58, p[0], p[1], p[2], p[3]}, Port: fmt.Sprintf("azv%011x", i), Comment: fmt.Sprintf("azure/c%d/eth0", i)}
+				err := h.vm.Ns.Do(func() error {
+					nft, err := OpenNFT()
+					if err != nil {
+						return err
+					}
+					defer nft.Close()
+					return do(nft, e)
+				})
+				if err != nil {
+					t.Errorf("%s: %v", e.Address, err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	each(func(nft *NFT, e Element) error { return nft.AddElements(e) })
+	h.kernel(func(_ *Handle, nft *NFT) {
+		list, err := nft.Elements("azure0")
+		h.must(err)
+		if complete := strings.Count(show(list), "complete: true"); complete != pods {
+			t.Errorf("%d elements are complete:\n%s", complete, show(list))
+		}
+	})
+	each(func(nft *NFT, e Element) error { return nft.DeleteElements(e) })
+	h.kernel(func(_ *Handle, nft *NFT) { h.wantElements(nft, "") })
+}

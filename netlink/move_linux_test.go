@@ -1,0 +1,278 @@
+package netlink
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+	"golang.org/x/sys/unix"
+)
+
+// configure gives eth0 everything that a host may have configured, beyond one address and a default route.
+func (h *host) configure() {
+	h.Helper()
+	for _, args := range []string{
+		"addr add 10.240.0.9/16 brd + dev eth0 label eth0:1", // a secondary address of the same subnet
+		"addr add 10.240.0.10/16 dev eth0 noprefixroute",
+		"addr add 192.168.7.1/24 brd + dev eth0 scope link",
+		"addr add 10.99.0.1 peer 10.99.0.2/32 dev eth0",
+		"addr add 10.97.0.1/24 dev eth0 metric 77",
+		"addr add 10.98.0.1/24 dev eth0 valid_lft 86400 preferred_lft 43200", // by DHCP
+		"route add default via 10.240.0.1 dev eth0 metric 100 src 10.240.0.9 proto dhcp",
+		"route add default via 192.168.7.254 dev eth0 table 100",
+		"route add 168.63.129.16 via 10.240.0.1 dev eth0 proto dhcp metric 100",
+		"route add 10.55.0.0/16 dev eth0 scope link",
+		"route add 10.56.0.0/16 via 10.240.0.1 dev eth0 mtu 1400 advmss 1360",
+		"route add 10.57.0.0/16 via 172.31.0.1 dev eth0 onlink",
+		"route add 10.58.0.0/16 via 10.55.0.1 dev eth0", // needs a route that is no address's
+		"neigh add 10.240.0.200 lladdr 02:00:00:00:02:00 nud permanent dev eth0",
+		"neigh add 192.168.7.254 lladdr 02:00:00:00:07:fe nud permanent dev eth0",
+	} {
+		h.ip(args)
+	}
+}
+
+func TestEnsureBridgeMovesTheHostsConfigurationAndRemoveBridgeRestoresIt(t *testing.T) {
+	h := newHost(t)
+	h.configure()
+	before := h.conf("eth0")
+	for _, part := range []string{"label", "10.99.0.1 peer", "table 100", "N sec", "lladdr 02:00:00:00:07:fe"} {
+		if part != "label" && !strings.Contains(before, part) || !strings.Contains(before, "DEV:1") {
+			t.Fatalf("the configuration has no %q:\n%s", part, before)
+		}
+	}
+	b := h.ensureBridge()
+	h.same("azure0 has what eth0 had", h.conf("azure0"), before)
+	h.same("eth0 has nothing", h.conf("eth0"), "\n")
+	if b.Link.Index < firstIndex || b.Link.MAC.String() != eth0MAC.String() || b.Master.Master != b.Link.Index || b.Link.MTU != 1500 {
+		t.Errorf("the bridge is %+v", b)
+	}
+	h.ping(h.vm.Ns, gateway)
+	h.removeBridge()
+	h.same("eth0 has what it had", h.conf("eth0"), before)
+	if links := h.ip("-o link"); strings.Contains(links, "azure0") {
+		t.Errorf("the bridge is still there:\n%s", links)
+	}
+	h.ping(h.vm.Ns, gateway)
+	h.removeBridge() // once more is success
+}
+
+func TestEnsureBridgeMovesIPv6(t *testing.T) {
+	t.Parallel()
+	h := &host{t, fabric.Start(t, fabric.DefaultDual(1, 1)).VMs[0]}
+	h.ip("-6 addr add fd00::9/64 dev eth0 nodad")
+	h.ip("-6 route add fd77::/64 via fd00::1 dev eth0 metric 50")
+	h.ip("-6 neigh add fd00::77 lladdr 02:00:00:00:02:00 nud permanent dev eth0")
+	before := h.conf("eth0")
+	for _, part := range []string{"fd00::4/64", "fd00::9/64", "default via fe80::1234:5678:9abc", "fd77::/64 via fd00::1", "fd00::77 lladdr"} {
+		if !strings.Contains(before, part) {
+			t.Fatalf("the configuration has no %q:\n%s", part, before)
+		}
+	}
+	h.ensureBridge()
+	h.same("azure0 has what eth0 had", h.conf("azure0"), before)
+	h.same("eth0 has nothing", h.conf("eth0"), "\n")
+	h.removeBridge()
+	h.same("eth0 has what it had", h.conf("eth0"), before)
+}
+
+func TestEnsureBridgeChangesNothingTheSecondTime(t *testing.T) {
+	h := newHost(t)
+	h.configure()
+	first := h.ensureBridge()
+	all := func() string {
+		return h.ip("addr") + h.ip("route show table all") + h.ip("neigh show nud permanent")
+	}
+	before := lifetime.ReplaceAllString(all(), "N sec")
+	h.kernel(func(nl *Handle, _ *NFT) {
+		if _, ok, err := nl.Bridge("azure0", "eth0"); !ok || err != nil {
+			t.Errorf("the bridge is ok: %v, %v", ok, err)
+		}
+	})
+	if second := h.ensureBridge(); second.Link.Index != first.Link.Index {
+		t.Errorf("the bridge was made again: %+v, then %+v", first, second)
+	}
+	h.same("all is as it was", lifetime.ReplaceAllString(all(), "N sec"), before)
+}
+
+// A DHCP client, or systemd-networkd, puts the addresses back on eth0 (docs/field-notes.md, row 10).
+func TestEnsureBridgeMovesAgainWhatSomebodyPutBack(t *testing.T) {
+	h := newHost(t)
+	h.ensureBridge()
+	h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0") // a pod's
+	want := h.conf("azure0")
+	h.ip("addr add 10.240.0.4/16 brd + dev eth0")
+	h.ip("route add default via 10.240.0.1 dev eth0 metric 100")
+	h.kernel(func(nl *Handle, _ *NFT) {
+		if _, ok, err := nl.Bridge("azure0", "eth0"); ok || err != nil {
+			t.Errorf("the bridge is ok: %v, %v", ok, err)
+		}
+	})
+	h.ensureBridge()
+	h.same("azure0", h.conf("azure0"), sorted(want+"default via 10.240.0.1 metric 100\n"))
+	h.same("eth0", h.conf("eth0"), "\n")
+	h.ping(h.vm.Ns, gateway)
+}
+
+func TestEnsureBridgeRepairs(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"a bridge that is down":             "link set azure0 down",
+		"a master that is down":             "link set eth0 down",
+		"a master that is no port any more": "link set eth0 nomaster",
+		"another MAC of the bridge":         "link set azure0 address 02:00:00:00:00:01",
+		"another MTU of the bridge":         "link set azure0 mtu 1400",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			h.ensureBridge()
+			h.ip(damage)
+			h.ensureBridge()
+			if !strings.Contains(h.conf("azure0"), "default via 10.240.0.1") { // it goes when a link goes down
+				h.ip("route add default via 10.240.0.1 dev azure0")
+			}
+			h.ping(h.vm.Ns, gateway)
+			h.kernel(func(nl *Handle, _ *NFT) {
+				if b, ok, err := nl.Bridge("azure0", "eth0"); !ok || err != nil {
+					t.Errorf("the bridge is %+v, %v", b, err)
+				}
+			})
+		})
+	}
+}
+
+// docs/field-notes.md, row 9.
+func TestTheBridgeKeepsTheMastersMACWhenALowerOneJoins(t *testing.T) {
+	h := newHost(t)
+	h.ensureBridge()
+	h.ip("link add low address 00:00:00:00:00:01 type veth peer name low2")
+	h.ip("link set low master azure0 up")
+	h.ip("link set low2 up")
+	if text := h.ip("-o link show azure0"); !strings.Contains(text, eth0MAC.String()) {
+		t.Errorf("the bridge is %s", text)
+	}
+	h.ping(h.vm.Ns, gateway)
+}
+
+func TestEnsureBridgeThatCannotSucceedLeavesTheHostAlone(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		situation    []string
+		master, want string
+	}{
+		"the name is taken by a veth":    {[]string{"link add azure0 type veth peer name other"}, "eth0", "azure0 is a veth, not a bridge"},
+		"there is no such master":        {nil, "eth7", "link not found: eth7"},
+		"the master is another bridge's": {[]string{"link add br0 type bridge", "addr add 10.240.0.4/16 dev br0", "addr del 10.240.0.4/16 dev eth0", "link set eth0 master br0", "link set br0 up"}, "eth0", "eth0 is a port of br0"},
+		// Something else receives the frames of the master already (rx_handler): the batch fails in the middle.
+		"the kernel refuses the port": {[]string{"link add up1 type veth peer name up2", "link set up1 up", "link set up2 up", "link add child link up1 type macvlan mode bridge",
+			"addr add 10.77.0.1/24 dev up1", "addr add 10.77.0.2/24 dev up1", "route add 10.78.0.0/16 via 10.77.0.254 dev up1"}, "up1", "make up1 a port of azure0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			for _, args := range test.situation {
+				h.ip(args)
+			}
+			all := func() string { return sorted(h.ip("-o addr") + h.ip("route show table all") + h.ip("-o link")) }
+			before := all()
+			h.kernel(func(nl *Handle, _ *NFT) {
+				if _, err := nl.EnsureBridge("azure0", test.master); err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("error %v, want one with %q", err, test.want)
+				}
+				if err := nl.RemoveBridge("azure0", test.master); err == nil && !strings.HasPrefix(name, "the kernel") {
+					t.Error("RemoveBridge gives no error")
+				}
+			})
+			h.same("all is as it was", all(), before)
+		})
+	}
+}
+
+func sorted(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func TestRemoveBridgeOfWhatIsNoBridgeIsAnError(t *testing.T) {
+	h := newHost(t)
+	h.ip("link add azure0 type veth peer name other")
+	h.kernel(func(nl *Handle, _ *NFT) {
+		if err := nl.RemoveBridge("azure0", "eth0"); !errors.Is(err, ErrExists) {
+			t.Errorf("error %v", err)
+		}
+		if err := nl.RemoveBridge("azure1", "eth7"); !errors.Is(err, ErrNotFound) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// The kernel itself drops what arrives in the some 40 µs between a port's receive handler and its forwarding
+// state (net/bridge/br_if.c, br_add_if; some 250 µs in del_nbp), so of the pings under way a move may lose
+// one. But there is never a moment without an address or a route: no ping fails to be sent.
+func TestTheHostStaysReachableWhileTheConfigurationMoves(t *testing.T) {
+	h := newHost(t)
+	h.ping(h.vm.Ns, gateway)
+	const moves = 20
+	stop := make(chan struct{})
+	var sent, lost atomic.Int64
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for pace := time.NewTicker(2 * time.Millisecond); ; <-pace.C {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			sent.Add(1)
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(h.Context(), time.Second)
+				defer cancel()
+				if _, err := h.vm.Ns.Ping(ctx, gateway, fabric.PingOptions{}); errors.Is(err, context.DeadlineExceeded) {
+					lost.Add(1)
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	for range moves {
+		h.ensureBridge()
+		h.removeBridge()
+	}
+	close(stop)
+	wg.Wait()
+	t.Logf("%d moves and as many back, %d pings, %d of them lost", moves, sent.Load(), lost.Load())
+	if lost.Load() > 2*moves {
+		t.Errorf("%d pings lost", lost.Load())
+	}
+}
+
+// The requests of a batch are acknowledged each, and the error names all that failed.
+func TestABatchReportsEveryFailure(t *testing.T) {
+	h := newHost(t)
+	h.kernel(func(nl *Handle, _ *NFT) {
+		eth0, err := nl.Link("eth0")
+		h.must(err)
+		b := &batch{}
+		for _, a := range []string{"10.240.0.4/16", "10.1.0.1/24", "10.1.0.1/24", "10.1.0.2/24"} {
+			b.add("add "+a, addrRequest(eth0, netip.MustParsePrefix(a)))
+		}
+		b.add("delete a link that is not there", linkMessage(unix.RTM_DELLINK, 0, 12345, false), unix.ENODEV)
+		b.add("delete another", linkMessage(unix.RTM_DELLINK, 0, 12345, false))
+		err = b.send(nl.batch)
+		if err == nil || err.Error() != "add 10.240.0.4/16: file exists\nadd 10.1.0.1/24: file exists\ndelete another: no such device" {
+			t.Errorf("error %v", err)
+		}
+		if have, err := nl.Addresses(eth0); err != nil || len(have) != 3 {
+			t.Errorf("eth0 has %v, %v", have, err)
+		}
+		h.must((&batch{}).send(nl.batch)) // nothing to do
+	})
+}

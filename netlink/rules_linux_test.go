@@ -1,0 +1,184 @@
+package netlink
+
+import (
+	"flag"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files in testdata")
+
+// rulesOf are the rules of a bridge as the tests start with them.
+func rulesOf(bridge string, change ...func(*Rules)) Rules {
+	r := Rules{Bridge: bridge, Master: "eth0", MAC: eth0MAC, Host: []netip.Prefix{hostPrefix}, AntiSpoof: true}
+	for _, c := range change {
+		c(&r)
+	}
+	return r
+}
+
+func tunnelMode(r *Rules)        { r.Tunnel = true }
+func withoutAntiSpoof(r *Rules)  { r.AntiSpoof = false }
+func withHostAgentOpen(r *Rules) { r.HostAgent = true }
+
+// elementsOf are what pods of the bridge have in the sets.
+func elementsOf(bridge string) []Element {
+	return []Element{
+		{Bridge: bridge, Address: podPrefixes[0].Addr(), MAC: podMAC(podPrefixes[0]), Port: "azv0000000000a", Comment: "azure/c1/eth0"},
+		{Bridge: bridge, Address: podPrefixes[1].Addr(), MAC: podMAC(podPrefixes[1]), Port: "azv0000000000b", Comment: "azure/c2/eth0"},
+	}
+}
+
+func podMAC(p netip.Prefix) net.HardwareAddr {
+	return append(net.HardwareAddr{0x0a, 0x58}, p.Addr().AsSlice()...)
+}
+
+func TestRulesAreThoseOfTheDocuments(t *testing.T) {
+	t.Parallel()
+	for file, change := range map[string][]func(*Rules){
+		"tunnel.nft":          {tunnelMode},
+		"bridge.nft":          nil,
+		"no-anti-spoof.nft":   {withoutAntiSpoof},
+		"host-agent-open.nft": {withHostAgentOpen},
+		"two-addresses.nft": {withoutAntiSpoof, withHostAgentOpen, func(r *Rules) {
+			r.Host = prefixes("10.240.0.4/16", "10.240.0.9/16", "192.168.7.1/24", "10.9.9.9/32", "fd00::4/64")
+		}},
+		"tunnel-all-open.nft": {tunnelMode, withoutAntiSpoof, withHostAgentOpen},
+	} {
+		t.Run(file, func(t *testing.T) {
+			h := newHost(t)
+			h.kernel(func(_ *Handle, nft *NFT) {
+				h.must(nft.EnsureRules(rulesOf("azure0", change...)))
+				h.must(nft.AddElements(elementsOf("azure0")...))
+			})
+			got := h.nft("-s list table bridge azure-vnet")
+			golden := filepath.Join("testdata", file)
+			if *update {
+				h.must(os.WriteFile(golden, []byte(got), 0o600))
+			}
+			want, err := os.ReadFile(golden)
+			h.must(err)
+			h.same("the kernel's rules, as nft shows them", got, string(want))
+		})
+	}
+}
+
+func prefixes(texts ...string) (list []netip.Prefix) {
+	for _, s := range texts {
+		list = append(list, netip.MustParsePrefix(s))
+	}
+	return list
+}
+
+func TestRulesInPlaceSeesEveryChange(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		damage string         // done with nft
+		want   func(r *Rules) // what is asked for afterwards
+	}{
+		"a chain was flushed":              {damage: "flush chain bridge azure-vnet azure0-to-fabric"},
+		"another chain was flushed":        {damage: "flush chain bridge azure-vnet azure0-pre"},
+		"one rule was deleted":             {damage: "delete rule bridge azure-vnet azure0-from-pod handle "},
+		"one rule was added":               {damage: "insert rule bridge azure-vnet azure0-from-pod drop"},
+		"the table was deleted":            {damage: "delete table bridge azure-vnet"},
+		"a host address is not in the set": {damage: "flush set bridge azure-vnet azure0-host4"},
+		"the master has another MAC":       {want: func(r *Rules) { r.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 1} }},
+		"the host has another address":     {want: func(r *Rules) { r.Host = prefixes("10.240.0.7/16") }},
+		"the host has one address more":    {want: func(r *Rules) { r.Host = prefixes("10.240.0.4/16", "10.240.0.7/16") }},
+		"the subnet has another size":      {want: func(r *Rules) { r.Host = prefixes("10.240.0.4/17") }},
+		"the master is another":            {want: func(r *Rules) { r.Master = "eth1" }},
+		"the mode is another":              {want: tunnelMode},
+		"spoofing is allowed":              {want: withoutAntiSpoof},
+		"the host agent is open":           {want: withHostAgentOpen},
+		"as many rules, but others":        {want: func(r *Rules) { r.HostAgent = true; r.Tunnel = true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			wanted := rulesOf("azure0")
+			h.kernel(func(_ *Handle, nft *NFT) {
+				if nft.RulesInPlace(wanted) {
+					t.Error("there are no rules yet")
+				}
+				h.must(nft.EnsureRules(wanted))
+				h.must(nft.AddElements(elementsOf("azure0")...))
+				if !nft.RulesInPlace(wanted) {
+					t.Error("the rules are not in place after EnsureRules")
+				}
+			})
+			if strings.HasSuffix(test.damage, "handle ") {
+				test.damage += regexp.MustCompile(`host agent port 80 .* handle (\d+)`).FindStringSubmatch(h.nft("-a list table bridge azure-vnet"))[1]
+			}
+			if test.damage != "" {
+				h.nft(test.damage)
+			}
+			if test.want != nil {
+				test.want(&wanted)
+			}
+			h.kernel(func(_ *Handle, nft *NFT) {
+				if nft.RulesInPlace(wanted) {
+					t.Error("RulesInPlace does not see it")
+				}
+				h.must(nft.EnsureRules(wanted))
+				if !nft.RulesInPlace(wanted) {
+					t.Error("the rules are not in place after the repair")
+				}
+				have, err := nft.Elements("azure0")
+				if err != nil || len(have) != 2 && !strings.Contains(test.damage, "table") {
+					t.Errorf("the repair lost elements: %v, %v", have, err)
+				}
+			})
+		})
+	}
+}
+
+// Two bridges share the table, and nothing else.
+func TestBridgesDoNotTouchEachOther(t *testing.T) {
+	h := newHost(t)
+	h.kernel(func(_ *Handle, nft *NFT) {
+		h.must(nft.EnsureRules(rulesOf("azure0")))
+		h.must(nft.AddElements(elementsOf("azure0")...))
+	})
+	alone := h.nft("-s list table bridge azure-vnet")
+	other := rulesOf("azure1", tunnelMode, func(r *Rules) { r.Master = "eth1"; r.Host = prefixes("10.240.0.5/16") })
+	h.kernel(func(_ *Handle, nft *NFT) {
+		h.must(nft.EnsureRules(other))
+		h.must(nft.AddElements(elementsOf("azure1")[0]))
+		if !nft.RulesInPlace(rulesOf("azure0")) || !nft.RulesInPlace(other) {
+			t.Error("one bridge's rules disturb the other's")
+		}
+		if list, err := nft.Bridges(); err != nil || strings.Join(list, " ") != "azure0 azure1" {
+			t.Errorf("bridges %v, %v", list, err)
+		}
+		h.must(nft.DeleteElements(elementsOf("azure1")[0])) // the same address and port as on azure0
+		if list, err := nft.Elements("azure0"); err != nil || len(list) != 2 || !list[0].Complete {
+			t.Errorf("elements of azure0: %v, %v", list, err)
+		}
+		h.must(nft.RemoveRules("azure1"))
+	})
+	h.same("azure0 when azure1 is gone", h.nft("-s list table bridge azure-vnet"), alone)
+	h.kernel(func(_ *Handle, nft *NFT) {
+		h.must(nft.RemoveRules("azure1")) // once more is success
+		h.must(nft.RemoveRules("azure0"))
+		if list, err := nft.Bridges(); err != nil || len(list) != 0 {
+			t.Errorf("bridges %v, %v", list, err)
+		}
+		h.must(nft.RemoveRules("azure0"))
+	})
+	h.same("nothing is left of the last one", h.nft("list ruleset"), "")
+}
+
+func TestRulesOfOthersAreNotTouched(t *testing.T) {
+	h := newHost(t)
+	h.run("nft", "add table bridge other; add chain bridge other pre { type filter hook prerouting priority 0; }; add rule bridge other pre counter; add table ip azure-vnet")
+	before := h.nft("-s list ruleset")
+	h.kernel(func(_ *Handle, nft *NFT) {
+		h.must(nft.EnsureRules(rulesOf("azure0")))
+		h.must(nft.RemoveRules("azure0"))
+	})
+	h.same("all other tables", h.nft("-s list ruleset"), before)
+}

@@ -1,0 +1,79 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+)
+
+// frame is an Ethernet frame to everybody.
+func frame(src net.HardwareAddr, proto uint16, payload ...byte) []byte {
+	f := append(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, src...)
+	f = binary.BigEndian.AppendUint16(f, proto)
+	return append(append(f, payload...), make([]byte, 46)...)
+}
+
+// ipv4 is a UDP packet's header.
+func ipv4(src netip.Addr) []byte {
+	h := append([]byte{0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0}, src.AsSlice()...)
+	h = append(h, gateway.AsSlice()...)
+	var sum uint32
+	for i := 0; i < len(h); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(h[i:]))
+	}
+	binary.BigEndian.PutUint16(h[10:], ^uint16(sum+sum>>16))
+	return h
+}
+
+// arpFrom is an ARP request's body.
+func arpFrom(mac net.HardwareAddr, ip netip.Addr) []byte {
+	b := append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, mac...)
+	b = append(append(b, ip.AsSlice()...), 0, 0, 0, 0, 0, 0)
+	return append(b, gateway.AsSlice()...)
+}
+
+// docs/field-notes.md, row 16.
+func TestAPodSendsOnlyFromWhatItWasGiven(t *testing.T) {
+	t.Parallel()
+	own, other, host := podMAC(podPrefixes[0]), podMAC(podPrefixes[1]), hostPrefix.Addr()
+	ownIP, otherIP := podPrefixes[0].Addr(), podPrefixes[1].Addr()
+	const ip, arp = "IPv4 from", "ARP from"
+	const rest = "anything else"
+	for name, test := range map[string]struct {
+		frame []byte
+		rule  string // that counts it
+	}{
+		"not from a neighbour's address":         {frame(own, 0x0800, ipv4(otherIP)...), ip},
+		"not from the host's address":            {frame(own, 0x0800, ipv4(host)...), ip},
+		"not from no address, as DHCP does":      {frame(own, 0x0800, ipv4(netip.IPv4Unspecified())...), ip},
+		"not from another MAC":                   {frame(other, 0x0800, ipv4(ownIP)...), ip},
+		"not from a neighbour's MAC and address": {frame(other, 0x0800, ipv4(otherIP)...), ip},
+		"not with ARP for a neighbour":           {frame(own, 0x0806, arpFrom(own, otherIP)...), arp},
+		"not with ARP for the host":              {frame(own, 0x0806, arpFrom(own, host)...), arp},
+		"not with ARP for the gateway":           {frame(own, 0x0806, arpFrom(own, gateway)...), arp},
+		"not with ARP of another MAC":            {frame(own, 0x0806, arpFrom(other, ownIP)...), arp},
+		"not with IPv6":                          {frame(own, 0x86dd, 0x60), rest},
+		"not in a VLAN":                          {frame(own, 0x8100, append([]byte{0, 7, 8, 0}, ipv4(otherIP)...)...), rest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := connect(t, 2)
+			before, err := p.vm.Counters()
+			p.must(err)
+			f, err := p.spaces[0].Frames("eth0")
+			p.must(err)
+			defer f.Close()
+			p.pip("link set eth0 promisc on") // nothing but the rules may stop it
+			p.must(f.Send(test.frame))
+			p.waitCounted(test.rule, nil)
+			p.ping(p.spaces[0], gateway)
+			after, err := p.vm.Counters()
+			p.must(err)
+			if d := after.Sub(before); d != (fabric.Counters{}) {
+				t.Errorf("the fabric saw %v", d)
+			}
+		})
+	}
+}
