@@ -12,7 +12,6 @@ import (
 )
 
 // rule is one nftables rule: its meaning, in words that an operator reads in "nft list", and its parts.
-// The text names every parameter, so that its hash tells an old rule from the one that is wanted.
 type rule struct {
 	text  string
 	exprs []expr.Any
@@ -26,30 +25,90 @@ func newRule(text string, parts ...[]expr.Any) rule {
 	return r
 }
 
-// comment is what is stored with the rule: a hash, then the text, cut to what nft can show (128 bytes).
+// comment is what is stored with the rule: a hash of all that it is, which tells an old rule from the one that is
+// wanted, then the text; cut to what nft can show (128 bytes).
 func (r rule) comment() string {
 	h := fnv.New32a()
-	_, _ = fmt.Fprintf(h, "v1 %s", r.text)
+	_, _ = h.Write([]byte(r.text))
+	for _, e := range r.exprs {
+		b, _ := expr.Marshal(unix.NFPROTO_BRIDGE, e) // fails when the rule is installed, too
+		_, _ = h.Write(b)
+	}
 	c := fmt.Sprintf("%08x %s", h.Sum32(), r.text)
 	return c[:min(len(c), 120)]
 }
 
-// Offsets in headers (RFC 894, 826, 791, 2460).
+// Offsets in headers (RFC 894, 826, 4861).
 const (
 	ll = expr.PayloadBaseLLHeader
 	nh = expr.PayloadBaseNetworkHeader
 	th = expr.PayloadBaseTransportHeader
 
-	ethDst, ethSrc           = 0, 6
-	arpOp, arpSHA, arpSPA    = 6, 8, 14
-	arpTPA                   = 24
-	ip4Proto, ip4Src, ip4Dst = 9, 12, 16
+	ethDst, ethSrc        = 0, 6
+	arpOp, arpSHA, arpSPA = 6, 8, 14
+	arpTPA                = 24
+	ndTarget, ndOption    = 8, 24
 )
 
 const (
 	etherIP4 = "\x08\x00"
+	etherIP6 = "\x86\xdd"
 	etherARP = "\x08\x06"
 )
+
+// Types of ICMPv6 (RFC 4861).
+const (
+	ndRouterAdvertisement = 134
+	ndSolicitation        = 135
+	ndAdvertisement       = 136
+	ndRedirect            = 137
+)
+
+// ipFamily is what differs between IPv4 and IPv6 in a rule (RFC 791, 8200).
+type ipFamily struct {
+	v6               bool
+	src, dst, length uint32 // of an address in the header, in bytes
+}
+
+var (
+	ip4 = ipFamily{false, 12, 16, 4}
+	ip6 = ipFamily{true, 8, 24, 16}
+)
+
+func familyOf(a netip.Addr) ipFamily {
+	if a.Is6() {
+		return ip6
+	}
+	return ip4
+}
+
+// match matches packets of the family, in a bridge's rules and in those of the host's stack. (meta protocol, not the
+// frame's type: a packet that is routed may have lost its frame.)
+func (f ipFamily) match() []expr.Any {
+	proto := etherIP4
+	if f.v6 {
+		proto = etherIP6
+	}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1}, equal(proto)}
+}
+
+// l4 matches the transport protocol, behind extension headers too.
+func l4(proto byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal(string([]byte{proto}))}
+}
+
+// icmp6 matches a type of ICMPv6. The transport header is found behind extension headers, with which a pod could
+// hide what it sends if offsets were counted from the network header.
+func icmp6(typ byte) []expr.Any {
+	return append(append(ip6.match(), l4(unix.IPPROTO_ICMPV6)...), load(th, 0, 1, 1), equal(string([]byte{typ})))
+}
+
+// unicast matches frames to one station: the group bit of the destination is not set.
+func unicast() []expr.Any {
+	return []expr.Any{load(ll, ethDst, 1, 1), &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{1}, Xor: []byte{0}}, equal("\x00")}
+}
+
+func be16(v uint16) string { return string([]byte{byte(v >> 8), byte(v)}) }
 
 func load(base expr.PayloadBase, offset, length, register uint32) expr.Any {
 	return &expr.Payload{OperationType: expr.PayloadLoad, Base: base, Offset: offset, Len: length, DestRegister: register}
@@ -92,8 +151,12 @@ func portOf(s *nftables.Set) []expr.Any {
 // setDstFromMap rewrites the frame's destination to what the map says about the address at the offset. A
 // map without that address ends the rule: the frame goes on to the next one.
 func setDstFromMap(offset, length uint32, m *nftables.Set) []expr.Any {
+	return setDstFromMapAt(nh, offset, length, m)
+}
+
+func setDstFromMapAt(base expr.PayloadBase, offset, length uint32, m *nftables.Set) []expr.Any {
 	return []expr.Any{
-		load(nh, offset, length, 1),
+		load(base, offset, length, 1),
 		&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: m.Name, SetID: m.ID},
 		storeLL(ethDst),
 	}
@@ -101,15 +164,30 @@ func setDstFromMap(offset, length uint32, m *nftables.Set) []expr.Any {
 
 // inSet matches the address at the offset.
 func inSet(offset, length uint32, s *nftables.Set, invert bool) []expr.Any {
-	return []expr.Any{load(nh, offset, length, 1), &expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: invert}}
+	return inSetAt(nh, offset, length, s, invert)
 }
 
-// inPrefix matches an IPv4 address at the offset.
-func inPrefix(offset uint32, p netip.Prefix) []expr.Any {
-	mask := net.CIDRMask(p.Bits(), 32)
+func inSetAt(base expr.PayloadBase, offset, length uint32, s *nftables.Set, invert bool) []expr.Any {
+	return []expr.Any{load(base, offset, length, 1), &expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: invert}}
+}
+
+// notOwned matches what the port is not allowed to say: (port, MAC, address) is not in the set. The name takes 16
+// bytes from register 1, the MAC 8 from register 2; register 14 is where the address has to lie, in the kernel's
+// 32-bit numbering.
+func notOwned(s *nftables.Set, macBase expr.PayloadBase, mac uint32, addrBase expr.PayloadBase, addr, length uint32) []expr.Any {
 	return []expr.Any{
-		load(nh, offset, 4, 1),
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, load(macBase, mac, 6, 2), load(addrBase, addr, length, 14),
+		&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: true},
+	}
+}
+
+// inPrefix matches an address at the offset.
+func inPrefix(offset uint32, p netip.Prefix) []expr.Any {
+	bits := p.Addr().BitLen()
+	length := uint32(bits / 8)
+	return []expr.Any{
+		load(nh, offset, length, 1),
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: length, Mask: net.CIDRMask(p.Bits(), bits), Xor: make([]byte, length)},
 		equal(string(p.Masked().Addr().AsSlice())),
 	}
 }

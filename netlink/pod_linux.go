@@ -25,6 +25,8 @@ type Pod struct {
 	MTU       int
 	Addresses []netip.Prefix
 	Routes    []Route
+	// Gateways are next hops that need not be asked for their MAC: they become permanent neighbours in the pod.
+	Gateways map[netip.Addr]net.HardwareAddr
 }
 
 // Route of a pod. An invalid destination is never used: the default route is 0.0.0.0/0.
@@ -188,9 +190,15 @@ func (h *Handle) addPodEnd(p Pod) error {
 		b.add("add address "+a.String()+" in the pod", addrRequest(l, a))
 	}
 	for _, r := range p.Routes {
+		if mac := p.Gateways[r.GW]; mac != nil {
+			b.add("add neighbour "+r.GW.String()+" in the pod", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(l, r.GW), r.GW.AsSlice(), mac))
+		}
 		b.add("add route "+r.Dst.String()+" in the pod", routeRequest(l, r))
 	}
-	return b.send(h.batch)
+	if err := b.send(h.batch); err != nil {
+		return err
+	}
+	return h.settle(l, p.Addresses)
 }
 
 func addrRequest(l Link, p netip.Prefix) *nl.NetlinkRequest {
@@ -302,7 +310,9 @@ func (h *Handle) checkFDB(p Pod, host Link) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("list fdb entries of %s: %w", p.HostName, err)
 	}
-	if !slices.ContainsFunc(list, func(n vnl.Neigh) bool { return n.HardwareAddr.String() == p.MAC.String() && n.MasterIndex == p.Bridge.Index }) {
+	if !slices.ContainsFunc(list, func(n vnl.Neigh) bool {
+		return n.HardwareAddr.String() == p.MAC.String() && n.MasterIndex == p.Bridge.Index
+	}) {
 		return fmt.Sprintf("fdb entry %s is missing on %s", p.MAC, p.HostName), nil
 	}
 	return "", nil

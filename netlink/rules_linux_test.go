@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,8 +30,8 @@ func withHostAgentOpen(r *Rules) { r.HostAgent = true }
 // elementsOf are what pods of the bridge have in the sets.
 func elementsOf(bridge string) []Element {
 	return []Element{
-		{Bridge: bridge, Address: podPrefixes[0].Addr(), MAC: podMAC(podPrefixes[0]), Port: "azv0000000000a", Comment: "azure/c1/eth0"},
-		{Bridge: bridge, Address: podPrefixes[1].Addr(), MAC: podMAC(podPrefixes[1]), Port: "azv0000000000b", Comment: "azure/c2/eth0"},
+		{Scope: Scope{bridge, false}, Address: podPrefixes[0].Addr(), MAC: podMAC(podPrefixes[0]), Port: "azv0000000000a", Comment: "azure/c1/eth0"},
+		{Scope: Scope{bridge, false}, Address: podPrefixes[1].Addr(), MAC: podMAC(podPrefixes[1]), Port: "azv0000000000b", Comment: "azure/c2/eth0"},
 	}
 }
 
@@ -127,7 +128,7 @@ func TestRulesInPlaceSeesEveryChange(t *testing.T) {
 				if !nft.RulesInPlace(wanted) {
 					t.Error("the rules are not in place after the repair")
 				}
-				have, err := nft.Elements("azure0")
+				have, err := nft.Elements(Scope{"azure0", false})
 				if err != nil || len(have) != 2 && !strings.Contains(test.damage, "table") {
 					t.Errorf("the repair lost elements: %v, %v", have, err)
 				}
@@ -151,23 +152,23 @@ func TestBridgesDoNotTouchEachOther(t *testing.T) {
 		if !nft.RulesInPlace(rulesOf("azure0")) || !nft.RulesInPlace(other) {
 			t.Error("one bridge's rules disturb the other's")
 		}
-		if list, err := nft.Bridges(); err != nil || strings.Join(list, " ") != "azure0 azure1" {
+		if list, err := nft.Scopes(); err != nil || !slices.Equal(list, []Scope{{"azure0", false}, {"azure1", false}}) {
 			t.Errorf("bridges %v, %v", list, err)
 		}
 		h.must(nft.DeleteElements(elementsOf("azure1")[0])) // the same address and port as on azure0
-		if list, err := nft.Elements("azure0"); err != nil || len(list) != 2 || !list[0].Complete {
+		if list, err := nft.Elements(Scope{"azure0", false}); err != nil || len(list) != 2 || !list[0].Complete {
 			t.Errorf("elements of azure0: %v, %v", list, err)
 		}
-		h.must(nft.RemoveRules("azure1"))
+		h.must(nft.RemoveRules(Scope{"azure1", false}))
 	})
 	h.same("azure0 when azure1 is gone", h.nft("-s list table bridge azure-vnet"), alone)
 	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.RemoveRules("azure1")) // once more is success
-		h.must(nft.RemoveRules("azure0"))
-		if list, err := nft.Bridges(); err != nil || len(list) != 0 {
+		h.must(nft.RemoveRules(Scope{"azure1", false})) // once more is success
+		h.must(nft.RemoveRules(Scope{"azure0", false}))
+		if list, err := nft.Scopes(); err != nil || len(list) != 0 {
 			t.Errorf("bridges %v, %v", list, err)
 		}
-		h.must(nft.RemoveRules("azure0"))
+		h.must(nft.RemoveRules(Scope{"azure0", false}))
 	})
 	h.same("nothing is left of the last one", h.nft("list ruleset"), "")
 }
@@ -178,7 +179,7 @@ func TestRulesOfOthersAreNotTouched(t *testing.T) {
 	before := h.nft("-s list ruleset")
 	h.kernel(func(_ *Handle, nft *NFT) {
 		h.must(nft.EnsureRules(rulesOf("azure0")))
-		h.must(nft.RemoveRules("azure0"))
+		h.must(nft.RemoveRules(Scope{"azure0", false}))
 	})
 	h.same("all other tables", h.nft("-s list ruleset"), before)
 }

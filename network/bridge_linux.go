@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -82,7 +83,7 @@ func repairBridge(nl *netlink.Handle, nft *netlink.NFT, n *Network) (netlink.Bri
 	if b, err = nl.EnsureBridge(n.Bridge, n.Master); err != nil {
 		return b, masterError(err)
 	}
-	pods, err := nft.Elements(n.Bridge)
+	pods, err := nft.Elements(scopeOf(n))
 	if err != nil {
 		return b, err
 	}
@@ -97,6 +98,10 @@ func masterError(err error) error {
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}
 	return err
+}
+
+func scopeOf(n *Network) netlink.Scope {
+	return netlink.Rules{Bridge: n.Bridge, Master: n.Master}.Scope()
 }
 
 func rules(n *Network, b netlink.Bridge) netlink.Rules {
@@ -122,7 +127,7 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 		if err := nl.RemoveBridge(n.Bridge, n.Master); err != nil {
 			return err
 		}
-		return nft.RemoveRules(n.Bridge)
+		return nft.RemoveRules(scopeOf(n))
 	})
 }
 
@@ -172,13 +177,15 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 	for _, r := range e.Routes {
 		p.Routes = append(p.Routes, netlink.Route(r))
 	}
+	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
+	p.Gateways = map[netip.Addr]net.HardwareAddr{netlink.FabricLinkLocal: netlink.VirtualMAC}
 	return p, nil
 }
 
 func elements(n *Network, e *Endpoint, p netlink.Pod) []netlink.Element {
 	var out []netlink.Element
 	for _, a := range e.Addresses {
-		out = append(out, netlink.Element{Bridge: n.Bridge, Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
+		out = append(out, netlink.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
 	}
 	return out
 }
@@ -229,7 +236,7 @@ func (l *Linux) deleteStray(o Owner) error {
 	bridge := ""
 	e := &Endpoint{}
 	for _, el := range found {
-		bridge = el.Bridge
+		bridge = el.Name
 		e.Addresses = append(e.Addresses, netip.PrefixFrom(el.Address, el.Address.BitLen()))
 	}
 	return errors.Join(deleteElements(found), deleteLink(o.HostIfName(), bridge, e))
@@ -241,7 +248,7 @@ func strayElements(want func(netlink.Element) bool) ([]netlink.Element, error) {
 		return nil, err
 	}
 	defer nft.Close()
-	bridges, err := nft.Bridges()
+	bridges, err := nft.Scopes()
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +323,7 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 	if !nft.RulesInPlace(rules(n, b)) {
 		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
 	}
-	have, err := nft.Elements(n.Bridge)
+	have, err := nft.Elements(scopeOf(n))
 	if err != nil {
 		return err
 	}
@@ -337,7 +344,7 @@ func (l *Linux) Status(context.Context, *Network) error {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
 	defer nft.Close()
-	if _, err := nft.Bridges(); err != nil {
+	if _, err := nft.Scopes(); err != nil {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
 	return nil

@@ -20,9 +20,6 @@ func apply(given *types100.Result, e *network.Endpoint) error {
 		if !p.IsValid() {
 			return types.NewError(types.ErrInvalidNetworkConfig, "the IPAM plugin gave an address that is none: "+ip.Address.String(), "")
 		}
-		if p.Addr().Is6() {
-			return types.NewError(types.ErrUnsupportedField, "the IPAM plugin gave an IPv6 address: "+p.String(), "not supported yet")
-		}
 		e.Addresses = append(e.Addresses, p)
 		if gw, ok := netip.AddrFromSlice(ip.Gateway); ok {
 			gateways[p.Addr().Is6()] = gw.Unmap()

@@ -74,7 +74,7 @@ func elements() ([]string, error) {
 			return nil, err
 		}
 		for _, s := range sets {
-			if strings.HasSuffix(s.Name, "-host4") {
+			if strings.HasSuffix(s.Name, "-host4") || strings.HasSuffix(s.Name, "-host6") {
 				continue
 			}
 			list, err := c.GetSetElements(s)

@@ -25,56 +25,97 @@ func TestEverythingReachesEverything(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(2, 3))
-			pods := l.threePods(mode)
-			samePodTTL := map[string]int{"bridge": 64, "tunnel": 63}[mode]
-			for i, vmPods := range pods {
-				vm, other := l.fabric.VMs[i], l.fabric.VMs[1-i]
-				own, others := hostAddr(vm), hostAddr(other)
-				for k, p := range vmPods {
-					from := fmt.Sprintf("pod %s", p.IP)
-					l.reach(from, p.NS, "gateway", gateway, 64)
-					l.reach(from, p.NS, "remote host", remoteHost, 64)
-					l.reach(from, p.NS, "pod on the same VM", vmPods[(k+1)%3].IP, samePodTTL)
-					l.reach(from, p.NS, "pod on the other VM", pods[1-i][k].IP, 63)
-					l.reach(from, p.NS, "own host", own, 64)
-					l.reach(from, p.NS, "other host", others, 63)
-					l.reach("own host", vm.Ns, "pod", p.IP, samePodTTL)
-					l.reach("other host", other.Ns, "pod", p.IP, 63)
-					l.reach("fabric", l.fabric.Ns(), "pod", p.IP, 64)
-				}
-				l.reach("host", vm.Ns, "gateway", gateway, 64)
-				l.reach("host", vm.Ns, "other host", others, 63)
-				l.reach("host", vm.Ns, "remote host", remoteHost, 64)
-			}
-			for _, vmPods := range pods {
-				for _, p := range vmPods {
-					if err := p.Check(l.ctx); err != nil {
-						t.Errorf("CHECK of %s: %v", p.IP, err)
-					}
-					if err := p.Del(l.ctx); err != nil {
-						t.Errorf("DEL of %s: %v", p.IP, err)
-					}
-				}
-			}
-			for _, n := range l.nodes {
-				if left := l.leftovers(n); len(left) > 0 {
-					t.Errorf("left on %s: %v", n.VM.Config.Name, left)
-				}
-			}
+			l.matrix(mode, l.threePods(mode, nil), false)
 		})
+		for name, families := range map[string][]string{"dual": {"ipv4", "ipv6"}, "IPv6": {"ipv6"}} {
+			t.Run(mode+" "+name, func(t *testing.T) {
+				l := newLab(t, fabric.DefaultDual(2, 3))
+				pods := l.threePods(mode, families)
+				l.matrix(mode, pods, true)
+			})
+		}
 	}
 }
 
-func (l *lab) threePods(mode string) [][]*node.Pod {
+// matrix pings everything from everywhere, then deletes the pods. With v6 it does so by IPv6, and by IPv4 as far as
+// the pods have it.
+func (l *lab) matrix(mode string, pods [][]*node.Pod, v6 bool) {
+	l.Helper()
+	families := []bool{v6}
+	if v6 && len(pods[0][0].Result.IPs) == 2 {
+		families = []bool{false, true}
+	}
+	for _, v6 := range families {
+		l.pings(mode, pods, v6)
+	}
+	for _, vmPods := range pods {
+		for _, p := range vmPods {
+			if err := p.Check(l.ctx); err != nil {
+				l.Errorf("CHECK of %s: %v", p.IP, err)
+			}
+			if err := p.Del(l.ctx); err != nil {
+				l.Errorf("DEL of %s: %v", p.IP, err)
+			}
+		}
+	}
+	for _, n := range l.nodes {
+		if left := l.leftovers(n); len(left) > 0 {
+			l.Errorf("left on %s: %v", n.VM.Config.Name, left)
+		}
+	}
+}
+
+func (l *lab) pings(mode string, pods [][]*node.Pod, v6 bool) {
+	l.Helper()
+	samePodTTL := map[string]int{"bridge": 64, "tunnel": 63}[mode]
+	gw, remote := gateway, remoteHost
+	if v6 {
+		gw, remote = netip.Addr{}, fabric.RemoteHost6 // the gateway has a link-local address only
+	}
+	for i, vmPods := range pods {
+		vm, other := l.fabric.VMs[i], l.fabric.VMs[1-i]
+		own, others := hostAddr(vm, v6), hostAddr(other, v6)
+		for k, p := range vmPods {
+			from := fmt.Sprintf("pod %s", p.Addr(v6))
+			if gw.IsValid() {
+				l.reach(from, p.NS, "gateway", gw, 64)
+			}
+			l.reach(from, p.NS, "remote host", remote, 64)
+			l.reach(from, p.NS, "pod on the same VM", vmPods[(k+1)%3].Addr(v6), samePodTTL)
+			l.reach(from, p.NS, "pod on the other VM", pods[1-i][k].Addr(v6), 63)
+			l.reach(from, p.NS, "own host", own, 64)
+			l.reach(from, p.NS, "other host", others, 63)
+			l.reach("own host", vm.Ns, "pod", p.Addr(v6), samePodTTL)
+			l.reach("other host", other.Ns, "pod", p.Addr(v6), 63)
+			l.reach("fabric", l.fabric.Ns(), "pod", p.Addr(v6), 64)
+		}
+		if gw.IsValid() {
+			l.reach("host", vm.Ns, "gateway", gw, 64)
+		}
+		l.reach("host", vm.Ns, "other host", others, 63)
+		l.reach("host", vm.Ns, "remote host", remote, 64)
+	}
+}
+
+func (l *lab) threePods(mode string, families []string) [][]*node.Pod {
 	var pods [][]*node.Pod
 	for _, n := range l.nodes {
-		list := l.list(n, map[string]any{"mode": mode})
+		fields := map[string]any{"mode": mode}
+		if families != nil {
+			fields["ipam"] = map[string]any{"type": "azure-vnet-ipam", "families": families}
+		}
+		list := l.list(n, fields)
 		pods = append(pods, []*node.Pod{l.add(n, list), l.add(n, list), l.add(n, list)})
 	}
 	return pods
 }
 
-func hostAddr(vm *fabric.VM) netip.Addr { return vm.Config.PrimaryNIC().Address }
+func hostAddr(vm *fabric.VM, v6 bool) netip.Addr {
+	if v6 {
+		return vm.Config.PrimaryNIC().Address6
+	}
+	return vm.Config.PrimaryNIC().Address
+}
 
 func (l *lab) reach(from string, ns *fabric.Namespace, what string, to netip.Addr, ttl int) {
 	l.Helper()

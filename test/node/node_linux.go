@@ -201,6 +201,16 @@ type Port struct {
 	Protocol      string `json:"protocol"`
 }
 
+// Addr is the pod's address of a family.
+func (p *Pod) Addr(v6 bool) netip.Addr {
+	for _, ip := range p.Result.IPs {
+		if a, _ := netip.AddrFromSlice(ip.Address.IP); a.Unmap().Is6() == v6 {
+			return a.Unmap()
+		}
+	}
+	return netip.Addr{}
+}
+
 func (p *Pod) runtimeConf() *libcni.RuntimeConf {
 	rt := &libcni.RuntimeConf{ContainerID: p.ID, NetNS: p.NS.Path(), IfName: p.IfName,
 		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", "pod-" + p.ID[:8]}, {"K8S_POD_INFRA_CONTAINER_ID", p.ID}}}

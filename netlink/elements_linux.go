@@ -1,0 +1,260 @@
+package netlink
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// Element is what the tables know about one address of a pod.
+type Element struct {
+	Scope
+	Address netip.Addr
+	MAC     net.HardwareAddr
+	Port    string // the host veth
+	Comment string // the owner
+
+	Complete bool // Elements found it in every set, the same in each
+}
+
+// entry is one element of one set.
+type entry struct {
+	set     *nftables.Set
+	element nftables.SetElement
+}
+
+// entries are what an element is in the sets: where the pod is, what it may send, by which port. With an IPv6
+// address it may also send from the link-local one that Linux makes of its MAC.
+func (e Element) entries() []entry {
+	v6 := e.Address.Is6()
+	pod := nftables.SetElement{Key: e.Address.AsSlice(), Comment: e.Comment}
+	if !e.Routed {
+		pod.Val = e.MAC
+	}
+	list := []entry{
+		{e.pods(v6), pod},
+		{e.owned(v6), nftables.SetElement{Key: e.ownedKey(e.Address), Comment: e.Comment}},
+		{e.ports(), nftables.SetElement{Key: ifNameKey(e.Port), Comment: e.Comment}},
+	}
+	if v6 {
+		list = append(list, entry{e.owned(v6), nftables.SetElement{Key: e.ownedKey(linkLocal(e.MAC)), Comment: e.Comment}})
+	}
+	return list
+}
+
+// macAt and addrAt are where MAC and address lie in the key of an owned set; the MAC is padded to 8 bytes.
+const (
+	macAt  = unix.IFNAMSIZ
+	addrAt = unix.IFNAMSIZ + 8
+)
+
+func (e Element) ownedKey(a netip.Addr) []byte {
+	key := append(append(ifNameKey(e.Port), e.MAC...), 0, 0)
+	return append(key, a.AsSlice()...)
+}
+
+// linkLocal is the address that Linux makes of a MAC (RFC 4291, appendix A).
+func linkLocal(m net.HardwareAddr) netip.Addr {
+	if len(m) != 6 {
+		return netip.IPv6Unspecified()
+	}
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
+}
+
+// AddElements makes pods reachable and lets them send. An element that is there already is success; one
+// with another MAC for the same address is replaced in the same transaction.
+func (n *NFT) AddElements(elements ...Element) error {
+	err := n.add(false, elements)
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
+		err = n.add(true, elements)
+	}
+	return err
+}
+
+func (n *NFT) add(replace bool, elements []Element) error {
+	for _, e := range elements {
+		var errs error
+		if replace {
+			errs = n.forget(e)
+		}
+		for _, part := range e.entries() {
+			errs = errors.Join(errs, n.conn.SetAddElements(part.set, []nftables.SetElement{part.element}))
+		}
+		if errs != nil {
+			return fmt.Errorf("nftables element of %s: %w", e.Address, errs)
+		}
+	}
+	if err := n.conn.Flush(); err != nil {
+		return fmt.Errorf("add nftables elements: %w", err)
+	}
+	return nil
+}
+
+// forget appends to the transaction what takes the address from whoever had it, who must not send from it
+// any longer, either.
+func (n *NFT) forget(e Element) error {
+	v6 := e.Address.Is6()
+	owned, err := n.conn.GetSetElements(e.owned(v6))
+	if err != nil {
+		return err
+	}
+	owned = slices.DeleteFunc(owned, func(k nftables.SetElement) bool {
+		return len(k.Key) < addrAt || !bytes.Equal(k.Key[addrAt:], e.Address.AsSlice()) || bytes.Equal(k.Key, e.ownedKey(e.Address))
+	})
+	return errors.Join(n.conn.SetDeleteElements(e.pods(v6), []nftables.SetElement{{Key: e.Address.AsSlice()}}),
+		n.conn.SetDeleteElements(e.owned(v6), owned))
+}
+
+// DeleteElements removes what is there of the elements; what is gone already is success.
+func (n *NFT) DeleteElements(elements ...Element) error {
+	var all []entry
+	seen := map[string]bool{}
+	for _, e := range elements {
+		for _, part := range e.entries() {
+			if id := part.set.Name + string(part.element.Key); !seen[id] {
+				seen[id] = true
+				all = append(all, part)
+			}
+		}
+	}
+	remove := func(entries ...entry) error {
+		for _, d := range entries {
+			if err := n.conn.SetDeleteElements(d.set, []nftables.SetElement{{Key: d.element.Key}}); err != nil {
+				return err
+			}
+		}
+		return n.conn.Flush()
+	}
+	err := remove(all...)
+	if errors.Is(err, unix.ENOENT) { // a missing element fails the whole transaction: now one by one
+		err = nil
+		for _, d := range all {
+			if derr := remove(d); !errors.Is(derr, unix.ENOENT) {
+				err = errors.Join(err, derr)
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("delete nftables elements: %w", err)
+	}
+	return nil
+}
+
+// Elements lists what a network's sets hold of pods, one entry for each address. Where there are no rules, there
+// are none.
+func (n *NFT) Elements(s Scope) ([]Element, error) {
+	ports, err := n.list(s.ports())
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, k := range ports {
+		known[portName(k.Key)] = true
+	}
+	var out []Element
+	for _, v6 := range []bool{false, true} {
+		pods, err := n.list(s.pods(v6))
+		if err != nil {
+			return nil, err
+		}
+		owned, err := n.list(s.owned(v6))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s.join(pods, owned, known)...)
+	}
+	return out, nil
+}
+
+// join brings together what two sets of a family say about each address.
+func (s Scope) join(pods, owned []nftables.SetElement, ports map[string]bool) []Element {
+	byAddress := map[netip.Addr]*Element{}
+	var order []netip.Addr
+	at := func(a netip.Addr, mac []byte, comment string) *Element {
+		if byAddress[a] == nil {
+			order = append(order, a)
+			byAddress[a] = &Element{Scope: s, Address: a, MAC: mac, Comment: comment}
+		}
+		return byAddress[a]
+	}
+	reachable := map[netip.Addr]bool{}
+	for _, k := range pods {
+		a, _ := netip.AddrFromSlice(k.Key)
+		at(a, k.Val, k.Comment)
+		reachable[a] = true
+	}
+	for _, k := range owned {
+		if len(k.Key) < addrAt {
+			continue
+		}
+		a, ok := netip.AddrFromSlice(k.Key[addrAt:])
+		if !ok || a.IsLinkLocalUnicast() && a.Is6() {
+			continue // goes with the address that it was added for
+		}
+		mac, port := k.Key[macAt:macAt+6], portName(k.Key)
+		e := at(a, mac, k.Comment)
+		if len(e.MAC) == 0 { // the host routes: no map tells
+			e.MAC = mac
+		}
+		// Two ports with one address: only one is the owner's.
+		own := k.Comment == e.Comment && bytes.Equal(e.MAC, mac)
+		if e.Port == "" || own {
+			e.Port = port
+		}
+		e.Complete = e.Complete || own && reachable[a] && ports[port]
+	}
+	out := make([]Element, 0, len(order))
+	for _, a := range order {
+		out = append(out, *byAddress[a])
+	}
+	return out
+}
+
+// list lists a set's elements; a set that is not there has none.
+func (n *NFT) list(s *nftables.Set) ([]nftables.SetElement, error) {
+	elements, err := n.conn.GetSetElements(s)
+	if err != nil {
+		// Its error does not wrap the kernel's, that of this call does.
+		if _, missing := n.conn.GetSetByName(s.Table, s.Name); errors.Is(missing, unix.ENOENT) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("list nftables set %s: %w", s.Name, err)
+	}
+	return elements, nil
+}
+
+func portName(key []byte) string {
+	return strings.TrimRight(string(key[:min(len(key), unix.IFNAMSIZ)]), "\x00")
+}
+
+// Scopes lists where there are rules or elements of ours.
+func (n *NFT) Scopes() ([]Scope, error) {
+	var scopes []Scope
+	for _, routed := range []bool{false, true} {
+		table := Scope{"", routed}.table()
+		tables, err := n.conn.ListTablesOfFamily(table.Family)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNoBridgeFamily, err)
+		}
+		if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == TableName }) {
+			continue
+		}
+		sets, err := n.conn.GetSets(table)
+		if err != nil {
+			return nil, fmt.Errorf("list nftables sets: %w", err)
+		}
+		for _, s := range sets {
+			if name, ok := strings.CutSuffix(s.Name, "-pods4"); ok {
+				scopes = append(scopes, Scope{name, routed})
+			}
+		}
+	}
+	return scopes, nil
+}

@@ -1,0 +1,83 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	vnl "github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// FabricLinkLocal is the fabric's IPv6 router address; its MAC is VirtualMAC (datapath.md, IPv6).
+var FabricLinkLocal = netip.MustParseAddr("fe80::1234:5678:9abc")
+
+// prepareIPv6 makes the pod's interface ready for IPv6 if it gets an address of that family: runtimes often
+// switch IPv6 off in new namespaces. Router advertisements are not accepted: who sends them could redirect all of
+// the pod's traffic, and the plugin configures its routes.
+func (p Pod) prepareIPv6(ns netns.NsHandle) error {
+	if !slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() }) {
+		return nil
+	}
+	return inNamespace(ns, func() error {
+		for _, s := range []struct{ name, value string }{{"disable_ipv6", "0"}, {"accept_ra", "0"}} {
+			path := "/proc/sys/net/ipv6/conf/" + p.IfName + "/" + s.name
+			if err := os.WriteFile(path, []byte(s.value), 0o600); err != nil {
+				return fmt.Errorf("prepare IPv6 in the pod: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// inNamespace runs fn on a thread that is in the namespace. The thread is given up if it cannot get back.
+func inNamespace(ns netns.NsHandle, fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		back, err := netns.Get()
+		if err != nil {
+			done <- err
+			return
+		}
+		defer func() { _ = back.Close() }()
+		if err := netns.Set(ns); err != nil {
+			done <- fmt.Errorf("enter the pod's network namespace: %w", err)
+			return
+		}
+		err = fn()
+		if netns.Set(back) == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// settleTime bounds the wait for what the kernel does within microseconds, unless it is very busy.
+const settleTime = 5 * time.Second
+
+// settle waits until the pod's IPv6 addresses can receive. Even without duplicate address detection the kernel
+// makes them local in a work queue, and drops what comes before.
+func (h *Handle) settle(l Link, addrs []netip.Prefix) error {
+	for _, a := range addrs {
+		if !a.Addr().Is6() {
+			continue
+		}
+		for end := time.Now().Add(settleTime); ; time.Sleep(100 * time.Microsecond) {
+			routes, err := h.rt.RouteGetWithOptions(a.Addr().AsSlice(), &vnl.RouteGetOptions{OifIndex: l.Index})
+			if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+				break
+			}
+			if time.Now().After(end) {
+				return errors.Join(fmt.Errorf("address %s does not become usable in the pod", a), err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package netlink
+
+import (
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+)
+
+// TableName is the table that holds everything of ours: "nft delete table bridge azure-vnet" removes it, or
+// "nft delete table inet azure-vnet" in transparent mode.
+const TableName = "azure-vnet"
+
+// Scope is where a network's chains and sets live. Their names start with the bridge's, so bridges do not touch
+// each other's; a network without a bridge (transparent mode) uses its master's name, in a table of its own.
+type Scope struct {
+	Name   string
+	Routed bool
+}
+
+func (s Scope) table() *nftables.Table {
+	if s.Routed {
+		return &nftables.Table{Family: nftables.TableFamilyINet, Name: TableName}
+	}
+	return &nftables.Table{Family: nftables.TableFamilyBridge, Name: TableName}
+}
+
+// The IDs of sets only have to differ within one transaction; without them google/nftables counts in a variable
+// of the package that nothing guards.
+const (
+	idPods = iota + 1
+	idHost
+	idPorts
+	idOwned
+	perFamily = 10
+)
+
+func (s Scope) set(id uint32, name string, v6 bool, key4, key6 nftables.SetDatatype) *nftables.Set {
+	set := &nftables.Set{Table: s.table(), ID: id, Name: s.Name + "-" + name + "4", KeyType: key4}
+	if v6 {
+		set.ID, set.Name, set.KeyType = id+perFamily, s.Name+"-"+name+"6", key6
+	}
+	return set
+}
+
+// pods are the addresses of pods; on a bridge a map that leads to their MACs.
+func (s Scope) pods(v6 bool) *nftables.Set {
+	set := s.set(idPods, "pods", v6, nftables.TypeIPAddr, nftables.TypeIP6Addr)
+	if !s.Routed {
+		set.IsMap, set.DataType = true, nftables.TypeEtherAddr
+	}
+	return set
+}
+
+// host are the host's own addresses.
+func (s Scope) host(v6 bool) *nftables.Set {
+	return s.set(idHost, "host", v6, nftables.TypeIPAddr, nftables.TypeIP6Addr)
+}
+
+// owned holds what pods may send: (port, MAC, address).
+func (s Scope) owned(v6 bool) *nftables.Set {
+	// The types are constants, so their concatenation cannot fail.
+	key4, _ := nftables.ConcatSetType(nftables.TypeIFName, nftables.TypeEtherAddr, nftables.TypeIPAddr)
+	key6, _ := nftables.ConcatSetType(nftables.TypeIFName, nftables.TypeEtherAddr, nftables.TypeIP6Addr)
+	set := s.set(idOwned, "owned", v6, key4, key6)
+	set.Concatenation = true
+	return set
+}
+
+// ports holds the host veths. Matching the bridge itself (meta ibrname) would need a kernel option that not
+// every kernel has (CONFIG_NFT_BRIDGE_META).
+func (s Scope) ports() *nftables.Set {
+	return &nftables.Set{Table: s.table(), ID: idPorts, Name: s.Name + "-ports", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
+}
+
+// all are the sets of the scope.
+func (s Scope) all() []*nftables.Set {
+	return []*nftables.Set{s.pods(false), s.pods(true), s.owned(false), s.owned(true), s.ports(), s.host(false), s.host(true)}
+}
+
+// HostAgentAddress answers on every VM: the host agent on TCP 80 and 32526, DNS on 53 (datapath.md, fabric
+// rule 5; field-notes.md row 15).
+var HostAgentAddress = netip.AddrFrom4([4]byte{168, 63, 129, 16})
+
+var hostAgentPorts = []uint16{80, 32526}
