@@ -75,8 +75,12 @@ func (h *Handle) EnsureBridge(name, master string) (Bridge, error) {
 	from, to := device{b.Master.Index, master}, device{b.Link.Index, name}
 	do := &batch{}
 	do.add("create bridge "+name, bridgeMessage(b, name, created))
-	conf.addTo(do, from, to)
 	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, from.index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
+	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
+	// asked for the link makes the kernel catch up at once (Linux 6.8). Until the next message the host still sends
+	// by the master.
+	do.add("look at "+name, linkMessage(unix.RTM_GETLINK, 0, to.index, false))
+	conf.addTo(do, from, to)
 	conf.removeFrom(do, from)
 	if err := do.send(h.batch); err != nil {
 		return b, errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, from, to, created))

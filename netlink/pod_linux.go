@@ -16,11 +16,12 @@ import (
 
 // Pod is one attachment as the kernel shall have it.
 type Pod struct {
-	NetNS     string // path of the pod's network namespace
-	IfName    string // the interface in the pod
-	HostName  string // the host veth
-	Alias     string // of the host veth: the owner, for who comes after us
-	Bridge    Link
+	NetNS     string           // path of the pod's network namespace
+	IfName    string           // the interface in the pod
+	HostName  string           // the host veth
+	Alias     string           // of the host veth: the owner, for who comes after us
+	Bridge    Link             // zero in transparent mode: the host routes to the pod
+	HostMAC   net.HardwareAddr // of the host veth; nil leaves it to the kernel
 	MAC       net.HardwareAddr
 	MTU       int
 	Addresses []netip.Prefix
@@ -87,6 +88,9 @@ func (h *Handle) AddPod(p Pod) (Link, error) {
 	if err := h.addHostEnd(p, host); err != nil {
 		return Link{}, err
 	}
+	if err := p.prepareIPv6(ns); err != nil {
+		return Link{}, err
+	}
 	if err := inPod.addPodEnd(p); err != nil {
 		return Link{}, err
 	}
@@ -124,16 +128,20 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 		peer.AddChild(q)
 	}
 	attrs := append([]nl.NetlinkRequestData{
-		str(unix.IFLA_IFNAME, p.HostName), u32(unix.IFLA_MASTER, uint32(p.Bridge.Index)),
+		str(unix.IFLA_IFNAME, p.HostName),
 		nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_KIND, []byte("veth")), nest(nl.IFLA_INFO_DATA, peer)),
 	}, queues...)
+	if p.HostMAC != nil {
+		attrs = append(attrs, bytesAttr(unix.IFLA_ADDRESS, p.HostMAC))
+	}
+	configure := []nl.NetlinkRequestData{str(unix.IFLA_IFNAME, p.HostName), str(unix.IFLA_IFALIAS, p.Alias)}
+	if p.Bridge.Index != 0 {
+		attrs = append(attrs, u32(unix.IFLA_MASTER, uint32(p.Bridge.Index)))
+		configure = append(configure, bridgePort())
+	}
 	b := &batch{}
 	b.add("create veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, true, attrs...))
-	// The port learns nothing and is flooded with nothing: where each MAC is, is known (addHostEnd).
-	b.add("configure bridge port "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, p.HostName), str(unix.IFLA_IFALIAS, p.Alias),
-		nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA,
-			u8(nl.IFLA_BRPORT_LEARNING, 0), u8(nl.IFLA_BRPORT_UNICAST_FLOOD, 0), u8(nl.IFLA_BRPORT_MCAST_FLOOD, 0), u8(nl.IFLA_BRPORT_BCAST_FLOOD, 0),
-			u8(nl.IFLA_BRPORT_MODE, 1))))) // hairpin: a service's backend may be the client itself
+	b.add("configure veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, configure...))
 	err := b.send(h.batch)
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%w: %s, or %s in the pod: %w", ErrExists, p.HostName, p.IfName, err)
@@ -141,7 +149,18 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 	return err
 }
 
+// bridgePort makes a link a port that learns nothing and is flooded with nothing: where each MAC is, is known
+// (addHostEnd).
+func bridgePort() *nl.RtAttr {
+	return nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA,
+		u8(nl.IFLA_BRPORT_LEARNING, 0), u8(nl.IFLA_BRPORT_UNICAST_FLOOD, 0), u8(nl.IFLA_BRPORT_MCAST_FLOOD, 0), u8(nl.IFLA_BRPORT_BCAST_FLOOD, 0),
+		u8(nl.IFLA_BRPORT_MODE, 1))) // hairpin: a service's backend may be the client itself
+}
+
 func (h *Handle) addHostEnd(p Pod, host Link) error {
+	if p.Bridge.Index == 0 {
+		return h.addRoutes(p, host)
+	}
 	b := &batch{}
 	fdb := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(host.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER}
 	b.add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC))
@@ -243,7 +262,9 @@ func family(a netip.Addr) int {
 // on the bridge. What is gone already is success.
 func (h *Handle) DeletePod(hostName, bridge string, addrs []netip.Addr) error {
 	b := &batch{}
-	if br, err := h.Link(bridge); err == nil {
+	if bridge == "" {
+		addrs = nil // neighbours and routes are the host veth's, and go with it
+	} else if br, err := h.Link(bridge); err == nil {
 		for _, a := range addrs {
 			b.add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
 		}
@@ -269,10 +290,14 @@ func (h *Handle) CheckPod(p Pod) (string, error) {
 	case !host.Up:
 		return "host veth " + p.HostName + " is down", nil
 	}
-	if diff, err := h.checkNeighbours(p); diff != "" || err != nil {
+	at, check := p.Bridge, h.checkFDB
+	if at.Index == 0 {
+		at, check = host, h.checkHostRoutes
+	}
+	if diff, err := h.checkNeighbours(p, at); diff != "" || err != nil {
 		return diff, err
 	}
-	if diff, err := h.checkFDB(p, host); diff != "" || err != nil {
+	if diff, err := check(p, host); diff != "" || err != nil {
 		return diff, err
 	}
 	ns, err := namespace(p.NetNS)
@@ -288,17 +313,17 @@ func (h *Handle) CheckPod(p Pod) (string, error) {
 	return inPod.checkPodEnd(p)
 }
 
-func (h *Handle) checkNeighbours(p Pod) (string, error) {
-	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(p.Bridge.Index, unix.AF_UNSPEC) })
+func (h *Handle) checkNeighbours(p Pod, at Link) (string, error) {
+	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(at.Index, unix.AF_UNSPEC) })
 	if err != nil {
-		return "", fmt.Errorf("list neighbours of %s: %w", p.Bridge.Name, err)
+		return "", fmt.Errorf("list neighbours of %s: %w", at.Name, err)
 	}
 	for _, a := range p.Addresses {
 		found := slices.ContainsFunc(list, func(n vnl.Neigh) bool {
 			return n.IP.Equal(net.IP(a.Addr().AsSlice())) && n.HardwareAddr.String() == p.MAC.String() && n.State&unix.NUD_PERMANENT != 0
 		})
 		if !found {
-			return fmt.Sprintf("neighbour %s at %s is missing on %s", a.Addr(), p.MAC, p.Bridge.Name), nil
+			return fmt.Sprintf("neighbour %s at %s is missing on %s", a.Addr(), p.MAC, at.Name), nil
 		}
 	}
 	return "", nil

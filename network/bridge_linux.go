@@ -124,8 +124,10 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 	}
 	defer nft.Close()
 	return l.locked(ctx, func() error {
-		if err := nl.RemoveBridge(n.Bridge, n.Master); err != nil {
-			return err
+		if n.Bridge != "" {
+			if err := nl.RemoveBridge(n.Bridge, n.Master); err != nil {
+				return err
+			}
 		}
 		return nft.RemoveRules(scopeOf(n))
 	})
@@ -165,17 +167,19 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 }
 
 func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
-	bridge, err := nl.Link(n.Bridge)
-	if err != nil {
-		return netlink.Pod{}, err
-	}
 	mac, err := parseMAC(e.MAC)
 	if err != nil {
 		return netlink.Pod{}, err
 	}
-	p := netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName, Alias: e.Owner.String(), Bridge: bridge, MAC: mac, MTU: e.MTU, Addresses: e.Addresses}
+	p := netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, MTU: e.MTU, Addresses: e.Addresses}
 	for _, r := range e.Routes {
 		p.Routes = append(p.Routes, netlink.Route(r))
+	}
+	if n.Mode == ModeTransparent {
+		return routedPod(p), nil
+	}
+	if p.Bridge, err = nl.Link(n.Bridge); err != nil {
+		return netlink.Pod{}, err
 	}
 	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
 	p.Gateways = map[netip.Addr]net.HardwareAddr{netlink.FabricLinkLocal: netlink.VirtualMAC}
@@ -193,7 +197,7 @@ func elements(n *Network, e *Endpoint, p netlink.Pod) []netlink.Element {
 // DeleteEndpoint implements Dataplane. Link and elements go side by side: each waits for an RCU grace
 // period of its own.
 func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error {
-	if n.Bridge == "" || len(e.Addresses) == 0 {
+	if n.Master == "" || len(e.Addresses) == 0 {
 		return l.deleteStray(e.Owner)
 	}
 	mac, err := parseMAC(e.MAC)
@@ -236,7 +240,9 @@ func (l *Linux) deleteStray(o Owner) error {
 	bridge := ""
 	e := &Endpoint{}
 	for _, el := range found {
-		bridge = el.Name
+		if !el.Routed {
+			bridge = el.Name
+		}
 		e.Addresses = append(e.Addresses, netip.PrefixFrom(el.Address, el.Address.BitLen()))
 	}
 	return errors.Join(deleteElements(found), deleteLink(o.HostIfName(), bridge, e))
@@ -304,12 +310,13 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 		return err
 	}
 	defer nft.Close()
-	b, ok, err := nl.Bridge(n.Bridge, n.Master)
-	if err != nil {
-		return masterError(err)
+	network := checkBridge
+	if n.Mode == ModeTransparent {
+		network = checkRouted
 	}
-	if !ok {
-		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", ErrDifference, n.Bridge, n.Master)
+	// First what all pods need.
+	if cerr := network(nl, nft, n); cerr != nil {
+		return cerr
 	}
 	pod, err := podOf(nl, n, e)
 	if err != nil {
@@ -319,9 +326,6 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 		return err
 	} else if diff != "" {
 		return fmt.Errorf("%w: %s", ErrDifference, diff)
-	}
-	if !nft.RulesInPlace(rules(n, b)) {
-		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
 	}
 	have, err := nft.Elements(scopeOf(n))
 	if err != nil {
@@ -333,6 +337,21 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 		}) {
 			return fmt.Errorf("%w: the nftables elements of %s (%s, port %s) are missing", ErrDifference, want.Address, want.MAC, want.Port)
 		}
+	}
+	return nil
+}
+
+// checkBridge is the network's part of CHECK.
+func checkBridge(nl *netlink.Handle, nft *netlink.NFT, n *Network) error {
+	b, ok, err := nl.Bridge(n.Bridge, n.Master)
+	if err != nil {
+		return masterError(err)
+	}
+	if !ok {
+		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", ErrDifference, n.Bridge, n.Master)
+	}
+	if !nft.RulesInPlace(rules(n, b)) {
+		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
 	}
 	return nil
 }

@@ -84,13 +84,17 @@ func exists(s *State, o Owner) error {
 // error nothing of the pod is left, unless that fails, too: then the record stays pending.
 // Errors: ErrExists, ErrMaster, ErrConflict, ErrKernel, ErrLeft, and the store's.
 func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, err error) {
-	n, err := m.intend(ctx, c, e)
+	subnets := slices.Clone(e.Addresses)
+	if c.Mode == ModeTransparent {
+		e.makeRouted()
+	}
+	n, err := m.intend(ctx, c, e, subnets)
 	if errors.Is(err, errPending) {
 		// An earlier ADD of this owner did not end: nobody knows how far it came.
 		if err = m.Delete(ctx, e.Owner); err != nil {
 			return nil, fmt.Errorf("%w: remove what an interrupted ADD left: %w", ErrLeft, err)
 		}
-		n, err = m.intend(ctx, c, e)
+		n, err = m.intend(ctx, c, e, subnets)
 	}
 	if err != nil {
 		return nil, err
@@ -162,7 +166,7 @@ var errPending = errors.New("an earlier ADD did not end")
 // intend writes the endpoint as pending, with the network as the configuration wants it now, and returns a
 // copy of the network.
 // Error: errPending.
-func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint) (*Network, error) {
+func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []netip.Prefix) (*Network, error) {
 	ifaces, err := m.interfaces()
 	if err != nil {
 		return nil, err
@@ -183,7 +187,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint) (*Network, 
 		if s.Networks == nil {
 			s.Networks = map[string]*Network{}
 		}
-		record, err := configure(s.Networks[e.Network], c, e, ifaces)
+		record, err := configure(s.Networks[e.Network], c, e.Network, subnets, ifaces)
 		if err != nil {
 			return err
 		}
@@ -214,16 +218,16 @@ func (s *State) uses(bridge string) bool {
 
 // configure is the network's record as the configuration wants it: a new one, or the known one with what
 // may change while pods live on it. Master and bridge may not.
-func configure(known *Network, c Config, e *Endpoint, ifaces []platform.Interface) (*Network, error) {
+func configure(known *Network, c Config, name string, subnets []netip.Prefix, ifaces []platform.Interface) (*Network, error) {
 	want := c.Master
 	if want == "" && known != nil {
 		want = known.Master
 	}
-	master, err := pickMaster(ifaces, want, e.Addresses)
+	master, err := pickMaster(ifaces, want, subnets)
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Name: e.Network, Master: master.Name, Endpoints: map[string]*Endpoint{}}
+	n := &Network{Name: name, Master: master.Name, Endpoints: map[string]*Endpoint{}}
 	if known != nil {
 		n = known
 	}
@@ -240,14 +244,14 @@ func configure(known *Network, c Config, e *Endpoint, ifaces []platform.Interfac
 	// A bridge that changes its master while it has its name cannot be told from the former one.
 	if change && (len(known.Endpoints) > 0 || known.Bridge == bridge) {
 		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first and name another bridge, or run azure-vnet cleanup",
-			ErrConflict, e.Network, len(known.Endpoints), known.Master, known.Bridge, master.Name, bridge)
+			ErrConflict, name, len(known.Endpoints), known.Master, known.Bridge, master.Name, bridge)
 	}
 	if change && known.Bridge != "" {
 		n.Former = append(n.Former, Former{known.Master, known.Bridge})
 		n.MAC, n.MTU = "", 0
 	}
 	n.Master, n.Bridge, n.Mode, n.AntiSpoof, n.HostAgent = master.Name, bridge, c.Mode, c.AntiSpoof, c.HostAgent
-	for _, a := range e.Addresses {
+	for _, a := range subnets {
 		n.Prefixes = addPrefix(n.Prefixes, a.Masked())
 	}
 	if n.Endpoints == nil {

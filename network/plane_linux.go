@@ -48,7 +48,7 @@ func (*Linux) CheckNetNS(_ context.Context, e *Endpoint) error {
 // EnsureNetwork implements Dataplane.
 func (l *Linux) EnsureNetwork(ctx context.Context, n *Network) error {
 	if n.Mode == ModeTransparent {
-		return fmt.Errorf("%w: mode transparent", ErrUnsupported)
+		return l.ensureRouted(ctx, n)
 	}
 	return l.ensureBridge(ctx, n)
 }

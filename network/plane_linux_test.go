@@ -269,7 +269,6 @@ func TestLinuxRefusesWhatCannotWorkAndLeavesTheHostAlone(t *testing.T) {
 		"the namespace is the host's":    {"true", func(n *node, c *command) { c.Endpoint.NetNS = n.vm.Ns.Path() }, "netns", "is the host's own"},
 		"the namespace is none":          {"true", func(_ *node, c *command) { c.Endpoint.NetNS = "/etc/hostname" }, "netns", "/etc/hostname"},
 		"the pod has such an interface":  {"true", func(_ *node, c *command) { c.Endpoint.IfName = "lo" }, "exists", "interface lo is in"},
-		"the mode is not there yet":      {"true", func(_ *node, c *command) { c.Config.Mode = network.ModeTransparent }, "unsupported", "transparent"},
 		"the master is another bridge's": {"ip link set eth0 master br0", nil, "conflict", "eth0 is a port of br0"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -287,7 +286,7 @@ func TestLinuxRefusesWhatCannotWorkAndLeavesTheHostAlone(t *testing.T) {
 			before := conf()
 			n.want(c, test.kind, test.part)
 			same(t, n.leftovers(), "")
-			if test.kind != "unsupported" || c.Config.Mode == network.ModeTransparent { // the bridge stays for the next pod
+			if test.kind != "unsupported" { // the bridge stays for the next pod
 				same(t, conf()+n.tool("nft", "list", "ruleset"), before)
 			}
 		})

@@ -87,7 +87,6 @@ func supported(conf *cni.NetConf) error {
 		set        bool
 		key, value string
 	}{
-		{conf.Mode == "transparent", "mode", conf.Mode},
 		{conf.IPMasq, "ipMasq", "true"},
 		{conf.AcceptForward, "acceptForward", "true"},
 		{len(conf.IPsToRouteViaHost) > 0, "ipsToRouteViaHost", "[…]"},

@@ -52,13 +52,23 @@ func result(n *network.Network, e *network.Endpoint, given *types100.Result, con
 		&types100.Interface{Name: e.HostIfName, Mac: e.HostMAC, Mtu: e.MTU},
 		&types100.Interface{Name: e.IfName, Mac: e.MAC, Mtu: e.MTU, Sandbox: e.NetNS})
 	inPod := len(r.Interfaces) - 1
-	for _, ip := range given.IPs {
-		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: ip.Address, Gateway: ip.Gateway})
+	for i, a := range e.Addresses {
+		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: cni.IPNet(a), Gateway: gateway(e, a.Addr().Is6(), given.IPs[i].Gateway)})
 	}
 	for _, route := range e.Routes {
 		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice())})
 	}
 	return r
+}
+
+// gateway is where the pod's default route of a family goes, or what the IPAM plugin said if it has none.
+func gateway(e *network.Endpoint, v6 bool, given net.IP) net.IP {
+	for _, r := range e.Routes {
+		if r.Dst.Bits() == 0 && r.Dst.Addr().Is6() == v6 && r.GW.IsValid() {
+			return net.IP(r.GW.AsSlice())
+		}
+	}
+	return given
 }
 
 // parsePrev reads "prevResult" in the version of the configuration.

@@ -19,7 +19,7 @@ import (
 
 func main() {
 	bin := flag.String("bin", "", "folder of the two plugins")
-	mode := flag.String("mode", "both", "bridge, tunnel, or both: the first VM in bridge mode, the second in tunnel mode")
+	mode := flag.String("mode", "both", "bridge, tunnel, transparent, or both: the first VM in bridge mode, the second in tunnel mode")
 	flag.Parse()
 	if os.Getuid() != 0 {
 		fmt.Fprintln(os.Stderr, "The demo makes network namespaces and needs root: sudo make demo")
@@ -42,9 +42,9 @@ type place struct {
 }
 
 func run(ctx context.Context, bin, mode string) (err error) {
-	modes := map[string][]string{"bridge": {"bridge", "bridge"}, "tunnel": {"tunnel", "tunnel"}, "both": {"bridge", "tunnel"}}[mode]
+	modes := map[string][]string{"bridge": {"bridge", "bridge"}, "tunnel": {"tunnel", "tunnel"}, "transparent": {"transparent", "transparent"}, "both": {"bridge", "tunnel"}}[mode]
 	if modes == nil {
-		return fmt.Errorf("unknown mode %q: bridge, tunnel or both", mode)
+		return fmt.Errorf("unknown mode %q: bridge, tunnel, transparent or both", mode)
 	}
 	dir, err := os.MkdirTemp("", "azure-vnet-demo-")
 	if err != nil {
@@ -104,7 +104,7 @@ func run(ctx context.Context, bin, mode string) (err error) {
 
 // matrix pings everything from everywhere. 64 means that the packet was switched, 63 that the fabric routed it.
 func matrix(ctx context.Context, places []place) error {
-	fmt.Println("\nWho reaches whom, by the TTL of the answer (64: directly; 63: through the fabric):")
+	fmt.Println("\nWho reaches whom, by the TTL of the answer (64: directly; one less for each router: the fabric, in transparent mode the hosts):")
 	t := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
 	var names []string
 	for _, p := range places {

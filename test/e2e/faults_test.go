@@ -95,7 +95,7 @@ var killPoints = map[string]int{"sendto": 20, "sendmsg": 4, "renameat": 4, "floc
 // that finds it, and during DEL: the host is always reachable and has what it had, the runtime's retry works
 // at once, nothing stays behind.
 func TestKilledAnywhere(t *testing.T) {
-	for _, mode := range []string{"bridge", "tunnel"} {
+	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for call, points := range killPoints {
 			t.Run(mode+" "+call, func(t *testing.T) {
 				for when := 1; when <= points; when++ {
@@ -137,7 +137,7 @@ func killedAt(t *testing.T, mode, inject, trace string) {
 		if dead {
 			l.wantSuccess(l.exec(n, retry))
 		}
-		l.reach("pod", ns, "remote host", remoteHost, 64)
+		l.reach("pod", ns, "remote host", remoteHost, ttls[mode].fabric)
 		killed("DEL", id, ns)
 		retry.Command = "DEL"
 		l.wantSuccess(l.exec(n, retry))

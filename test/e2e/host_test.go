@@ -89,7 +89,8 @@ func elements() ([]string, error) {
 	return found, nil
 }
 
-// hostConf is the host's own configuration as text: addresses and routes, whatever device carries them.
+// hostConf is the host's own configuration as text: addresses and routes, whatever device carries them, but for
+// the routes to its pods.
 func (l *lab) hostConf(n *node.Node) string {
 	l.Helper()
 	var lines []string
@@ -106,6 +107,9 @@ func (l *lab) hostConf(n *node.Node) string {
 			return err
 		}
 		for _, r := range routes {
+			if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil && strings.HasPrefix(link.Attrs().Name, "azv") {
+				continue
+			}
 			lines = append(lines, fmt.Sprintf("route %v by %v metric %d", r.Dst, r.Gw, r.Priority))
 		}
 		return nil

@@ -22,7 +22,7 @@ var (
 // The reachability matrix of datapath.md, with two VMs and three pods each. The TTL of the reply tells
 // where it went: 64 when nobody routed it, 63 when the fabric did.
 func TestEverythingReachesEverything(t *testing.T) {
-	for _, mode := range []string{"bridge", "tunnel"} {
+	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(2, 3))
 			l.matrix(mode, l.threePods(mode, nil), false)
@@ -65,9 +65,17 @@ func (l *lab) matrix(mode string, pods [][]*node.Pod, v6 bool) {
 	}
 }
 
+// ttls says with which TTL an answer arrives: each router on its way takes one from 64. The fabric is one, and in
+// transparent mode the hosts are, too.
+var ttls = map[string]struct{ fabric, samePod, otherPod, ownHost, otherHost, fromHost, fromOtherHost, fromFabric int }{
+	"bridge":      {64, 64, 63, 64, 63, 64, 63, 64},
+	"tunnel":      {64, 63, 63, 64, 63, 63, 63, 64},
+	"transparent": {63, 63, 61, 64, 62, 64, 62, 63},
+}
+
 func (l *lab) pings(mode string, pods [][]*node.Pod, v6 bool) {
 	l.Helper()
-	samePodTTL := map[string]int{"bridge": 64, "tunnel": 63}[mode]
+	ttl := ttls[mode]
 	gw, remote := gateway, remoteHost
 	if v6 {
 		gw, remote = netip.Addr{}, fabric.RemoteHost6 // the gateway has a link-local address only
@@ -78,16 +86,16 @@ func (l *lab) pings(mode string, pods [][]*node.Pod, v6 bool) {
 		for k, p := range vmPods {
 			from := fmt.Sprintf("pod %s", p.Addr(v6))
 			if gw.IsValid() {
-				l.reach(from, p.NS, "gateway", gw, 64)
+				l.reach(from, p.NS, "gateway", gw, ttl.fabric)
 			}
-			l.reach(from, p.NS, "remote host", remote, 64)
-			l.reach(from, p.NS, "pod on the same VM", vmPods[(k+1)%3].Addr(v6), samePodTTL)
-			l.reach(from, p.NS, "pod on the other VM", pods[1-i][k].Addr(v6), 63)
-			l.reach(from, p.NS, "own host", own, 64)
-			l.reach(from, p.NS, "other host", others, 63)
-			l.reach("own host", vm.Ns, "pod", p.Addr(v6), samePodTTL)
-			l.reach("other host", other.Ns, "pod", p.Addr(v6), 63)
-			l.reach("fabric", l.fabric.Ns(), "pod", p.Addr(v6), 64)
+			l.reach(from, p.NS, "remote host", remote, ttl.fabric)
+			l.reach(from, p.NS, "pod on the same VM", vmPods[(k+1)%3].Addr(v6), ttl.samePod)
+			l.reach(from, p.NS, "pod on the other VM", pods[1-i][k].Addr(v6), ttl.otherPod)
+			l.reach(from, p.NS, "own host", own, ttl.ownHost)
+			l.reach(from, p.NS, "other host", others, ttl.otherHost)
+			l.reach("own host", vm.Ns, "pod", p.Addr(v6), ttl.fromHost)
+			l.reach("other host", other.Ns, "pod", p.Addr(v6), ttl.fromOtherHost)
+			l.reach("fabric", l.fabric.Ns(), "pod", p.Addr(v6), ttl.fromFabric)
 		}
 		if gw.IsValid() {
 			l.reach("host", vm.Ns, "gateway", gw, 64)
@@ -132,12 +140,18 @@ func (l *lab) reach(from string, ns *fabric.Namespace, what string, to netip.Add
 // An address of the subnet that no pod has must not be answered, and must not be sent back and forth
 // between host and fabric until its TTL has run out, which whoever drops it then would report.
 func TestAddressWithoutPodDoesNotLoop(t *testing.T) {
-	l := newLab(t, fabric.Default(1, 3))
-	n := l.nodes[0]
-	l.must(n.VM.Ns.Do(func() error { return writeSysctl("net/ipv4/ip_forward", "1") }))
-	p := l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
-	l.silent("pod", p.NS, n.VM.Config.PrimaryNIC().Pods[2])
-	l.silent("fabric", l.fabric.Ns(), n.VM.Config.PrimaryNIC().Pods[2])
+	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.DefaultDual(1, 3))
+			n := l.nodes[0]
+			p := l.add(n, l.list(n, map[string]any{"mode": mode, "ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}}))
+			nic := n.VM.Config.PrimaryNIC()
+			for _, free := range []netip.Addr{nic.Pods[2], nic.Pods6[2]} {
+				l.silent("pod", p.NS, free)
+				l.silent("fabric", l.fabric.Ns(), free)
+			}
+		})
+	}
 }
 
 // silent requires that nothing at all comes back.

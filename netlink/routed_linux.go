@@ -1,0 +1,44 @@
+package netlink
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	vnl "github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// addRoutes makes the host route to the pod's addresses over the host veth.
+func (h *Handle) addRoutes(p Pod, host Link) error {
+	b := &batch{}
+	for _, a := range p.Addresses {
+		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(host, a.Addr()), a.Addr().AsSlice(), p.MAC))
+		b.add("add route to "+a.Addr().String(), hostRoute(host, a.Addr()))
+	}
+	return b.send(h.batch)
+}
+
+// hostRoute replaces what a crash may have left of an earlier pod with the address.
+func hostRoute(l Link, a netip.Addr) *nl.NetlinkRequest {
+	req := routeRequest(l, Route{Dst: netip.PrefixFrom(a, a.BitLen())})
+	req.Flags = unix.NLM_F_REQUEST | unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	return req
+}
+
+// checkHostRoutes names the first address that the host does not route to the pod, or "".
+func (h *Handle) checkHostRoutes(p Pod, host Link) (string, error) {
+	list, err := retryDump(func() ([]vnl.Route, error) {
+		return h.rt.RouteList(&vnl.Device{LinkAttrs: vnl.LinkAttrs{Index: host.Index}}, unix.AF_UNSPEC)
+	})
+	if err != nil {
+		return "", fmt.Errorf("list routes over %s: %w", host.Name, err)
+	}
+	for _, a := range p.Addresses {
+		if !slices.ContainsFunc(list, func(r vnl.Route) bool { return r.Dst != nil && r.Dst.IP.Equal(a.Addr().AsSlice()) }) {
+			return fmt.Sprintf("route to %s over %s is missing on the host", a.Addr(), host.Name), nil
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,32 @@
+package network
+
+import "net/netip"
+
+// The next hops of pods in transparent mode. No interface has these addresses: they are permanent neighbours in
+// the pod, with the MAC of the host's end of its veth. So neither ARP nor neighbour discovery is needed, nothing
+// has to answer for addresses that it does not have, and the pod's routes are the same in every subnet.
+// 169.254.1.1 is what the classic plugin uses for it, too.
+var (
+	routedGateway4 = netip.AddrFrom4([4]byte{169, 254, 1, 1})
+	routedGateway6 = netip.MustParseAddr("fe80::1")
+)
+
+// makeRouted turns what the IPAM plugin gave into what a pod has without a shared segment: addresses that stand
+// alone, and every route by the host.
+func (e *Endpoint) makeRouted() {
+	var routes []Route
+	for i, a := range e.Addresses {
+		e.Addresses[i] = netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
+		if a.Addr().Is4() {
+			routes = append(routes, Route{Dst: netip.PrefixFrom(routedGateway4, 32)})
+		}
+	}
+	for _, r := range e.Routes {
+		r.GW = routedGateway4
+		if r.Dst.Addr().Is6() {
+			r.GW = routedGateway6
+		}
+		routes = append(routes, r)
+	}
+	e.Routes = routes
+}

@@ -1,0 +1,100 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// ensureRouted makes the host a router for its pods. The master stays as it is.
+func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
+	nl, err := netlink.Open()
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	nft, err := netlink.OpenNFT()
+	if err != nil {
+		return err
+	}
+	defer nft.Close()
+	master, err := nl.Link(n.Master)
+	if err != nil {
+		return masterError(err)
+	}
+	if ferr := errors.Join(forward(n), forward6(n)); ferr != nil {
+		return ferr
+	}
+	r, err := routedRules(nl, n, master)
+	if err != nil {
+		return err
+	}
+	if !nft.RulesInPlace(r) {
+		err = l.locked(ctx, func() error { return nft.EnsureRules(r) })
+	}
+	if errors.Is(err, netlink.ErrNoBridgeFamily) {
+		return fmt.Errorf("%w: %w", ErrKernel, err)
+	}
+	n.MAC, n.MTU = master.MAC.String(), master.MTU
+	return err
+}
+
+func routedRules(nl *netlink.Handle, n *Network, master netlink.Link) (netlink.Rules, error) {
+	hosts, err := nl.Addresses(master)
+	return netlink.Rules{Master: n.Master, MAC: master.MAC, Host: hosts, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent}, err
+}
+
+// forward6 switches IPv6 forwarding on if pods have IPv6. A host that forwards does not listen to router
+// advertisements any more, unless accept_ra is 2: without that it would lose its default route.
+func forward6(n *Network) error {
+	v6 := false
+	for _, p := range n.Prefixes {
+		v6 = v6 || p.Addr().Is6()
+	}
+	if !v6 {
+		return nil
+	}
+	if is, err := platform.Sysctl("net", "ipv6", "conf", "all", "forwarding"); err != nil || is == "1" {
+		return err
+	}
+	if ra, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "accept_ra"); err != nil {
+		return err
+	} else if ra == "1" {
+		if err := platform.SetSysctl("2", "net", "ipv6", "conf", n.Master, "accept_ra"); err != nil {
+			return err
+		}
+	}
+	return platform.SetSysctl("1", "net", "ipv6", "conf", "all", "forwarding")
+}
+
+// routedPod completes a pod of transparent mode.
+func routedPod(p netlink.Pod) netlink.Pod {
+	// The pod's MAC with another first byte: both ends know each other's MAC without asking.
+	p.HostMAC = append(net.HardwareAddr{0x0e}, p.MAC[1:]...)
+	p.Gateways = map[netip.Addr]net.HardwareAddr{routedGateway4: p.HostMAC, routedGateway6: p.HostMAC}
+	return p
+}
+
+// checkRouted is the network's part of CHECK in transparent mode.
+func checkRouted(nl *netlink.Handle, nft *netlink.NFT, n *Network) error {
+	master, err := nl.Link(n.Master)
+	if err != nil {
+		return masterError(err)
+	}
+	if !master.Up {
+		return fmt.Errorf("%w: master %s is down", ErrDifference, n.Master)
+	}
+	r, err := routedRules(nl, n, master)
+	if err != nil {
+		return err
+	}
+	if !nft.RulesInPlace(r) {
+		return fmt.Errorf("%w: the nftables rules for %s are not in place", ErrDifference, n.Master)
+	}
+	return nil
+}
