@@ -129,7 +129,13 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 				return err
 			}
 		}
-		return nft.RemoveRules(scopeOf(n))
+		if err := nft.RemoveRules(scopeOf(n)); err != nil {
+			return err
+		}
+		if n.IPForward == "" {
+			return nil
+		}
+		return platform.SetSysctl(n.IPForward, "net", "ipv4", "ip_forward")
 	})
 }
 

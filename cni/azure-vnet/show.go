@@ -2,12 +2,9 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
@@ -16,37 +13,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/network"
-	"github.com/Azure/azure-container-networking/platform"
 )
-
-const usage = `CNI network plugin for Azure virtual networks.
-
-Usage:
-  azure-vnet show [-o json] [--data-dir DIR]   networks and endpoints
-  azure-vnet --version
-`
-
-// operator runs a command for a person. Exit codes: 0 all is well, 1 a finding or a failure, 2 wrong usage.
-func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { _, _ = fmt.Fprint(stderr, usage) }
-	output := flags.String("o", "table", "output: table or json")
-	dir := flags.String("data-dir", platform.DefaultDataDir, "folder of the state file")
-	if args[0] != "show" || flags.Parse(args[1:]) != nil || flags.NArg() > 0 || *output != "table" && *output != "json" {
-		flags.Usage()
-		return 2
-	}
-	s, err := openStore(*dir, slog.New(slog.NewTextHandler(stderr, nil)))
-	if err == nil {
-		err = s.View(ctx, func(state *network.State) error { return show(state, *output, stdout) })
-	}
-	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
-		return 1
-	}
-	return 0
-}
 
 // The JSON schema of "show -o json" (config.md, Operator commands).
 type (

@@ -1,0 +1,81 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Cleanup takes a network away: its endpoints, its rules, its bridge, and what is written about it. The host gets
+// back what it had. It returns how many endpoints went. What another network uses stays.
+func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
+	collected, err := m.Collect(ctx, network, func(string, string) bool { return false })
+	if err != nil {
+		return collected, err // an endpoint that is still there needs its network
+	}
+	var gone []*Network
+	err = m.Store.View(ctx, func(s *State) error {
+		n := s.Networks[network]
+		if n == nil {
+			return nil
+		}
+		delete(s.Networks, network) // in the copy that View throws away: what is left is what others use
+		for _, f := range append([]Former{{n.Master, n.Bridge}}, n.Former...) {
+			if s.shares(f, n.Mode) {
+				continue
+			}
+			take := *n
+			take.Master, take.Bridge = f.Master, f.Bridge
+			if len(s.Networks) > 0 {
+				take.IPForward = "" // the others need it
+			}
+			gone = append(gone, &take)
+		}
+		return nil
+	})
+	if err != nil {
+		return collected, err
+	}
+	for _, n := range gone {
+		if derr := m.Plane.DeleteNetwork(ctx, n); derr != nil {
+			err = errors.Join(err, fmt.Errorf("take network %s with bridge %q away from %s: %w", network, n.Bridge, n.Master, derr))
+		}
+	}
+	if err != nil {
+		return collected, err
+	}
+	return collected, m.Store.Update(ctx, func(s *State) error {
+		n := s.Networks[network]
+		if n == nil {
+			return nil
+		}
+		delete(s.Networks, network)
+		for _, other := range s.Networks {
+			if n.IPForward != "" && other.IPForward == "" {
+				other.IPForward = n.IPForward // whoever goes last gives it back
+			}
+		}
+		return nil
+	})
+}
+
+// shares says whether a network of the state uses the bridge, or without one the master's rules.
+func (s *State) shares(f Former, mode Mode) bool {
+	for _, n := range s.Networks {
+		if n.Bridge == f.Bridge && (f.Bridge != "" || n.Mode == mode && n.Master == f.Master) {
+			return true
+		}
+	}
+	return false
+}
+
+// Networks lists the names of the known networks.
+func (m *Manager) Networks(ctx context.Context) (names []string, err error) {
+	err = m.Store.View(ctx, func(s *State) error {
+		for name := range s.Networks {
+			names = append(names, name)
+		}
+		return nil
+	})
+	return names, err
+}

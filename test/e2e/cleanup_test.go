@@ -1,0 +1,87 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/test/node"
+)
+
+// cleanup, with pods still there, gives the host back exactly what it had.
+func TestCleanupRestoresTheHost(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.DefaultDual(1, 4))
+			n := l.nodes[0]
+			for _, line := range []string{
+				"ip addr add 10.240.0.9/16 dev eth0 label eth0:1", "ip route add 10.99.0.0/16 via 10.240.0.1 metric 77",
+				"ip route add 10.98.0.0/16 dev eth0 table 100", "ip neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent",
+			} {
+				l.run(n, line)
+			}
+			before := l.snapshot(n)
+			list := l.list(n, map[string]any{"mode": mode, "ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}})
+			l.add(n, list)
+			l.add(n, list)
+			if l.snapshot(n) == before {
+				t.Error("the snapshot does not see that there are pods")
+			}
+			refused, err := n.Operator(l.ctx, "azure-vnet", "cleanup", "--data-dir", n.DataDir())
+			l.must(err)
+			if refused.Exit != 1 || len(l.leftovers(n)) == 0 {
+				t.Errorf("cleanup without an answer: exit %d, %s", refused.Exit, refused.Stdout)
+			}
+			r, err := n.Operator(l.ctx, "azure-vnet", "cleanup", "--yes", "--data-dir", n.DataDir())
+			l.must(err)
+			l.wantSuccess(r)
+			if after := l.snapshot(n); after != before {
+				t.Errorf("the host was\n%s\nand is\n%s", before, after)
+			}
+			if left := l.leftovers(n); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+			l.reach("host", n.VM.Ns, "gateway", gateway, 64)
+			// And it all begins anew.
+			p := l.add(n, list)
+			l.reach("pod", p.NS, "gateway", gateway, ttls[mode].fabric)
+		})
+	}
+}
+
+func (l *lab) run(n *node.Node, line string) string {
+	l.Helper()
+	args := strings.Fields(line)
+	out, err := n.VM.Ns.Command(l.ctx, args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		l.Fatalf("%s: %v: %s", line, err, out)
+	}
+	return string(out)
+}
+
+// volatile is what changes by itself.
+var volatile = regexp.MustCompile(`"(state|used|confirmed|probes|refcnt|promiscuity|allmulti|bcqueuelen|usedbcqueuelen|valid_life_time|preferred_life_time)":[^,}]*,?`)
+
+// snapshot is what a person can see of the host's network.
+func (l *lab) snapshot(n *node.Node) string {
+	l.Helper()
+	var b strings.Builder
+	for _, line := range []string{"ip -d -j addr", "ip -d -j route show table all", "ip -d -j -6 route show table all", "ip -d -j link"} {
+		b.WriteString(line + "\n")
+		var list []json.RawMessage
+		if err := json.Unmarshal([]byte(l.run(n, line)), &list); err != nil {
+			l.Fatalf("%s: %v", line, err)
+		}
+		lines := make([]string, 0, len(list))
+		for _, item := range list {
+			lines = append(lines, volatile.ReplaceAllString(string(item), ""))
+		}
+		b.WriteString(strings.Join(lines, "\n") + "\n")
+	}
+	b.WriteString(l.run(n, "ip neigh show nud permanent") + l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward"))
+	return b.String()
+}
