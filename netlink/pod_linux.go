@@ -302,7 +302,9 @@ func (h *Handle) checkFDB(p Pod, host Link) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("list fdb entries of %s: %w", p.HostName, err)
 	}
-	if !slices.ContainsFunc(list, func(n vnl.Neigh) bool { return n.HardwareAddr.String() == p.MAC.String() && n.MasterIndex == p.Bridge.Index }) {
+	if !slices.ContainsFunc(list, func(n vnl.Neigh) bool {
+		return n.HardwareAddr.String() == p.MAC.String() && n.MasterIndex == p.Bridge.Index
+	}) {
 		return fmt.Sprintf("fdb entry %s is missing on %s", p.MAC, p.HostName), nil
 	}
 	return "", nil
