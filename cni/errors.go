@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -32,20 +33,17 @@ type Code struct {
 }
 
 // ErrorOf turns any error into the one that is printed. It is the only place where a Go error becomes a
-// CNI error: what is a *types.Error already stays as it is, the plugin's own table comes next, then what
-// is common to all (deadlines, input and output). Anything else is internal (999).
+// CNI error: a *types.Error keeps its code, the plugin's own table says that of its errors, and then comes
+// what is common to all (deadlines, input and output). Of several errors the first one counts: those that
+// are joined to it came while undoing. Anything else is internal (999).
 func ErrorOf(err error, codes []Code) *types.Error {
-	var e *types.Error
-	if errors.As(err, &e) {
-		if e.Msg == err.Error() || e.Error() == err.Error() {
-			return e
-		}
-		return types.NewError(e.Code, err.Error(), e.Details)
-	}
-	for _, c := range codes {
-		if errors.Is(err, c.Err) {
-			return types.NewError(c.Code, err.Error(), c.Remedy)
-		}
+	var found *types.Error
+	first(err, func(e error) bool {
+		found = codeOf(e, err, codes)
+		return found != nil
+	})
+	if found != nil {
+		return found
 	}
 	var path *os.PathError
 	switch {
@@ -55,6 +53,37 @@ func ErrorOf(err error, codes []Code) *types.Error {
 		return types.NewError(types.ErrIOFailure, err.Error(), "")
 	}
 	return types.NewError(types.ErrInternal, err.Error(), "")
+}
+
+// codeOf is the CNI error for whole if e, a part of it, has a code.
+func codeOf(e, whole error, codes []Code) *types.Error {
+	if own, ok := e.(*types.Error); ok { //nolint:errorlint // first unwraps
+		if own.Msg == whole.Error() || own.Error() == whole.Error() {
+			return own
+		}
+		return types.NewError(own.Code, whole.Error(), own.Details)
+	}
+	for _, c := range codes {
+		if e == c.Err { //nolint:errorlint // first unwraps
+			return types.NewError(c.Code, whole.Error(), c.Remedy)
+		}
+	}
+	return nil
+}
+
+// first calls visit for err and everything that it wraps, in the order in which the message names it, until
+// visit says that it has found something.
+func first(err error, visit func(error) bool) bool {
+	if err == nil || visit(err) {
+		return err != nil
+	}
+	switch w := err.(type) { //nolint:errorlint // it unwraps
+	case interface{ Unwrap() error }:
+		return first(w.Unwrap(), visit)
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(w.Unwrap(), func(e error) bool { return first(e, visit) })
+	}
+	return false
 }
 
 // Unavailable is the answer of STATUS when ADD could not work now (CNI specification 1.1, STATUS).

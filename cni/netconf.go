@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
 	"path/filepath"
 	"regexp"
@@ -111,13 +110,31 @@ func decode(raw []byte, into any) error {
 	}
 	var typ *json.UnmarshalTypeError
 	if errors.As(err, &typ) && typ.Field != "" {
-		return Invalid(typ.Field, typ.Value, "a "+typ.Type.String()+" is expected")
+		key := strings.TrimPrefix(typ.Field, "Common.") // the name of an embedded struct
+		return Invalid(key, valueAt(raw, key), "a "+typ.Type.String()+" is expected")
 	}
 	var own *types.Error
 	if errors.As(err, &own) {
 		return own
 	}
 	return types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+}
+
+// valueAt is the JSON value of a key such as ipam.subnet, for messages.
+func valueAt(raw []byte, key string) string {
+	for name := range strings.SplitSeq(key, ".") {
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &object); err != nil {
+			break
+		}
+		for k, v := range object {
+			if strings.EqualFold(k, name) { // as encoding/json finds fields
+				raw = v
+			}
+		}
+	}
+	const enough = 200
+	return strings.Join(strings.Fields(string(raw[:min(len(raw), enough)])), " ")
 }
 
 var (
@@ -138,7 +155,7 @@ func (c *Common) validate() error {
 		return Invalid("logLevel", c.LogLevel, "one of error, warn, info, debug")
 	}
 	for _, f := range []struct{ key, value string }{{"logFile", c.LogFile}, {"dataDir", c.DataDir}, {"ipam.interfacesFile", c.IPAM.InterfacesFile}} {
-		if f.value != "" && f.value != "stderr" && !filepath.IsAbs(f.value) {
+		if f.value != "" && !filepath.IsAbs(f.value) && (f.key != "logFile" || f.value != "stderr") {
 			return Invalid(f.key, f.value, "an absolute path is expected")
 		}
 	}
@@ -259,7 +276,7 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || v < 0 || v > 1e6 {
+	if inRange := v >= 0 && v <= 1e6; err != nil || !inRange { // NaN is in no range
 		return Invalid("ipam.queryInterval", text, "seconds from 0 to 1000000")
 	}
 	*s = Seconds(v * float64(time.Second))
@@ -278,7 +295,7 @@ func (l *StringList) UnmarshalJSON(b []byte) error {
 	}
 	var text string
 	if err := json.Unmarshal(b, &text); err != nil {
-		return fmt.Errorf("a list of strings or a comma-separated string is expected, not %s", b)
+		return Invalid("vnetCidrs", string(b), "a list of strings, or one string of comma-separated items, is expected")
 	}
 	for _, item := range strings.Split(text, ",") {
 		if item = strings.TrimSpace(item); item != "" {

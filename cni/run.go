@@ -73,6 +73,9 @@ func (p *Plugin) Run(args []string) int {
 	if os.Getenv("CNI_COMMAND") == "" {
 		return p.person(ctx, args)
 	}
+	// Standard output that nobody reads any more is an error of the write, not the end of the process: what
+	// became of the command has to reach the log. Caught and not ignored, since children inherit the latter.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	r := &run{plugin: p, ctx: ctx, started: time.Now()}
 	answered := make(chan struct{})
 	go p.watchdog(answered)

@@ -3,8 +3,11 @@ package ipam
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,19 +43,22 @@ func ImportClassic(raw []byte, s *State, owners map[netip.Addr]Owner, now time.T
 	if doc.IPAM == nil || doc.IPAM.AddressSpaces == nil {
 		return fmt.Errorf("this is not the classic plugin's state: it has no IPAM.AddressSpaces")
 	}
-	for _, space := range doc.IPAM.AddressSpaces {
-		for name, pool := range space.Pools {
+	seen := map[netip.Addr]bool{}
+	for _, space := range sorted(doc.IPAM.AddressSpaces) {
+		for name, pool := range sorted(space.Pools) {
 			prefix, err := netip.ParsePrefix(name)
 			if err != nil {
 				return fmt.Errorf("pool %q of the classic plugin's state: %w", name, err)
 			}
 			p := &Pool{Prefix: prefix.Masked(), Interface: pool.IfName} // the source's next answer brings the MAC
+			s.Pools = append(s.Pools, p)
 			var listed []netip.Addr
-			for text, record := range pool.Addresses {
+			for text, record := range sorted(pool.Addresses) {
 				a, err := netip.ParseAddr(text)
-				if err != nil || !p.Prefix.Contains(a) {
+				if err != nil || a.Is4In6() || !p.Prefix.Contains(a) || seen[a] {
 					continue
 				}
+				seen[a] = true
 				listed = append(listed, a)
 				owner, known := owners[a]
 				if !known {
@@ -60,13 +66,24 @@ func ImportClassic(raw []byte, s *State, owners map[netip.Addr]Owner, now time.T
 				}
 				if known || record.InUse {
 					p.reserve(a, owner, now)
+					s.bind(owner.Network, p) // its bridge lives on that pool's NIC
 				}
 			}
 			p.Listed = newAddrSet(listed)
-			s.Pools = append(s.Pools, p)
 		}
 	}
 	return nil
+}
+
+// sorted walks a map in the order of its keys: what is imported by several calls must be the same each time.
+func sorted[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
 }
 
 // AttachmentOwners reads who has which address from azure-vnet's state: ours, or the classic plugin's. What is
@@ -87,7 +104,9 @@ func AttachmentOwners(raw []byte) map[netip.Addr]Owner {
 		for _, n := range ours.Data.Networks {
 			for _, e := range n.Endpoints {
 				for _, p := range e.Addresses {
-					owners[p.Addr()] = e.Owner
+					if p.IsValid() { // "" decodes, too
+						owners[p.Addr().Unmap()] = e.Owner
+					}
 				}
 			}
 		}

@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +18,18 @@ import (
 type State struct {
 	AddressSpace
 	Answer Answer `json:"answer"`
+}
+
+// UnmarshalJSON refuses a list of pools with a hole in it: such a file is damaged.
+func (s *State) UnmarshalJSON(b []byte) error {
+	type plain State
+	if err := json.Unmarshal(b, (*plain)(s)); err != nil {
+		return err
+	}
+	if slices.Contains(s.Pools, nil) {
+		return errors.New("a pool is null")
+	}
+	return nil
 }
 
 // Answer says when the source was asked.
@@ -68,7 +81,7 @@ func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned,
 		}
 		assigned, err = m.tryAllocate(ctx, requests, true)
 	}
-	if !errors.Is(err, ErrExhausted) && !errors.Is(err, ErrNoPool) && !errors.Is(err, ErrNotListed) {
+	if !mayHelp(err) {
 		return assigned, err
 	}
 	swept, serr := m.sweep(ctx)
@@ -79,6 +92,11 @@ func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned,
 		return nil, cause(err, rerr)
 	}
 	return m.tryAllocate(ctx, requests, true)
+}
+
+// mayHelp says whether asking the source, or a sweep, may turn the failure into a success.
+func mayHelp(err error) bool {
+	return errors.Is(err, ErrExhausted) || errors.Is(err, ErrNoPool) || errors.Is(err, ErrNotListed)
 }
 
 // sweep frees addresses of unknown holders that no container uses any more.
@@ -120,7 +138,10 @@ func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed
 		}
 		return nil
 	})
-	return assigned, err
+	if err != nil {
+		return nil, err
+	}
+	return assigned, nil
 }
 
 // stale says that the source should be asked although addresses are known.
@@ -207,10 +228,15 @@ func (m *Manager) Status(ctx context.Context, q Request) error {
 		return err
 	}
 	err := free()
-	if err == nil || !errors.Is(err, ErrExhausted) && !errors.Is(err, ErrNoPool) {
+	if !mayHelp(err) {
 		return err
 	}
-	if rerr := m.refreshIfDue(ctx, started); rerr != nil {
+	// As Allocate does it: a node that is not ready gets no pods, so nobody else would.
+	swept, serr := m.sweep(ctx)
+	if serr != nil {
+		m.Log.Warn("addresses of unknown holders stay reserved", "error", serr)
+	}
+	if rerr := m.refreshIfDue(ctx, started); rerr != nil && len(swept) == 0 {
 		return cause(err, rerr)
 	}
 	return free()

@@ -14,7 +14,7 @@ type Pool struct {
 	Primary      bool          `json:"primary"`   // the NIC is the VM's primary one
 	Listed       addrSet       `json:"listed"`    // what the source lists now
 	Reservations []Reservation `json:"reservations,omitempty"`
-	Released     []netip.Addr  `json:"released,omitempty"` // free again, the oldest first
+	Released     addrQueue     `json:"released,omitempty"` // free again, the oldest first
 }
 
 // gatewayIPv6 is the fabric's link-local address, under which it is the IPv6 router of every subnet: Azure
@@ -46,9 +46,11 @@ func (p *Pool) Available() int {
 
 func (p *Pool) ipv6() bool { return p.Prefix.Addr().Is6() }
 
+// byOwner finds the owner's own reservation. One of which only the container is known may be of another interface
+// that the container uses: its address is not for giving.
 func (p *Pool) byOwner(o Owner) *Reservation {
 	for i := range p.Reservations {
-		if p.Reservations[i].Owner.is(o) {
+		if p.Reservations[i].Owner == o {
 			return &p.Reservations[i]
 		}
 	}

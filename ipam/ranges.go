@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -36,8 +37,8 @@ func (r *addrRange) UnmarshalText(b []byte) error {
 			return err
 		}
 	}
-	if r.last.Less(r.first) || r.first.BitLen() != r.last.BitLen() {
-		return fmt.Errorf("address range %s is reversed", b)
+	if r.last.Less(r.first) || r.first.BitLen() != r.last.BitLen() || r.first.Zone()+r.last.Zone() != "" {
+		return fmt.Errorf("%q is no address range", b)
 	}
 	return nil
 }
@@ -63,13 +64,34 @@ func newAddrSet(addrs []netip.Addr) addrSet {
 	return set
 }
 
-func (s addrSet) contains(a netip.Addr) bool {
-	for _, r := range s {
-		if r.contains(a) {
-			return true
-		}
+// UnmarshalJSON reads ranges in any order, overlapping or not: somebody may have edited the file.
+func (s *addrSet) UnmarshalJSON(b []byte) error {
+	var ranges []addrRange
+	if err := json.Unmarshal(b, &ranges); err != nil {
+		return err
 	}
-	return false
+	slices.SortFunc(ranges, func(a, b addrRange) int { return a.first.Compare(b.first) })
+	*s = nil
+	for _, r := range ranges {
+		if n := len(*s); n > 0 && (*s)[n-1].contains(r.first) {
+			if last := &(*s)[n-1].last; last.Less(r.last) {
+				*last = r.last
+			}
+			continue
+		}
+		*s = append(*s, r)
+	}
+	return nil
+}
+
+func (s addrSet) contains(a netip.Addr) bool {
+	after, _ := slices.BinarySearchFunc(s, a, func(r addrRange, a netip.Addr) int {
+		if r.first.Compare(a) <= 0 {
+			return -1
+		}
+		return 1
+	})
+	return after > 0 && s[after-1].contains(a)
 }
 
 // maxCount bounds counting and walking: a damaged file may claim a range that holds half of IPv6.

@@ -72,14 +72,15 @@ func (m *Manager) ask(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list the host's interfaces: %w", err)
 	}
-	inUse, err := m.inUseAtStart(ctx)
-	if err != nil {
-		return err
-	}
+	host := hostInterfaces{ifaces, m.Master}
 	stamp := m.Source.Stamp() // before the answer: a change in between is noticed next time
 	subnets, err := m.Source.Subnets(ctx)
 	if err == nil {
 		err = m.usable(subnets)
+	}
+	var inUse map[netip.Addr]Owner
+	if err == nil {
+		inUse, err = m.inUseOfNew(ctx, subnets, host)
 	}
 	m.Log.Debug("asked the source", "url", m.URL, "subnets", len(subnets), "duration", m.Now().Sub(begun), "error", err)
 	uerr := m.Store.Update(ctx, func(s *State) error {
@@ -90,7 +91,7 @@ func (m *Manager) ask(ctx context.Context) error {
 			return nil
 		}
 		s.Answer.Failure, s.Answer.Refreshed = "", s.Answer.Attempted
-		s.Refresh(subnets, hostInterfaces{ifaces, m.Master})
+		s.Refresh(subnets, host)
 		if n := s.Adopt(inUse, m.Now()); n > 0 {
 			m.Log.Warn("addresses in use had no reservation", "adopted", n)
 		}
@@ -99,15 +100,15 @@ func (m *Manager) ask(ctx context.Context) error {
 	return errors.Join(err, uerr)
 }
 
-// inUseAtStart looks for addresses in use when the state does not know of any good answer: it is new, or was
-// lost. Then containers may hold addresses that nobody has written down.
-func (m *Manager) inUseAtStart(ctx context.Context) (inUse map[netip.Addr]Owner, err error) {
-	fresh := false
+// inUseOfNew looks for addresses in use when the answer lists some that the state does not: it is new, or was lost, and
+// the answer that came first was perhaps not complete. Then containers may hold addresses that nobody has written down.
+func (m *Manager) inUseOfNew(ctx context.Context, subnets []Subnet, host Host) (inUse map[netip.Addr]Owner, err error) {
+	news := false
 	err = m.Store.View(ctx, func(s *State) error {
-		fresh = s.Answer.Refreshed.IsZero()
+		news = s.Answer.Refreshed.IsZero() || s.lacks(subnets, host)
 		return nil
 	})
-	if err != nil || !fresh {
+	if err != nil || !news {
 		return nil, err
 	}
 	if inUse, err = m.InUse(); err != nil {

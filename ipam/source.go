@@ -27,22 +27,19 @@ type hostInterfaces struct {
 // is itself a container).
 func (h hostInterfaces) NIC(sub Subnet) (NIC, bool) {
 	for _, i := range h.ifaces {
-		if i.Loopback || i.Slave || i.Kind == "bridge" || len(i.MAC) != 6 || strings.HasPrefix(i.Name, "azv") || i.Kind == "veth" && i.Name != h.master {
-			continue
-		}
-		if mac := i.MAC.String(); mac == sub.MAC || sub.MAC == "*" {
+		if mac := i.MAC.String(); h.usable(i) && (mac == sub.MAC || sub.MAC == "*") {
 			return NIC{Name: i.Name, MAC: mac}, true
 		}
 	}
 	return NIC{}, false
 }
 
-// HasMAC implements Host.
+func (h hostInterfaces) usable(i platform.Interface) bool {
+	return !i.Loopback && !i.Slave && i.Kind != "bridge" && len(i.MAC) == 6 && !strings.HasPrefix(i.Name, "azv") && (i.Kind != "veth" || i.Name == h.master)
+}
+
+// HasMAC implements Host. Our bridge keeps the MAC of a NIC that is gone: only NICs count.
 func (h hostInterfaces) HasMAC(mac string) bool {
-	for _, i := range h.ifaces {
-		if i.MAC.String() == mac {
-			return true
-		}
-	}
-	return false
+	_, found := h.NIC(Subnet{MAC: mac})
+	return found
 }

@@ -65,7 +65,7 @@ func (s *AddressSpace) Allocate(q Request, now time.Time) (Assigned, error) {
 	for _, p := range pools {
 		if a, ok := p.next(taken); ok {
 			p.reserve(a, q.Owner, now)
-			s.bind(q, p)
+			s.bind(q.Network, p)
 			return p.assigned(a), nil
 		}
 	}
@@ -93,33 +93,39 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 	for _, p := range pools {
 		if p.Listed.contains(q.Address) {
 			p.reserve(q.Address, q.Owner, now)
-			s.bind(q, p)
+			s.bind(q.Network, p)
 			return p.assigned(q.Address), nil
 		}
 	}
 	return Assigned{}, fmt.Errorf("%w: %s", ErrNotListed, q.Address)
 }
 
-func (s *AddressSpace) bind(q Request, p *Pool) {
-	if s.Bindings == nil {
-		s.Bindings = map[string]Binding{}
+// bind makes the pool the network's, unless it has one: it keeps that as long as there is that pool.
+func (s *AddressSpace) bind(network string, p *Pool) {
+	b := s.Bindings[network]
+	bound := b.id(p.ipv6())
+	if network == "" || slices.ContainsFunc(s.Pools, func(p *Pool) bool { return p.id() == bound }) {
+		return
 	}
-	b := s.Bindings[q.Network]
-	if q.IPv6 {
+	if p.ipv6() {
 		b.IPv6 = p.id()
 	} else {
 		b.IPv4 = p.id()
 	}
-	s.Bindings[q.Network] = b
+	if s.Bindings == nil {
+		s.Bindings = map[string]Binding{}
+	}
+	s.Bindings[network] = b
 }
 
 // candidates are the pools that may serve the request, the best first: the one that the network is bound
-// to, else one that no other network uses before a shared one, a secondary NIC's before the primary's.
+// to, even if the source lists none of its addresses now; else one that no other network uses before a shared
+// one, a secondary NIC's before the primary's.
 func (s *AddressSpace) candidates(q Request) ([]*Pool, error) {
 	bound := s.Bindings[q.Network].id(q.IPv6)
 	var pools []*Pool
 	for _, p := range s.Pools {
-		if p.ipv6() != q.IPv6 || len(p.Listed) == 0 ||
+		if p.ipv6() != q.IPv6 ||
 			q.Subnet.IsValid() && p.Prefix != q.Subnet.Masked() ||
 			q.Master != "" && p.Interface != q.Master {
 			continue
@@ -127,7 +133,9 @@ func (s *AddressSpace) candidates(q Request) ([]*Pool, error) {
 		if p.id() == bound {
 			return []*Pool{p}, nil
 		}
-		pools = append(pools, p)
+		if len(p.Listed) > 0 {
+			pools = append(pools, p)
+		}
 	}
 	if len(pools) == 0 {
 		return nil, s.noPool(q)
@@ -225,8 +233,10 @@ func (s *AddressSpace) taken() map[netip.Addr]struct{} {
 func (s *AddressSpace) Holds(o Owner) []netip.Addr {
 	var held []netip.Addr
 	for _, p := range s.Pools {
-		if r := p.byOwner(o); r != nil {
-			held = append(held, r.Address)
+		for _, r := range p.Reservations {
+			if r.Owner.is(o) {
+				held = append(held, r.Address)
+			}
 		}
 	}
 	return held
@@ -247,6 +257,7 @@ func (s *AddressSpace) Adopt(inUse map[netip.Addr]Owner, now time.Time) int {
 			owner, used := inUse[a]
 			if _, known := taken[a]; used && !known {
 				p.reserve(a, owner, now)
+				s.bind(owner.Network, p)
 				adopted++
 			}
 		}
@@ -316,10 +327,42 @@ func (s *AddressSpace) Refresh(subnets []Subnet, host Host) {
 		p.Listed = newAddrSet(listed[p])
 		p.Released = slices.DeleteFunc(p.Released, func(a netip.Addr) bool { return !p.Listed.contains(a) })
 	}
+	s.follow()
 	// A pool that is gone from the answer stays as long as somebody holds an address of it, or its NIC is there.
 	s.Pools = slices.DeleteFunc(s.Pools, func(p *Pool) bool {
 		return len(p.Listed) == 0 && len(p.Reservations) == 0 && !host.HasMAC(p.MAC)
 	})
+}
+
+// lacks says whether Refresh with the same arguments would bring addresses that are not listed now.
+func (s *AddressSpace) lacks(subnets []Subnet, host Host) bool {
+	known := func(a netip.Addr) bool {
+		return slices.ContainsFunc(s.Pools, func(p *Pool) bool { return p.Listed.contains(a) })
+	}
+	for _, sub := range subnets {
+		if _, ok := host.NIC(sub); ok && slices.ContainsFunc(sub.Addresses, func(a netip.Addr) bool { return !known(a) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// follow moves reservations of addresses that another pool lists now: Azure lets an address move to another NIC.
+func (s *AddressSpace) follow() {
+	for _, from := range s.Pools {
+		from.Reservations = slices.DeleteFunc(from.Reservations, func(r Reservation) bool {
+			if from.Listed.contains(r.Address) {
+				return false
+			}
+			for _, to := range s.Pools {
+				if to.Listed.contains(r.Address) {
+					to.Reservations = append(to.Reservations, r)
+					return true
+				}
+			}
+			return false
+		})
+	}
 }
 
 // poolFor finds the pool, or the one whose NIC it replaces (same subnet, and its NIC is not there any more),

@@ -101,7 +101,7 @@ func parseInterfaces(r io.Reader) ([]Subnet, error) {
 // every subnet keeps for itself (network, gateway, IPv4 broadcast), are left out.
 func newSubnet(mac string, primary bool, prefix string, addrs []string) (Subnet, bool) {
 	p, err := netip.ParsePrefix(prefix)
-	if err != nil || p.Addr().Zone() != "" {
+	if err != nil || p.Addr().Zone() != "" || p.Addr().Is4In6() {
 		return Subnet{}, false
 	}
 	m, ok := parseMAC(mac)
@@ -112,7 +112,7 @@ func newSubnet(mac string, primary bool, prefix string, addrs []string) (Subnet,
 	s := Subnet{MAC: m, Primary: primary, Prefix: p}
 	for _, text := range addrs {
 		a, err := netip.ParseAddr(text)
-		if err != nil || a.Zone() != "" || !p.Contains(a) || a == p.Addr() || a == p.Addr().Next() || isBroadcast(p, a) {
+		if err != nil || a.Zone() != "" || a.Is4In6() || !p.Contains(a) || a == p.Addr() || a == p.Addr().Next() || isBroadcast(p, a) {
 			continue
 		}
 		s.Addresses = append(s.Addresses, a)

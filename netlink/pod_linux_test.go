@@ -313,5 +313,4 @@ func TestAnIPv6AddressOfAPodIsUsableAtOnce(t *testing.T) {
 	if err != nil || strings.Contains(string(out), "tentative") || !strings.Contains(string(out), "fd00::1:1/64") {
 		t.Errorf("%v: %s", err, out)
 	}
-	p.ping(p.vm.Ns, netip.MustParseAddr("fd00::1:1"))
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
-	"github.com/Azure/azure-container-networking/platform"
 )
 
 // ensureBridge makes the bridge of a bridge or tunnel network with its rules.
@@ -42,17 +41,6 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	}
 	n.MAC, n.MTU = b.Master.MAC.String(), b.Master.MTU
 	return nil
-}
-
-// forward switches IP forwarding on: what reaches a pod by the host (a host port, a service) is routed, and
-// the answer too. It remembers what there was, for cleanup.
-func forward(n *Network) error {
-	was, err := platform.Sysctl("net", "ipv4", "ip_forward")
-	if err != nil || was == "1" {
-		return err
-	}
-	n.IPForward = was
-	return platform.SetSysctl("1", "net", "ipv4", "ip_forward")
 }
 
 // repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
@@ -132,10 +120,7 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 		if err := nft.RemoveRules(scopeOf(n)); err != nil {
 			return err
 		}
-		if n.IPForward == "" {
-			return nil
-		}
-		return platform.SetSysctl(n.IPForward, "net", "ipv4", "ip_forward")
+		return restoreSysctls(n)
 	})
 }
 

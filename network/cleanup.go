@@ -27,7 +27,7 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 			take := *n
 			take.Master, take.Bridge = f.Master, f.Bridge
 			if len(s.Networks) > 0 {
-				take.IPForward = "" // the others need it
+				take.Sysctls = nil // the others need them
 			}
 			gone = append(gone, &take)
 		}
@@ -51,12 +51,23 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 		}
 		delete(s.Networks, network)
 		for _, other := range s.Networks {
-			if n.IPForward != "" && other.IPForward == "" {
-				other.IPForward = n.IPForward // whoever goes last gives it back
-			}
+			other.remember(n.Sysctls) // whoever goes last gives them back
 		}
 		return nil
 	})
+}
+
+// remember notes how settings of the host were before us; what is known already was earlier.
+func (n *Network) remember(sysctls map[string]string) {
+	for path, was := range sysctls {
+		if _, known := n.Sysctls[path]; known {
+			continue
+		}
+		if n.Sysctls == nil {
+			n.Sysctls = map[string]string{}
+		}
+		n.Sysctls[path] = was
+	}
 }
 
 // shares says whether a network of the state uses the bridge, or without one the master's rules.

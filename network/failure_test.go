@@ -120,10 +120,10 @@ func TestAddThatCannotUndoKeepsThePendingRecord(t *testing.T) {
 	l.add(c2)
 	p := l.start()
 	p.host.Hook = func(s networktest.Step) {
-		switch {
-		case s.Method == "CreateEndpoint":
+		switch s.Method {
+		case "CreateEndpoint":
 			p.host.FailAt(s.Call, networktest.After, errBoom)
-		case s.Method == "DeleteEndpoint":
+		case "DeleteEndpoint":
 			p.host.FailAt(s.Call, networktest.Midway, errWorse)
 		}
 	}

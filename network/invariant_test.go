@@ -114,7 +114,7 @@ func TestManyPodsStartAtOnce(t *testing.T) {
 	if ready, veths, elements := strings.Count(text, "ready p"), strings.Count(text, "veth azv"), strings.Count(text, "element of azure2"); ready != pods || veths != pods || elements != pods {
 		t.Errorf("%d ready, %d veths, %d elements\n%s", ready, veths, elements, text)
 	}
-	if was := l.state().Networks["azure"].IPForward; was != "0" {
+	if was := l.state().Networks["azure"].Sysctls["net/ipv4/ip_forward"]; was != "0" {
 		t.Errorf("ip_forward was %q: the first one saw 0", was)
 	}
 	each(func(m *network.Manager, e *network.Endpoint) error { return m.Delete(t.Context(), e.Owner) })

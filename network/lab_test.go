@@ -150,7 +150,7 @@ func (l *lab) String() string {
 	s := l.state()
 	for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
 		n := s.Networks[name]
-		fmt.Fprintf(&b, "network %s: %s on %s of %s (%s, mtu %d), %v, ip_forward was %q\n", name, n.Mode, n.Bridge, n.Master, n.MAC, n.MTU, n.Prefixes, n.IPForward)
+		fmt.Fprintf(&b, "network %s: %s on %s of %s (%s, mtu %d), %v, ip_forward was %q\n", name, n.Mode, n.Bridge, n.Master, n.MAC, n.MTU, n.Prefixes, n.Sysctls["net/ipv4/ip_forward"])
 		for _, key := range slices.Sorted(maps.Keys(n.Endpoints)) {
 			e := n.Endpoints[key]
 			fmt.Fprintf(&b, "  %s %s: %s %s, %s in %s, %v\n", e.State, key, e.HostIfName, e.MAC, e.PodName, e.NetNS, e.Addresses)

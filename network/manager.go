@@ -135,6 +135,7 @@ func (m *Manager) giveUp(ctx context.Context, n *Network, e *Endpoint, ensured b
 // the first time.
 func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	known := *n
+	n.Sysctls = maps.Clone(n.Sysctls)
 	for _, f := range n.Former {
 		if err := m.Plane.DeleteNetwork(ctx, &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge}); err != nil {
 			return fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
@@ -143,7 +144,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
 		return err
 	}
-	if n.MAC == known.MAC && n.MTU == known.MTU && n.IPForward == known.IPForward && len(n.Former) == 0 {
+	if n.MAC == known.MAC && n.MTU == known.MTU && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
 		return nil
 	}
 	return m.Store.Update(ctx, func(s *State) error {
@@ -152,9 +153,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 			return nil // somebody changed or removed it meanwhile; what we saw is of no use
 		}
 		record.MAC, record.MTU = n.MAC, n.MTU
-		if record.IPForward == "" {
-			record.IPForward = n.IPForward
-		}
+		record.remember(n.Sysctls)
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
 		return nil
 	})
@@ -187,9 +186,9 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		if s.Networks == nil {
 			s.Networks = map[string]*Network{}
 		}
-		record, err := configure(s.Networks[e.Network], c, e.Network, subnets, ifaces)
-		if err != nil {
-			return err
+		record, cerr := configure(s.Networks[e.Network], c, e.Network, subnets, ifaces)
+		if cerr != nil {
+			return cerr
 		}
 		if record.Created.IsZero() {
 			record.Created = e.Created
@@ -204,69 +203,6 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		return nil
 	})
 	return &n, err
-}
-
-// uses says whether a network has the bridge.
-func (s *State) uses(bridge string) bool {
-	for _, n := range s.Networks {
-		if n.Bridge == bridge {
-			return true
-		}
-	}
-	return false
-}
-
-// configure is the network's record as the configuration wants it: a new one, or the known one with what
-// may change while pods live on it. Master and bridge may not.
-func configure(known *Network, c Config, name string, subnets []netip.Prefix, ifaces []platform.Interface) (*Network, error) {
-	want := c.Master
-	if want == "" && known != nil {
-		want = known.Master
-	}
-	master, err := pickMaster(ifaces, want, subnets)
-	if err != nil {
-		return nil, err
-	}
-	n := &Network{Name: name, Master: master.Name, Endpoints: map[string]*Endpoint{}}
-	if known != nil {
-		n = known
-	}
-	bridge := c.Bridge
-	switch {
-	case c.Mode == ModeTransparent:
-		bridge = ""
-	case bridge == "" && known != nil && known.Master == master.Name && known.Bridge != "":
-		bridge = known.Bridge
-	case bridge == "":
-		bridge = fmt.Sprintf("azure%d", master.Index)
-	}
-	change := known != nil && (known.Master != master.Name || known.Bridge != bridge)
-	// A bridge that changes its master while it has its name cannot be told from the former one.
-	if change && (len(known.Endpoints) > 0 || known.Bridge == bridge) {
-		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first and name another bridge, or run azure-vnet cleanup",
-			ErrConflict, name, len(known.Endpoints), known.Master, known.Bridge, master.Name, bridge)
-	}
-	if change && known.Bridge != "" {
-		n.Former = append(n.Former, Former{known.Master, known.Bridge})
-		n.MAC, n.MTU = "", 0
-	}
-	n.Master, n.Bridge, n.Mode, n.AntiSpoof, n.HostAgent = master.Name, bridge, c.Mode, c.AntiSpoof, c.HostAgent
-	for _, a := range subnets {
-		n.Prefixes = addPrefix(n.Prefixes, a.Masked())
-	}
-	if n.Endpoints == nil {
-		n.Endpoints = map[string]*Endpoint{}
-	}
-	return n, nil
-}
-
-func addPrefix(list []netip.Prefix, p netip.Prefix) []netip.Prefix {
-	for _, have := range list {
-		if have == p {
-			return list
-		}
-	}
-	return append(list, p)
 }
 
 // ready marks the endpoint as ready, unless somebody deleted it while it was made.

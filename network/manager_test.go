@@ -107,6 +107,23 @@ func TestAnInterruptedAddDoesNotHoldUpAnotherBridge(t *testing.T) {
 	l.want(strings.ReplaceAll(azureWithC1, "azure2", "br0"))
 }
 
+// Of two first ADDs only one sees what ip_forward was, whichever records it last.
+func TestWhatIPForwardWasIsNotForgottenByAnADDBeside(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	p := l.start()
+	p.host.Hook = func(s networktest.Step) {
+		if s.Method == "EnsureNetwork" && s.Moment == networktest.Before {
+			l.add(c2)
+		}
+	}
+	if _, err := p.Add(t.Context(), bridgeMode, pod(c1)); err != nil {
+		t.Fatal(err)
+	}
+	l.del(c2)
+	l.want(azureWithC1)
+}
+
 func TestPrecheckSaysBeforeAnythingIsTakenThatAnAddCannotWork(t *testing.T) {
 	t.Parallel()
 	elsewhere, occupied := pod(c2), pod(network.Owner{Network: "azure", ContainerID: "c1", IfName: "eth0"})
@@ -132,8 +149,6 @@ func TestPrecheckSaysBeforeAnythingIsTakenThatAnAddCannotWork(t *testing.T) {
 			l.add(c1)
 			if test.pod.Owner == c3 {
 				l.interrupt(c3)
-				l.EndPod("/ns/c3")
-				test.pod.NetNS = "/ns/c2"
 			}
 			before := l.String()
 			wantError(t, l.start().Precheck(t.Context(), test.config, test.pod), test.want)

@@ -80,7 +80,7 @@ type Network struct {
 	MTU       int                  `json:"mtu,omitempty"` // the master's, as last seen
 	AntiSpoof bool                 `json:"antiSpoof"`
 	HostAgent bool                 `json:"hostAgent,omitempty"` // pods may reach the host agent's control ports
-	IPForward string               `json:"ipForward,omitempty"` // net.ipv4.ip_forward as it was before us
+	Sysctls   map[string]string    `json:"sysctls,omitempty"`   // as they were before us, by path (net/ipv4/ip_forward)
 	Prefixes  []netip.Prefix       `json:"prefixes"`
 	Created   time.Time            `json:"created"`
 	Endpoints map[string]*Endpoint `json:"endpoints"` // by container ID/interface name

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 
 	"github.com/Azure/azure-container-networking/netlink"
-	"github.com/Azure/azure-container-networking/platform"
 )
 
 // ensureRouted makes the host a router for its pods. The master stays as it is.
@@ -47,29 +46,6 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 func routedRules(nl *netlink.Handle, n *Network, master netlink.Link) (netlink.Rules, error) {
 	hosts, err := nl.Addresses(master)
 	return netlink.Rules{Master: n.Master, MAC: master.MAC, Host: hosts, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent}, err
-}
-
-// forward6 switches IPv6 forwarding on if pods have IPv6. A host that forwards does not listen to router
-// advertisements any more, unless accept_ra is 2: without that it would lose its default route.
-func forward6(n *Network) error {
-	v6 := false
-	for _, p := range n.Prefixes {
-		v6 = v6 || p.Addr().Is6()
-	}
-	if !v6 {
-		return nil
-	}
-	if is, err := platform.Sysctl("net", "ipv6", "conf", "all", "forwarding"); err != nil || is == "1" {
-		return err
-	}
-	if ra, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "accept_ra"); err != nil {
-		return err
-	} else if ra == "1" {
-		if err := platform.SetSysctl("2", "net", "ipv6", "conf", n.Master, "accept_ra"); err != nil {
-			return err
-		}
-	}
-	return platform.SetSysctl("1", "net", "ipv6", "conf", "all", "forwarding")
 }
 
 // routedPod completes a pod of transparent mode.

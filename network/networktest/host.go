@@ -115,7 +115,7 @@ func (h *Host) forward(n *network.Network) error {
 		return fmt.Errorf("%w: there is no %s", network.ErrMaster, n.Master)
 	}
 	if !h.ipForward {
-		n.IPForward = "0"
+		n.Sysctls = map[string]string{"net/ipv4/ip_forward": "0"}
 	}
 	h.ipForward = true
 	return nil

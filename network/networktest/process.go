@@ -2,6 +2,7 @@ package networktest
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"time"
@@ -164,7 +165,12 @@ func (p *Process) DeleteNetwork(_ context.Context, n *network.Network) error {
 
 // CheckNetNS implements network.Dataplane.
 func (p *Process) CheckNetNS(_ context.Context, e *network.Endpoint) error {
-	return p.do("CheckNetNS", nil, e, func() error { return p.host.free(e) })
+	return p.do("CheckNetNS", nil, e, func() error {
+		if err := p.host.free(e); e.State != network.Pending || !errors.Is(err, network.ErrExists) {
+			return err
+		}
+		return nil
+	})
 }
 
 // CreateEndpoint implements network.Dataplane.

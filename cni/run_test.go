@@ -1,0 +1,353 @@
+package cni_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/cni"
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+)
+
+// Run owns the process: its environment, its streams, its exit code. So the tests start this binary again as
+// a plugin, whose ADD does what the variable says.
+const (
+	behaviour = "CNI_TEST_ADD"
+	logFile   = "CNI_TEST_LOG"
+)
+
+func TestMain(m *testing.M) {
+	if how, child := os.LookupEnv(behaviour); child {
+		os.Exit(plugin(how).Run(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+func plugin(how string) *cni.Plugin {
+	done := func(_ context.Context, c *cni.Command) error {
+		c.Note("answer", 42)
+		return nil
+	}
+	return &cni.Plugin{
+		Name: "test-plugin", Version: "v1.2.3", Codes: table, Usage: "Usage: test-plugin show",
+		OpenLog: func(string, string) (*slog.Logger, io.Closer, error) {
+			if os.Getenv(logFile) == "" {
+				return slog.New(slog.DiscardHandler), io.NopCloser(nil), errors.New("no log was asked for")
+			}
+			f, err := os.OpenFile(os.Getenv(logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+			return slog.New(slog.NewTextHandler(f, nil)), f, err
+		},
+		Add: func(ctx context.Context, c *cni.Command) (types.Result, error) { return adds[how](ctx, c) },
+		Del: done, Check: done, GC: done, Status: func(context.Context, *cni.Command) error { return cni.Unavailable(errMaster) },
+		Operator: func(_ context.Context, args []string, stdout, _ io.Writer) int {
+			_, _ = fmt.Fprintln(stdout, args)
+			return 7
+		},
+	}
+}
+
+var good = &types100.Result{CNIVersion: "1.1.0", IPs: []*types100.IPConfig{{Address: net.IPNet{IP: net.IPv4(10, 240, 1, 1), Mask: net.CIDRMask(16, 32)}}}}
+
+// oddResult is a result that fails on its way out.
+type oddResult struct {
+	types.Result
+	convert, print error
+}
+
+func (r oddResult) GetAsVersion(string) (types.Result, error) { return r, r.convert }
+func (r oddResult) PrintTo(w io.Writer) error {
+	_, _ = io.WriteString(w, `{"half":`)
+	return r.print
+}
+
+var adds = map[string]func(context.Context, *cni.Command) (types.Result, error){
+	"succeeds": func(_ context.Context, c *cni.Command) (types.Result, error) { c.Note("answer", 42); return good, nil },
+	"panics":   func(context.Context, *cni.Command) (types.Result, error) { panic("out of luck") },
+	"panics with a nil map": func(context.Context, *cni.Command) (types.Result, error) {
+		maps.Copy(map[string]int(nil), map[string]int{"x": 1})
+		return good, nil
+	},
+	"fails, and so does its undo": func(context.Context, *cni.Command) (types.Result, error) {
+		return nil, errors.Join(fmt.Errorf("add pod: %w", errMaster), fmt.Errorf("undo: %w", ipamError))
+	},
+	"fails with a result": func(context.Context, *cni.Command) (types.Result, error) { return good, errExists },
+	"returns nothing":     func(context.Context, *cni.Command) (types.Result, error) { return nil, nil }, //nolint:nilnil // the defect
+	"cannot be converted": func(context.Context, *cni.Command) (types.Result, error) { return oddResult{convert: errUnknown}, nil },
+	"cannot be printed":   func(context.Context, *cni.Command) (types.Result, error) { return oddResult{print: errUnknown}, nil },
+	"waits for its end": func(ctx context.Context, _ *cni.Command) (types.Result, error) {
+		fmt.Fprintln(os.Stderr, "waiting")
+		<-ctx.Done()
+		return nil, ctx.Err()
+	},
+	"fails in several lines": func(context.Context, *cni.Command) (types.Result, error) { return nil, errors.New("a\n\"b\"\x00\xff") },
+}
+
+// call is one execution of the plugin.
+type call struct {
+	*testing.T
+	cmd            *exec.Cmd
+	stdout, stderr bytes.Buffer
+	log            string
+}
+
+func newCall(t *testing.T, add string, env ...string) *call {
+	t.Helper()
+	c := &call{T: t, cmd: exec.CommandContext(t.Context(), os.Args[0]), log: filepath.Join(t.TempDir(), "log")}
+	// The race detector would wait a second at each end.
+	c.cmd.Env = append([]string{behaviour + "=" + add, logFile + "=" + c.log, "GORACE=atexit_sleep_ms=0",
+		"CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_NETNS=/a/namespace", "CNI_NETNS_OVERRIDE=1", "CNI_IFNAME=eth0", "CNI_PATH=/opt/cni/bin"}, env...)
+	c.cmd.Stdin = strings.NewReader(`{"cniVersion":"1.1.0","name":"azure"}`)
+	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
+	return c
+}
+
+// exit runs the plugin to its end; a signal counts as -1.
+func (c *call) exit() int {
+	c.Helper()
+	err := c.cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		c.Fatal(err)
+	}
+	return c.cmd.ProcessState.ExitCode()
+}
+
+// document decodes standard output, which has to be exactly one JSON document.
+func (c *call) document(into any) {
+	c.Helper()
+	if err := json.Unmarshal(c.stdout.Bytes(), into); err != nil {
+		c.Errorf("standard output is not one JSON document: %v: %q", err, c.stdout.String())
+	}
+}
+
+func (c *call) logged() string {
+	c.Helper()
+	b, err := os.ReadFile(c.log)
+	if err != nil {
+		c.Error(err)
+	}
+	return string(b)
+}
+
+func TestEveryFailureIsOneDocumentAndAnExitCode(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		add     string
+		env     []string
+		stdin   string
+		code    uint
+		message string
+		details string
+	}{
+		"a panic is a defect":           {add: "panics", code: 999, message: "defect in test-plugin: panic: out of luck", details: "run_test.go"},
+		"a runtime error, too":          {add: "panics with a nil map", code: 999, message: "assignment to entry in nil map", details: "run_test.go"},
+		"no result is a defect":         {add: "returns nothing", code: 999, message: "nil pointer", details: "goroutine"},
+		"an error, and one of the undo": {add: "fails, and so does its undo", code: 102, message: "add pod: master interface not usable\nundo: no free address; assign more"},
+		"an error with a result":        {add: "fails with a result", code: 103, message: "endpoint exists already", details: "DEL it first"},
+		"a result of no version":        {add: "cannot be converted", code: 999, message: "convert the result to CNI version 1.1.0: something else"},
+		"half a result":                 {add: "cannot be printed", code: 999, message: "encode the result: something else"},
+		"an error that is no text":      {add: "fails in several lines", code: 999, message: "a\n\"b\"\x00\ufffd"},
+		"the plugin's own namespace":    {add: "succeeds", env: []string{"CNI_NETNS=/proc/self/ns/net", "CNI_NETNS_OVERRIDE="}, code: 8, message: "should not be the same"},
+		"an unknown command":            {add: "succeeds", env: []string{"CNI_COMMAND=FLY"}, code: 4, message: "unknown CNI_COMMAND: FLY"},
+		"no container ID":               {add: "succeeds", env: []string{"CNI_CONTAINERID="}, code: 4, message: "CNI_CONTAINERID"},
+		"a container ID with a path":    {add: "succeeds", env: []string{"CNI_CONTAINERID=../x"}, code: 4},
+		"an interface with a path":      {add: "succeeds", env: []string{"CNI_IFNAME=a/b"}, code: 4},
+		"no configuration":              {add: "succeeds", stdin: " ", code: 6},
+		"half a configuration":          {add: "succeeds", stdin: `{"name":`, code: 6},
+		"a version of the future":       {add: "succeeds", stdin: `{"name":"azure","cniVersion":"9.0.0"}`, code: 1, message: "incompatible CNI versions"},
+		"no name":                       {add: "succeeds", stdin: `{"cniVersion":"1.1.0"}`, code: 7, message: "missing network name"},
+		"CHECK before 0.4.0":            {env: []string{"CNI_COMMAND=CHECK"}, stdin: `{"name":"azure","cniVersion":"0.3.1"}`, code: 1},
+		"GC before 1.1.0":               {env: []string{"CNI_COMMAND=GC"}, stdin: `{"name":"azure","cniVersion":"1.0.0"}`, code: 1},
+		"STATUS that is not ready":      {env: []string{"CNI_COMMAND=STATUS"}, code: 50, message: "not ready: master interface not usable"},
+		"no log either":                 {add: "panics", env: []string{logFile + "="}, code: 999},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCall(t, test.add, test.env...)
+			if test.stdin != "" {
+				c.cmd.Stdin = strings.NewReader(test.stdin)
+			}
+			if exit := c.exit(); exit != 1 {
+				t.Errorf("exit code %d", exit)
+			}
+			var e types.Error
+			c.document(&e)
+			if e.Code != test.code || !strings.Contains(e.Msg, test.message) || !strings.Contains(e.Details, test.details) {
+				t.Errorf("the error is %+v", e)
+			}
+			if name == "no log either" {
+				return
+			}
+			if text := c.logged(); strings.Count(text, "msg=failed") != 1 || !strings.Contains(text, fmt.Sprintf("code=%d", test.code)) {
+				t.Errorf("the log is %q", text)
+			}
+		})
+	}
+}
+
+func TestSuccessIsTheResultInTheVersionThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			c := newCall(t, "succeeds")
+			c.cmd.Stdin = strings.NewReader(`{"cniVersion":"` + version + `","name":"azure"}`)
+			if exit := c.exit(); exit != 0 {
+				t.Errorf("exit code %d", exit)
+			}
+			var result struct{ CNIVersion string }
+			if c.document(&result); result.CNIVersion != version {
+				t.Errorf("the result has version %q", result.CNIVersion)
+			}
+			if text := c.logged(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "msg=done command=ADD containerID=c1 ifName=eth0 answer=42 duration=") {
+				t.Errorf("the log is %q", text)
+			}
+		})
+	}
+}
+
+func TestCommandsWithoutAResultPrintNothing(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"DEL", "CHECK", "GC"} {
+		c := newCall(t, "", "CNI_COMMAND="+command)
+		if exit := c.exit(); exit != 0 || c.stdout.Len() != 0 {
+			t.Errorf("%s: exit code %d, %q", command, exit, c.stdout.String())
+		}
+	}
+	c := newCall(t, "", "CNI_COMMAND=VERSION")
+	exit := c.exit()
+	var v struct{ SupportedVersions []string }
+	if c.document(&v); exit != 0 || len(v.SupportedVersions) != 7 {
+		t.Errorf("VERSION: exit code %d, %q", exit, c.stdout.String())
+	}
+}
+
+// The result did not arrive: the runtime must not take that for a success, and it stands in the log.
+func TestStandardOutputThatTakesNothingIsAFailure(t *testing.T) {
+	t.Parallel()
+	for _, add := range []string{"succeeds", "panics"} {
+		for name, open := range map[string]func() (*os.File, error){
+			"a full disk": func() (*os.File, error) { return os.OpenFile("/dev/full", os.O_WRONLY, 0) },
+			"a pipe that nobody reads": func() (*os.File, error) {
+				r, w, err := os.Pipe()
+				return w, errors.Join(err, r.Close())
+			},
+		} {
+			t.Run(add+", "+name, func(t *testing.T) {
+				t.Parallel()
+				stdout, err := open()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stdout.Close()
+				c := newCall(t, add)
+				c.cmd.Stdout = stdout
+				if exit := c.exit(); exit != 1 {
+					t.Errorf("exit code %d: %v", exit, c.cmd.ProcessState)
+				}
+				if text := c.logged(); strings.Count(text, "msg=failed") != 1 {
+					t.Errorf("the log is %q", text)
+				}
+				if add == "panics" && !strings.Contains(c.stderr.String(), "out of luck") {
+					t.Errorf("standard error is %q", c.stderr.String())
+				}
+			})
+		}
+	}
+}
+
+// Go opens /dev/null for a descriptor that is closed (runtime/fds_unix.go), so there is nothing to notice.
+func TestStreamsThatAreClosed(t *testing.T) {
+	t.Parallel()
+	for redirect, test := range map[string]struct {
+		add  string
+		exit int
+		code uint
+	}{
+		"<&-":          {add: "succeeds", exit: 1, code: 6},
+		"2>&-":         {add: "panics", exit: 1, code: 999},
+		">&-":          {add: "panics", exit: 1},
+		"<&- >&- 2>&-": {add: "panics", exit: 1},
+	} {
+		t.Run(redirect, func(t *testing.T) {
+			t.Parallel()
+			c := newCall(t, test.add)
+			c.cmd.Path, c.cmd.Args = "/bin/sh", []string{"sh", "-c", `exec "$0" ` + redirect, os.Args[0]}
+			if exit := c.exit(); exit != test.exit {
+				t.Errorf("exit code %d", exit)
+			}
+			var e types.Error
+			if test.code == 0 {
+				return
+			}
+			if c.document(&e); e.Code != test.code {
+				t.Errorf("the error is %+v", e)
+			}
+		})
+	}
+}
+
+func TestACommandThatIsStoppedAnswersTryAgainLater(t *testing.T) {
+	t.Parallel()
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		c := newCall(t, "waits for its end")
+		c.cmd.Stderr = nil
+		stderr, err := c.cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(stderr).ReadString('\n'); err != nil { // it waits now
+			t.Error(err)
+		}
+		if err := c.cmd.Process.Signal(s); err != nil {
+			t.Error(err)
+		}
+		_ = c.cmd.Wait()
+		var e types.Error
+		if c.document(&e); e.Code != types.ErrTryAgainLater || c.cmd.ProcessState.ExitCode() != 1 {
+			t.Errorf("%v: %v, %+v", s, c.cmd.ProcessState, e)
+		}
+	}
+}
+
+func TestAPersonGetsHelp(t *testing.T) {
+	t.Parallel()
+	const usage = "test-plugin v1.2.3\nUsage: test-plugin show\nAs a CNI plugin it is executed with CNI_COMMAND set and the network configuration on standard input.\n"
+	for args, test := range map[string]struct {
+		exit           int
+		stdout, stderr string
+	}{
+		"":          {exit: 2, stderr: usage}, // a runtime that forgot CNI_COMMAND must not take it for a success
+		"--help":    {stdout: usage},
+		"-h":        {stdout: usage},
+		"--version": {stdout: "test-plugin v1.2.3\n"},
+		"version":   {stdout: "test-plugin v1.2.3\n"},
+		"show -o":   {exit: 7, stdout: "[show -o]\n"},
+	} {
+		t.Run("test-plugin "+args, func(t *testing.T) {
+			t.Parallel()
+			c := newCall(t, "", "CNI_COMMAND=")
+			c.cmd.Args = append(c.cmd.Args, strings.Fields(args)...)
+			if exit := c.exit(); exit != test.exit || c.stdout.String() != test.stdout || c.stderr.String() != test.stderr {
+				t.Errorf("exit code %d, %q, %q", exit, c.stdout.String(), c.stderr.String())
+			}
+		})
+	}
+}

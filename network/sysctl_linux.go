@@ -1,0 +1,54 @@
+package network
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// set gives a setting of the host a value, and notes what it was.
+func (n *Network) set(value string, path ...string) error {
+	was, err := platform.Sysctl(path...)
+	if err != nil || was == value {
+		return err
+	}
+	n.remember(map[string]string{strings.Join(path, "/"): was})
+	return platform.SetSysctl(value, path...)
+}
+
+// restoreSysctls gives the host's settings back. One that is gone, with its interface, needs nothing.
+func restoreSysctls(n *Network) error {
+	var errs error
+	for path, was := range n.Sysctls {
+		name := strings.Split(path, "/")
+		if _, err := platform.Sysctl(name...); err == nil {
+			errs = errors.Join(errs, platform.SetSysctl(was, name...))
+		}
+	}
+	return errs
+}
+
+// forward switches IP forwarding on: what reaches a pod by the host (a host port, a service) is routed, and
+// the answer too.
+func forward(n *Network) error { return n.set("1", "net", "ipv4", "ip_forward") }
+
+// forward6 switches IPv6 forwarding on if pods have IPv6. A host that forwards does not listen to router
+// advertisements any more, unless accept_ra is 2: without that it would lose its default route.
+func forward6(n *Network) error {
+	v6 := false
+	for _, p := range n.Prefixes {
+		v6 = v6 || p.Addr().Is6()
+	}
+	if !v6 {
+		return nil
+	}
+	if ra, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "accept_ra"); err != nil {
+		return err
+	} else if ra == "1" {
+		if err := n.set("2", "net", "ipv6", "conf", n.Master, "accept_ra"); err != nil {
+			return err
+		}
+	}
+	return n.set("1", "net", "ipv6", "conf", "all", "forwarding")
+}
