@@ -76,6 +76,16 @@ test: require-root setup-test vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built
 	AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 $(RACE) $(TESTFLAGS) ./...
 
+# How long each fuzz target runs.
+FUZZTIME ?= 20s
+.PHONY: fuzz
+fuzz: setup-test ## every fuzz target for FUZZTIME (20s)
+	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' cni ipam platform | sed 's/^func //' | sort | while read -r target; do \
+		package=$$(grep -rl --include='*_test.go' "^func $$target(" cni ipam platform | xargs -n 1 dirname); \
+		echo "go test -fuzz $$target ./$$package"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -parallel 2 "./$$package"; \
+	done
+
 .PHONY: vet
 vet: setup-build ## go vet for every platform
 	@for p in $(PLATFORMS); do \

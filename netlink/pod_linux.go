@@ -262,14 +262,15 @@ func family(a netip.Addr) int {
 // on the bridge. What is gone already is success.
 func (h *Handle) DeletePod(hostName, bridge string, addrs []netip.Addr) error {
 	b := &batch{}
-	if bridge == "" {
-		addrs = nil // neighbours and routes are the host veth's, and go with it
-	} else if br, err := h.Link(bridge); err == nil {
+	br, err := h.Link(bridge)
+	switch {
+	case bridge == "", errors.Is(err, ErrNotFound): // neighbours and routes are the host veth's, and go with it, or went with the bridge
+	case err != nil:
+		return err
+	default:
 		for _, a := range addrs {
 			b.add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
 		}
-	} else if !errors.Is(err, ErrNotFound) {
-		return err
 	}
 	b.add("delete veth "+hostName, linkMessage(unix.RTM_DELLINK, 0, 0, false, str(unix.IFLA_IFNAME, hostName)), unix.ENODEV)
 	return b.send(h.batch)

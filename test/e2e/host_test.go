@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/test/node"
@@ -118,7 +117,3 @@ func (l *lab) hostConf(n *node.Node) string {
 }
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
-
-func writeSysctl(name, value string) error {
-	return os.WriteFile("/proc/sys/"+name, []byte(value), 0o600)
-}
