@@ -53,6 +53,67 @@ func (l *Linux) EnsureNetwork(ctx context.Context, n *Network) error {
 	return l.ensureBridge(ctx, n)
 }
 
+// kernel holds the sockets of one call.
+type kernel struct {
+	nl  *netlink.Handle
+	nft *netlink.NFT
+}
+
+func openKernel() (*kernel, error) {
+	nl, err := netlink.Open()
+	if err != nil {
+		return nil, err
+	}
+	nft, err := netlink.OpenNFT()
+	if err != nil {
+		nl.Close()
+		return nil, err
+	}
+	return &kernel{nl, nft}, nil
+}
+
+func (k *kernel) close() {
+	k.nl.Close()
+	k.nft.Close()
+}
+
+func scopeOf(n *Network) netlink.Scope {
+	return netlink.Rules{Bridge: n.Bridge, Master: n.Master}.Scope()
+}
+
+// DeleteNetwork implements Dataplane.
+func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	return l.locked(ctx, func() error {
+		if n.Bridge != "" {
+			if err := k.nl.RemoveBridge(n.Bridge, n.Master); err != nil {
+				return err
+			}
+		}
+		if err := k.nft.RemoveRules(scopeOf(n)); err != nil {
+			return err
+		}
+		return restoreSysctls(n)
+	})
+}
+
+// Status implements Dataplane.
+func (l *Linux) Status(context.Context, *Network) error {
+	nft, err := netlink.OpenNFT()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrKernel, err)
+	}
+	defer nft.Close()
+	if _, err := nft.Scopes(); err != nil {
+		return fmt.Errorf("%w: %w", ErrKernel, err)
+	}
+	return nil
+}
+
 // locked runs fn under the lock for making networks.
 func (l *Linux) locked(ctx context.Context, fn func() error) error {
 	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))

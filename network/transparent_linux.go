@@ -12,29 +12,24 @@ import (
 
 // ensureRouted makes the host a router for its pods. The master stays as it is.
 func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
-	nl, err := netlink.Open()
+	k, err := openKernel()
 	if err != nil {
 		return err
 	}
-	defer nl.Close()
-	nft, err := netlink.OpenNFT()
-	if err != nil {
-		return err
-	}
-	defer nft.Close()
-	master, err := nl.Link(n.Master)
+	defer k.close()
+	master, err := k.nl.Link(n.Master)
 	if err != nil {
 		return masterError(err)
 	}
 	if ferr := errors.Join(forward(n), forward6(n)); ferr != nil {
 		return ferr
 	}
-	r, err := routedRules(nl, n, master)
+	r, err := routedRules(k.nl, n, master)
 	if err != nil {
 		return err
 	}
-	if !nft.RulesInPlace(r) {
-		err = l.locked(ctx, func() error { return nft.EnsureRules(r) })
+	if !k.nft.RulesInPlace(r) {
+		err = l.locked(ctx, func() error { return k.nft.EnsureRules(r) })
 	}
 	if errors.Is(err, netlink.ErrNoBridgeFamily) {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
@@ -57,19 +52,19 @@ func routedPod(p netlink.Pod) netlink.Pod {
 }
 
 // checkRouted is the network's part of CHECK in transparent mode.
-func checkRouted(nl *netlink.Handle, nft *netlink.NFT, n *Network) error {
-	master, err := nl.Link(n.Master)
+func checkRouted(k *kernel, n *Network) error {
+	master, err := k.nl.Link(n.Master)
 	if err != nil {
 		return masterError(err)
 	}
 	if !master.Up {
 		return fmt.Errorf("%w: master %s is down", ErrDifference, n.Master)
 	}
-	r, err := routedRules(nl, n, master)
+	r, err := routedRules(k.nl, n, master)
 	if err != nil {
 		return err
 	}
-	if !nft.RulesInPlace(r) {
+	if !k.nft.RulesInPlace(r) {
 		return fmt.Errorf("%w: the nftables rules for %s are not in place", ErrDifference, n.Master)
 	}
 	return nil

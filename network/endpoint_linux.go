@@ -1,0 +1,210 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/Azure/azure-container-networking/netlink"
+)
+
+// CreateEndpoint implements Dataplane. The pod's map element comes last: until then nothing can reach it.
+func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	if e.MTU == 0 {
+		e.MTU = n.MTU
+	}
+	if e.MTU > n.MTU {
+		return fmt.Errorf("%w: MTU %d is larger than %d of master %s: the bridge would drop larger packets silently", ErrUnsupported, e.MTU, n.MTU, n.Master)
+	}
+	pod, err := podOf(k.nl, n, e)
+	if err != nil {
+		return err
+	}
+	host, err := k.nl.AddPod(pod)
+	if errors.Is(err, netlink.ErrExists) {
+		return fmt.Errorf("%w: %w", ErrExists, err)
+	}
+	if err != nil {
+		return err
+	}
+	e.HostMAC = host.MAC.String()
+	return k.nft.AddElements(elements(n, e, pod)...)
+}
+
+func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
+	mac, err := parseMAC(e.MAC)
+	if err != nil {
+		return netlink.Pod{}, err
+	}
+	p := netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, MTU: e.MTU, Addresses: e.Addresses}
+	for _, r := range e.Routes {
+		p.Routes = append(p.Routes, netlink.Route(r))
+	}
+	if n.Mode == ModeTransparent {
+		return routedPod(p), nil
+	}
+	if p.Bridge, err = nl.Link(n.Bridge); err != nil {
+		return netlink.Pod{}, err
+	}
+	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
+	p.Gateways = map[netip.Addr]net.HardwareAddr{netlink.FabricLinkLocal: netlink.VirtualMAC}
+	return p, nil
+}
+
+func elements(n *Network, e *Endpoint, p netlink.Pod) []netlink.Element {
+	var out []netlink.Element
+	for _, a := range e.Addresses {
+		out = append(out, netlink.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
+	}
+	return out
+}
+
+// DeleteEndpoint implements Dataplane. Link and elements go side by side: each waits for an RCU grace
+// period of its own.
+func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error {
+	if n.Master == "" || len(e.Addresses) == 0 {
+		return l.deleteStray(e.Owner)
+	}
+	mac, err := parseMAC(e.MAC)
+	if err != nil {
+		return err
+	}
+	return parallel(
+		func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) },
+		func() error { return deleteLink(e.HostIfName, n.Bridge, e) })
+}
+
+func deleteElements(list []netlink.Element) error {
+	if len(list) == 0 {
+		return nil
+	}
+	nft, err := netlink.OpenNFT()
+	if err != nil {
+		return err
+	}
+	defer nft.Close()
+	return nft.DeleteElements(list...)
+}
+
+func deleteLink(name, bridge string, e *Endpoint) error {
+	nl, err := netlink.Open()
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	return nl.DeletePod(name, bridge, addrsOf(e.Addresses))
+}
+
+// deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived
+// name, and the elements carry the owner as their comment.
+func (l *Linux) deleteStray(o Owner) error {
+	found, err := strayElements(func(e netlink.Element) bool { return e.Comment == o.String() })
+	if err != nil {
+		return err
+	}
+	bridge := ""
+	e := &Endpoint{}
+	for _, el := range found {
+		if !el.Routed {
+			bridge = el.Name
+		}
+		e.Addresses = append(e.Addresses, netip.PrefixFrom(el.Address, el.Address.BitLen()))
+	}
+	return errors.Join(deleteElements(found), deleteLink(o.HostIfName(), bridge, e))
+}
+
+func strayElements(want func(netlink.Element) bool) ([]netlink.Element, error) {
+	nft, err := netlink.OpenNFT()
+	if err != nil {
+		return nil, err
+	}
+	defer nft.Close()
+	bridges, err := nft.Scopes()
+	if err != nil {
+		return nil, err
+	}
+	var found []netlink.Element
+	for _, b := range bridges {
+		list, err := nft.Elements(b)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, slices.DeleteFunc(list, func(e netlink.Element) bool { return !want(e) })...)
+	}
+	return found, nil
+}
+
+// Owners implements Dataplane: whoever has a host veth or an element.
+func (l *Linux) Owners(_ context.Context, n *Network) ([]Owner, error) {
+	nl, err := netlink.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer nl.Close()
+	links, err := nl.Links()
+	if err != nil {
+		return nil, err
+	}
+	var owners []Owner
+	add := func(text string) {
+		if o, ok := ParseOwner(text); ok && o.Network == n.Name && !slices.Contains(owners, o) {
+			owners = append(owners, o)
+		}
+	}
+	for _, link := range links {
+		if link.Kind == "veth" {
+			add(link.Alias)
+		}
+	}
+	found, err := strayElements(func(netlink.Element) bool { return true })
+	for _, e := range found {
+		add(e.Comment)
+	}
+	return owners, err
+}
+
+// CheckEndpoint implements Dataplane.
+func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	network := checkBridge
+	if n.Mode == ModeTransparent {
+		network = checkRouted
+	}
+	// First what all pods need.
+	if cerr := network(k, n); cerr != nil {
+		return cerr
+	}
+	pod, err := podOf(k.nl, n, e)
+	if err != nil {
+		return err
+	}
+	if diff, err := k.nl.CheckPod(pod); err != nil {
+		return err
+	} else if diff != "" {
+		return fmt.Errorf("%w: %s", ErrDifference, diff)
+	}
+	have, err := k.nft.Elements(scopeOf(n))
+	if err != nil {
+		return err
+	}
+	for _, want := range elements(n, e, pod) {
+		if !slices.ContainsFunc(have, func(h netlink.Element) bool {
+			return h.Complete && h.Address == want.Address && h.MAC.String() == want.MAC.String() && h.Port == want.Port
+		}) {
+			return fmt.Errorf("%w: the nftables elements of %s (%s, port %s) are missing", ErrDifference, want.Address, want.MAC, want.Port)
+		}
+	}
+	return nil
+}
