@@ -22,6 +22,7 @@ type Element struct {
 	Comment string // the owner
 
 	Complete bool // Elements found it in every set, the same in each
+	Shared   bool // Elements found that another owner's port may send from the address, too
 }
 
 // entry is one element of one set.
@@ -209,6 +210,7 @@ func (s Scope) join(pods, owned []nftables.SetElement, ports map[string]bool) []
 			e.Port = port
 		}
 		e.Complete = e.Complete || own && reachable[a] && ports[port]
+		e.Shared = e.Shared || k.Comment != e.Comment
 	}
 	out := make([]Element, 0, len(order))
 	for _, a := range order {

@@ -106,7 +106,11 @@ func deleteLink(name, bridge string, e *Endpoint) error {
 // deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived
 // name, and the elements carry the owner as their comment.
 func (l *Linux) deleteStray(o Owner) error {
-	found, err := strayElements(func(e netlink.Element) bool { return e.Comment == o.String() })
+	// An address that was given again since then is another pod's: the element looks the same, since the MAC comes
+	// from the address, and may still carry the old owner's name.
+	found, err := strayElements(func(e netlink.Element) bool {
+		return e.Comment == o.String() && !e.Shared && (e.Port == "" || e.Port == o.HostIfName())
+	})
 	if err != nil {
 		return err
 	}

@@ -117,3 +117,13 @@ func (l *lab) hostConf(n *node.Node) string {
 }
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// load gives nft a text.
+func (l *lab) load(n *node.Node, text string) {
+	l.Helper()
+	cmd := n.VM.Ns.Command(l.ctx, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		l.Fatalf("nft -f: %v: %s", err, out)
+	}
+}

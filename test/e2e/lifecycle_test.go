@@ -351,6 +351,30 @@ func TestGC(t *testing.T) {
 	}
 }
 
+// An element that a lost pod left looks like that of the pod which has its address now: GC of the lost one must
+// not take it away.
+func TestGCSparesAnAddressThatWasGivenAgain(t *testing.T) {
+	const elements = "add element bridge azure-vnet azure0-pods4 { %[1]s comment \"azure/lost/eth0\" : %[2]s }\n"
+	const owned = "add element bridge azure-vnet azure0-owned4 { \"azv0123456789a\" . %[2]s . %[1]s comment \"azure/lost/eth0\" }\n"
+	for name, left := range map[string]string{"map element": elements, "all elements": elements + owned} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 8))
+			n := l.nodes[0]
+			list := l.list(n, nil)
+			first := l.add(n, list)
+			l.load(n, fmt.Sprintf(left, "10.240.1.2", "0a:58:0a:f0:01:02"))
+			heir := l.add(n, list)
+			if heir.IP != addr("10.240.1.2") {
+				t.Fatalf("the pod has %s", heir.IP)
+			}
+			valid := []any{map[string]string{"containerID": first.ID, "ifname": "eth0"}, map[string]string{"containerID": heir.ID, "ifname": "eth0"}}
+			l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": valid})}))
+			l.reach("pod", heir.NS, "gateway", gateway, 64)
+			l.reach("fabric", l.fabric.Ns(), "pod", heir.IP, 64)
+		})
+	}
+}
+
 // The log has one line per command, with who, what and how long.
 func TestLogHasOneLinePerCommand(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 3))
