@@ -11,20 +11,6 @@ import (
 // File is the source of addresses on Azure Stack: a JSON file that the deployment writes (config.md, Sources).
 type File struct{ Path string }
 
-type fileInterfaces struct {
-	Interfaces []struct {
-		MacAddress string
-		IsPrimary  bool
-		IPSubnets  []struct {
-			Prefix      string
-			IPAddresses []struct {
-				Address   string
-				IsPrimary bool
-			}
-		}
-	}
-}
-
 // Subnets reads the file. All errors wrap ErrSource and name the file.
 func (f File) Subnets(context.Context) ([]Subnet, error) {
 	file, err := os.Open(f.Path)
@@ -47,25 +33,11 @@ func (f File) Subnets(context.Context) ([]Subnet, error) {
 }
 
 func parseFile(raw []byte) ([]Subnet, error) {
-	var doc fileInterfaces
-	if err := json.Unmarshal(raw, &doc); err != nil {
+	var l listing
+	if err := json.Unmarshal(raw, &l); err != nil {
 		return nil, fmt.Errorf("decode JSON: %w", err)
 	}
-	var subnets []Subnet
-	for _, i := range doc.Interfaces {
-		for _, s := range i.IPSubnets {
-			var addrs []string
-			for _, a := range s.IPAddresses {
-				if !a.IsPrimary {
-					addrs = append(addrs, a.Address)
-				}
-			}
-			if sub, ok := newSubnet(i.MacAddress, i.IsPrimary, s.Prefix, addrs); ok {
-				subnets = append(subnets, sub)
-			}
-		}
-	}
-	return subnets, nil
+	return l.subnets(), nil
 }
 
 // Stamp implements Source: the file's time and size.
