@@ -71,11 +71,14 @@ func namespacePaths() []string {
 		// 36 35 0:4 net:[4026532281] /run/netns/pod rw shared:1 - nsfs nsfs rw (proc(5), mountinfo)
 		f := strings.Fields(lines.Text())
 		if len(f) > 4 && strings.HasPrefix(f[3], "net:[") {
-			paths = append(paths, f[4])
+			paths = append(paths, mountPath.Replace(f[4]))
 		}
 	}
 	return paths
 }
+
+// mountPath undoes what mountinfo does to characters that separate its fields (fs/seq_file.c, mangle_path).
+var mountPath = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // addressesIn enters the namespace on a thread of its own, and lists its addresses if it is linked to host. The
 // thread is given up if it cannot get back.

@@ -124,9 +124,9 @@ func TestAddressesOfPodsAreFoundByTheirMounts(t *testing.T) {
 	vm := fabric.Start(t, fabric.Default(1, 4)).VMs[0]
 	ns := pod(t, vm, "a", "10.240.1.1/32", true)
 	wantFound(t, search(t, vm.Ns, ""), nil, []string{"10.240.1.1"}) // a namespace without process and mount cannot be found
-	mount := filepath.Join(t.TempDir(), "netns")
+	mount := filepath.Join(t.TempDir(), "a namespace")
 	must(t, os.WriteFile(mount, nil, 0o600))
-	wantFound(t, search(t, vm.Ns, fmt.Sprintf("mount --bind %s %s &&", ns.Path(), mount)), []string{"10.240.1.1"}, nil)
+	wantFound(t, search(t, vm.Ns, fmt.Sprintf("mount --bind %s '%s' &&", ns.Path(), mount)), []string{"10.240.1.1"}, nil)
 }
 
 // The VM's own addresses are not a pod's, and a namespace without a link to it is another host's.
