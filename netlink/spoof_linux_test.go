@@ -60,20 +60,26 @@ func TestAPodSendsOnlyFromWhatItWasGiven(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := connect(t, 2)
-			before, err := p.vm.Counters()
-			p.must(err)
-			f, err := p.spaces[0].Frames("eth0")
-			p.must(err)
-			defer f.Close()
-			p.pip("link set eth0 promisc on") // nothing but the rules may stop it
-			p.must(f.Send(test.frame))
-			p.waitCounted(test.rule, nil)
+			p.refuses(test.frame, test.rule)
 			p.ping(p.spaces[0], gateway)
-			after, err := p.vm.Counters()
-			p.must(err)
-			if d := after.Sub(before); d != (fabric.Counters{}) {
-				t.Errorf("the fabric saw %v", d)
-			}
 		})
+	}
+}
+
+// refuses requires that the rule counts the frame which the first pod sends, and that the fabric sees none of it.
+func (p *pods) refuses(frame []byte, rule string) {
+	p.Helper()
+	before, err := p.vm.Counters()
+	p.must(err)
+	f, err := p.spaces[0].Frames("eth0")
+	p.must(err)
+	defer f.Close()
+	p.pip("link set eth0 promisc on") // nothing but the rules may stop it
+	p.must(f.Send(frame))
+	p.waitCounted(rule, nil)
+	after, err := p.vm.Counters()
+	p.must(err)
+	if d := after.Sub(before); d != (fabric.Counters{}) {
+		p.Errorf("the fabric saw %v", d)
 	}
 }
