@@ -20,6 +20,7 @@ BIN       := $(OUTPUT)/$(GOOS)_$(GOARCH)
 REFERENCE := $(OUTPUT)/reference
 TOOLS     := $(OUTPUT)/tools
 EXE       := $(if $(filter windows,$(GOOS)),.exe)
+MODULE    := github.com/Azure/azure-container-networking
 ARCHIVE   := $(OUTPUT)/azure-vnet-cni-$(GOOS)-$(GOARCH)-$(VERSION).tgz
 
 # The same commit gives the same bytes on every machine: no paths, no C library, no build time.
@@ -75,6 +76,17 @@ test: require-root setup-test vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built
 	GOOS=windows go build ./...
 	AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 $(RACE) $(TESTFLAGS) ./...
+	$(MAKE) test-e2e DATAPLANE=netdev
+
+# The family of nftables that the plugin finds: bridge, or netdev as on a kernel without the bridge family.
+DATAPLANE ?= bridge
+.PHONY: test-e2e
+test-e2e: require-root setup-test azure-vnet-ipam $(REFERENCE)/.built ## the end-to-end tests alone; DATAPLANE=bridge|netdev
+	@mkdir -p $(OUTPUT)/$(DATAPLANE)
+	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$(DATAPLANE)),-X $(MODULE)/netlink.bridgeFamily=no)' -o $(OUTPUT)/$(DATAPLANE)/azure-vnet ./cni/azure-vnet
+	cp $(BIN)/azure-vnet-ipam $(OUTPUT)/$(DATAPLANE)/
+	AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
+		go test -count=1 $(RACE) $(TESTFLAGS) ./test/e2e
 
 # How long each fuzz target runs.
 FUZZTIME ?= 20s

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +20,7 @@ type Element struct {
 	Address netip.Addr
 	MAC     net.HardwareAddr
 	Port    string // the host veth
+	Index   int    // of the port; only the netdev family needs it, and only to add
 	Comment string // the owner
 
 	Complete bool // Elements found it in every set, the same in each
@@ -36,13 +38,16 @@ type entry struct {
 func (e Element) entries() []entry {
 	v6 := e.Address.Is6()
 	pod := nftables.SetElement{Key: e.Address.AsSlice(), Comment: e.Comment}
-	if !e.Routed {
+	if !e.Routed() {
 		pod.Val = e.MAC
 	}
 	list := []entry{
 		{e.pods(v6), pod},
 		{e.owned(v6), nftables.SetElement{Key: e.ownedKey(e.Address), Comment: e.Comment}},
 		{e.ports(), nftables.SetElement{Key: ifNameKey(e.Port), Comment: e.Comment}},
+	}
+	if e.Family == FamilyNetdev {
+		list = append(list, entry{e.devices(v6), nftables.SetElement{Key: e.Address.AsSlice(), Val: binaryutil.NativeEndian.PutUint32(uint32(e.Index)), Comment: e.Comment}})
 	}
 	if v6 {
 		list = append(list, entry{e.owned(v6), nftables.SetElement{Key: e.ownedKey(linkLocal(e.MAC)), Comment: e.Comment}})
@@ -88,6 +93,12 @@ func (n *NFT) add(replace bool, elements []Element) error {
 		for _, part := range e.entries() {
 			errs = errors.Join(errs, n.conn.SetAddElements(part.set, []nftables.SetElement{part.element}))
 		}
+		if e.Family == FamilyNetdev {
+			c := e.podChain(e.Port, e.Comment)
+			n.conn.AddChain(&c.Chain)
+			n.conn.FlushChain(&c.Chain)
+			n.addRules(c)
+		}
 		if errs != nil {
 			return fmt.Errorf("nftables element of %s: %w", e.Address, errs)
 		}
@@ -109,25 +120,41 @@ func (n *NFT) forget(e Element) error {
 	owned = slices.DeleteFunc(owned, func(k nftables.SetElement) bool {
 		return len(k.Key) < addrAt || !bytes.Equal(k.Key[addrAt:], e.Address.AsSlice()) || bytes.Equal(k.Key, e.ownedKey(e.Address))
 	})
-	return errors.Join(n.conn.SetDeleteElements(e.pods(v6), []nftables.SetElement{{Key: e.Address.AsSlice()}}),
-		n.conn.SetDeleteElements(e.owned(v6), owned))
+	address := []nftables.SetElement{{Key: e.Address.AsSlice()}}
+	err = errors.Join(n.conn.SetDeleteElements(e.pods(v6), address), n.conn.SetDeleteElements(e.owned(v6), owned))
+	if e.Family == FamilyNetdev {
+		err = errors.Join(err, n.conn.SetDeleteElements(e.devices(v6), address))
+	}
+	return err
 }
 
 // DeleteElements removes what is there of the elements; what is gone already is success.
 func (n *NFT) DeleteElements(elements ...Element) error {
-	var all []entry
+	var all []func() error // each appends one deletion to the transaction
 	seen := map[string]bool{}
-	for _, e := range elements {
-		for _, part := range e.entries() {
-			if id := part.set.Name + string(part.element.Key); !seen[id] {
-				seen[id] = true
-				all = append(all, part)
-			}
+	once := func(id string, fn func() error) {
+		if !seen[id] {
+			seen[id] = true
+			all = append(all, fn)
 		}
 	}
-	remove := func(entries ...entry) error {
-		for _, d := range entries {
-			if err := n.conn.SetDeleteElements(d.set, []nftables.SetElement{{Key: d.element.Key}}); err != nil {
+	for _, e := range elements {
+		for _, part := range e.entries() {
+			once(part.set.Name+string(part.element.Key), func() error {
+				return n.conn.SetDeleteElements(part.set, []nftables.SetElement{{Key: part.element.Key}})
+			})
+		}
+		if e.Family == FamilyNetdev {
+			once(e.Port, func() error {
+				c := e.podChain(e.Port, "")
+				n.deleteChains([]*nftables.Chain{&c.Chain})
+				return nil
+			})
+		}
+	}
+	remove := func(deletions ...func() error) error {
+		for _, d := range deletions {
+			if err := d(); err != nil {
 				return err
 			}
 		}
@@ -159,6 +186,11 @@ func (n *NFT) Elements(s Scope) ([]Element, error) {
 	for _, k := range ports {
 		known[portName(k.Key)] = true
 	}
+	if s.Family == FamilyNetdev {
+		if err := n.withChains(s, known); err != nil {
+			return nil, err
+		}
+	}
 	var out []Element
 	for _, v6 := range []bool{false, true} {
 		pods, err := n.list(s.pods(v6))
@@ -169,9 +201,31 @@ func (n *NFT) Elements(s Scope) ([]Element, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, s.join(pods, owned, known)...)
+		found := s.join(pods, owned, known)
+		if s.Family == FamilyNetdev {
+			devices, err := n.list(s.devices(v6))
+			if err != nil {
+				return nil, err
+			}
+			for i, e := range found {
+				found[i].Complete = e.Complete && slices.ContainsFunc(devices, func(k nftables.SetElement) bool { return bytes.Equal(k.Key, e.Address.AsSlice()) })
+			}
+		}
+		out = append(out, found...)
 	}
 	return out, nil
+}
+
+// withChains leaves the ports that have a chain.
+func (n *NFT) withChains(s Scope, ports map[string]bool) error {
+	chains, err := n.conn.ListChainsOfTableFamily(s.table().Family)
+	if err != nil {
+		return fmt.Errorf("list nftables chains: %w", err)
+	}
+	for port := range ports {
+		ports[port] = slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name == TableName && c.Name == s.chainName(port) })
+	}
+	return nil
 }
 
 // join brings together what two sets of a family say about each address.
@@ -239,11 +293,11 @@ func portName(key []byte) string {
 // Scopes lists where there are rules or elements of ours.
 func (n *NFT) Scopes() ([]Scope, error) {
 	var scopes []Scope
-	for _, routed := range []bool{false, true} {
-		table := Scope{"", routed}.table()
+	for _, f := range families {
+		table := f.table()
 		tables, err := n.conn.ListTablesOfFamily(table.Family)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNoBridgeFamily, err)
+			return nil, fmt.Errorf("list nftables tables: %w", featureError(err))
 		}
 		if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == TableName }) {
 			continue
@@ -254,7 +308,7 @@ func (n *NFT) Scopes() ([]Scope, error) {
 		}
 		for _, s := range sets {
 			if name, ok := strings.CutSuffix(s.Name, "-pods4"); ok {
-				scopes = append(scopes, Scope{name, routed})
+				scopes = append(scopes, Scope{name, f})
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func bridgeWithElements(t *testing.T) *host {
 
 func (h *host) wantElements(nft *NFT, want string) {
 	h.Helper()
-	list, err := nft.Elements(Scope{"azure0", false})
+	list, err := nft.Elements(Scope{"azure0", FamilyBridge})
 	h.must(err)
 	h.same("elements of azure0", show(list), sorted(want))
 }
@@ -44,7 +44,7 @@ func TestElementsOfABridgeWithoutRulesAreNone(t *testing.T) {
 	h := newHost(t)
 	h.kernel(func(_ *Handle, nft *NFT) {
 		for range 2 { // without the table, and without the sets
-			if list, err := nft.Elements(Scope{"azure7", false}); err != nil || len(list) != 0 {
+			if list, err := nft.Elements(Scope{"azure7", FamilyBridge}); err != nil || len(list) != 0 {
 				t.Errorf("elements %v, %v", list, err)
 			}
 			h.must(nft.DeleteElements(elementsOf("azure7")...))
@@ -141,7 +141,7 @@ func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
 			wg.Go(func() {
 				p := podPrefixes[0].Addr().As4()
 				p[3] = byte(i)
-				e := Element{Scope: Scope{"azure0", false}, Address: netip.AddrFrom4(p), MAC: net.HardwareAddr{0x0a, 0x58, p[0], p[1], p[2], p[3]}, Port: fmt.Sprintf("azv%011x", i), Comment: fmt.Sprintf("azure/c%d/eth0", i)}
+				e := Element{Scope: Scope{"azure0", FamilyBridge}, Address: netip.AddrFrom4(p), MAC: net.HardwareAddr{0x0a, 0x58, p[0], p[1], p[2], p[3]}, Port: fmt.Sprintf("azv%011x", i), Comment: fmt.Sprintf("azure/c%d/eth0", i)}
 				err := h.vm.Ns.Do(func() error {
 					nft, err := OpenNFT()
 					if err != nil {
@@ -159,7 +159,7 @@ func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
 	}
 	each(func(nft *NFT, e Element) error { return nft.AddElements(e) })
 	h.kernel(func(_ *Handle, nft *NFT) {
-		list, err := nft.Elements(Scope{"azure0", false})
+		list, err := nft.Elements(Scope{"azure0", FamilyBridge})
 		h.must(err)
 		if complete := strings.Count(show(list), "complete: true"); complete != pods {
 			t.Errorf("%d elements are complete:\n%s", complete, show(list))

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoBridgeFamily says that the kernel has no nftables bridge family, or not what the rules need of it.
-var ErrNoBridgeFamily = errors.New("the kernel lacks nftables for bridges (CONFIG_NF_TABLES_BRIDGE)")
+// ErrFeature says that the kernel lacks something of nftables that the rules need.
+var ErrFeature = errors.New("the kernel lacks a feature of nftables")
 
 // NFT speaks nftables over one socket.
 type NFT struct{ conn *nftables.Conn }
@@ -38,13 +38,13 @@ func (n *NFT) RulesInPlace(r Rules) bool {
 			return false
 		}
 		for i, k := range have {
-			if text, _ := userdata.GetString(k.UserData, userdata.TypeComment); text != c.rules[i].comment() {
+			if commentOf(k) != c.rules[i].comment() {
 				return false
 			}
 		}
 	}
 	for _, v6 := range []bool{false, true} {
-		have, err := n.conn.GetSetElements(r.Scope().host(v6))
+		have, err := n.conn.GetSetElements(r.host(v6))
 		if err != nil {
 			return false
 		}
@@ -58,7 +58,12 @@ func (n *NFT) RulesInPlace(r Rules) bool {
 			return false
 		}
 	}
-	return true
+	return n.forwardInPlace(r)
+}
+
+func commentOf(r *nftables.Rule) string {
+	text, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+	return text
 }
 
 func (r Rules) hosts(v6 bool) []netip.Addr {
@@ -74,87 +79,142 @@ func (r Rules) hosts(v6 bool) []netip.Addr {
 
 // EnsureRules makes the network's chains and sets as wanted, in one transaction that loses no packet: what
 // the maps hold stays. It takes an RCU grace period, so RulesInPlace is asked first.
-// Error: ErrNoBridgeFamily.
+// Error: ErrFeature.
 func (n *NFT) EnsureRules(r Rules) error {
-	s := r.Scope()
-	n.conn.AddTable(s.table())
-	for _, set := range s.all() {
+	if r.Family == FamilyBridge && bridgeFamily != "yes" {
+		return fmt.Errorf("%w: no bridge family", ErrFeature)
+	}
+	chains := r.chains()
+	obsolete, err := n.obsolete(r.Scope, chains)
+	if err != nil {
+		return err
+	}
+	n.conn.AddTable(r.table())
+	for _, set := range r.all() {
 		if err := n.conn.AddSet(set, nil); err != nil {
 			return fmt.Errorf("nftables set %s: %w", set.Name, err)
 		}
 	}
 	for _, v6 := range []bool{false, true} {
-		n.conn.FlushSet(s.host(v6))
+		n.conn.FlushSet(r.host(v6))
 		var elements []nftables.SetElement
 		for _, a := range r.hosts(v6) {
 			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
 		}
-		if err := n.conn.SetAddElements(s.host(v6), elements); err != nil {
-			return fmt.Errorf("nftables set %s: %w", s.host(v6).Name, err)
+		if err := n.conn.SetAddElements(r.host(v6), elements); err != nil {
+			return fmt.Errorf("nftables set %s: %w", r.host(v6).Name, err)
 		}
 	}
-	for _, c := range r.chains() {
+	for _, c := range chains {
+		n.conn.AddTable(c.Table)
 		n.conn.AddChain(&c.Chain)
 		n.conn.FlushChain(&c.Chain)
 	}
-	for _, c := range r.chains() {
-		for _, rule := range c.rules {
-			n.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: &c.Chain, Exprs: rule.exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, rule.comment())})
-		}
+	for _, c := range chains {
+		n.addRules(c)
+	}
+	n.deleteChains(obsolete)
+	if err := n.ensureForward(r); err != nil {
+		return err
 	}
 	if err := n.conn.Flush(); err != nil {
-		if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT) {
-			return fmt.Errorf("%w: %w", ErrNoBridgeFamily, err)
-		}
-		return fmt.Errorf("install nftables rules of %s: %w", s.Name, err)
+		return fmt.Errorf("install nftables rules of %s: %w", r.Name, featureError(err))
 	}
 	return nil
 }
 
-// RemoveRules removes the scope's chains and sets, and the table with the last of them.
-func (n *NFT) RemoveRules(s Scope) error {
-	family := s.table().Family
-	chains, err := n.conn.ListChainsOfTableFamily(family)
-	if err != nil {
-		return fmt.Errorf("list nftables chains: %w", err)
+func (n *NFT) addRules(c chain) {
+	for _, rule := range c.rules {
+		n.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: &c.Chain, Exprs: rule.exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, rule.comment())})
 	}
-	own := map[string]bool{}
-	r := Rules{Master: s.Name}
-	if !s.Routed {
-		r.Bridge = s.Name
+}
+
+// featureError recognises what a kernel says that lacks a family, a chain type or an expression.
+func featureError(err error) error {
+	for _, e := range []unix.Errno{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ENOENT} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", ErrFeature, err)
+		}
 	}
-	for _, c := range r.chains() {
-		own[c.Name] = true
+	return err
+}
+
+// obsolete are the scope's chains that are there, but not among the wanted.
+func (n *NFT) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
+	own, keep := map[string]bool{}, map[string]bool{}
+	for _, name := range slices.Concat([]string{"from-fabric", "from-pod", "to-fabric", "pre", "post", "in", "out"}, optionalChains) {
+		own[s.chainName(name)] = true
 	}
-	var mine []*nftables.Chain
-	others := false
+	for _, c := range wanted {
+		keep[c.Name] = true
+	}
+	var out []*nftables.Chain
+	for _, f := range []Family{s.Family, FamilyInet} {
+		chains, err := n.conn.ListChainsOfTableFamily(f.table().Family)
+		if err != nil {
+			return nil, fmt.Errorf("list nftables chains: %w", featureError(err))
+		}
+		for _, c := range chains {
+			mine := own[c.Name] || s.ofPod(c) && wanted == nil
+			if c.Table.Name == TableName && mine && !keep[c.Name] && !slices.ContainsFunc(out, func(o *nftables.Chain) bool { return o.Name == c.Name }) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out, nil
+}
+
+// deleteChains appends to the transaction what takes chains away that may jump to each other.
+func (n *NFT) deleteChains(chains []*nftables.Chain) {
 	for _, c := range chains {
-		if c.Table.Name != TableName {
-			continue
-		}
-		if own[c.Name] {
-			mine = append(mine, c)
-		} else {
-			others = true
+		n.conn.FlushChain(c)
+	}
+	for _, c := range chains {
+		n.conn.DelChain(c)
+	}
+}
+
+// RemoveRules removes the scope's chains and sets, and each table with the last of them.
+func (n *NFT) RemoveRules(s Scope) error {
+	chains, err := n.obsolete(s, nil)
+	if err != nil {
+		return err
+	}
+	n.deleteChains(chains)
+	sets, err := n.conn.GetSets(s.table())
+	if err == nil { // else there is no table
+		for _, own := range s.all() {
+			if slices.ContainsFunc(sets, func(have *nftables.Set) bool { return have.Name == own.Name }) {
+				n.conn.DelSet(own)
+			}
 		}
 	}
-	if !others {
-		n.conn.AddTable(s.table()) // so that deleting one that is gone is no error
-		n.conn.DelTable(s.table())
-	} else {
-		for _, c := range mine {
-			n.conn.FlushChain(c)
-		}
-		for _, c := range slices.Backward(mine) {
-			n.conn.DelChain(c)
-		}
-		for _, set := range s.all() {
-			n.conn.AddSet(set, nil) //nolint:errcheck // only builds a message: so that deleting one that is gone is no error
-			n.conn.DelSet(set)
-		}
+	if err := n.ensureForward(Rules{Scope: s}); err != nil {
+		return err
 	}
 	if err := n.conn.Flush(); err != nil {
 		return fmt.Errorf("remove nftables rules of %s: %w", s.Name, err)
+	}
+	return n.removeEmptyTables()
+}
+
+// removeEmptyTables removes the tables of ours that hold nothing any more.
+func (n *NFT) removeEmptyTables() error {
+	for _, f := range families {
+		t := f.table()
+		sets, err := n.conn.GetSets(t)
+		if err != nil || len(sets) > 0 {
+			continue // no table, or one that is needed
+		}
+		chains, err := n.conn.ListChainsOfTableFamily(t.Family)
+		if err != nil || slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name == TableName }) {
+			continue
+		}
+		n.conn.AddTable(t) // so that deleting one that is gone is no error
+		n.conn.DelTable(t)
+		if err := n.conn.Flush(); err != nil {
+			return fmt.Errorf("remove nftables table %s: %w", t.Name, err)
+		}
 	}
 	return nil
 }

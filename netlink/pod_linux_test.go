@@ -59,7 +59,7 @@ func (p *pods) pod(i int) Pod {
 
 func (*pods) element(i int) Element {
 	name := string(rune('a' + i))
-	return Element{Scope: Scope{"azure0", false}, Address: podPrefixes[i].Addr(), MAC: podMAC(podPrefixes[i]), Port: "azv0000000000" + name, Comment: "azure/" + name + "/eth0"}
+	return Element{Scope: Scope{"azure0", FamilyBridge}, Address: podPrefixes[i].Addr(), MAC: podMAC(podPrefixes[i]), Port: "azv0000000000" + name, Comment: "azure/" + name + "/eth0"}
 }
 
 func TestPodsReachEverybody(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -12,21 +13,19 @@ import (
 
 // Rules are the parameters of a network's rule set.
 type Rules struct {
-	Bridge    string // "" in transparent mode, where the host routes
+	Scope
 	Master    string
 	MAC       net.HardwareAddr // the master's, hence the bridge's
 	Host      []netip.Prefix   // the host's addresses, with their subnets
 	Tunnel    bool             // everything that pods send goes to the fabric
 	AntiSpoof bool             // pods may send only from what they were given
 	HostAgent bool             // pods may reach the host agent's control ports
-}
 
-// Scope is where the rules live.
-func (r Rules) Scope() Scope {
-	if r.Bridge == "" {
-		return Scope{r.Master, true}
-	}
-	return Scope{r.Bridge, false}
+	ViaHost       []netip.Prefix // what pods send there is for the host's own stack
+	Services      bool           // bridged packets pass the host's NAT (br_netfilter), so service addresses are translated there
+	Masquerade    bool           // what pods send out of VNET leaves behind the host's address
+	VNET          []netip.Prefix // never translated; the pods' own subnets at least
+	AcceptForward bool           // the host's firewall forwards what pods send and get
 }
 
 // chain is a chain with its rules; hook is nil for one that is only jumped to.
@@ -35,37 +34,53 @@ type chain struct {
 	rules []rule
 }
 
-func (r Rules) plain(name string, rules ...rule) chain {
-	s := r.Scope()
-	return chain{nftables.Chain{Table: s.table(), Name: s.Name + "-" + name}, rules}
+// chainName is the name of a chain of the scope.
+func (s Scope) chainName(name string) string { return s.Name + "-" + name }
+
+func (s Scope) plain(name string, rules ...rule) chain {
+	return chain{nftables.Chain{Table: s.table(), Name: s.chainName(name)}, rules}
 }
 
-func (r Rules) base(name string, hook *nftables.ChainHook, priority nftables.ChainPriority, rules ...rule) chain {
-	s := r.Scope()
+func (s Scope) base(name string, hook *nftables.ChainHook, priority nftables.ChainPriority, rules ...rule) chain {
+	c := s.plain(name, rules...)
 	accept := nftables.ChainPolicyAccept
-	return chain{nftables.Chain{Table: s.table(), Name: s.Name + "-" + name, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: &priority, Policy: &accept}, rules}
+	c.Type, c.Hooknum, c.Priority, c.Policy = nftables.ChainTypeFilter, hook, &priority, &accept
+	return c
 }
 
 // chains is the rule set of datapath.md. Its size does not depend on the number of pods: they are elements of
 // the sets.
 func (r Rules) chains() []chain {
-	own := func(name string) string { return r.Scope().Name + "-" + name }
-	pre := r.base("pre", nftables.ChainHookPrerouting, -300,
-		newRule("from the fabric: arrives by "+r.Master, ifName(expr.MetaKeyIIFNAME, r.Master), jump(own("from-fabric"))),
-		newRule("from a pod of "+r.Scope().Name, portOf(r.Scope().ports()), jump(own("from-pod"))))
 	chains := []chain{r.plain("from-fabric", r.fromFabric()...), r.plain("from-pod", r.fromPod()...)}
-	if r.Bridge == "" {
-		return append(chains, pre)
+	if !r.Routed() {
+		chains = append(chains, r.plain("to-fabric", r.toFabric()...))
 	}
-	return append(chains, r.plain("to-fabric", r.toFabric()...), pre, r.base("post", nftables.ChainHookPostrouting, 300,
-		newRule("to the fabric: leaves by "+r.Master, ifName(expr.MetaKeyOIFNAME, r.Master), jump(own("to-fabric")))))
+	hooks := r.hooks
+	if r.Family == FamilyNetdev {
+		hooks = r.netdevHooks
+	}
+	others := r.hostChains()
+	return slices.Concat(chains, hooks(namesOf(others)), others)
+}
+
+// hooks are where the rules begin. The first of them has in its text what else there is, so that a chain too many
+// shows as a difference, too.
+func (r Rules) hooks(others string) []chain {
+	pre := r.base("pre", nftables.ChainHookPrerouting, -300,
+		newRule("from the fabric: arrives by "+r.Master+others, ifName(expr.MetaKeyIIFNAME, r.Master), jump(r.chainName("from-fabric"))),
+		newRule("from a pod of "+r.Name, portOf(r.ports()), jump(r.chainName("from-pod"))))
+	if r.Routed() {
+		return []chain{pre}
+	}
+	return []chain{pre, r.base("post", nftables.ChainHookPostrouting, 300,
+		newRule("to the fabric: leaves by "+r.Master, ifName(expr.MetaKeyOIFNAME, r.Master), jump(r.chainName("to-fabric"))))}
 }
 
 // fromFabric: the fabric sends every frame to the NIC's MAC; the address in it says which pod it is for.
 func (r Rules) fromFabric() []rule {
-	s, accept := r.Scope(), verdict(expr.VerdictAccept)
+	s, accept := r.Scope, verdict(expr.VerdictAccept)
 	var rules []rule
-	if !s.Routed {
+	if !s.Routed() {
 		rules = []rule{
 			newRule("IPv4 to its pod", ip4.match(), setDstFromMap(ip4.dst, 4, s.pods(false)), accept),
 			newRule("neighbour solicitation to its pod", icmp6(ndSolicitation), setDstFromMapAt(th, ndTarget, 16, s.pods(true)), accept),
@@ -82,7 +97,7 @@ func (r Rules) fromFabric() []rule {
 		seen[p.Masked()] = true
 		f := familyOf(p.Addr())
 		parts := [][]expr.Any{f.match(), inPrefix(f.dst, p), inSet(f.dst, f.length, s.host(f.v6), true)}
-		if s.Routed {
+		if s.Routed() {
 			parts = append(parts, inSet(f.dst, f.length, s.pods(f.v6), true))
 		}
 		rules = append(rules, newRule(fmt.Sprintf("address of %s without a pod: do not let the host send it back", p.Masked()), append(parts, countedDrop())...))
@@ -102,11 +117,11 @@ func (r Rules) fromPod() []rule {
 				l4(unix.IPPROTO_TCP), []expr.Any{load(th, 2, 2, 1), equal(be16(port))}, countedDrop()))
 		}
 	}
-	s, accept := r.Scope(), verdict(expr.VerdictAccept)
-	if s.Routed {
+	s, accept := r.Scope, verdict(expr.VerdictAccept)
+	if s.Routed() {
 		return rules
 	}
-	rules = append(rules,
+	rules = append(append(rules, r.toHostRules()...),
 		newRule("ARP request for the host at "+r.MAC.String(), arp(arpRequest), inSet(arpTPA, 4, s.host(false), false), toHost(r.MAC)),
 		// The pod answers for itself; a redirected request also spares the others the broadcast.
 		newRule("ARP request to its pod", arp(arpRequest), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
@@ -125,7 +140,7 @@ func (r Rules) fromPod() []rule {
 // antiSpoof drops what a pod sends from a MAC or an address that is not its own, and what only a router or a
 // DHCP server may say.
 func (r Rules) antiSpoof() []rule {
-	s := r.Scope()
+	s := r.Scope
 	rules := []rule{
 		newRule("IPv4 from an address or MAC that is not the pod's", ip4.match(), notOwned(s.owned(false), ll, ethSrc, nh, ip4.src, 4), countedDrop()),
 		newRule("IPv6 from an address or MAC that is not the pod's", ip6.match(), notOwned(s.owned(true), ll, ethSrc, nh, ip6.src, 16), countedDrop()),
@@ -135,7 +150,7 @@ func (r Rules) antiSpoof() []rule {
 		newRule("DHCP server in a pod", ip4.match(), l4(unix.IPPROTO_UDP), []expr.Any{load(th, 0, 2, 1), equal(be16(67))}, countedDrop()),
 		newRule("DHCPv6 server in a pod", ip6.match(), l4(unix.IPPROTO_UDP), []expr.Any{load(th, 0, 2, 1), equal(be16(547))}, countedDrop()),
 	}
-	if s.Routed { // the host's stack has no use for other protocols, and ARP does not leave the veth
+	if s.Routed() { // the host's stack has no use for other protocols, and ARP does not leave the veth
 		return rules
 	}
 	return append(rules,
@@ -152,10 +167,10 @@ func (r Rules) toFabric() []rule {
 		return newRule(name+text, icmp6(typ), []expr.Any{load(th, ndOption, 2, 1), equal(string([]byte{option, 1}))}, mac,
 			[]expr.Any{&expr.Payload{OperationType: expr.PayloadWrite, Base: th, Offset: ndOption + 2, Len: 6, SourceRegister: 1, CsumType: expr.CsumTypeInet, CsumOffset: 2}})
 	}
-	return []rule{
+	return append(r.answersStay(),
 		newRule("frames leave"+text, setMAC(ethSrc, r.MAC)),
 		newRule("ARP leaves"+text, etherType(etherARP), mac, []expr.Any{&expr.Payload{OperationType: expr.PayloadWrite, Base: nh, Offset: arpSHA, Len: 6, SourceRegister: 1}}),
 		option(ndSolicitation, "neighbour solicitations leave", 1),
 		option(ndAdvertisement, "neighbour advertisements leave", 2),
-	}
+	)
 }

@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the golden files in testdata")
 
 // rulesOf are the rules of a bridge as the tests start with them.
 func rulesOf(bridge string, change ...func(*Rules)) Rules {
-	r := Rules{Bridge: bridge, Master: "eth0", MAC: eth0MAC, Host: []netip.Prefix{hostPrefix}, AntiSpoof: true}
+	r := Rules{Scope: Scope{bridge, FamilyBridge}, Master: "eth0", MAC: eth0MAC, Host: []netip.Prefix{hostPrefix}, AntiSpoof: true}
 	for _, c := range change {
 		c(&r)
 	}
@@ -30,8 +30,8 @@ func withHostAgentOpen(r *Rules) { r.HostAgent = true }
 // elementsOf are what pods of the bridge have in the sets.
 func elementsOf(bridge string) []Element {
 	return []Element{
-		{Scope: Scope{bridge, false}, Address: podPrefixes[0].Addr(), MAC: podMAC(podPrefixes[0]), Port: "azv0000000000a", Comment: "azure/c1/eth0"},
-		{Scope: Scope{bridge, false}, Address: podPrefixes[1].Addr(), MAC: podMAC(podPrefixes[1]), Port: "azv0000000000b", Comment: "azure/c2/eth0"},
+		{Scope: Scope{bridge, FamilyBridge}, Address: podPrefixes[0].Addr(), MAC: podMAC(podPrefixes[0]), Port: "azv0000000000a", Comment: "azure/c1/eth0"},
+		{Scope: Scope{bridge, FamilyBridge}, Address: podPrefixes[1].Addr(), MAC: podMAC(podPrefixes[1]), Port: "azv0000000000b", Comment: "azure/c2/eth0"},
 	}
 }
 
@@ -128,7 +128,7 @@ func TestRulesInPlaceSeesEveryChange(t *testing.T) {
 				if !nft.RulesInPlace(wanted) {
 					t.Error("the rules are not in place after the repair")
 				}
-				have, err := nft.Elements(Scope{"azure0", false})
+				have, err := nft.Elements(Scope{"azure0", FamilyBridge})
 				if err != nil || len(have) != 2 && !strings.Contains(test.damage, "table") {
 					t.Errorf("the repair lost elements: %v, %v", have, err)
 				}
@@ -152,23 +152,23 @@ func TestBridgesDoNotTouchEachOther(t *testing.T) {
 		if !nft.RulesInPlace(rulesOf("azure0")) || !nft.RulesInPlace(other) {
 			t.Error("one bridge's rules disturb the other's")
 		}
-		if list, err := nft.Scopes(); err != nil || !slices.Equal(list, []Scope{{"azure0", false}, {"azure1", false}}) {
+		if list, err := nft.Scopes(); err != nil || !slices.Equal(list, []Scope{{"azure0", FamilyBridge}, {"azure1", FamilyBridge}}) {
 			t.Errorf("bridges %v, %v", list, err)
 		}
 		h.must(nft.DeleteElements(elementsOf("azure1")[0])) // the same address and port as on azure0
-		if list, err := nft.Elements(Scope{"azure0", false}); err != nil || len(list) != 2 || !list[0].Complete {
+		if list, err := nft.Elements(Scope{"azure0", FamilyBridge}); err != nil || len(list) != 2 || !list[0].Complete {
 			t.Errorf("elements of azure0: %v, %v", list, err)
 		}
-		h.must(nft.RemoveRules(Scope{"azure1", false}))
+		h.must(nft.RemoveRules(Scope{"azure1", FamilyBridge}))
 	})
 	h.same("azure0 when azure1 is gone", h.nft("-s list table bridge azure-vnet"), alone)
 	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.RemoveRules(Scope{"azure1", false})) // once more is success
-		h.must(nft.RemoveRules(Scope{"azure0", false}))
+		h.must(nft.RemoveRules(Scope{"azure1", FamilyBridge})) // once more is success
+		h.must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
 		if list, err := nft.Scopes(); err != nil || len(list) != 0 {
 			t.Errorf("bridges %v, %v", list, err)
 		}
-		h.must(nft.RemoveRules(Scope{"azure0", false}))
+		h.must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
 	})
 	h.same("nothing is left of the last one", h.nft("list ruleset"), "")
 }
@@ -179,7 +179,7 @@ func TestRulesOfOthersAreNotTouched(t *testing.T) {
 	before := h.nft("-s list ruleset")
 	h.kernel(func(_ *Handle, nft *NFT) {
 		h.must(nft.EnsureRules(rulesOf("azure0")))
-		h.must(nft.RemoveRules(Scope{"azure0", false}))
+		h.must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
 	})
 	h.same("all other tables", h.nft("-s list ruleset"), before)
 }

@@ -7,22 +7,44 @@ import (
 	"github.com/google/nftables/binaryutil"
 )
 
-// TableName is the table that holds everything of ours: "nft delete table bridge azure-vnet" removes it, or
-// "nft delete table inet azure-vnet" in transparent mode.
+// TableName is the name of our table, in each family that we use: "nft delete table bridge azure-vnet" removes it
+// for bridges, "nft delete table inet azure-vnet" what the host's own stack does.
 const TableName = "azure-vnet"
 
+// Family is the family of nftables in which a network's pods are known.
+type Family string
+
+// The families.
+const (
+	FamilyBridge Family = "bridge" // what the bridge forwards
+	FamilyNetdev Family = "netdev" // what each port receives, what the master sends: for kernels without the bridge family
+	FamilyInet   Family = "inet"   // what the host routes: transparent mode
+)
+
+// families are in the order in which they are looked through.
+var families = []Family{FamilyBridge, FamilyNetdev, FamilyInet}
+
 // Scope is where a network's chains and sets live. Their names start with the bridge's, so bridges do not touch
-// each other's; a network without a bridge (transparent mode) uses its master's name, in a table of its own.
+// each other's; a network without a bridge (transparent mode) uses its master's name.
 type Scope struct {
 	Name   string
-	Routed bool
+	Family Family
 }
 
-func (s Scope) table() *nftables.Table {
-	if s.Routed {
-		return &nftables.Table{Family: nftables.TableFamilyINet, Name: TableName}
+// Routed says that the host's own stack sees what pods send, and no bridge.
+func (s Scope) Routed() bool { return s.Family == FamilyInet }
+
+func (s Scope) table() *nftables.Table { return s.Family.table() }
+
+func (f Family) table() *nftables.Table {
+	t := &nftables.Table{Family: nftables.TableFamilyBridge, Name: TableName}
+	switch f {
+	case FamilyNetdev:
+		t.Family = nftables.TableFamilyNetdev
+	case FamilyInet:
+		t.Family = nftables.TableFamilyINet
 	}
-	return &nftables.Table{Family: nftables.TableFamilyBridge, Name: TableName}
+	return t
 }
 
 // The IDs of sets only have to differ within one transaction; without them google/nftables counts in a variable
@@ -32,6 +54,7 @@ const (
 	idHost
 	idPorts
 	idOwned
+	idDevices
 	perFamily = 10
 )
 
@@ -46,7 +69,7 @@ func (s Scope) set(id uint32, name string, v6 bool, key4, key6 nftables.SetDatat
 // pods are the addresses of pods; on a bridge a map that leads to their MACs.
 func (s Scope) pods(v6 bool) *nftables.Set {
 	set := s.set(idPods, "pods", v6, nftables.TypeIPAddr, nftables.TypeIP6Addr)
-	if !s.Routed {
+	if !s.Routed() {
 		set.IsMap, set.DataType = true, nftables.TypeEtherAddr
 	}
 	return set
@@ -73,9 +96,20 @@ func (s Scope) ports() *nftables.Set {
 	return &nftables.Set{Table: s.table(), ID: idPorts, Name: s.Name + "-ports", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
 }
 
+// devices leads from a pod's address to its port (netdev family: services_linux.go says what for).
+func (s Scope) devices(v6 bool) *nftables.Set {
+	set := s.set(idDevices, "devices", v6, nftables.TypeIPAddr, nftables.TypeIP6Addr)
+	set.IsMap, set.DataType = true, nftables.TypeIFIndex
+	return set
+}
+
 // all are the sets of the scope.
 func (s Scope) all() []*nftables.Set {
-	return []*nftables.Set{s.pods(false), s.pods(true), s.owned(false), s.owned(true), s.ports(), s.host(false), s.host(true)}
+	list := []*nftables.Set{s.pods(false), s.pods(true), s.owned(false), s.owned(true), s.ports(), s.host(false), s.host(true)}
+	if s.Family == FamilyNetdev {
+		list = append(list, s.devices(false), s.devices(true))
+	}
+	return list
 }
 
 // HostAgentAddress answers on every VM: the host agent on TCP 80 and 32526, DNS on 53 (datapath.md, fabric

@@ -22,11 +22,14 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	if err := forward(n); err != nil {
 		return err
 	}
-	if !ok || !k.nft.RulesInPlace(rules(n, b)) {
+	if !ok || !k.nft.RulesInPlace(rules(n, b.Master, b.Primary)) {
 		err = l.locked(ctx, func() error {
 			b, err = repairBridge(k, n)
 			return err
 		})
+	}
+	if err == nil && (n.Masquerade || len(n.ViaHost) > 0) { // on a bridge the host routes IPv6 only for these
+		err = forward6(n, n.Bridge)
 	}
 	if err != nil {
 		return err
@@ -50,12 +53,8 @@ func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 		}
 		b.Primary = append(b.Primary, left...)
 	}
-	if r := rules(n, b); !k.nft.RulesInPlace(r) {
-		if err := k.nft.EnsureRules(r); errors.Is(err, netlink.ErrNoBridgeFamily) {
-			return b, fmt.Errorf("%w: %w", ErrKernel, err)
-		} else if err != nil {
-			return b, err
-		}
+	if err := ensureBridgeRules(k, n, b); err != nil {
+		return b, err
 	}
 	if ok {
 		return b, nil
@@ -80,11 +79,26 @@ func masterError(err error) error {
 	return err
 }
 
-func rules(n *Network, b netlink.Bridge) netlink.Rules {
-	return netlink.Rules{
-		Bridge: n.Bridge, Master: n.Master, MAC: b.Master.MAC, Host: b.Primary,
-		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
+// ensureBridgeRules makes the rules, in the family of nftables that the kernel has. Which one is found out once.
+func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge) error {
+	if k.nft.RulesInPlace(rules(n, b.Master, b.Primary)) {
+		return nil
 	}
+	candidates := []netlink.Family{netlink.Family(n.Rules)}
+	if n.Rules == "" {
+		candidates = []netlink.Family{netlink.FamilyBridge, netlink.FamilyNetdev}
+	}
+	var lacks error
+	for _, f := range candidates {
+		n.Rules = string(f)
+		err := k.nft.EnsureRules(rules(n, b.Master, b.Primary))
+		if !errors.Is(err, netlink.ErrFeature) {
+			return err
+		}
+		lacks = errors.Join(lacks, fmt.Errorf("family %s: %w", f, err))
+	}
+	n.Rules = ""
+	return fmt.Errorf("%w: nftables needs the bridge family (CONFIG_NF_TABLES_BRIDGE), or the netdev family with egress hooks (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS): %w", ErrKernel, lacks)
 }
 
 // checkBridge is the network's part of CHECK.
@@ -96,7 +110,7 @@ func checkBridge(k *kernel, n *Network) error {
 	if !ok {
 		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", ErrDifference, n.Bridge, n.Master)
 	}
-	if !k.nft.RulesInPlace(rules(n, b)) {
+	if !k.nft.RulesInPlace(rules(n, b.Master, b.Primary)) {
 		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
 	}
 	return nil

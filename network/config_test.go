@@ -12,7 +12,7 @@ func TestModeAndProtectionMayChangeWhilePodsLiveOnTheNetwork(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	l.add(c1)
-	if _, err := l.start().Add(t.Context(), network.Config{Mode: network.ModeTunnel, HostAgent: true}, pod(c2)); err != nil {
+	if _, err := l.start().Add(t.Context(), network.Config{Mode: network.ModeTunnel, Settings: network.Settings{HostAgent: true}}, pod(c2)); err != nil {
 		t.Fatal(err)
 	}
 	if text := l.Host.String(); !strings.Contains(text, "bridge azure2 of eth0: tunnel, host-agent\n") {

@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -17,9 +18,20 @@ func (s *State) uses(bridge string) bool {
 	return false
 }
 
+// disagrees names a network with pods on the same master that wants the host to be another way.
+func (s *State) disagrees(name, master, bridge string, c Config) string {
+	for _, n := range s.Networks {
+		if n.Name != name && n.Master == master && len(n.Endpoints) > 0 && (n.Bridge != bridge || n.Mode != c.Mode || !reflect.DeepEqual(n.Settings, c.Settings)) {
+			return n.Name
+		}
+	}
+	return ""
+}
+
 // configure is the network's record as the configuration wants it: a new one, or the known one with what
 // may change while pods live on it. Master and bridge may not.
-func configure(known *Network, c Config, name string, subnets []netip.Prefix, ifaces []platform.Interface) (*Network, error) {
+func (s *State) configure(c Config, name string, subnets []netip.Prefix, ifaces []platform.Interface) (*Network, error) {
+	known := s.Networks[name]
 	want := c.Master
 	if want == "" && known != nil {
 		want = known.Master
@@ -49,9 +61,13 @@ func configure(known *Network, c Config, name string, subnets []netip.Prefix, if
 	}
 	if change && known.Bridge != "" {
 		n.Former = append(n.Former, Former{known.Master, known.Bridge})
-		n.MAC, n.MTU = "", 0
+		n.MAC, n.MTU, n.Rules = "", 0, ""
 	}
-	n.Master, n.Bridge, n.Mode, n.AntiSpoof, n.HostAgent = master.Name, bridge, c.Mode, c.AntiSpoof, c.HostAgent
+	if other := s.disagrees(name, master.Name, bridge, c); other != "" {
+		return nil, fmt.Errorf("%w: network %s has pods on %s with other settings (mode, protection, masquerading …) than network %s: networks of one interface share its rules. Use the same settings, or another interface (\"master\")",
+			ErrConflict, other, master.Name, name)
+	}
+	n.Master, n.Bridge, n.Mode, n.Settings = master.Name, bridge, c.Mode, c.Settings
 	for _, a := range subnets {
 		n.Prefixes = addPrefix(n.Prefixes, a.Masked())
 	}

@@ -36,7 +36,7 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 		return err
 	}
 	e.HostMAC = host.MAC.String()
-	return k.nft.AddElements(elements(n, e, pod)...)
+	return k.nft.AddElements(elements(n, e, pod, host.Index)...)
 }
 
 func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
@@ -59,10 +59,10 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 	return p, nil
 }
 
-func elements(n *Network, e *Endpoint, p netlink.Pod) []netlink.Element {
+func elements(n *Network, e *Endpoint, p netlink.Pod, port int) []netlink.Element {
 	var out []netlink.Element
 	for _, a := range e.Addresses {
-		out = append(out, netlink.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
+		out = append(out, netlink.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Index: port, Comment: e.Owner.String()})
 	}
 	return out
 }
@@ -78,7 +78,7 @@ func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error
 		return err
 	}
 	return parallel(
-		func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) },
+		func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac}, 0)) },
 		func() error { return deleteLink(e.HostIfName, n.Bridge, e) })
 }
 
@@ -117,7 +117,7 @@ func (l *Linux) deleteStray(o Owner) error {
 	bridge := ""
 	e := &Endpoint{}
 	for _, el := range found {
-		if !el.Routed {
+		if !el.Routed() {
 			bridge = el.Name
 		}
 		e.Addresses = append(e.Addresses, netip.PrefixFrom(el.Address, el.Address.BitLen()))
@@ -203,7 +203,7 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 	if err != nil {
 		return err
 	}
-	for _, want := range elements(n, e, pod) {
+	for _, want := range elements(n, e, pod, 0) {
 		if !slices.ContainsFunc(have, func(h netlink.Element) bool {
 			return h.Complete && h.Address == want.Address && h.MAC.String() == want.MAC.String() && h.Port == want.Port
 		}) {

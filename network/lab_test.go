@@ -82,7 +82,7 @@ func prefixes(texts ...string) (list []netip.Prefix) {
 
 // The configuration and the pods of the tests.
 var (
-	bridgeMode = network.Config{Mode: network.ModeBridge, AntiSpoof: true}
+	bridgeMode = network.Config{Mode: network.ModeBridge, Settings: network.Settings{AntiSpoof: true}}
 	c1         = network.Owner{Network: "azure", ContainerID: "c1", IfName: "eth0"}
 	c2         = network.Owner{Network: "azure", ContainerID: "c2", IfName: "eth0"}
 	c3         = network.Owner{Network: "azure", ContainerID: "c3", IfName: "eth0"}

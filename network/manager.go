@@ -39,11 +39,10 @@ func (m *Manager) interfaces() ([]platform.Interface, error) {
 
 // Config is what the configuration says about a network.
 type Config struct {
-	Mode      Mode
-	Master    string // empty: found by the pods' subnet
-	Bridge    string // empty: "azure" and the master's index
-	AntiSpoof bool
-	HostAgent bool
+	Mode   Mode
+	Master string // empty: found by the pods' subnet
+	Bridge string // empty: "azure" and the master's index
+	Settings
 }
 
 // Precheck says whether an ADD of this endpoint could work, before anything is taken for it: the owner has
@@ -144,7 +143,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
 		return err
 	}
-	if n.MAC == known.MAC && n.MTU == known.MTU && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
+	if n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
 		return nil
 	}
 	return m.Store.Update(ctx, func(s *State) error {
@@ -152,7 +151,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 		if record == nil || record.Bridge != n.Bridge {
 			return nil // somebody changed or removed it meanwhile; what we saw is of no use
 		}
-		record.MAC, record.MTU = n.MAC, n.MTU
+		record.MAC, record.MTU, record.Rules = n.MAC, n.MTU, n.Rules
 		record.remember(n.Sysctls)
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
 		return nil
@@ -186,7 +185,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		if s.Networks == nil {
 			s.Networks = map[string]*Network{}
 		}
-		record, cerr := configure(s.Networks[e.Network], c, e.Network, subnets, ifaces)
+		record, cerr := s.configure(c, e.Network, subnets, ifaces)
 		if cerr != nil {
 			return cerr
 		}

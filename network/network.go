@@ -72,21 +72,31 @@ type Route struct {
 
 // Network is one configured network on this host.
 type Network struct {
-	Name      string               `json:"name"`
-	Mode      Mode                 `json:"mode"`
-	Master    string               `json:"master"`
-	Bridge    string               `json:"bridge,omitempty"`
-	MAC       string               `json:"mac,omitempty"` // the master's, as last seen
-	MTU       int                  `json:"mtu,omitempty"` // the master's, as last seen
-	AntiSpoof bool                 `json:"antiSpoof"`
-	HostAgent bool                 `json:"hostAgent,omitempty"` // pods may reach the host agent's control ports
-	Sysctls   map[string]string    `json:"sysctls,omitempty"`   // as they were before us, by path (net/ipv4/ip_forward)
+	Name   string `json:"name"`
+	Mode   Mode   `json:"mode"`
+	Master string `json:"master"`
+	Bridge string `json:"bridge,omitempty"`
+	MAC    string `json:"mac,omitempty"` // the master's, as last seen
+	MTU    int    `json:"mtu,omitempty"` // the master's, as last seen
+	Settings
+	Rules     string               `json:"rules,omitempty"`   // the family of nftables that the kernel has for its bridge
+	Sysctls   map[string]string    `json:"sysctls,omitempty"` // as they were before us, by path (net/ipv4/ip_forward)
 	Prefixes  []netip.Prefix       `json:"prefixes"`
 	Created   time.Time            `json:"created"`
 	Endpoints map[string]*Endpoint `json:"endpoints"` // by container ID/interface name
 
 	// Former are the bridges that this network had under another configuration: the next ADD takes them away.
 	Former []Former `json:"former,omitempty"`
+}
+
+// Settings are what a network's pods may do, and where the host helps them. Networks on one bridge share them.
+type Settings struct {
+	AntiSpoof     bool           `json:"antiSpoof"`
+	HostAgent     bool           `json:"hostAgent,omitempty"`     // pods may reach the host agent's control ports
+	ViaHost       []netip.Prefix `json:"viaHost,omitempty"`       // what the host's own stack shall handle
+	Masquerade    bool           `json:"masquerade,omitempty"`    // what leaves the VNET does so behind the host's address
+	VNET          []netip.Prefix `json:"vnet,omitempty"`          // the VNET's address space; the pods' subnets belong to it anyway
+	AcceptForward bool           `json:"acceptForward,omitempty"` // the host's firewall shall let pods' traffic pass
 }
 
 // Former is a bridge that is to be taken away, and its master.

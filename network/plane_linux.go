@@ -7,9 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
 )
@@ -77,8 +79,31 @@ func (k *kernel) close() {
 	k.nft.Close()
 }
 
+// scopeOf is where the network's rules are, as far as that is known: EnsureNetwork finds out what the kernel has.
 func scopeOf(n *Network) netlink.Scope {
-	return netlink.Rules{Bridge: n.Bridge, Master: n.Master}.Scope()
+	switch {
+	case n.Bridge == "":
+		return netlink.Scope{Name: n.Master, Family: netlink.FamilyInet}
+	case n.Rules == "":
+		return netlink.Scope{Name: n.Bridge, Family: netlink.FamilyBridge}
+	}
+	return netlink.Scope{Name: n.Bridge, Family: netlink.Family(n.Rules)}
+}
+
+// rules are what the network needs; host are the host's addresses.
+func rules(n *Network, master netlink.Link, host []netip.Prefix) netlink.Rules {
+	return netlink.Rules{
+		Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
+		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
+		ViaHost: n.ViaHost, Services: bridgedNAT(), Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
+	}
+}
+
+// bridgedNAT says whether bridged packets pass the host's iptables, kube-proxy's NAT among them (br_netfilter).
+func bridgedNAT() bool {
+	v4, _ := platform.Sysctl("net", "bridge", "bridge-nf-call-iptables") // missing without the module
+	v6, _ := platform.Sysctl("net", "bridge", "bridge-nf-call-ip6tables")
+	return v4 == "1" || v6 == "1"
 }
 
 // DeleteNetwork implements Dataplane.

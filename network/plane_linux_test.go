@@ -173,7 +173,7 @@ func TestLinuxConnectsChecksAndDisconnectsAPod(t *testing.T) {
 	for _, mode := range []network.Mode{network.ModeBridge, network.ModeTunnel} {
 		t.Run(string(mode), func(t *testing.T) {
 			n := newNode(t)
-			c := network.Config{Mode: mode, AntiSpoof: true}
+			c := network.Config{Mode: mode, Settings: network.Settings{AntiSpoof: true}}
 			e, pod := n.endpoint(1)
 			n.want(command{Name: "add", Config: c, Endpoint: e}, "", "")
 			n.ping(pod)
@@ -207,7 +207,7 @@ func TestLinuxCheckNamesTheFirstDifferenceAndTheNextAddRepairsTheNetwork(t *test
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t)
-			c := network.Config{Mode: network.ModeTunnel, AntiSpoof: true}
+			c := network.Config{Mode: network.ModeTunnel, Settings: network.Settings{AntiSpoof: true}}
 			first, _ := n.endpoint(1)
 			second, _ := n.endpoint(2)
 			n.want(command{Name: "add", Config: c, Endpoint: first}, "", "")

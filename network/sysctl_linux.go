@@ -34,8 +34,9 @@ func restoreSysctls(n *Network) error {
 func forward(n *Network) error { return n.set("1", "net", "ipv4", "ip_forward") }
 
 // forward6 switches IPv6 forwarding on if pods have IPv6. A host that forwards does not listen to router
-// advertisements any more, unless accept_ra is 2: without that it would lose its default route.
-func forward6(n *Network) error {
+// advertisements any more, unless accept_ra of the interface that gets them is 2: without that it would lose its
+// default route.
+func forward6(n *Network, host string) error {
 	v6 := false
 	for _, p := range n.Prefixes {
 		v6 = v6 || p.Addr().Is6()
@@ -43,10 +44,10 @@ func forward6(n *Network) error {
 	if !v6 {
 		return nil
 	}
-	if ra, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "accept_ra"); err != nil {
+	if ra, err := platform.Sysctl("net", "ipv6", "conf", host, "accept_ra"); err != nil {
 		return err
 	} else if ra == "1" {
-		if err := n.set("2", "net", "ipv6", "conf", n.Master, "accept_ra"); err != nil {
+		if err := n.set("2", "net", "ipv6", "conf", host, "accept_ra"); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 	if err != nil {
 		return masterError(err)
 	}
-	if ferr := errors.Join(forward(n), forward6(n)); ferr != nil {
+	if ferr := errors.Join(forward(n), forward6(n, n.Master)); ferr != nil {
 		return ferr
 	}
 	r, err := routedRules(k.nl, n, master)
@@ -31,7 +31,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 	if !k.nft.RulesInPlace(r) {
 		err = l.locked(ctx, func() error { return k.nft.EnsureRules(r) })
 	}
-	if errors.Is(err, netlink.ErrNoBridgeFamily) {
+	if errors.Is(err, netlink.ErrFeature) {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
 	n.MAC, n.MTU = master.MAC.String(), master.MTU
@@ -40,7 +40,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 
 func routedRules(nl *netlink.Handle, n *Network, master netlink.Link) (netlink.Rules, error) {
 	hosts, err := nl.Addresses(master)
-	return netlink.Rules{Master: n.Master, MAC: master.MAC, Host: hosts, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent}, err
+	return rules(n, master, hosts), err
 }
 
 // routedPod completes a pod of transparent mode.

@@ -61,9 +61,6 @@ func newCommand(c *cni.Command) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := supported(conf); err != nil {
-		return nil, err
-	}
 	mode, err := network.ParseMode(conf.Mode)
 	if err != nil {
 		return nil, err
@@ -76,26 +73,25 @@ func newCommand(c *cni.Command) (*command, error) {
 	return &command{
 		Command: c, conf: conf, manager: m, ipam: delegate{conf.IPAM.Type, conf.Raw},
 		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
-		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, AntiSpoof: !conf.DisableAntiSpoof, HostAgent: conf.AllowHostAgent},
+		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: settings(conf)},
 	}, nil
 }
 
-// supported refuses what is documented but not there yet: a field that is silently ignored would leave a
-// node open, or without a path, that its operator believes to have.
-func supported(conf *cni.NetConf) error {
-	for _, f := range []struct {
-		set        bool
-		key, value string
-	}{
-		{conf.IPMasq, "ipMasq", "true"},
-		{conf.AcceptForward, "acceptForward", "true"},
-		{len(conf.IPsToRouteViaHost) > 0, "ipsToRouteViaHost", "[…]"},
-	} {
-		if f.set {
-			return types.NewError(types.ErrUnsupportedField, "unsupported value in the network configuration: "+f.key+"="+f.value, "not supported yet")
+// settings are the configuration's, as the network package has them.
+func settings(conf *cni.NetConf) network.Settings {
+	return network.Settings{
+		AntiSpoof: !conf.DisableAntiSpoof, HostAgent: conf.AllowHostAgent,
+		ViaHost: prefixes(conf.IPsToRouteViaHost), Masquerade: conf.IPMasq, VNET: prefixes(conf.VnetCIDRs), AcceptForward: conf.AcceptForward,
+	}
+}
+
+func prefixes(list []string) (out []netip.Prefix) {
+	for _, s := range list {
+		if p, err := cni.ParsePrefix(s); err == nil { // validated when it was parsed
+			out = append(out, p)
 		}
 	}
-	return nil
+	return out
 }
 
 func newManager(dir string, logger *slog.Logger) (*network.Manager, error) {

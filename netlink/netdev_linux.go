@@ -1,0 +1,54 @@
+package netlink
+
+import (
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+)
+
+// The netdev family does what the bridge family does, for kernels that lack the latter (Azure Linux 3): it sees frames
+// before the bridge gets them and after it sent them, device by device. So each pod has a chain of its own, which does
+// nothing but jump to the common one.
+
+// bridgeFamily is set to "no" by the build of "make test-e2e DATAPLANE=netdev", which then behaves as on a kernel without
+// the bridge family.
+var bridgeFamily = "yes"
+
+func (r Rules) netdevHooks(others string) []chain {
+	in, out := r.base("in", nftables.ChainHookIngress, 0, newRule("from the fabric: arrives by "+r.Master+others, jump(r.chainName("from-fabric")))),
+		r.base("out", nftables.ChainHookEgress, 0, newRule("to the fabric: leaves by "+r.Master, jump(r.chainName("to-fabric"))))
+	in.Device, out.Device = r.Master, r.Master
+	return []chain{in, out}
+}
+
+// podChain is where a pod's frames begin.
+func (s Scope) podChain(port, comment string) chain {
+	c := s.base(port, nftables.ChainHookIngress, 0, rule{comment, jump(s.chainName("from-pod"))})
+	c.Device = port
+	return c
+}
+
+// ofPod says whether a chain is one of podChain's.
+func (s Scope) ofPod(c *nftables.Chain) bool {
+	return s.Family == FamilyNetdev && strings.HasPrefix(c.Name, s.chainName("azv"))
+}
+
+// answersStay: an answer to a pod of this host that a service's address was put into must not reach the fabric, which
+// knows no such address. This family has no place between br_netfilter and the bridge's decision where the frame could
+// still be turned round, as in answersBack; so it is handed to the pod's port when it is about to leave.
+func (r Rules) answersStay() []rule {
+	if !r.answers() || r.Family != FamilyNetdev {
+		return nil
+	}
+	var rules []rule
+	for _, f := range []ipFamily{ip4, ip6} {
+		rules = append(rules, newRule("answer of a service: its pod's MAC", marked(), f.match(), setDstFromMap(f.dst, f.length, r.pods(f.v6))),
+			newRule("answer of a service: to its pod", marked(), f.match(), []expr.Any{
+				load(nh, f.dst, f.length, 1),
+				&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: r.devices(f.v6).Name, SetID: r.devices(f.v6).ID},
+				&expr.Dup{RegDev: 1, IsRegDevSet: true},
+			}, verdict(expr.VerdictDrop)))
+	}
+	return rules
+}
