@@ -34,6 +34,13 @@ func (s Scope) ofPod(c *nftables.Chain) bool {
 	return s.Family == FamilyNetdev && strings.HasPrefix(c.Name, s.chainName("azv"))
 }
 
+// PodChainInPlace says whether what the pod sends passes the rules.
+func (n *NFT) PodChainInPlace(e Element) bool {
+	c := e.podChain(e.Port, e.Comment)
+	have, err := n.conn.GetRules(c.Table, &c.Chain)
+	return err == nil && len(have) == 1 && commentOf(have[0]) == c.rules[0].comment()
+}
+
 // answersStay: an answer to a pod of this host that a service's address was put into must not reach the fabric, which
 // knows no such address. This family has no place between br_netfilter and the bridge's decision where the frame could
 // still be turned round, as in answersBack; so it is handed to the pod's port when it is about to leave.

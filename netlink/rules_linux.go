@@ -60,7 +60,7 @@ func (r Rules) chains() []chain {
 		hooks = r.netdevHooks
 	}
 	others := r.hostChains()
-	return slices.Concat(chains, hooks(namesOf(others)), others)
+	return slices.Concat(chains, hooks(r.further(others)), others)
 }
 
 // hooks are where the rules begin. The first of them has in its text what else there is, so that a chain too many

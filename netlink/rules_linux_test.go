@@ -27,6 +27,13 @@ func tunnelMode(r *Rules)        { r.Tunnel = true }
 func withoutAntiSpoof(r *Rules)  { r.AntiSpoof = false }
 func withHostAgentOpen(r *Rules) { r.HostAgent = true }
 
+func withServices(r *Rules) {
+	r.Services, r.Masquerade, r.AcceptForward = true, true, true
+	r.VNET, r.ViaHost = prefixes("10.240.0.0/12", "fd00::/48"), prefixes("169.254.20.10/32", "10.0.0.0/16", "fd00:10::/112")
+}
+func withNetdev(r *Rules)    { r.Family = FamilyNetdev }
+func withoutBridge(r *Rules) { r.Scope = Scope{r.Master, FamilyInet} }
+
 // elementsOf are what pods of the bridge have in the sets.
 func elementsOf(bridge string) []Element {
 	return []Element{
@@ -49,15 +56,26 @@ func TestRulesAreThoseOfTheDocuments(t *testing.T) {
 		"two-addresses.nft": {withoutAntiSpoof, withHostAgentOpen, func(r *Rules) {
 			r.Host = prefixes("10.240.0.4/16", "10.240.0.9/16", "192.168.7.1/24", "10.9.9.9/32", "fd00::4/64")
 		}},
-		"tunnel-all-open.nft": {tunnelMode, withoutAntiSpoof, withHostAgentOpen},
+		"tunnel-all-open.nft":        {tunnelMode, withoutAntiSpoof, withHostAgentOpen},
+		"tunnel-services.nft":        {tunnelMode, withoutAntiSpoof, withHostAgentOpen, withServices},
+		"netdev-tunnel-services.nft": {tunnelMode, withServices, withNetdev},
+		"transparent-services.nft":   {withoutAntiSpoof, withServices, withoutBridge},
 	} {
 		t.Run(file, func(t *testing.T) {
 			h := newHost(t)
 			h.kernel(func(_ *Handle, nft *NFT) {
-				h.must(nft.EnsureRules(rulesOf("azure0", change...)))
-				h.must(nft.AddElements(elementsOf("azure0")...))
+				r := rulesOf("azure0", change...)
+				elements := elementsOf("azure0")
+				for i := range elements {
+					elements[i].Scope, elements[i].Index = r.Scope, 1
+					if r.Family == FamilyNetdev {
+						elements[i].Port = []string{"lo", "eth0"}[i] // devices that are there
+					}
+				}
+				h.must(nft.EnsureRules(r))
+				h.must(nft.AddElements(elements...))
 			})
-			got := h.nft("-s list table bridge azure-vnet")
+			got := h.nft("-s list ruleset")
 			golden := filepath.Join("testdata", file)
 			if *update {
 				h.must(os.WriteFile(golden, []byte(got), 0o600))

@@ -44,10 +44,14 @@ func (r Rules) hostChains() []chain {
 // optionalChains are the names of all that hostChains could return.
 var optionalChains = []string{"answers", "back", "masquerade"}
 
-func namesOf(chains []chain) string {
+// further says what belongs to the rules beside the chains that are always there.
+func (r Rules) further(chains []chain) string {
 	var b strings.Builder
 	for _, c := range chains {
 		b.WriteString("; " + c.Name)
+	}
+	if r.AcceptForward {
+		b.WriteString("; rules at the forward hook")
 	}
 	return b.String()
 }

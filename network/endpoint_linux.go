@@ -209,6 +209,9 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 		}) {
 			return fmt.Errorf("%w: the nftables elements of %s (%s, port %s) are missing", ErrDifference, want.Address, want.MAC, want.Port)
 		}
+		if want.Family == netlink.FamilyNetdev && !k.nft.PodChainInPlace(want) {
+			return fmt.Errorf("%w: the nftables chain of port %s is not in place", ErrDifference, want.Port)
+		}
 	}
 	return nil
 }

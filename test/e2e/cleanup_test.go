@@ -21,11 +21,12 @@ func TestCleanupRestoresTheHost(t *testing.T) {
 			for _, line := range []string{
 				"ip addr add 10.240.0.9/16 dev eth0 label eth0:1", "ip route add 10.99.0.0/16 via 10.240.0.1 metric 77",
 				"ip route add 10.98.0.0/16 dev eth0 table 100", "ip neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent",
+				"iptables -P FORWARD DROP", "iptables -A FORWARD -i other0 -j ACCEPT", "sysctl -qw net.bridge.bridge-nf-call-iptables=1",
 			} {
 				l.run(n, line)
 			}
 			before := l.snapshot(n)
-			list := l.list(n, map[string]any{"mode": mode, "ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}})
+			list := l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies, "ipMasq": true, "acceptForward": true, "ipsToRouteViaHost": []string{"169.254.20.10"}})
 			l.add(n, list)
 			l.add(n, list)
 			if l.snapshot(n) == before {
@@ -82,6 +83,6 @@ func (l *lab) snapshot(n *node.Node) string {
 		}
 		b.WriteString(strings.Join(lines, "\n") + "\n")
 	}
-	b.WriteString(l.run(n, "ip neigh show nud permanent") + l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward"))
+	b.WriteString(l.run(n, "ip neigh show nud permanent") + l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"))
 	return b.String()
 }

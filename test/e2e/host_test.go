@@ -56,7 +56,7 @@ func (l *lab) hostLeftovers(n *node.Node) []string {
 
 func isPodMAC(m net.HardwareAddr) bool { return len(m) == 6 && m[0] == 0x0a && m[1] == 0x58 }
 
-// elements lists all elements of the plugin's sets, the host's own addresses aside.
+// elements lists all elements of the plugin's sets, the host's own addresses aside, and the pods' chains.
 func elements() ([]string, error) {
 	c, err := nftables.New()
 	if err != nil {
@@ -85,7 +85,13 @@ func elements() ([]string, error) {
 			}
 		}
 	}
-	return found, nil
+	chains, err := c.ListChains()
+	for _, chain := range chains {
+		if strings.Contains(chain.Name, "-azv") {
+			found = append(found, "chain "+chain.Name)
+		}
+	}
+	return found, err
 }
 
 // hostConf is the host's own configuration as text: addresses and routes, whatever device carries them, but for

@@ -253,7 +253,11 @@ func TestDelWithoutState(t *testing.T) {
 			other = append(other, left)
 		}
 	}
-	if want := 1 + 1 + 1 + 3; len(other) != want { // the living pod's link, neighbour, fdb entry and three elements
+	want := 1 + 1 + 1 + 3 // the living pod's link, neighbour, fdb entry and three elements
+	if family == "netdev" {
+		want += 2 // its chain, and its port's element
+	}
+	if len(other) != want {
 		t.Errorf("on the host: %v", other)
 	}
 	l.reach("living pod", living.NS, "gateway", gateway, 64)
@@ -280,17 +284,18 @@ func TestAddAgainIsRefusedAndHarmless(t *testing.T) {
 }
 
 func TestCheckNamesTheDifference(t *testing.T) {
-	for name, c := range map[string]struct {
+	type difference = struct {
 		breakIt []string // in the VM, or with "pod" first in the pod
 		want    string
-	}{
+	}
+	differences := map[string]difference{
 		"host veth down":     {[]string{"ip", "link", "set", "{veth}", "down"}, "is down"},
 		"host veth off":      {[]string{"ip", "link", "set", "{veth}", "nomaster"}, "not a port"},
 		"neighbour":          {[]string{"ip", "neigh", "del", "{ip}", "dev", "azure0"}, "neighbour"},
-		"rules":              {[]string{"nft", "flush", "chain", "bridge", "azure-vnet", "azure0-from-pod"}, "rules"},
+		"rules":              {[]string{"nft", "flush", "chain", family, "azure-vnet", "azure0-from-pod"}, "rules"},
 		"ruleset":            {[]string{"nft", "flush", "ruleset"}, "rules"},
-		"element":            {[]string{"nft", "flush", "map", "bridge", "azure-vnet", "azure0-pods4"}, "elements"},
-		"anti-spoofing":      {[]string{"nft", "flush", "set", "bridge", "azure-vnet", "azure0-owned4"}, "elements"},
+		"element":            {[]string{"nft", "flush", "map", family, "azure-vnet", "azure0-pods4"}, "elements"},
+		"anti-spoofing":      {[]string{"nft", "flush", "set", family, "azure-vnet", "azure0-owned4"}, "elements"},
 		"pod's route":        {[]string{"pod", "ip", "route", "del", "default"}, "route"},
 		"pod's address":      {[]string{"pod", "ip", "addr", "flush", "dev", "eth0"}, "address"},
 		"pod's MTU":          {[]string{"pod", "ip", "link", "set", "eth0", "mtu", "1400"}, "MTU"},
@@ -302,7 +307,12 @@ func TestCheckNamesTheDifference(t *testing.T) {
 		"host veth is gone":  {[]string{"ip", "link", "del", "{veth}"}, "host veth"},
 		"address on master":  {[]string{"ip", "addr", "add", "10.240.0.4/16", "dev", "eth0"}, "master"},
 		"master is detached": {[]string{"ip", "link", "set", "eth0", "nomaster"}, "master"},
-	} {
+	}
+	if family == "netdev" {
+		differences["pod's chain"] = difference{[]string{"nft", "flush", "chain", "netdev", "azure-vnet", "azure0-{veth}"}, "chain"}
+		differences["pod's device"] = difference{[]string{"nft", "flush", "map", "netdev", "azure-vnet", "azure0-devices4"}, "elements"}
+	}
+	for name, c := range differences {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))
 			n := l.nodes[0]
@@ -354,15 +364,15 @@ func TestGC(t *testing.T) {
 // An element that a lost pod left looks like that of the pod which has its address now: GC of the lost one must
 // not take it away.
 func TestGCSparesAnAddressThatWasGivenAgain(t *testing.T) {
-	const elements = "add element bridge azure-vnet azure0-pods4 { %[1]s comment \"azure/lost/eth0\" : %[2]s }\n"
-	const owned = "add element bridge azure-vnet azure0-owned4 { \"azv0123456789a\" . %[2]s . %[1]s comment \"azure/lost/eth0\" }\n"
+	const elements = "add element %[3]s azure-vnet azure0-pods4 { %[1]s comment \"azure/lost/eth0\" : %[2]s }\n"
+	const owned = "add element %[3]s azure-vnet azure0-owned4 { \"azv0123456789a\" . %[2]s . %[1]s comment \"azure/lost/eth0\" }\n"
 	for name, left := range map[string]string{"map element": elements, "all elements": elements + owned} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 8))
 			n := l.nodes[0]
 			list := l.list(n, nil)
 			first := l.add(n, list)
-			l.load(n, fmt.Sprintf(left, "10.240.1.2", "0a:58:0a:f0:01:02"))
+			l.load(n, fmt.Sprintf(left, "10.240.1.2", "0a:58:0a:f0:01:02", family))
 			heir := l.add(n, list)
 			if heir.IP != addr("10.240.1.2") {
 				t.Fatalf("the pod has %s", heir.IP)

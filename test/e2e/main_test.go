@@ -20,7 +20,14 @@ import (
 
 var binaries, reference string
 
+// family is the family of nftables that the binaries use for bridges: make test-e2e DATAPLANE=netdev builds such that
+// behave as on a kernel without the bridge family.
+var family = "bridge"
+
 func TestMain(m *testing.M) {
+	if f := os.Getenv("AZURE_CNI_DATAPLANE"); f != "" {
+		family = f
+	}
 	if os.Getuid() != 0 {
 		fmt.Fprintln(os.Stderr, "test/e2e makes network namespaces and needs root")
 		os.Exit(1)
