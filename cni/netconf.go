@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"regexp"
@@ -64,6 +65,39 @@ type NetConf struct {
 	EnableExactMatch  bool            `json:"enableExactMatchForPodName"`
 	AdditionalArgs    json.RawMessage `json:"AdditionalArgs"`
 	WindowsSettings   json.RawMessage `json:"windowsSettings"`
+	RuntimeConfig     RuntimeConfig   `json:"runtimeConfig"`
+}
+
+// RuntimeConfig is what the runtime adds for a pod, for the capabilities that the configuration names (containernetworking's
+// CONVENTIONS.md). "ips" is for the IPAM plugin, which gets the same bytes.
+type RuntimeConfig struct {
+	MAC string     `json:"mac"`
+	DNS RuntimeDNS `json:"dns"`
+}
+
+// RuntimeDNS has the names of the convention, which are not those of a result.
+type RuntimeDNS struct {
+	Servers  []string `json:"servers"`
+	Searches []string `json:"searches"`
+	Options  []string `json:"options"`
+}
+
+// PodDNS is what the pod shall use: what the runtime says, else the configuration, else what the IPAM plugin gave.
+func (n *NetConf) PodDNS(given types.DNS) types.DNS {
+	r := n.RuntimeConfig.DNS
+	switch {
+	case len(r.Servers)+len(r.Searches)+len(r.Options) > 0:
+		return types.DNS{Nameservers: r.Servers, Search: r.Searches, Options: r.Options}
+	case !n.DNS.IsEmpty():
+		return n.DNS
+	}
+	return given
+}
+
+// PodMAC is the MAC that the runtime wants for the pod; nil leaves it to the plugin.
+func (n *NetConf) PodMAC() net.HardwareAddr {
+	mac, _ := net.ParseMAC(n.RuntimeConfig.MAC) // validated when it was parsed
+	return mac
 }
 
 // IPAMConf is the network configuration as azure-vnet-ipam reads it, whoever the caller is. Fields of the
@@ -208,6 +242,12 @@ func (n *NetConf) validate() error {
 	}
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {
 		return Invalid("mtu", strconv.Itoa(n.MTU), "0 (the master's), or 576 to 65535")
+	}
+	if text := n.RuntimeConfig.MAC; text != "" {
+		const group = 1
+		if mac, err := net.ParseMAC(text); err != nil || len(mac) != 6 || mac[0]&group != 0 || bytes.Equal(mac, make([]byte, 6)) {
+			return Invalid("runtimeConfig.mac", text, "a unicast MAC such as 0a:58:0a:f0:00:05 is expected")
+		}
 	}
 	if n.MultiTenancy {
 		return unsupported("multiTenancy", "true", "multitenancy is not supported by this plugin")

@@ -32,8 +32,9 @@ type Pod struct {
 
 // Route of a pod. An invalid destination is never used: the default route is 0.0.0.0/0.
 type Route struct {
-	Dst netip.Prefix `json:"dst"`
-	GW  netip.Addr   `json:"gw,omitzero"`
+	Dst    netip.Prefix `json:"dst"`
+	GW     netip.Addr   `json:"gw,omitzero"`
+	Metric int          `json:"metric,omitempty"`
 }
 
 // namespace opens a pod's namespace.
@@ -65,7 +66,7 @@ func PodInterfaceExists(path, ifName string) (bool, error) {
 
 // AddPod makes the pair of veths with one end in the pod, and configures both. The pod's end is born in
 // the pod's namespace: moving it there afterwards would wait for an RCU grace period, 15 ms (datapath.md).
-// It returns the host end. On an error the caller deletes the host veth, which takes all with it.
+// It returns the host end, and sets the metrics of p.Routes. On an error the caller deletes the host veth, which takes all with it.
 // Error: ErrExists for the host veth or the interface in the pod.
 func (h *Handle) AddPod(p Pod) (Link, error) {
 	ns, err := namespace(p.NetNS)
@@ -204,6 +205,9 @@ func (h *Handle) addPodEnd(p Pod) error {
 	if err != nil {
 		return err
 	}
+	if err := h.yieldRoutes(p.Routes); err != nil {
+		return err
+	}
 	b := &batch{}
 	for _, a := range p.Addresses {
 		b.add("add address "+a.String()+" in the pod", addrRequest(l, a))
@@ -248,7 +252,48 @@ func routeRequest(l Link, r Route) *nl.NetlinkRequest {
 		req.AddData(bytesAttr(unix.RTA_GATEWAY, r.GW.AsSlice()))
 	}
 	req.AddData(u32(unix.RTA_OIF, uint32(l.Index)))
+	if r.Metric != 0 {
+		req.AddData(u32(unix.RTA_PRIORITY, uint32(r.Metric)))
+	}
 	return req
+}
+
+// yieldMetric is above what the kernel gives an IPv6 route by default (IP6_RT_PRIO_USER, 1024).
+const yieldMetric = 2000
+
+// yieldRoutes gives routes that another interface of the pod has already a metric that lets the earlier interface win: a
+// pod in several networks keeps the default route of the first.
+func (h *Handle) yieldRoutes(routes []Route) error {
+	have, err := retryDump(func() ([]vnl.Route, error) { return h.rt.RouteList(nil, unix.AF_UNSPEC) })
+	if err != nil {
+		return fmt.Errorf("list routes in the pod: %w", err)
+	}
+	for i := range routes {
+		r := &routes[i]
+		for _, k := range have {
+			if destination(k, r.Dst.Addr()) == r.Dst.Masked() {
+				r.Metric = max(r.Metric, yieldMetric, k.Priority+1)
+			}
+		}
+	}
+	return nil
+}
+
+// destination is what the route is for. The kernel shows none for a default route, so that its family has to be known.
+func destination(r vnl.Route, like netip.Addr) netip.Prefix {
+	if r.Dst == nil || r.Dst.IP.IsUnspecified() {
+		if (r.Family == unix.AF_INET6) != like.Is6() {
+			return netip.Prefix{}
+		}
+		zero := netip.IPv4Unspecified()
+		if like.Is6() {
+			zero = netip.IPv6Unspecified()
+		}
+		return netip.PrefixFrom(zero, 0)
+	}
+	a, _ := netip.AddrFromSlice(r.Dst.IP)
+	ones, _ := r.Dst.Mask.Size()
+	return netip.PrefixFrom(a.Unmap(), ones)
 }
 
 func family(a netip.Addr) int {
@@ -381,14 +426,8 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 	}
 	for _, r := range p.Routes {
 		found := slices.ContainsFunc(list, func(k vnl.Route) bool {
-			dst := netip.PrefixFrom(r.Dst.Masked().Addr(), 0) // the kernel shows no destination for the default route
-			if k.Dst != nil {
-				a, _ := netip.AddrFromSlice(k.Dst.IP)
-				ones, _ := k.Dst.Mask.Size()
-				dst = netip.PrefixFrom(a.Unmap(), ones)
-			}
 			gw, _ := netip.AddrFromSlice(k.Gw)
-			return dst == r.Dst.Masked() && gw.Unmap() == r.GW
+			return destination(k, r.Dst.Addr()) == r.Dst.Masked() && gw.Unmap() == r.GW
 		})
 		if !found {
 			return fmt.Sprintf("route %s by %s is missing in the pod", r.Dst, r.GW), nil

@@ -20,12 +20,12 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 			return nil
 		}
 		delete(s.Networks, network) // in the copy that View throws away: what is left is what others use
-		for _, f := range append([]Former{{n.Master, n.Bridge}}, n.Former...) {
+		for _, f := range append([]Former{{n.Master, n.Bridge, n.Rules}}, n.Former...) {
 			if s.shares(f, n.Mode) {
 				continue
 			}
 			take := *n
-			take.Master, take.Bridge = f.Master, f.Bridge
+			take.Master, take.Bridge, take.Rules = f.Master, f.Bridge, f.Rules
 			if len(s.Networks) > 0 {
 				take.Sysctls = nil // the others need them
 			}

@@ -8,14 +8,28 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// uses says whether a network has the bridge.
-func (s *State) uses(bridge string) bool {
-	for _, n := range s.Networks {
-		if n.Bridge == bridge {
-			return true
+// fabricMAC is the one with which Azure's network answers for everything.
+const fabricMAC = "12:34:56:78:9a:bc"
+
+// usableMAC says whether a pod can have the MAC that the runtime asks for. (What we derive from addresses is unique.)
+// Error: ErrConflict.
+func (s *State) usableMAC(n *Network, mac string, ifaces []platform.Interface) error {
+	if mac == fabricMAC {
+		return fmt.Errorf("%w: MAC %s is that of Azure's network", ErrConflict, mac)
+	}
+	for _, i := range ifaces {
+		if i.MAC.String() == mac {
+			return fmt.Errorf("%w: MAC %s is that of the host's %s", ErrConflict, mac, i.Name)
 		}
 	}
-	return false
+	for _, other := range s.Networks {
+		for _, e := range other.Endpoints {
+			if other.Master == n.Master && e.MAC == mac {
+				return fmt.Errorf("%w: MAC %s is that of %s", ErrConflict, mac, e.Owner)
+			}
+		}
+	}
+	return nil
 }
 
 // disagrees names a network with pods on the same master that wants the host to be another way.
@@ -59,8 +73,8 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, ifaces 
 		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first and name another bridge, or run azure-vnet cleanup",
 			ErrConflict, name, len(known.Endpoints), known.Master, known.Bridge, master.Name, bridge)
 	}
-	if change && known.Bridge != "" {
-		n.Former = append(n.Former, Former{known.Master, known.Bridge})
+	if change && known.MAC != "" { // else it never came into being
+		n.Former = append(n.Former, Former{known.Master, known.Bridge, known.Rules})
 		n.MAC, n.MTU, n.Rules = "", 0, ""
 	}
 	if other := s.disagrees(name, master.Name, bridge, c); other != "" {

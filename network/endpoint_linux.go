@@ -36,6 +36,9 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 		return err
 	}
 	e.HostMAC = host.MAC.String()
+	for i, r := range pod.Routes {
+		e.Routes[i].Metric = r.Metric
+	}
 	return k.nft.AddElements(elements(n, e, pod, host.Index)...)
 }
 

@@ -136,7 +136,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	known := *n
 	n.Sysctls = maps.Clone(n.Sysctls)
 	for _, f := range n.Former {
-		if err := m.Plane.DeleteNetwork(ctx, &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge}); err != nil {
+		if err := m.Plane.DeleteNetwork(ctx, &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge, Rules: f.Rules}); err != nil {
 			return fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
 		}
 	}
@@ -189,11 +189,16 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		if cerr != nil {
 			return cerr
 		}
+		if e.MAC != MACOf(e.Addresses).String() {
+			if merr := s.usableMAC(record, e.MAC, ifaces); merr != nil {
+				return merr
+			}
+		}
 		if record.Created.IsZero() {
 			record.Created = e.Created
 		}
 		// Another network may have its pods on the former bridge.
-		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return s.uses(f.Bridge) || f.Bridge == record.Bridge })
+		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return s.shares(f, ModeTransparent) })
 		stored := *e
 		record.Endpoints[e.key()] = &stored
 		s.Networks[e.Network] = record

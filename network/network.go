@@ -64,10 +64,11 @@ func (o Owner) HostIfName() string {
 	return "azv" + hex.EncodeToString(sum[:])[:11]
 }
 
-// Route is a route in a pod.
+// Route is a route in a pod. Its metric is 0 unless another interface of the pod has the same route already.
 type Route struct {
-	Dst netip.Prefix `json:"dst"`
-	GW  netip.Addr   `json:"gw,omitzero"`
+	Dst    netip.Prefix `json:"dst"`
+	GW     netip.Addr   `json:"gw,omitzero"`
+	Metric int          `json:"metric,omitempty"`
 }
 
 // Network is one configured network on this host.
@@ -99,10 +100,11 @@ type Settings struct {
 	AcceptForward bool           `json:"acceptForward,omitempty"` // the host's firewall shall let pods' traffic pass
 }
 
-// Former is a bridge that is to be taken away, and its master.
+// Former is a bridge that is to be taken away, and its master; or without a bridge the rules for the master.
 type Former struct {
 	Master string `json:"master"`
 	Bridge string `json:"bridge"`
+	Rules  string `json:"rules,omitempty"`
 }
 
 // State of an endpoint.

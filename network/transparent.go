@@ -12,13 +12,19 @@ var (
 )
 
 // makeRouted turns what the IPAM plugin gave into what a pod has without a shared segment: addresses that stand
-// alone, and every route by the host.
+// alone, and every route by the host. Their subnets get a route, too: a pod in several networks has its default
+// route in one of them only.
 func (e *Endpoint) makeRouted() {
 	var routes []Route
 	for i, a := range e.Addresses {
 		e.Addresses[i] = netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
+		gw := routedGateway6
 		if a.Addr().Is4() {
+			gw = routedGateway4
 			routes = append(routes, Route{Dst: netip.PrefixFrom(routedGateway4, 32)})
+		}
+		if !a.IsSingleIP() {
+			routes = append(routes, Route{Dst: a.Masked(), GW: gw})
 		}
 	}
 	for _, r := range e.Routes {

@@ -46,7 +46,7 @@ func routedRules(nl *netlink.Handle, n *Network, master netlink.Link) (netlink.R
 // routedPod completes a pod of transparent mode.
 func routedPod(p netlink.Pod) netlink.Pod {
 	// The pod's MAC with another first byte: both ends know each other's MAC without asking.
-	p.HostMAC = append(net.HardwareAddr{0x0e}, p.MAC[1:]...)
+	p.HostMAC = append(net.HardwareAddr{p.MAC[0] ^ 0x04}, p.MAC[1:]...)
 	p.Gateways = map[netip.Addr]net.HardwareAddr{routedGateway4: p.HostMAC, routedGateway6: p.HostMAC}
 	return p
 }

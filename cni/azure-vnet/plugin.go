@@ -126,7 +126,7 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 		return nil, err
 	}
 	e := &network.Endpoint{
-		Owner: cmd.owner, NetNS: c.Netns, MTU: cmd.conf.MTU,
+		Owner: cmd.owner, NetNS: c.Netns, MTU: cmd.conf.MTU, MAC: cmd.conf.PodMAC().String(),
 		PodNamespace: string(args.K8S_POD_NAMESPACE), PodName: string(args.K8S_POD_NAME),
 	}
 	if pod := args.Pod(); pod != "" {
@@ -158,7 +158,7 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 	}
 	c.Note("mode", n.Mode)
 	c.Note("addresses", e.Addresses)
-	return result(n, e, given, cmd.conf.DNS), nil
+	return result(n, e, given, cmd.conf.PodDNS(given.DNS)), nil
 }
 
 func del(ctx context.Context, c *cni.Command) error {

@@ -40,11 +40,8 @@ func apply(given *types100.Result, e *network.Endpoint) error {
 }
 
 // result tells the runtime what the pod has: with a bridge, that first; then the host's end; then the pod's.
-func result(n *network.Network, e *network.Endpoint, given *types100.Result, conf types.DNS) *types100.Result {
-	r := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: given.DNS}
-	if !conf.IsEmpty() {
-		r.DNS = conf
-	}
+func result(n *network.Network, e *network.Endpoint, given *types100.Result, dns types.DNS) *types100.Result {
+	r := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: dns}
 	if n.Bridge != "" {
 		r.Interfaces = append(r.Interfaces, &types100.Interface{Name: n.Bridge, Mac: n.MAC, Mtu: n.MTU})
 	}
@@ -56,7 +53,7 @@ func result(n *network.Network, e *network.Endpoint, given *types100.Result, con
 		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: cni.IPNet(a), Gateway: gateway(e, a.Addr().Is6(), given.IPs[i].Gateway)})
 	}
 	for _, route := range e.Routes {
-		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice())})
+		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice()), Priority: route.Metric})
 	}
 	return r
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -190,8 +191,10 @@ type Pod struct {
 	NS     *fabric.Namespace
 	List   *libcni.NetworkConfigList
 	Ports  []Port // the runtime's port mappings, for a chained portmap
-	Result *types100.Result
-	IP     netip.Addr
+	// Capabilities are further arguments of the runtime, by capability.
+	Capabilities map[string]any
+	Result       *types100.Result
+	IP           netip.Addr
 }
 
 // Port is one port mapping, as a runtime passes it.
@@ -214,6 +217,7 @@ func (p *Pod) Addr(v6 bool) netip.Addr {
 func (p *Pod) runtimeConf() *libcni.RuntimeConf {
 	rt := &libcni.RuntimeConf{ContainerID: p.ID, NetNS: p.NS.Path(), IfName: p.IfName,
 		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", "pod-" + p.ID[:8]}, {"K8S_POD_INFRA_CONTAINER_ID", p.ID}}}
+	rt.CapabilityArgs = maps.Clone(p.Capabilities)
 	if len(p.Ports) > 0 {
 		rt.CapabilityArgs = map[string]any{"portMappings": p.Ports}
 	}
