@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -94,10 +95,7 @@ func (n *NFT) add(replace bool, elements []Element) error {
 			errs = errors.Join(errs, n.conn.SetAddElements(part.set, []nftables.SetElement{part.element}))
 		}
 		if e.Family == FamilyNetdev {
-			c := e.podChain(e.Port, e.Comment)
-			n.conn.AddChain(&c.Chain)
-			n.conn.FlushChain(&c.Chain)
-			n.addRules(c)
+			n.addPodChain(e)
 		}
 		if errs != nil {
 			return fmt.Errorf("nftables element of %s: %w", e.Address, errs)
@@ -107,6 +105,41 @@ func (n *NFT) add(replace bool, elements []Element) error {
 		return fmt.Errorf("add nftables elements: %w", err)
 	}
 	return nil
+}
+
+// maxElements keeps a message below what a netlink attribute can hold, 64 KiB.
+const maxElements = 200
+
+// addPods appends to the transaction what makes the pods known, in few messages: there may be hundreds.
+func (n *NFT) addPods(pods []Element) error {
+	elements := map[string][]nftables.SetElement{}
+	sets := map[string]*nftables.Set{}
+	for _, e := range pods {
+		for _, part := range e.entries() {
+			sets[part.set.Name] = part.set
+			if have := elements[part.set.Name]; !slices.ContainsFunc(have, func(h nftables.SetElement) bool { return bytes.Equal(h.Key, part.element.Key) }) {
+				elements[part.set.Name] = append(have, part.element)
+			}
+		}
+		if e.Family == FamilyNetdev {
+			n.addPodChain(e)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(sets)) {
+		for some := range slices.Chunk(elements[name], maxElements) {
+			if err := n.conn.SetAddElements(sets[name], some); err != nil {
+				return fmt.Errorf("nftables elements of %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (n *NFT) addPodChain(e Element) {
+	c := e.podChain(e.Port, e.Comment)
+	n.conn.AddChain(&c.Chain)
+	n.conn.FlushChain(&c.Chain)
+	n.addRules(c)
 }
 
 // forget appends to the transaction what takes the address from whoever had it, who must not send from it

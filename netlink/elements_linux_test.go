@@ -131,6 +131,16 @@ func TestElementsThatAreNotInEverySetAreNotComplete(t *testing.T) {
 	}
 }
 
+// manyPods are elements of different pods.
+func manyPods(s Scope, n int) []Element {
+	pods := make([]Element, n)
+	for i := range pods {
+		a := [4]byte{10, 240, byte(1 + i/250), byte(1 + i%250)}
+		pods[i] = Element{Scope: s, Address: netip.AddrFrom4(a), MAC: net.HardwareAddr{0x0a, 0x58, a[0], a[1], a[2], a[3]}, Port: fmt.Sprintf("azv%011x", i), Comment: fmt.Sprintf("azure/c%d/eth0", i)}
+	}
+	return pods
+}
+
 func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
 	h := newHost(t)
 	h.kernel(func(_ *Handle, nft *NFT) { h.must(nft.EnsureRules(rulesOf("azure0"))) })
@@ -139,9 +149,7 @@ func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range pods {
 			wg.Go(func() {
-				p := podPrefixes[0].Addr().As4()
-				p[3] = byte(i)
-				e := Element{Scope: Scope{"azure0", FamilyBridge}, Address: netip.AddrFrom4(p), MAC: net.HardwareAddr{0x0a, 0x58, p[0], p[1], p[2], p[3]}, Port: fmt.Sprintf("azv%011x", i), Comment: fmt.Sprintf("azure/c%d/eth0", i)}
+				e := manyPods(Scope{"azure0", FamilyBridge}, pods)[i]
 				err := h.vm.Ns.Do(func() error {
 					nft, err := OpenNFT()
 					if err != nil {

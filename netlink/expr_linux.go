@@ -183,12 +183,16 @@ func notOwned(s *nftables.Set, macBase expr.PayloadBase, mac uint32, addrBase ex
 
 // inPrefix matches an address at the offset.
 func inPrefix(offset uint32, p netip.Prefix) []expr.Any {
+	return append(maskedAddress(offset, p), equal(string(p.Masked().Addr().AsSlice())))
+}
+
+// maskedAddress loads the address at the offset, as far as the prefix reaches.
+func maskedAddress(offset uint32, p netip.Prefix) []expr.Any {
 	bits := p.Addr().BitLen()
 	length := uint32(bits / 8)
 	return []expr.Any{
 		load(nh, offset, length, 1),
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: length, Mask: net.CIDRMask(p.Bits(), bits), Xor: make([]byte, length)},
-		equal(string(p.Masked().Addr().AsSlice())),
 	}
 }
 

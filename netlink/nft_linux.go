@@ -78,9 +78,21 @@ func (r Rules) hosts(v6 bool) []netip.Addr {
 }
 
 // EnsureRules makes the network's chains and sets as wanted, in one transaction that loses no packet: what
-// the maps hold stays. It takes an RCU grace period, so RulesInPlace is asked first.
+// the maps hold stays, and the pods that are there already are in them from the first packet on. It takes an RCU grace
+// period, so RulesInPlace is asked first.
 // Error: ErrFeature.
-func (n *NFT) EnsureRules(r Rules) error {
+func (n *NFT) EnsureRules(r Rules, pods ...Element) error {
+	err := n.ensureRules(r, pods)
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) { // an address with another MAC
+		err = n.ensureRules(r, nil)
+		for _, pod := range pods {
+			err = errors.Join(err, n.AddElements(pod))
+		}
+	}
+	return err
+}
+
+func (n *NFT) ensureRules(r Rules, pods []Element) error {
 	if r.Family == FamilyBridge && bridgeFamily != "yes" {
 		return fmt.Errorf("%w: no bridge family", ErrFeature)
 	}
@@ -114,6 +126,14 @@ func (n *NFT) EnsureRules(r Rules) error {
 		n.addRules(c)
 	}
 	n.deleteChains(obsolete)
+	if err := n.addPods(pods); err != nil {
+		return err
+	}
+	if r.Classic != nil {
+		if err := n.forgetClassic(r.Master, r.Classic); err != nil {
+			return err
+		}
+	}
 	if err := n.ensureForward(r); err != nil {
 		return err
 	}

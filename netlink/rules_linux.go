@@ -26,6 +26,9 @@ type Rules struct {
 	Masquerade    bool           // what pods send out of VNET leaves behind the host's address
 	VNET          []netip.Prefix // never translated; the pods' own subnets at least
 	AcceptForward bool           // the host's firewall forwards what pods send and get
+
+	// Classic are MACs of pods, and of the host, that the classic plugin has rules for; they are deleted. nil leaves those.
+	Classic []net.HardwareAddr
 }
 
 // chain is a chain with its rules; hook is nil for one that is only jumped to.

@@ -145,9 +145,7 @@ func (r Rules) outside(f ipFamily) []expr.Any {
 
 // notInPrefix matches an address at the offset that is not in the prefix.
 func notInPrefix(offset uint32, p netip.Prefix) []expr.Any {
-	parts := inPrefix(offset, p)
-	parts[len(parts)-1].(*expr.Cmp).Op = expr.CmpOpNeq //nolint:forcetypeassert // inPrefix ends so
-	return parts
+	return append(maskedAddress(offset, p), differs(string(p.Masked().Addr().AsSlice())))
 }
 
 func (f ipFamily) name() string {

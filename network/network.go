@@ -86,6 +86,9 @@ type Network struct {
 	Created   time.Time            `json:"created"`
 	Endpoints map[string]*Endpoint `json:"endpoints"` // by container ID/interface name
 
+	// Imported says that another plugin made the network: its endpoints are not in our form yet.
+	Imported bool `json:"imported,omitempty"`
+
 	// Former are the bridges that this network had under another configuration: the next ADD takes them away.
 	Former []Former `json:"former,omitempty"`
 }

@@ -1,0 +1,121 @@
+package network
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// classicState is azure-vnet.json as the classic plugin writes it. It is read as data; nothing of it is trusted to be
+// complete.
+type classicState struct {
+	Network *struct {
+		ExternalInterfaces map[string]struct {
+			BridgeName string
+			Networks   map[string]struct {
+				Mode      string
+				Subnets   []struct{ Prefix classicNet }
+				Endpoints map[string]classicEndpoint
+			}
+		}
+	}
+}
+
+// classicNet is a prefix; the mask is base64 there.
+type classicNet struct {
+	IP   net.IP
+	Mask []byte
+}
+
+type classicEndpoint struct {
+	IfName, HostIfName                                   string
+	MacAddress                                           []byte // base64 there
+	IPAddresses                                          []classicNet
+	Routes                                               []classicRoute
+	NetworkNameSpace, ContainerID, PODName, PODNameSpace string
+}
+
+type classicRoute struct {
+	Dst classicNet
+	Gw  net.IP
+}
+
+func (c classicNet) prefix() netip.Prefix {
+	a, ok := netip.AddrFromSlice(c.IP)
+	ones, bits := net.IPMask(c.Mask).Size()
+	if !ok || bits == 0 {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(a.Unmap(), ones)
+}
+
+// ImportClassic fills an empty state from the classic plugin's file: its networks, and their endpoints as they are. What
+// the host has of them is brought into our form when the network is ensured next.
+func ImportClassic(raw []byte, s *State, now time.Time) error {
+	var doc classicState
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		return fmt.Errorf("decode the classic plugin's state: %w", err)
+	}
+	if doc.Network == nil || doc.Network.ExternalInterfaces == nil {
+		return fmt.Errorf("this is not the classic plugin's state: it has no Network.ExternalInterfaces")
+	}
+	s.Networks = map[string]*Network{}
+	for master, i := range doc.Network.ExternalInterfaces {
+		for name, c := range i.Networks {
+			mode, err := ParseMode(c.Mode)
+			if err != nil {
+				return fmt.Errorf("network %s of the classic plugin's state: %w", name, err)
+			}
+			n := &Network{Name: name, Mode: mode, Master: master, Created: now.UTC(), Imported: true, Endpoints: map[string]*Endpoint{}}
+			if mode != ModeTransparent {
+				n.Bridge = i.BridgeName
+			}
+			for _, subnet := range c.Subnets {
+				if p := subnet.Prefix.prefix(); p.IsValid() {
+					n.Prefixes = addPrefix(n.Prefixes, p.Masked())
+				}
+			}
+			for id, e := range c.Endpoints {
+				if imported := e.endpoint(id, n); imported != nil {
+					n.Endpoints[imported.key()] = imported
+				}
+			}
+			s.Networks[name] = n
+		}
+	}
+	return nil
+}
+
+// endpoint is the record in our form, or nil if it does not say whose it is.
+func (c classicEndpoint) endpoint(id string, n *Network) *Endpoint {
+	e := &Endpoint{
+		Owner: Owner{n.Name, c.ContainerID, c.IfName}, State: Ready, PodNamespace: c.PODNameSpace, PodName: c.PODName,
+		NetNS: c.NetworkNameSpace, HostIfName: c.HostIfName, MAC: net.HardwareAddr(c.MacAddress).String(), Created: n.Created,
+	}
+	// Older versions keep another name in the record, but call the endpoint after the interface: the first eight
+	// characters of the container's ID, "-", the interface.
+	if name, ok := strings.CutPrefix(id, c.ContainerID[:min(8, len(c.ContainerID))]+"-"); ok && name != "" {
+		e.IfName = name
+	}
+	for _, a := range c.IPAddresses {
+		if p := a.prefix(); p.IsValid() {
+			e.Addresses = append(e.Addresses, p)
+		}
+	}
+	if _, ok := ParseOwner(e.Owner.String()); !ok || e.HostIfName == "" || len(c.MacAddress) != 6 || len(e.Addresses) == 0 {
+		return nil
+	}
+	if n.Mode == ModeTransparent {
+		return e // the routes in the pod are not those of the record
+	}
+	for _, r := range c.Routes {
+		gw, _ := netip.AddrFromSlice(r.Gw)
+		if dst := r.Dst.prefix(); dst.IsValid() {
+			e.Routes = append(e.Routes, Route{Dst: dst.Masked(), GW: gw.Unmap()})
+		}
+	}
+	return e
+}
