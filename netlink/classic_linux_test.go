@@ -42,7 +42,7 @@ func TestClassicRulesAreReplacedByOursInOneTransaction(t *testing.T) {
 	h.kernel(func(_ *Handle, nft *NFT) {
 		h.must(nft.EnsureRules(r, pod))
 		_, rest, _ := strings.Cut(classicRules, "-A")
-		h.same("without being told, ebtables' rules", h.ebtables(), "-A"+strings.TrimSpace(rest))
+		h.same("without being told, ebtables' rules", h.ebtables(), strings.TrimSpace("-A"+rest))
 		r.Classic = []net.HardwareAddr{pod.MAC, eth0MAC}
 		h.must(nft.EnsureRules(r, pod))
 		list, err := nft.Elements(r.Scope)
