@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
 	vnl "github.com/vishvananda/netlink"
@@ -162,12 +163,17 @@ func (h *Handle) addHostEnd(p Pod, host Link) error {
 		return h.addRoutes(p, host)
 	}
 	b := &batch{}
-	fdb := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(host.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER}
-	b.add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC))
-	for _, a := range p.Addresses {
-		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()), a.Addr().AsSlice(), p.MAC))
-	}
+	p.pin(b, host.Index)
 	return b.send(h.batch)
+}
+
+// pin says behind which port the pod is, and which MAC its addresses have.
+func (p Pod) pin(b *batch, port int, ignore ...syscall.Errno) {
+	fdb := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(port), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER}
+	b.add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC), ignore...)
+	for _, a := range p.Addresses {
+		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()), a.Addr().AsSlice(), p.MAC), ignore...)
+	}
 }
 
 func neighbour(bridge Link, a netip.Addr) *vnl.Ndmsg {

@@ -32,7 +32,8 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 		return err
 	}
 	n.MAC, n.MTU = b.Master.MAC.String(), b.Master.MTU
-	return nil
+	n.Host, err = k.nl.Snapshot(b, n.Host)
+	return err
 }
 
 // repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
@@ -60,14 +61,25 @@ func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 	if ok {
 		return b, nil
 	}
-	if b, err = k.nl.EnsureBridge(n.Bridge, n.Master); err != nil {
-		return b, masterError(err)
-	}
-	pods, err := k.nft.Elements(scopeOf(n))
+	lost, err := lostWith(n)
 	if err != nil {
 		return b, err
 	}
-	return b, errors.Join(k.nl.PinFabric(b), k.nl.PinPods(b, pods))
+	b, err = k.nl.EnsureBridge(n.Bridge, n.Master, lost)
+	return b, masterError(err)
+}
+
+// lostWith is what the bridge had, as far as the record knows.
+func lostWith(n *Network) (netlink.Lost, error) {
+	lost := netlink.Lost{Host: n.Host}
+	for _, e := range n.OnBridge {
+		mac, err := parseMAC(e.MAC)
+		if err != nil {
+			return lost, err
+		}
+		lost.Pods = append(lost.Pods, netlink.Pod{HostName: e.HostIfName, MAC: mac, Addresses: e.Addresses})
+	}
+	return lost, nil
 }
 
 func masterError(err error) error {

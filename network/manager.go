@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
 		return err
 	}
-	if n.MAC == known.MAC && n.MTU == known.MTU && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
+	if n.MAC == known.MAC && n.MTU == known.MTU && bytes.Equal(n.Host, known.Host) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
 		return nil
 	}
 	return m.Store.Update(ctx, func(s *State) error {
@@ -153,6 +154,9 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 			return nil // somebody changed or removed it meanwhile; what we saw is of no use
 		}
 		record.MAC, record.MTU = n.MAC, n.MTU
+		for _, other := range s.carriedBy(n.Bridge) {
+			other.Host = n.Host
+		}
 		record.remember(n.Sysctls)
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
 		return nil
@@ -200,6 +204,12 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		s.Networks[e.Network] = record
 		n = *record
 		n.Endpoints, n.Former = nil, slices.Clone(record.Former)
+		for _, other := range s.carriedBy(n.Bridge) {
+			n.OnBridge = slices.AppendSeq(n.OnBridge, maps.Values(other.Endpoints))
+			if n.Host == nil {
+				n.Host = other.Host
+			}
+		}
 		return nil
 	})
 	return &n, err

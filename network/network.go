@@ -85,6 +85,13 @@ type Network struct {
 	Created   time.Time            `json:"created"`
 	Endpoints map[string]*Endpoint `json:"endpoints"` // by container ID/interface name
 
+	// Host is what the host has on the bridge, as last seen (netlink.Snapshot): who deletes the bridge takes all that from
+	// the host, and the next ADD brings it back.
+	Host []byte `json:"host,omitempty"`
+
+	// OnBridge are the endpoints that the bridge carries, of this network and of others, for a repair.
+	OnBridge []*Endpoint `json:"-"`
+
 	// Former are the bridges that this network had under another configuration: the next ADD takes them away.
 	Former []Former `json:"former,omitempty"`
 }
@@ -120,6 +127,16 @@ type Endpoint struct {
 // State is what azure-vnet.json holds.
 type State struct {
 	Networks map[string]*Network `json:"networks"`
+}
+
+// carriedBy lists the networks that have the bridge.
+func (s *State) carriedBy(bridge string) (list []*Network) {
+	for _, n := range s.Networks {
+		if bridge != "" && n.Bridge == bridge {
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 func (s *State) endpoint(o Owner) (*Network, *Endpoint) {

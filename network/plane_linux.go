@@ -90,7 +90,7 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 	defer k.close()
 	return l.locked(ctx, func() error {
 		if n.Bridge != "" {
-			if err := k.nl.RemoveBridge(n.Bridge, n.Master); err != nil {
+			if err := k.nl.RemoveBridge(n.Bridge, n.Master, n.Host); err != nil {
 				return err
 			}
 		}
