@@ -103,7 +103,10 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 	if err == nil && !ok {
 		err = fmt.Errorf("bridge %s does not keep its configuration: something else manages %s or %s", name, name, master)
 	}
-	return b, err
+	if err != nil {
+		return b, err
+	}
+	return b, h.settle(b.Link, b.Primary)
 }
 
 // nameOf is the name of a link, for messages.
@@ -158,7 +161,11 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	if err := do.send(h.batch); err != nil {
 		return fmt.Errorf("move the host's configuration from %s to %s: %w", name, master, err)
 	}
-	return nil
+	addrs, err := h.Addresses(b.Master)
+	if err != nil {
+		return err
+	}
+	return h.settle(b.Master, addrs)
 }
 
 // bridgeMessage creates the bridge, or corrects one that exists. Its MAC is set explicitly: a bridge

@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/netip"
 	"regexp"
@@ -16,14 +17,14 @@ import (
 // interface.
 func (h *host) routes() {
 	h.Helper()
-	h.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
 	for _, args := range []string{
 		"link add eth9 address 02:00:00:00:09:09 type veth peer name peer9",
 		"link set peer9 up",
 		"link set eth9 up",
 		"addr add 10.90.0.1/24 dev eth9",
 		"-6 addr add fd90::1/64 dev eth9 nodad",
-		"-6 addr add fd00::9/64 dev eth0", // without nodad, but accept_dad is 0
+		"-6 addr add fd00::9/64 dev eth0 nodad",
+		"-6 addr change fd00::9/64 dev eth0", // with nodad no more, but usable at once
 		"-6 addr add fd99::9/64 dev eth0 nodad noprefixroute",
 		"-6 addr add fe80::5/64 dev eth0 nodad", // a person's, not the kernel's
 		"-6 addr add fd98::9/64 dev eth0 nodad valid_lft 86400 preferred_lft 43200",
@@ -81,7 +82,7 @@ func (h *host) routes() {
 }
 
 // changing is what the kernel counts.
-var changing = regexp.MustCompile(`"(valid_life_time|preferred_life_time|expires|used|confirmed|probes|refcnt|unbalanced_time|linkdown|promiscuity|allmulti|bcqueuelen|usedbcqueuelen)":[^,}\]]*,?|"linkdown",?`)
+var changing = regexp.MustCompile(`"(valid_life_time|preferred_life_time|expires|used|confirmed|probes|refcnt|unbalanced_time|linkdown|promiscuity|allmulti|bcqueuelen|usedbcqueuelen|[a-z_]*_timer)":[^,}\]]*,?|"linkdown",?`)
 
 // everything is what a person sees of the host: all of it, as text to compare.
 func (h *host) everything() string {
@@ -91,6 +92,9 @@ func (h *host) everything() string {
 		var list []json.RawMessage
 		if out := h.ip("-d -j " + show); strings.TrimSpace(out) != "" {
 			h.must(json.Unmarshal([]byte(out), &list))
+		}
+		if strings.Contains(show, "neigh") { // lies in a hash table
+			slices.SortFunc(list, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
 		}
 		b.WriteString(show + "\n")
 		for _, item := range list {
@@ -181,7 +185,14 @@ func diff(before, after string) string {
 		}
 	}
 	if len(out) == 0 {
-		out = append(out, "the order of lines", before, after)
+		for i := range a {
+			if a[i] != b[i] {
+				return "other order from here:\n- " + a[i] + "\n+ " + b[i]
+			}
+		}
+	}
+	for i, line := range out {
+		out[i] = line[:min(len(line), 1500)]
 	}
 	return strings.Join(out, "\n")
 }
