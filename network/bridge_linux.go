@@ -38,7 +38,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 
 // repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
 // and without them the bridge would not let pods reach anything. They need the host's addresses, which the
-// master still has at the first time.
+// master still has at the first time; those of a bridge that was lost are known when it is back.
 func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
@@ -51,22 +51,28 @@ func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 		}
 		b.Primary = append(b.Primary, left...)
 	}
-	if r := rules(n, b); !k.nft.RulesInPlace(r) {
-		if err := k.nft.EnsureRules(r); errors.Is(err, netlink.ErrNoBridgeFamily) {
-			return b, fmt.Errorf("%w: %w", ErrKernel, err)
-		} else if err != nil {
-			return b, err
-		}
-	}
-	if ok {
-		return b, nil
+	if err := ensureRules(k, rules(n, b)); err != nil || ok {
+		return b, err
 	}
 	lost, err := lostWith(n)
 	if err != nil {
 		return b, err
 	}
-	b, err = k.nl.EnsureBridge(n.Bridge, n.Master, lost)
-	return b, masterError(err)
+	if b, err = k.nl.EnsureBridge(n.Bridge, n.Master, lost); err != nil {
+		return b, masterError(err)
+	}
+	return b, ensureRules(k, rules(n, b))
+}
+
+func ensureRules(k *kernel, r netlink.Rules) error {
+	if k.nft.RulesInPlace(r) {
+		return nil
+	}
+	err := k.nft.EnsureRules(r)
+	if errors.Is(err, netlink.ErrNoBridgeFamily) {
+		return fmt.Errorf("%w: %w", ErrKernel, err)
+	}
+	return err
 }
 
 // lostWith is what the bridge had, as far as the record knows.
