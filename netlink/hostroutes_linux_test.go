@@ -122,6 +122,9 @@ func TestEveryKindOfRouteAndRuleMovesAndComesBackExactly(t *testing.T) {
 	}
 	h.ensureBridge()
 	h.same("azure0 has what eth0 had", h.conf("azure0"), conf)
+	if !strings.Contains(h.ip("addr show dev azure0"), "fe80::5/64") {
+		t.Error("the link-local address that somebody gave the host is not on azure0")
+	}
 	if left := lines(h.everything(), `"[io]if":"eth0"|"dev":"eth0"`); len(left) > 0 {
 		t.Errorf("something still names eth0:\n%s", left)
 	}

@@ -2,11 +2,13 @@ package netlink
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
+	"golang.org/x/sys/unix"
 )
 
 // snapshot is what the plugin remembers of azure0, if it knows that already.
@@ -113,6 +115,7 @@ func TestASnapshotChangesOnlyWithTheHost(t *testing.T) {
 	}
 	h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0")
 	h.ping(h.vm.Ns, gateway)
+	known = older(t, known)
 	same("a pod's neighbour, and what the host learnt", true)
 	for _, change := range []string{
 		"addr add 10.240.0.77/16 dev azure0",
@@ -128,6 +131,45 @@ func TestASnapshotChangesOnlyWithTheHost(t *testing.T) {
 		h.ip(change)
 		same(change, false)
 		same("after "+change, true)
+	}
+}
+
+// older is the snapshot as it was read some time before: there was more left of each lifetime.
+func older(t *testing.T, snapshot []byte) []byte {
+	t.Helper()
+	c := decodeSnapshot(bytes.Clone(snapshot))
+	for _, m := range c.addrs {
+		m.wholeLifetimes(binary.NativeEndian.Uint32(m.get(unix.IFA_CACHEINFO)[12:]) + 1000)
+	}
+	for _, m := range c.routes.gateways {
+		if left := m.get(unix.RTA_EXPIRES); left != nil {
+			binary.NativeEndian.PutUint32(left, m.u32(unix.RTA_EXPIRES)+10)
+		}
+	}
+	out := c.encode(false)
+	if bytes.Equal(out, snapshot) {
+		t.Fatal("nothing in the snapshot has a lifetime")
+	}
+	return out
+}
+
+// A lease that was renewed 100 seconds ago comes back as it was then.
+func TestAnAddressThatWasLostHasItsWholeLifetime(t *testing.T) {
+	info := func(words ...uint32) (d []byte) {
+		for _, w := range words {
+			d = binary.NativeEndian.AppendUint32(d, w)
+		}
+		return d
+	}
+	for _, test := range []struct{ have, want []byte }{
+		{info(500, 1000, 7, 5000), info(600, 1100, 7, 5000)},
+		{info(0, forever, 7, 5000), info(100, forever, 7, 5000)},
+		{info(500, 1000, 7, 15000+1), info(500, 1000, 7, 15000+1)}, // the clocks differ by a tick
+	} {
+		m := kernelMessage{attrs: []attr{{unix.IFA_CACHEINFO, test.have}}}
+		if m.wholeLifetimes(15000); !bytes.Equal(test.have, test.want) {
+			t.Errorf("%v instead of %v", test.have, test.want)
+		}
 	}
 }
 
