@@ -25,6 +25,9 @@ type step struct {
 	ignore []syscall.Errno // what is no failure
 }
 
+// anything as an error to ignore means that a step may fail.
+const anything syscall.Errno = 0
+
 // add appends a request. The kernel goes on after a message that fails; ignore lists the errors that mean
 // that there was nothing to do.
 func (b *batch) add(what string, req *nl.NetlinkRequest, ignore ...syscall.Errno) {
@@ -43,6 +46,7 @@ func (b *batch) send(s *nl.NetlinkSocket) error {
 	if b.empty() {
 		return nil
 	}
+	b.makeRoom(s)
 	to := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
 	if err := eintr(func() error { return unix.Sendto(s.GetFd(), b.buf, 0, to) }); err != nil {
 		return fmt.Errorf("send %d netlink messages (%s …): %w", len(b.steps), b.steps[0].what, err)
@@ -63,12 +67,22 @@ func (b *batch) send(s *nl.NetlinkSocket) error {
 			}
 			open--
 			errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
-			if errno != 0 && !slices.Contains(b.steps[i].ignore, errno) {
+			if errno != 0 && !slices.Contains(b.steps[i].ignore, errno) && !slices.Contains(b.steps[i].ignore, anything) {
 				failed = errors.Join(failed, fmt.Errorf("%s: %w", b.steps[i].what, errno))
 			}
 		}
 	}
 	return failed
+}
+
+// makeRoom lets the socket hold a large batch and its acknowledgements, which the kernel counts with a kilobyte each
+// and would drop. Without the right to it the defaults remain, which do for some two hundred steps.
+func (b *batch) makeRoom(s *nl.NetlinkSocket) {
+	const plenty = 100
+	if len(b.steps) > plenty {
+		_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*len(b.buf))
+		_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1024*len(b.steps))
+	}
 }
 
 // eintr repeats a system call that a signal interrupted; the Go runtime sends itself signals.

@@ -53,43 +53,60 @@ func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
 	return b, ok, nil
 }
 
+// Lost is what goes with a bridge that somebody deletes, and has to come back with it.
+type Lost struct {
+	Host []byte // what Snapshot gave
+	Pods []Pod  // whoever may be connected; host veth, MAC and addresses count
+}
+
 // EnsureBridge makes the bridge with the master as its port and moves the host's configuration from the
 // master to it, all in one batch: a process that is killed leaves either the old state or the new one. If
-// a part fails, everything goes back to the master.
+// a part fails, everything goes back to the master. A bridge that is not there, or was down, gets what it lost in
+// the same batch; what the master has anew goes before it.
 // Errors: ErrNotFound for the master, ErrExists, ErrMasterTaken.
-func (h *Handle) EnsureBridge(name, master string) (Bridge, error) {
+func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 	b, ok, err := h.Bridge(name, master)
 	if err != nil || ok {
 		return b, err
 	}
-	conf, err := readHostConf(b.Master.Index)
+	conf, err := h.readHostConf(device{b.Master.Index, master})
+	if err != nil {
+		return b, err
+	}
+	links, err := h.Links()
 	if err != nil {
 		return b, err
 	}
 	created := b.Link.Index == 0
 	if created {
-		if b.Link.Index, err = h.freeIndex(); err != nil {
-			return b, err
-		}
+		b.Link.Index = freeIndex(links)
 	}
-	from, to := device{b.Master.Index, master}, device{b.Link.Index, name}
+	to := device{b.Link.Index, name}
 	do := &batch{}
 	do.add("create bridge "+name, bridgeMessage(b, name, created))
-	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, from.index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
+	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
 	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
 	// asked for the link makes the kernel catch up at once (Linux 6.8). Until the next message the host still sends
 	// by the master.
 	do.add("look at "+name, linkMessage(unix.RTM_GETLINK, 0, to.index, false))
-	conf.addTo(do, from, to)
-	conf.removeFrom(do, from)
+	if created || !b.Link.Up {
+		decodeSnapshot(lost.Host).addTo(do, to)
+	}
+	conf.addTo(do, to)
+	conf.remove(do)
+	pinFabric(do, b.Master)
+	connectPods(do, to, lost.Pods, links)
 	if err := do.send(h.batch); err != nil {
-		return b, errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, from, to, created))
+		return b, errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, to, created))
 	}
 	b, ok, err = h.Bridge(name, master)
 	if err == nil && !ok {
 		err = fmt.Errorf("bridge %s does not keep its configuration: something else manages %s or %s", name, name, master)
 	}
-	return b, err
+	if err != nil {
+		return b, err
+	}
+	return b, h.settle(b.Link, b.Primary)
 }
 
 // nameOf is the name of a link, for messages.
@@ -101,9 +118,10 @@ func (h *Handle) nameOf(index int) string {
 	return l.Attrs().Name
 }
 
-func (h *Handle) undoMove(conf hostConf, from, to device, created bool) error {
+func (h *Handle) undoMove(conf hostConf, to device, created bool) error {
 	undo := &batch{}
-	conf.addTo(undo, to, from)
+	conf.addTo(undo, conf.dev)
+	conf.removeRules(undo, to)
 	if created {
 		undo.add("delete bridge "+to.name, linkMessage(unix.RTM_DELLINK, 0, to.index, false), unix.ENODEV)
 	}
@@ -113,28 +131,41 @@ func (h *Handle) undoMove(conf hostConf, from, to device, created bool) error {
 	return nil
 }
 
-// RemoveBridge gives the host's configuration back to the master and deletes the bridge; one batch.
-func (h *Handle) RemoveBridge(name, master string) error {
+// RemoveBridge gives the host's configuration back to the master and deletes the bridge; one batch. If somebody
+// deleted it, the master gets what was on it, by the snapshot.
+func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	b, _, err := h.Bridge(name, master)
 	if err != nil {
 		return err
 	}
-	if b.Link.Index == 0 {
-		return nil
-	}
-	conf, err := readHostConf(b.Link.Index)
-	if err != nil {
-		return err
-	}
-	from, to := device{b.Link.Index, name}, device{b.Master.Index, master}
+	to := device{b.Master.Index, master}
 	do := &batch{}
-	conf.addTo(do, from, to)
-	do.add("release "+master+" from "+name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
-	do.add("delete bridge "+name, linkMessage(unix.RTM_DELLINK, 0, from.index, false))
+	if b.Link.Index == 0 {
+		conf := decodeSnapshot(snapshot)
+		conf.dev.name = name
+		if conf.rules, err = h.readRules(name); err != nil {
+			return err
+		}
+		conf.addTo(do, to)
+		conf.removeRules(do, conf.dev)
+	} else {
+		conf, err := h.readHostConf(device{b.Link.Index, name})
+		if err != nil {
+			return err
+		}
+		conf.addTo(do, to)
+		conf.removeRules(do, conf.dev)
+		do.add("release "+master+" from "+name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
+		do.add("delete bridge "+name, linkMessage(unix.RTM_DELLINK, 0, b.Link.Index, false))
+	}
 	if err := do.send(h.batch); err != nil {
 		return fmt.Errorf("move the host's configuration from %s to %s: %w", name, master, err)
 	}
-	return nil
+	addrs, err := h.Addresses(b.Master)
+	if err != nil {
+		return err
+	}
+	return h.settle(b.Master, addrs)
 }
 
 // bridgeMessage creates the bridge, or corrects one that exists. Its MAC is set explicitly: a bridge
@@ -152,14 +183,16 @@ func bridgeMessage(b Bridge, name string, create bool) *nl.NetlinkRequest {
 	}
 	if create {
 		flags = unix.NLM_F_CREATE | unix.NLM_F_EXCL
-		attrs = append(attrs, str(unix.IFLA_IFNAME, name), nest(unix.IFLA_LINKINFO,
-			bytesAttr(nl.IFLA_INFO_KIND, []byte("bridge")),
-			nest(nl.IFLA_INFO_DATA,
-				u32(nl.IFLA_BR_STP_STATE, 0),
-				// Without a querier, snooping would stop multicast (neighbour discovery among it).
-				u8(nl.IFLA_BR_MCAST_SNOOPING, 0))))
+		attrs = append(attrs, str(unix.IFLA_IFNAME, name), bridgeSettings())
 	}
 	return linkMessage(unix.RTM_NEWLINK, flags, b.Link.Index, true, attrs...)
+}
+
+func bridgeSettings() *nl.RtAttr {
+	return nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_KIND, []byte("bridge")), nest(nl.IFLA_INFO_DATA,
+		u32(nl.IFLA_BR_STP_STATE, 0),
+		// Without a querier, snooping would stop multicast (neighbour discovery among it).
+		u8(nl.IFLA_BR_MCAST_SNOOPING, 0)))
 }
 
 // firstIndex is where our own interface indexes start: far above what the kernel counts up to.
@@ -167,35 +200,63 @@ const firstIndex = 1 << 20
 
 // freeIndex finds an interface index that nobody uses. We choose it ourselves, since the messages that
 // follow in the same batch have to name it.
-func (h *Handle) freeIndex() (int, error) {
-	links, err := h.Links()
-	if err != nil {
-		return 0, err
-	}
+func freeIndex(links []Link) int {
 	index := firstIndex
 	for _, l := range links {
 		index = max(index, l.Index+1)
 	}
-	return index, nil
+	return index
 }
 
-// PinPods gives the bridge the neighbours of pods that are there: a bridge that was down, or had another MAC,
-// has lost them.
-func (h *Handle) PinPods(b Bridge, pods []Element) error {
-	do := &batch{}
-	for _, e := range pods {
-		do.add("add neighbour "+e.Address.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(b.Link, e.Address), e.Address.AsSlice(), e.MAC))
+// Reconnect makes the pods' host veths ports of a bridge that is there, which gets the settings of one that we made.
+func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
+	links, err := h.Links()
+	if err != nil {
+		return err
 	}
+	do := &batch{}
+	do.add("configure bridge "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, bridgeSettings()))
+	pinFabric(do, b.Master)
+	connectPods(do, device{b.Link.Index, b.Link.Name}, pods, links)
 	return do.send(h.batch)
 }
 
-// PinFabric tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod
-// sends (NTF_STICKY, net/bridge/br_fdb.c).
-func (h *Handle) PinFabric(b Bridge) error {
-	const ntfSticky = 0x40
-	n := &vnl.Neigh{LinkIndex: b.Master.Index, Family: unix.AF_BRIDGE, State: unix.NUD_NOARP, Flags: unix.NTF_MASTER | ntfSticky, HardwareAddr: VirtualMAC}
-	if err := h.rt.NeighSet(n); err != nil {
-		return fmt.Errorf("pin the fabric's MAC to %s: %w", b.Master.Name, err)
+// Ports lists the names of the bridge's ports.
+func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
+	list, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, unix.AF_BRIDGE, func(m kernelMessage) bool { return int(m.u32(unix.IFLA_MASTER)) == bridge.Index })
+	if err != nil {
+		return nil, fmt.Errorf("list the ports of %s: %w", bridge.Name, err)
 	}
-	return nil
+	ports := make(map[string]bool, len(list))
+	for _, m := range list {
+		ports[string(bytes.TrimRight(m.get(unix.IFLA_IFNAME), "\x00"))] = true
+	}
+	return ports, nil
+}
+
+// connectPods makes the host veths of pods ports again, with what goes with that: a bridge that was deleted took all
+// of it along, and one that was down, or had another MAC, lost its neighbours. A pod that is gone needs nothing.
+func connectPods(b *batch, bridge device, pods []Pod, links []Link) {
+	index := map[string]int{}
+	for _, l := range links {
+		index[l.Name] = l.Index
+	}
+	for _, p := range pods {
+		host := index[p.HostName]
+		if host == 0 {
+			continue
+		}
+		b.add("connect "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host, true, u32(unix.IFLA_MASTER, uint32(bridge.index))), anything)
+		b.add("configure "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host, false, str(unix.IFLA_IFALIAS, p.Alias), bridgePort()), anything)
+		p.Bridge.Index = bridge.index
+		p.pin(b, host, anything)
+	}
+}
+
+// pinFabric tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod
+// sends (NTF_STICKY, net/bridge/br_fdb.c).
+func pinFabric(b *batch, master Link) {
+	const ntfSticky = 0x40
+	n := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(master.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER | ntfSticky}
+	b.add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, VirtualMAC))
 }

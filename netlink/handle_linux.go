@@ -20,10 +20,11 @@ var (
 	ErrMasterTaken = errors.New("the master belongs to another bridge")
 )
 
-// Handle holds the sockets of one command: one for single requests, one for batches.
+// Handle holds the sockets of one command: one for single requests, one for batches and raw dumps.
 type Handle struct {
 	rt    *vnl.Handle
 	batch *nl.NetlinkSocket
+	dumps map[int]*nl.SocketHandle // the same socket, as the library wants it
 }
 
 // Open opens the sockets in the process's network namespace.
@@ -42,7 +43,7 @@ func openAt(ns netns.NsHandle) (*Handle, error) {
 	}
 	// Acknowledgements without a copy of the request: hundreds of them fit into the receive buffer.
 	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	return &Handle{rt: rt, batch: s}, nil
+	return &Handle{rt, s, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
 
 // Close closes the sockets.

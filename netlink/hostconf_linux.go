@@ -1,164 +1,16 @@
 package netlink
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
+	"slices"
 	"strings"
 
-	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
-
-// hostConf is what a host interface carries: its addresses, routes and neighbours, as the kernel's own
-// messages. To move it, the messages are sent back with the index of another interface, so labels,
-// lifetimes, metrics, tables, source addresses and whatever the kernel adds in future come along.
-type hostConf struct {
-	addrs, routes, neighs []kernelMessage
-}
-
-// kernelMessage is the body of one RTM_NEW… message: a fixed header, then attributes.
-type kernelMessage struct {
-	header []byte
-	attrs  []attr
-}
-
-type attr struct {
-	typ  uint16
-	data []byte
-}
-
-// Lengths of the fixed headers: struct ifaddrmsg, rtmsg, ndmsg (include/uapi/linux/{if_addr,rtnetlink,neighbour}.h).
-const (
-	ifaddrmsgLen = 8
-	rtmsgLen     = 12
-	ndmsgLen     = 12
-)
-
-func parseMessage(body []byte, headerLen int) (kernelMessage, error) {
-	if len(body) < headerLen {
-		return kernelMessage{}, fmt.Errorf("netlink message of %d bytes is too short", len(body))
-	}
-	list, err := nl.ParseRouteAttr(body[headerLen:])
-	if err != nil {
-		return kernelMessage{}, fmt.Errorf("parse a netlink message: %w", err)
-	}
-	m := kernelMessage{header: append([]byte(nil), body[:headerLen]...)}
-	for _, a := range list {
-		m.attrs = append(m.attrs, attr{a.Attr.Type, append([]byte(nil), a.Value...)})
-	}
-	return m, nil
-}
-
-func (m kernelMessage) get(typ uint16) []byte {
-	for _, a := range m.attrs {
-		if a.typ&^unix.NLA_F_NESTED == typ {
-			return a.data
-		}
-	}
-	return nil
-}
-
-func (m kernelMessage) u32(typ uint16) uint32 {
-	if d := m.get(typ); len(d) >= 4 {
-		return binary.NativeEndian.Uint32(d)
-	}
-	return 0
-}
-
-func (m kernelMessage) addr(typ uint16) netip.Addr {
-	a, _ := netip.AddrFromSlice(m.get(typ))
-	return a
-}
-
-// request is the message as a request. edit may change the attributes on the way, or drop one (nil, false).
-func (m kernelMessage) request(typ, flags int, header []byte, edit func(typ uint16, data []byte) ([]byte, bool)) *nl.NetlinkRequest {
-	req := nl.NewNetlinkRequest(typ, flags)
-	req.AddRawData(header)
-	for _, a := range m.attrs {
-		data, keep := edit(a.typ&^unix.NLA_F_NESTED, a.data)
-		if keep {
-			req.AddRawData(nl.NewRtAttr(int(a.typ), data).Serialize())
-		}
-	}
-	return req
-}
-
-func dump(typ int, answer uint16, family, headerLen int, keep func(kernelMessage) bool) ([]kernelMessage, error) {
-	bodies, err := retryDump(func() ([][]byte, error) {
-		req := nl.NewNetlinkRequest(typ, unix.NLM_F_DUMP)
-		switch typ { // the strict form of the request's header differs by what is asked
-		case unix.RTM_GETNEIGH:
-			req.AddData(&vnl.Ndmsg{Family: uint8(family)})
-		default:
-			req.AddData(nl.NewIfInfomsg(family))
-		}
-		return req.Execute(unix.NETLINK_ROUTE, answer)
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []kernelMessage
-	for _, b := range bodies {
-		m, err := parseMessage(b, headerLen)
-		if err != nil {
-			return nil, err
-		}
-		if keep(m) {
-			out = append(out, m)
-		}
-	}
-	return out, nil
-}
-
-// readHostConf reads what the interface carries. What the kernel makes by itself is left out: link-local
-// IPv6 addresses, connected and local routes, neighbours that are not resolved.
-func readHostConf(index int) (hostConf, error) {
-	var c hostConf
-	var errs error
-	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
-		addrs, err := dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, family, ifaddrmsgLen, func(m kernelMessage) bool {
-			return m.header[0] == byte(family) && binary.NativeEndian.Uint32(m.header[4:]) == uint32(index) &&
-				(family == unix.AF_INET || m.header[3] != unix.RT_SCOPE_LINK)
-		})
-		errs = errors.Join(errs, err)
-		c.addrs = append(c.addrs, addrs...)
-		direct, gateways, err := readRoutes(family, index)
-		errs = errors.Join(errs, err)
-		c.routes = append(append(c.routes, direct...), gateways...)
-		neighs, err := dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, family, ndmsgLen, func(m kernelMessage) bool {
-			state := binary.NativeEndian.Uint16(m.header[8:])
-			return m.header[0] == byte(family) && binary.NativeEndian.Uint32(m.header[4:]) == uint32(index) &&
-				len(m.get(unix.NDA_LLADDR)) == 6 && state&(unix.NUD_NOARP|unix.NUD_INCOMPLETE|unix.NUD_FAILED|unix.NUD_NONE) == 0
-		})
-		errs = errors.Join(errs, err)
-		c.neighs = append(c.neighs, neighs...)
-	}
-	if errs != nil {
-		return hostConf{}, fmt.Errorf("read the configuration of interface %d: %w", index, errs)
-	}
-	return c, nil
-}
-
-// readRoutes returns the routes over the interface, those that reach neighbours before those by gateways,
-// which need them.
-func readRoutes(family, index int) (direct, gateways []kernelMessage, err error) {
-	all, err := dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, family, rtmsgLen, func(m kernelMessage) bool {
-		typ, proto := m.header[7], m.header[5]
-		return m.header[0] == byte(family) && m.u32(unix.RTA_OIF) == uint32(index) &&
-			typ == unix.RTN_UNICAST && proto != unix.RTPROT_KERNEL && binary.NativeEndian.Uint32(m.header[8:])&unix.RTM_F_CLONED == 0
-	})
-	for _, m := range all {
-		if m.get(unix.RTA_GATEWAY) == nil && m.get(unix.RTA_VIA) == nil {
-			direct = append(direct, m)
-		} else {
-			gateways = append(gateways, m)
-		}
-	}
-	return direct, gateways, err
-}
 
 // device is an end of a move.
 type device struct {
@@ -166,53 +18,143 @@ type device struct {
 	name  string
 }
 
-// addTo appends the requests that give the configuration to a device.
-func (c hostConf) addTo(b *batch, from, to device) {
+// hostConf is what a host interface carries, as the kernel's own messages. To move it, the messages are sent back
+// with another interface in them, so labels, lifetimes, metrics, tables, source addresses and whatever the kernel
+// adds in future come along.
+type hostConf struct {
+	dev    device // where it was read
+	addrs  []kernelMessage
+	routes hostRoutes
+	neighs []kernelMessage
+	rules  []kernelMessage // that name the interface
+}
+
+// ifaProto is IFA_PROTO (include/uapi/linux/if_addr.h, Linux 5.18): who made the address. 1 to 3 is the kernel.
+const ifaProto, ifaProtoKernel = 11, 3
+
+// readHostConf reads what the interface carries. What the kernel makes by itself is left out: its link-local IPv6
+// addresses, connected and local routes, neighbours that are not resolved.
+func (h *Handle) readHostConf(dev device) (hostConf, error) {
+	c, err := h.readCarried(dev)
+	if err == nil {
+		c.rules, err = h.readRules(dev.name)
+	}
+	if err != nil {
+		return hostConf{}, fmt.Errorf("read the configuration of %s: %w", dev.name, err)
+	}
+	return c, nil
+}
+
+// readCarried leaves out the policy rules.
+func (h *Handle) readCarried(dev device) (hostConf, error) {
+	c := hostConf{dev: dev}
+	var errs [4]error
+	c.addrs, errs[0] = h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, 0, func(m kernelMessage) bool {
+		return m.index() == dev.index && m.isAddress()
+	})
+	// The kernel lists the newest IPv6 address first, and prefers it: the oldest one goes first.
+	v6 := slices.IndexFunc(c.addrs, func(m kernelMessage) bool { return m.family() == unix.AF_INET6 })
+	if v6 >= 0 {
+		slices.Reverse(c.addrs[v6:])
+	}
+	c.routes, errs[1] = h.readRoutes(dev.index)
+	c.neighs, errs[2] = h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, 0, func(m kernelMessage) bool {
+		return m.index() == dev.index && m.isNeighbour()
+	})
+	proxies, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, unix.NTF_PROXY, func(m kernelMessage) bool {
+		return m.index() == dev.index && m.header[10]&unix.NTF_PROXY != 0
+	})
+	c.neighs, errs[3] = append(c.neighs, proxies...), err
+	return c, errors.Join(errs[:]...)
+}
+
+// isAddress leaves out the kernel's own link-local addresses.
+func (m kernelMessage) isAddress() bool {
+	if m.family() != unix.AF_INET6 {
+		return m.family() == unix.AF_INET
+	}
+	proto := m.get(ifaProto)
+	byKernel := len(proto) == 1 && proto[0] <= ifaProtoKernel || m.u32(unix.IFA_FLAGS)&unix.IFA_F_STABLE_PRIVACY != 0
+	return m.header[3] != unix.RT_SCOPE_LINK || !byKernel
+}
+
+// readRules reads the policy rules that name the interface, whether it is there or not.
+func (h *Handle) readRules(name string) ([]kernelMessage, error) {
+	return h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, 0, func(m kernelMessage) bool { return m.ruleNames(name) })
+}
+
+// isNeighbour leaves out what is not resolved, and what the kernel notes of multicast addresses.
+func (m kernelMessage) isNeighbour() bool {
+	mac, state := m.get(unix.NDA_LLADDR), binary.NativeEndian.Uint16(m.header[8:])
+	return (m.family() == unix.AF_INET || m.family() == unix.AF_INET6) && len(mac) == 6 && mac[0]&1 == 0 && state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) == 0 && state != unix.NUD_NONE
+}
+
+// stays says whether the neighbour, or proxy, is there until somebody removes it.
+func (m kernelMessage) stays() bool {
+	return m.header[10]&unix.NTF_PROXY != 0 || binary.NativeEndian.Uint16(m.header[8:])&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0
+}
+
+// addTo appends the requests that give the configuration to a device. What is there already is updated: a DHCP
+// client that renewed its lease on the old device meant this address.
+func (c hostConf) addTo(b *batch, to device) {
 	for _, m := range c.addrs {
-		b.add(fmt.Sprintf("add address %s to %s", m.addr(unix.IFA_ADDRESS), to.name), m.newAddr(from, to), unix.EEXIST)
+		what := fmt.Sprintf("add address %s to %s", m.addr(unix.IFA_ADDRESS), to.name)
+		flags := unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+		if m.lost {
+			flags = unix.NLM_F_CREATE | unix.NLM_F_EXCL
+		}
+		// A new IPv6 address would be checked for duplicates, and be of no use for a second, though it is ours already.
+		b.add(what, m.newAddr(flags, unix.IFA_F_NODAD, c.dev, to), m.ignore()...)
+		if m.family() == unix.AF_INET6 && m.u32(unix.IFA_FLAGS)&unix.IFA_F_NODAD == 0 {
+			b.add(what, m.newAddr(unix.NLM_F_REPLACE, 0, c.dev, to), m.ignore()...)
+		}
 	}
-	for _, m := range c.routes {
-		// Append, not replace: a route of the same prefix and metric over another interface stays.
-		b.add(fmt.Sprintf("add route %s to %s", m.route(), to.name), m.newRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, to), unix.EEXIST)
-	}
+	c.routes.addTo(b, c.dev, to)
 	for _, m := range c.neighs {
-		b.add(fmt.Sprintf("add neighbour %s to %s", m.addr(unix.NDA_DST), to.name), m.newNeigh(to))
+		b.add(fmt.Sprintf("add neighbour %s to %s", m.addr(unix.NDA_DST), to.name), m.newNeigh(to), m.ignore()...)
+	}
+	for _, m := range c.rules {
+		b.add(m.rule("add", to), m.newRule(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, c.dev, to), m.ignore(unix.EEXIST)...)
 	}
 }
 
-// removeFrom appends the requests that take the configuration off a device. Secondary addresses go before
-// their primary, and what disappears along with something else is no failure.
-func (c hostConf) removeFrom(b *batch, from device) {
-	for i := len(c.routes) - 1; i >= 0; i-- {
-		m := c.routes[i]
-		b.add(fmt.Sprintf("delete route %s from %s", m.route(), from.name), m.newRoute(unix.RTM_DELROUTE, 0, from), unix.ESRCH, unix.ENOENT)
-	}
-	for i := len(c.addrs) - 1; i >= 0; i-- {
-		m := c.addrs[i]
+// remove appends the requests that take the configuration off the device that it was read from. Secondary
+// addresses go before their primary, and what disappears along with something else is no failure.
+func (c hostConf) remove(b *batch) {
+	c.removeRules(b, c.dev)
+	c.routes.remove(b, c.dev)
+	for _, m := range slices.Backward(c.addrs) {
 		req := m.request(unix.RTM_DELADDR, 0, m.header, func(typ uint16, data []byte) ([]byte, bool) {
 			return data, typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS
 		})
-		b.add(fmt.Sprintf("delete address %s from %s", m.addr(unix.IFA_ADDRESS), from.name), req, unix.EADDRNOTAVAIL)
+		b.add(fmt.Sprintf("delete address %s from %s", m.addr(unix.IFA_ADDRESS), c.dev.name), req, unix.EADDRNOTAVAIL)
 	}
 	for _, m := range c.neighs {
-		if binary.NativeEndian.Uint16(m.header[8:])&unix.NUD_PERMANENT == 0 {
+		if !m.stays() {
 			continue // ages out by itself
 		}
 		req := m.request(unix.RTM_DELNEIGH, 0, m.header, func(typ uint16, data []byte) ([]byte, bool) { return data, typ == unix.NDA_DST })
-		b.add(fmt.Sprintf("delete neighbour %s from %s", m.addr(unix.NDA_DST), from.name), req, unix.ENOENT)
+		b.add(fmt.Sprintf("delete neighbour %s from %s", m.addr(unix.NDA_DST), c.dev.name), req, unix.ENOENT)
 	}
 }
 
-func (m kernelMessage) newAddr(from, to device) *nl.NetlinkRequest {
-	h := append([]byte(nil), m.header...)
-	binary.NativeEndian.PutUint32(h[4:], uint32(to.index))
-	const noState = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
-	h[2] &^= byte(noState & 0xff)
-	v6 := h[0] == unix.AF_INET6
-	if v6 {
-		h[2] |= unix.IFA_F_NODAD // the address is ours already: it must not be tentative for a second
+// removeRules takes the policy rules away that name the device instead of the one where they were read: they do not
+// go with their interface.
+func (c hostConf) removeRules(b *batch, dev device) {
+	for _, m := range c.rules {
+		b.add(m.rule("delete", dev), m.newRule(unix.RTM_DELRULE, 0, c.dev, dev), unix.ENOENT)
 	}
-	return m.request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, h, func(typ uint16, data []byte) ([]byte, bool) {
+}
+
+// newAddr adds flag to those of an IPv6 address.
+func (m kernelMessage) newAddr(nlFlags int, flag uint32, from, to device) *nl.NetlinkRequest {
+	header := append([]byte(nil), m.header...)
+	binary.NativeEndian.PutUint32(header[4:], uint32(to.index))
+	if m.family() != unix.AF_INET6 {
+		flag = 0
+	}
+	header[2] = header[2]&^byte(addrState&0xff) | byte(flag)
+	return m.request(unix.RTM_NEWADDR, nlFlags, header, func(typ uint16, data []byte) ([]byte, bool) {
 		switch typ {
 		case unix.IFA_LABEL:
 			label := strings.TrimRight(string(data), "\x00")
@@ -221,47 +163,46 @@ func (m kernelMessage) newAddr(from, to device) *nl.NetlinkRequest {
 			}
 			return nl.ZeroTerminated(label), len(label) < unix.IFNAMSIZ
 		case unix.IFA_FLAGS:
-			flags := binary.NativeEndian.Uint32(data) &^ noState
-			if v6 {
-				flags |= unix.IFA_F_NODAD
-			}
-			return binary.NativeEndian.AppendUint32(nil, flags), true
+			return binary.NativeEndian.AppendUint32(nil, binary.NativeEndian.Uint32(data)&^addrState|flag), true
 		}
 		return data, true
 	})
 }
 
-func (m kernelMessage) newRoute(typ, flags int, to device) *nl.NetlinkRequest {
-	h := append([]byte(nil), m.header...)
-	const state = unix.RTNH_F_DEAD | unix.RTNH_F_LINKDOWN | unix.RTNH_F_OFFLOAD | unix.RTNH_F_TRAP | unix.RTNH_F_UNRESOLVED
-	binary.NativeEndian.PutUint32(h[8:], binary.NativeEndian.Uint32(h[8:])&^state)
-	return m.request(typ, flags, h, func(typ uint16, data []byte) ([]byte, bool) {
-		if typ == unix.RTA_OIF {
-			return binary.NativeEndian.AppendUint32(nil, uint32(to.index)), true
-		}
-		return data, typ != unix.RTA_CACHEINFO
-	})
-}
+// addrState are the flags by which the kernel says how an address is doing.
+const addrState = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
 
 func (m kernelMessage) newNeigh(to device) *nl.NetlinkRequest {
-	h := append([]byte(nil), m.header...)
-	binary.NativeEndian.PutUint32(h[4:], uint32(to.index))
-	if binary.NativeEndian.Uint16(h[8:])&unix.NUD_PERMANENT == 0 {
-		binary.NativeEndian.PutUint16(h[8:], unix.NUD_STALE) // used at once, verified soon
+	const ndaProtocol = 12 // include/uapi/linux/neighbour.h
+	header := append([]byte(nil), m.header...)
+	binary.NativeEndian.PutUint32(header[4:], uint32(to.index))
+	if !m.stays() {
+		binary.NativeEndian.PutUint16(header[8:], unix.NUD_STALE) // used at once, verified soon
 	}
-	return m.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, h, func(typ uint16, data []byte) ([]byte, bool) {
-		return data, typ == unix.NDA_DST || typ == unix.NDA_LLADDR
+	return m.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header, func(typ uint16, data []byte) ([]byte, bool) {
+		return data, typ == unix.NDA_DST || typ == unix.NDA_LLADDR || typ == ndaProtocol
 	})
 }
 
-// route names a route for messages.
-func (m kernelMessage) route() string {
-	dst := "default"
-	if a := m.addr(unix.RTA_DST); a.IsValid() {
-		dst = fmt.Sprintf("%s/%d", a, m.header[1])
-	}
-	if gw := m.addr(unix.RTA_GATEWAY); gw.IsValid() {
-		dst += " by " + gw.String()
-	}
-	return dst
+// Where a rule names an interface (include/uapi/linux/fib_rules.h, FRA_IIFNAME and FRA_OIFNAME).
+func isRuleName(typ uint16) bool { return typ == unix.FRA_IIFNAME || typ == unix.FRA_OIFNAME }
+
+func (m kernelMessage) ruleNames(name string) bool {
+	return slices.ContainsFunc(m.attrs, func(a attr) bool { return isRuleName(a.typ) && string(bytes.TrimRight(a.data, "\x00")) == name })
+}
+
+func (m kernelMessage) newRule(typ, flags int, from, to device) *nl.NetlinkRequest {
+	header := append([]byte(nil), m.header...)
+	const invert = 2 // FIB_RULE_INVERT; the other flags are state
+	binary.NativeEndian.PutUint32(header[8:], binary.NativeEndian.Uint32(header[8:])&invert)
+	return m.request(typ, flags, header, func(typ uint16, data []byte) ([]byte, bool) {
+		if isRuleName(typ) && string(bytes.TrimRight(data, "\x00")) == from.name {
+			return nl.ZeroTerminated(to.name), true
+		}
+		return data, true
+	})
+}
+
+func (m kernelMessage) rule(verb string, dev device) string {
+	return fmt.Sprintf("%s rule %d for %s", verb, m.u32(unix.FRA_PRIORITY), dev.name)
 }

@@ -62,7 +62,7 @@ func inNamespace(ns netns.NsHandle, fn func() error) error {
 // settleTime bounds the wait for what the kernel does within microseconds, unless it is very busy.
 const settleTime = 5 * time.Second
 
-// settle waits until the pod's IPv6 addresses can receive. Even without duplicate address detection the kernel
+// settle waits until the IPv6 addresses of a link can receive. Even without duplicate address detection the kernel
 // makes them local in a work queue, and drops what comes before.
 func (h *Handle) settle(l Link, addrs []netip.Prefix) error {
 	for _, a := range addrs {
@@ -75,7 +75,7 @@ func (h *Handle) settle(l Link, addrs []netip.Prefix) error {
 				break
 			}
 			if time.Now().After(end) {
-				return errors.Join(fmt.Errorf("address %s does not become usable in the pod", a), err)
+				return errors.Join(fmt.Errorf("address %s does not become usable on %s", a, l.Name), err)
 			}
 		}
 	}

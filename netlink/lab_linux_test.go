@@ -101,7 +101,7 @@ func (h *host) ensureBridge() (b Bridge) {
 	h.Helper()
 	h.kernel(func(nl *Handle, _ *NFT) {
 		var err error
-		if b, err = nl.EnsureBridge("azure0", "eth0"); err != nil {
+		if b, err = nl.EnsureBridge("azure0", "eth0", Lost{}); err != nil {
 			h.Fatal(err)
 		}
 	})
@@ -110,7 +110,7 @@ func (h *host) ensureBridge() (b Bridge) {
 
 func (h *host) removeBridge() {
 	h.Helper()
-	h.kernel(func(nl *Handle, _ *NFT) { h.must(nl.RemoveBridge("azure0", "eth0")) })
+	h.kernel(func(nl *Handle, _ *NFT) { h.must(nl.RemoveBridge("azure0", "eth0", nil)) })
 }
 
 func (h *host) ping(from *fabric.Namespace, to netip.Addr) {
@@ -137,7 +137,6 @@ func (h *host) conf(dev string) string {
 			if strings.Contains(line, "inet6 fe80::") || strings.Contains(line, "local fe80::") || strings.HasPrefix(line, "fe80::") || strings.Contains(line, "ff00::") || strings.Contains(line, "proto kernel metric 256") {
 				continue
 			}
-			line = strings.Replace(line, " nodad", "", 1)    // addresses that move are not checked for duplicates again
 			line = strings.ReplaceAll(line, " linkdown", "") // of a bridge, for a moment
 			line = strings.Join(strings.Fields(line), " ")
 			lines = append(lines, regexp.MustCompile(`\b`+dev+`\b`).ReplaceAllString(line, "DEV"))

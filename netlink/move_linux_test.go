@@ -189,13 +189,13 @@ func TestEnsureBridgeThatCannotSucceedLeavesTheHostAlone(t *testing.T) {
 			}
 			before := all()
 			h.kernel(func(nl *Handle, _ *NFT) {
-				if _, err := nl.EnsureBridge("azure0", test.master); err == nil || !strings.Contains(err.Error(), test.want) {
+				if _, err := nl.EnsureBridge("azure0", test.master, Lost{}); err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("error %v, want one with %q", err, test.want)
 				}
 			})
 			h.same("all is as it was", all(), before)
 			h.kernel(func(nl *Handle, _ *NFT) {
-				if err := nl.RemoveBridge("azure0", test.master); err == nil && test.master != "up1" {
+				if err := nl.RemoveBridge("azure0", test.master, nil); err == nil && test.master != "up1" {
 					t.Error("RemoveBridge gives no error")
 				}
 			})
@@ -214,10 +214,10 @@ func TestRemoveBridgeOfWhatIsNoBridgeIsAnError(t *testing.T) {
 	h := newHost(t)
 	h.ip("link add azure0 type veth peer name other")
 	h.kernel(func(nl *Handle, _ *NFT) {
-		if err := nl.RemoveBridge("azure0", "eth0"); !errors.Is(err, ErrExists) {
+		if err := nl.RemoveBridge("azure0", "eth0", nil); !errors.Is(err, ErrExists) {
 			t.Errorf("error %v", err)
 		}
-		if err := nl.RemoveBridge("azure1", "eth7"); !errors.Is(err, ErrNotFound) {
+		if err := nl.RemoveBridge("azure1", "eth7", nil); !errors.Is(err, ErrNotFound) {
 			t.Errorf("error %v", err)
 		}
 	})

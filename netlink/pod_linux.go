@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
 	vnl "github.com/vishvananda/netlink"
@@ -163,12 +164,17 @@ func (h *Handle) addHostEnd(p Pod, host Link) error {
 		return h.addRoutes(p, host)
 	}
 	b := &batch{}
-	fdb := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(host.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER}
-	b.add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC))
-	for _, a := range p.Addresses {
-		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()), a.Addr().AsSlice(), p.MAC))
-	}
+	p.pin(b, host.Index)
 	return b.send(h.batch)
+}
+
+// pin says behind which port the pod is, and which MAC its addresses have.
+func (p Pod) pin(b *batch, port int, ignore ...syscall.Errno) {
+	fdb := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(port), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER}
+	b.add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC), ignore...)
+	for _, a := range p.Addresses {
+		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()), a.Addr().AsSlice(), p.MAC), ignore...)
+	}
 }
 
 func neighbour(bridge Link, a netip.Addr) *vnl.Ndmsg {
@@ -402,7 +408,7 @@ func (h *Handle) checkPodEnd(p Pod) (string, error) {
 		return "interface " + p.IfName + " is down in the pod", nil
 	case l.MAC.String() != p.MAC.String():
 		return fmt.Sprintf("interface %s has MAC %s instead of %s", p.IfName, l.MAC, p.MAC), nil
-	case l.MTU != p.MTU:
+	case l.MTU != p.MTU && p.MTU != 0: // of an imported pod it is not known
 		return fmt.Sprintf("interface %s has MTU %d instead of %d", p.IfName, l.MTU, p.MTU), nil
 	}
 	have, err := h.Addresses(l)

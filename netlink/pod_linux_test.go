@@ -34,9 +34,8 @@ func connect(t *testing.T, n int, change ...func(*Rules)) *pods {
 	p.kernel(func(nl *Handle, nft *NFT) {
 		p.must(nft.EnsureRules(rulesOf("azure0", change...)))
 		var err error
-		p.bridge, err = nl.EnsureBridge("azure0", "eth0")
+		p.bridge, err = nl.EnsureBridge("azure0", "eth0", Lost{})
 		p.must(err)
-		p.must(nl.PinFabric(p.bridge))
 		for i := range n {
 			host, err := nl.AddPod(p.pod(i))
 			p.must(err)

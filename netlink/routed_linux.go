@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -41,4 +42,22 @@ func (h *Handle) checkHostRoutes(p Pod, host Link) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// Reroute gives the host the routes and neighbours of pods that are there, and their veths the owner's name.
+func (h *Handle) Reroute(pods []Pod) error {
+	var errs error
+	for _, p := range pods {
+		host, err := h.Link(p.HostName)
+		if errors.Is(err, ErrNotFound) {
+			continue // gone meanwhile
+		}
+		if err == nil {
+			b := &batch{}
+			b.add("name "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host.Index, true, str(unix.IFLA_IFALIAS, p.Alias)))
+			err = errors.Join(b.send(h.batch), h.addRoutes(p, host))
+		}
+		errs = errors.Join(errs, err)
+	}
+	return errs
 }

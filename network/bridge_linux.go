@@ -22,7 +22,11 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	if err := forward(n); err != nil {
 		return err
 	}
-	if !ok || !k.nft.RulesInPlace(rules(n, b.Master, b.Primary)) {
+	in := ok && !n.Suspect && !n.Imported && k.nft.RulesInPlace(rules(n, b.Master, b.Primary))
+	if in {
+		in, err = portsInPlace(k, n, b)
+	}
+	if err == nil && !in {
 		err = l.locked(ctx, func() error {
 			b, err = repairBridge(k, n)
 			return err
@@ -35,16 +39,21 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 		return err
 	}
 	n.MAC, n.MTU = b.Master.MAC.String(), b.Master.MTU
-	return nil
+	n.Host, err = k.nl.Snapshot(b, n.Host)
+	return err
 }
 
 // repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
 // and without them the bridge would not let pods reach anything. They need the host's addresses, which the
-// master still has at the first time.
+// master still has at the first time; those of a bridge that was lost are known when it is back.
 func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
 		return b, masterError(err)
+	}
+	pods, err := livePods(k, n)
+	if err != nil {
+		return b, err
 	}
 	if !ok {
 		left, lerr := k.nl.Addresses(b.Master)
@@ -53,20 +62,19 @@ func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 		}
 		b.Primary = append(b.Primary, left...)
 	}
-	if err := ensureBridgeRules(k, n, b); err != nil {
-		return b, err
+	if rerr := ensureBridgeRules(k, n, b, pods); rerr != nil {
+		return b, rerr
 	}
 	if ok {
-		return b, nil
+		err = k.nl.Reconnect(b, podsOf(pods))
+	} else if b, err = k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods)}); err == nil {
+		err = ensureBridgeRules(k, n, b, pods)
 	}
-	if b, err = k.nl.EnsureBridge(n.Bridge, n.Master); err != nil {
+	if err != nil {
 		return b, masterError(err)
 	}
-	pods, err := k.nft.Elements(scopeOf(n))
-	if err != nil {
-		return b, err
-	}
-	return b, errors.Join(k.nl.PinFabric(b), k.nl.PinPods(b, pods))
+	n.Imported = false
+	return b, nil
 }
 
 func masterError(err error) error {
@@ -80,9 +88,9 @@ func masterError(err error) error {
 }
 
 // ensureBridgeRules makes the rules, in the family of nftables that the kernel has. Which one is found out once.
-func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge) error {
-	if k.nft.RulesInPlace(rules(n, b.Master, b.Primary)) {
-		return nil
+func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge, pods []livePod) error {
+	if !n.Imported && k.nft.RulesInPlace(rules(n, b.Master, b.Primary)) {
+		return restoreElements(k, n, pods)
 	}
 	candidates := []netlink.Family{netlink.Family(n.Rules)}
 	if n.Rules == "" {
@@ -91,7 +99,7 @@ func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge) error {
 	var lacks error
 	for _, f := range candidates {
 		n.Rules = string(f)
-		err := k.nft.EnsureRules(rules(n, b.Master, b.Primary))
+		err := k.nft.EnsureRules(rules(n, b.Master, b.Primary), liveElements(n, pods)...)
 		if !errors.Is(err, netlink.ErrFeature) {
 			return err
 		}

@@ -25,6 +25,9 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 				continue
 			}
 			take := *n
+			if f.Bridge != n.Bridge {
+				take.Host = nil
+			}
 			take.Master, take.Bridge, take.Rules = f.Master, f.Bridge, f.Rules
 			if len(s.Networks) > 0 {
 				take.Sysctls = nil // the others need them

@@ -207,9 +207,7 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 		return err
 	}
 	for _, want := range elements(n, e, pod, 0) {
-		if !slices.ContainsFunc(have, func(h netlink.Element) bool {
-			return h.Complete && h.Address == want.Address && h.MAC.String() == want.MAC.String() && h.Port == want.Port
-		}) {
+		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
 			return fmt.Errorf("%w: the nftables elements of %s (%s, port %s) are missing", ErrDifference, want.Address, want.MAC, want.Port)
 		}
 		if want.Family == netlink.FamilyNetdev && !k.nft.PodChainInPlace(want) {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -143,7 +144,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
 		return err
 	}
-	if n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
+	if n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && n.Imported == known.Imported && bytes.Equal(n.Host, known.Host) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
 		return nil
 	}
 	return m.Store.Update(ctx, func(s *State) error {
@@ -152,6 +153,9 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 			return nil // somebody changed or removed it meanwhile; what we saw is of no use
 		}
 		record.MAC, record.MTU, record.Rules = n.MAC, n.MTU, n.Rules
+		for _, other := range s.carriedWith(record) {
+			other.Host, other.Imported = n.Host, n.Imported
+		}
 		record.remember(n.Sysctls)
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
 		return nil
@@ -174,7 +178,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 	if e.MAC == "" {
 		e.MAC = MACOf(e.Addresses).String()
 	}
-	var n Network
+	var n *Network
 	err = m.Store.Update(ctx, func(s *State) error {
 		if err := exists(s, e.Owner); err != nil {
 			return err
@@ -202,11 +206,10 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		stored := *e
 		record.Endpoints[e.key()] = &stored
 		s.Networks[e.Network] = record
-		n = *record
-		n.Endpoints, n.Former = nil, slices.Clone(record.Former)
+		n = s.view(record)
 		return nil
 	})
-	return &n, err
+	return n, err
 }
 
 // ready marks the endpoint as ready, unless somebody deleted it while it was made.
@@ -246,6 +249,12 @@ func (m *Manager) Delete(ctx context.Context, o Owner) error {
 		return err
 	}
 	known := e != nil
+	if known && n.Imported {
+		// What another plugin made of a pod can be taken away only when it is in our form.
+		if err := m.ensure(ctx, n); err != nil {
+			m.Log.Warn("take over the network of another plugin", "network", n.Name, "error", err)
+		}
+	}
 	if !known {
 		e = &Endpoint{Owner: o, HostIfName: o.HostIfName()}
 		n = &Network{Name: o.Network}
@@ -261,13 +270,17 @@ func (m *Manager) Delete(ctx context.Context, o Owner) error {
 
 func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, err error) {
 	err = m.Store.View(ctx, func(s *State) error {
-		n, e = s.endpoint(o)
+		record, known := s.endpoint(o)
+		if known != nil {
+			n, e = s.view(record), known
+		}
 		return nil
 	})
 	return n, e, err
 }
 
-// Check compares the endpoint, and the addresses that the runtime believes in, with what is.
+// Check compares the endpoint, and the addresses that the runtime believes in, with what is. What is wrong on the
+// host's side is repaired, and reported all the same.
 // Error: ErrDifference, which names the first one.
 func (m *Manager) Check(ctx context.Context, o Owner, believed []netip.Prefix) error {
 	n, e, err := m.find(ctx, o)
@@ -282,7 +295,18 @@ func (m *Manager) Check(ctx context.Context, o Owner, believed []netip.Prefix) e
 			return fmt.Errorf("%w: the endpoint has %v, the runtime's result says %s", ErrDifference, e.Addresses, b)
 		}
 	}
-	return m.Plane.CheckEndpoint(ctx, n, e)
+	err = m.Plane.CheckEndpoint(ctx, n, e)
+	if !errors.Is(err, ErrDifference) {
+		return err
+	}
+	n.Suspect = true
+	if rerr := m.ensure(ctx, n); rerr != nil {
+		return fmt.Errorf("%w; and it cannot be repaired: %w", err, rerr)
+	}
+	if m.Plane.CheckEndpoint(ctx, n, e) == nil {
+		err = fmt.Errorf("%w; it has been repaired just now", err)
+	}
+	return err
 }
 
 func contains(list []netip.Prefix, p netip.Prefix) bool {

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -88,6 +90,15 @@ type Network struct {
 
 	// Imported says that another plugin made the network: its endpoints are not in our form yet.
 	Imported bool `json:"imported,omitempty"`
+	// Host is what the host has on the bridge, as last seen (netlink.Snapshot): who deletes the bridge takes all that from
+	// the host, and the next ADD brings it back.
+	Host []byte `json:"host,omitempty"`
+
+	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
+	Live []*Endpoint `json:"-"`
+
+	// Suspect says that something of the network is known to be broken, so that a quick look is not enough.
+	Suspect bool `json:"-"`
 
 	// Former are the bridges that this network had under another configuration: the next ADD takes them away.
 	Former []Former `json:"former,omitempty"`
@@ -135,6 +146,30 @@ type Endpoint struct {
 // State is what azure-vnet.json holds.
 type State struct {
 	Networks map[string]*Network `json:"networks"`
+}
+
+// carriedWith lists the networks on n's interface, which share what the host has for it.
+func (s *State) carriedWith(n *Network) (list []*Network) {
+	for _, other := range s.Networks {
+		if other.Master == n.Master && other.Bridge == n.Bridge && (n.Bridge != "" || other.Mode == n.Mode) {
+			list = append(list, other)
+		}
+	}
+	return list
+}
+
+// view is a copy of a network's record for the data plane, with what it needs of others.
+func (s *State) view(record *Network) *Network {
+	n := *record
+	n.Endpoints, n.Former = nil, slices.Clone(record.Former)
+	for _, other := range s.carriedWith(record) {
+		n.Live = slices.AppendSeq(n.Live, maps.Values(other.Endpoints))
+		n.Imported = n.Imported || other.Imported
+		if n.Host == nil {
+			n.Host = other.Host
+		}
+	}
+	return &n
 }
 
 func (s *State) endpoint(o Owner) (*Network, *Endpoint) {

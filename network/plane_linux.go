@@ -92,8 +92,17 @@ func scopeOf(n *Network) netlink.Scope {
 
 // rules are what the network needs; host are the host's addresses.
 func rules(n *Network, master netlink.Link, host []netip.Prefix) netlink.Rules {
+	var classic []net.HardwareAddr
+	if n.Imported {
+		classic = []net.HardwareAddr{master.MAC}
+		for _, e := range n.Live {
+			if mac, err := parseMAC(e.MAC); err == nil {
+				classic = append(classic, mac)
+			}
+		}
+	}
 	return netlink.Rules{
-		Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
+		Classic: classic, Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
 		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
 		ViaHost: n.ViaHost, Services: bridgedNAT(), Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
 	}
@@ -115,7 +124,7 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 	defer k.close()
 	return l.locked(ctx, func() error {
 		if n.Bridge != "" {
-			if err := k.nl.RemoveBridge(n.Bridge, n.Master); err != nil {
+			if err := k.nl.RemoveBridge(n.Bridge, n.Master, n.Host); err != nil {
 				return err
 			}
 		}

@@ -28,14 +28,32 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 	if err != nil {
 		return err
 	}
-	if !k.nft.RulesInPlace(r) {
-		err = l.locked(ctx, func() error { return k.nft.EnsureRules(r) })
+	if n.Suspect || n.Imported || !k.nft.RulesInPlace(r) {
+		err = l.locked(ctx, func() error { return repairRouted(k, n, r) })
 	}
 	if errors.Is(err, netlink.ErrFeature) {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
 	n.MAC, n.MTU = master.MAC.String(), master.MTU
 	return err
+}
+
+// repairRouted makes the rules, and what the host has for the pods that are there.
+func repairRouted(k *kernel, n *Network, r netlink.Rules) error {
+	pods, err := livePods(k, n)
+	if err != nil {
+		return err
+	}
+	if !n.Imported && k.nft.RulesInPlace(r) {
+		err = restoreElements(k, n, pods)
+	} else {
+		err = k.nft.EnsureRules(r, liveElements(n, pods)...)
+	}
+	if err != nil {
+		return err
+	}
+	n.Imported = false
+	return k.nl.Reroute(podsOf(pods))
 }
 
 func routedRules(nl *netlink.Handle, n *Network, master netlink.Link) (netlink.Rules, error) {

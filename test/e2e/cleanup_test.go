@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,11 +19,8 @@ func TestCleanupRestoresTheHost(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))
 			n := l.nodes[0]
-			for _, line := range []string{
-				"ip addr add 10.240.0.9/16 dev eth0 label eth0:1", "ip route add 10.99.0.0/16 via 10.240.0.1 metric 77",
-				"ip route add 10.98.0.0/16 dev eth0 table 100", "ip neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent",
-				"iptables -P FORWARD DROP", "iptables -A FORWARD -i other0 -j ACCEPT", "sysctl -qw net.bridge.bridge-nf-call-iptables=1",
-			} {
+			l.configureHost(n)
+			for _, line := range []string{"iptables -P FORWARD DROP", "iptables -A FORWARD -i other0 -j ACCEPT", "sysctl -qw net.bridge.bridge-nf-call-iptables=1"} {
 				l.run(n, line)
 			}
 			before := l.snapshot(n)
@@ -65,24 +63,31 @@ func (l *lab) run(n *node.Node, line string) string {
 }
 
 // volatile is what changes by itself.
-var volatile = regexp.MustCompile(`"(state|used|confirmed|probes|refcnt|promiscuity|allmulti|bcqueuelen|usedbcqueuelen|valid_life_time|preferred_life_time)":[^,}]*,?`)
+var volatile = regexp.MustCompile(`"(state|used|confirmed|probes|refcnt|promiscuity|allmulti|bcqueuelen|usedbcqueuelen|valid_life_time|preferred_life_time|[a-z_]*_timer|no|id|designated_port)":[^,}]*,?`)
 
 // snapshot is what a person can see of the host's network.
 func (l *lab) snapshot(n *node.Node) string {
 	l.Helper()
 	var b strings.Builder
-	for _, line := range []string{"ip -d -j addr", "ip -d -j route show table all", "ip -d -j -6 route show table all", "ip -d -j link"} {
+	for _, line := range []string{"ip -d -j addr", "ip -d -j route show table all", "ip -d -j -6 route show table all", "ip -d -j link", "ip -d -j nexthop", "ip -d -j rule", "ip -d -j -6 rule", "ip -d -j neigh show nud permanent"} {
 		b.WriteString(line + "\n")
 		var list []json.RawMessage
-		if err := json.Unmarshal([]byte(l.run(n, line)), &list); err != nil {
-			l.Fatalf("%s: %v", line, err)
+		if out := l.run(n, line); out != "" {
+			if err := json.Unmarshal([]byte(out), &list); err != nil {
+				l.Fatalf("%s: %v", line, err)
+			}
 		}
 		lines := make([]string, 0, len(list))
 		for _, item := range list {
 			lines = append(lines, volatile.ReplaceAllString(string(item), ""))
 		}
+		if strings.Contains(line, "neigh") { // lies in a hash table
+			slices.Sort(lines)
+		}
 		b.WriteString(strings.Join(lines, "\n") + "\n")
 	}
-	b.WriteString(l.run(n, "ip neigh show nud permanent") + l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"))
-	return b.String()
+	b.WriteString(l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"))
+	return counted.ReplaceAllString(b.String(), "")
 }
+
+var counted = regexp.MustCompile(` packets \d+ bytes \d+`)

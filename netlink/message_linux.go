@@ -1,0 +1,127 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	vnl "github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// kernelMessage is one RTM_NEW… message: its type, the body's fixed header, then attributes.
+type kernelMessage struct {
+	typ    uint16
+	header []byte
+	attrs  []attr
+
+	lost  bool // it is remembered, not read: who carried it is gone
+	first bool // a route before others of its prefix and metric, which go over other interfaces
+}
+
+type attr struct {
+	typ  uint16
+	data []byte
+}
+
+// headerLen are the lengths of the fixed headers: struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg, fib_rule_hdr, nhmsg
+// (include/uapi/linux/{rtnetlink,if_addr,neighbour,fib_rules,nexthop}.h).
+var headerLen = map[uint16]int{
+	unix.RTM_NEWLINK: 16, unix.RTM_NEWADDR: 8, unix.RTM_NEWROUTE: 12, unix.RTM_NEWNEIGH: 12, unix.RTM_NEWRULE: 12, unix.RTM_NEWNEXTHOP: 8,
+}
+
+// parseMessage keeps the body.
+func parseMessage(typ uint16, body []byte) (kernelMessage, error) {
+	n := headerLen[typ]
+	if n == 0 || len(body) < n {
+		return kernelMessage{}, fmt.Errorf("netlink message of type %d with %d bytes", typ, len(body))
+	}
+	attrs, err := parseAttrs(body[n:])
+	return kernelMessage{typ: typ, header: body[:n], attrs: attrs}, err
+}
+
+// parseAttrs reads attributes: length with the four bytes before the value, type, value, up to three bytes of padding.
+func parseAttrs(rest []byte) ([]attr, error) {
+	list := make([]attr, 0, 8)
+	for len(rest) >= unix.SizeofRtAttr {
+		n := int(binary.NativeEndian.Uint16(rest))
+		if n < unix.SizeofRtAttr || n > len(rest) {
+			return nil, fmt.Errorf("netlink attribute of %d bytes in %d", n, len(rest))
+		}
+		list = append(list, attr{binary.NativeEndian.Uint16(rest[2:]), rest[unix.SizeofRtAttr:n]})
+		rest = rest[min((n+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(rest)):]
+	}
+	return list, nil
+}
+
+// family is the first byte of every header.
+func (m kernelMessage) family() byte { return m.header[0] }
+
+// index is the interface's in the header of addresses and neighbours.
+func (m kernelMessage) index() int { return int(binary.NativeEndian.Uint32(m.header[4:])) }
+
+func (m kernelMessage) get(typ uint16) []byte {
+	for _, a := range m.attrs {
+		if a.typ&^unix.NLA_F_NESTED == typ {
+			return a.data
+		}
+	}
+	return nil
+}
+
+func (m kernelMessage) u32(typ uint16) uint32 {
+	if d := m.get(typ); len(d) >= 4 {
+		return binary.NativeEndian.Uint32(d)
+	}
+	return 0
+}
+
+func (m kernelMessage) addr(typ uint16) netip.Addr {
+	a, _ := netip.AddrFromSlice(m.get(typ))
+	return a
+}
+
+// request is the message as a request. edit may change the attributes on the way, or drop one (nil, false).
+func (m kernelMessage) request(typ, flags int, header []byte, edit func(typ uint16, data []byte) ([]byte, bool)) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(typ, flags)
+	req.AddRawData(header)
+	for _, a := range m.attrs {
+		data, keep := edit(a.typ&^unix.NLA_F_NESTED, a.data)
+		if keep {
+			req.AddRawData(nl.NewRtAttr(int(a.typ), data).Serialize())
+		}
+	}
+	return req
+}
+
+// dump asks for all objects of a kind, of all families, and returns those that keep wants. flags is for neighbours.
+func (h *Handle) dump(typ int, answer uint16, flags uint8, keep func(kernelMessage) bool) ([]kernelMessage, error) {
+	bodies, err := retryDump(func() ([][]byte, error) {
+		req := nl.NewNetlinkRequest(typ, unix.NLM_F_DUMP)
+		req.Sockets = h.dumps
+		switch typ { // the strict form of the request's header differs by what is asked
+		case unix.RTM_GETNEIGH:
+			req.AddData(&vnl.Ndmsg{Flags: flags})
+		case unix.RTM_GETNEXTHOP:
+			req.AddRawData(make([]byte, headerLen[unix.RTM_NEWNEXTHOP]))
+		default:
+			req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+		}
+		return req.Execute(unix.NETLINK_ROUTE, answer)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []kernelMessage
+	for _, b := range bodies {
+		m, err := parseMessage(answer, b)
+		if err != nil {
+			return nil, err
+		}
+		if keep(m) {
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}

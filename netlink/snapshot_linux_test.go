@@ -1,0 +1,220 @@
+package netlink
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+	"golang.org/x/sys/unix"
+)
+
+// snapshot is what the plugin remembers of azure0, if it knows that already.
+func (h *host) snapshot(known []byte) (seen []byte) {
+	h.Helper()
+	h.kernel(func(nl *Handle, _ *NFT) {
+		b, ok, err := nl.Bridge("azure0", "eth0")
+		if !ok || err != nil {
+			h.Fatalf("the bridge is ok: %v, %v", ok, err)
+		}
+		seen, err = nl.Snapshot(b, known)
+		h.must(err)
+	})
+	return seen
+}
+
+func (h *host) ensureLost(lost Lost) {
+	h.Helper()
+	h.kernel(func(nl *Handle, _ *NFT) {
+		_, err := nl.EnsureBridge("azure0", "eth0", lost)
+		h.must(err)
+	})
+}
+
+// docs/network.md, How the bridge comes into being: somebody deletes it, and the kernel takes all from the host that it carried.
+func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
+	for name, damage := range map[string][]string{
+		"deleted": {"link del azure0"},
+		"down":    {"link set azure0 down"},
+		// A DHCP client comes first: half of the configuration is on the master again, with another lease.
+		"deleted, and the DHCP client was there": {"link del azure0", "addr add 10.240.0.4/16 brd + dev eth0",
+			"addr add 10.98.0.1/24 dev eth0 valid_lft 300 preferred_lft 200", "route add default via 10.240.0.1 metric 100 src 10.240.0.4", "-6 addr add fd00::9/64 dev eth0"},
+		"deleted, and a path is gone for good": {"link del azure0", "link del eth9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newDualHost(t)
+			h.configure()
+			h.routes()
+			h.ensureBridge()
+			h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0") // a pod's
+			lost := h.snapshot(nil)
+			h.ip("neigh del 10.240.1.1 dev azure0")
+			before := h.everything()
+			for _, args := range damage {
+				h.ip(args)
+			}
+			h.ensureLost(Lost{Host: lost})
+			switch after := h.everything(); {
+			case name == "deleted, and the DHCP client was there":
+				if !strings.Contains(h.ip("addr show dev azure0"), "valid_lft 300sec") || strings.Count(after, `"local":"10.98.0.1"`) != 1 {
+					t.Errorf("the new lease does not count: %s", h.ip("addr show dev azure0"))
+				}
+				// Besides what it had it has the client's route.
+				added := diff(before, after)
+				if strings.HasPrefix(added, "- ") || strings.Count(added, "+ ") != 1 {
+					t.Errorf("the host is not as it was:\n%s", added)
+				}
+			case name == "deleted, and a path is gone for good":
+				for _, part := range []string{`"local":"10.240.0.4"`, `"dst":"10.56.0.0/16"`, `"dst":"10.80.0.0/16"`, `"dst":"10.73.0.0/16"`} {
+					if !strings.Contains(after, part) {
+						t.Errorf("%s is not back", part)
+					}
+				}
+			case after != before:
+				t.Errorf("the host is not as it was:\n%s", diff(before, after))
+			}
+			h.ping(h.vm.Ns, gateway)
+			h.removeBridge()
+			h.ping(h.vm.Ns, gateway)
+		})
+	}
+}
+
+// cleanup after somebody deleted the bridge.
+func TestRemoveBridgeGivesTheMasterWhatADeletedBridgeHad(t *testing.T) {
+	h := newDualHost(t)
+	h.configure()
+	h.routes()
+	before := h.everything()
+	h.ensureBridge()
+	lost := h.snapshot(nil)
+	h.ip("link del azure0")
+	h.kernel(func(nl *Handle, _ *NFT) { h.must(nl.RemoveBridge("azure0", "eth0", lost)) })
+	if after := h.everything(); after != before {
+		t.Errorf("the host is not as it was:\n%s", diff(before, after))
+	}
+	h.ping(h.vm.Ns, gateway)
+}
+
+// An ADD writes the state once more only if the host has changed.
+func TestASnapshotChangesOnlyWithTheHost(t *testing.T) {
+	h := newDualHost(t)
+	h.configure()
+	h.routes()
+	h.ensureBridge()
+	known := h.snapshot(nil)
+	same := func(what string, want bool) {
+		t.Helper()
+		seen := h.snapshot(known)
+		if got := bytes.Equal(seen, known); got != want {
+			t.Errorf("%s: the snapshot is the same: %v", what, got)
+		}
+		known = seen
+	}
+	h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0")
+	h.ping(h.vm.Ns, gateway)
+	known = older(t, known)
+	same("a pod's neighbour, and what the host learnt", true)
+	for _, change := range []string{
+		"addr add 10.240.0.77/16 dev azure0",
+		"addr change 10.98.0.1/24 dev azure0 valid_lft 90000 preferred_lft 43200",
+		"route add 10.61.0.0/16 via 10.240.0.1",
+		"route del 10.61.0.0/16",
+		"-6 route add fd61::/64 via fd00::1 dev azure0",
+		"nexthop replace id 10 via 10.240.0.2 dev azure0",
+		"nexthop replace id 12 group 10,7/11,2",
+		"neigh add 10.240.0.96 lladdr 02:00:00:00:00:96 nud permanent dev azure0",
+		"neigh del proxy 10.240.0.99 dev azure0",
+	} {
+		h.ip(change)
+		same(change, false)
+		same("after "+change, true)
+	}
+}
+
+// older is the snapshot as it was read some time before: there was more left of each lifetime.
+func older(t *testing.T, snapshot []byte) []byte {
+	t.Helper()
+	c := decodeSnapshot(bytes.Clone(snapshot))
+	for _, m := range c.addrs {
+		m.wholeLifetimes(binary.NativeEndian.Uint32(m.get(unix.IFA_CACHEINFO)[12:]) + 1000)
+	}
+	for _, m := range c.routes.gateways {
+		if left := m.get(unix.RTA_EXPIRES); left != nil {
+			binary.NativeEndian.PutUint32(left, m.u32(unix.RTA_EXPIRES)+10)
+		}
+	}
+	out := c.encode(false)
+	if bytes.Equal(out, snapshot) {
+		t.Fatal("nothing in the snapshot has a lifetime")
+	}
+	return out
+}
+
+// A lease that was renewed 100 seconds ago comes back as it was then.
+func TestAnAddressThatWasLostHasItsWholeLifetime(t *testing.T) {
+	info := func(words ...uint32) (d []byte) {
+		for _, w := range words {
+			d = binary.NativeEndian.AppendUint32(d, w)
+		}
+		return d
+	}
+	for _, test := range []struct{ have, want []byte }{
+		{info(500, 1000, 7, 5000), info(600, 1100, 7, 5000)},
+		{info(0, forever, 7, 5000), info(100, forever, 7, 5000)},
+		{info(500, 1000, 7, 15000+1), info(500, 1000, 7, 15000+1)}, // the clocks differ by a tick
+	} {
+		m := kernelMessage{attrs: []attr{{unix.IFA_CACHEINFO, test.have}}}
+		if m.wholeLifetimes(15000); !bytes.Equal(test.have, test.want) {
+			t.Errorf("%v instead of %v", test.have, test.want)
+		}
+	}
+}
+
+// Whatever is cut off or damaged: what is readable counts, and nothing panics.
+func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
+	h := newDualHost(t)
+	h.configure()
+	h.routes()
+	h.ensureBridge()
+	whole := h.snapshot(nil)
+	for n := range whole {
+		_ = decodeSnapshot(whole[:n]).encode(false)
+		damaged := bytes.Clone(whole)
+		damaged[n] ^= 0xff
+		_ = decodeSnapshot(damaged).encode(true)
+	}
+	if got := decodeSnapshot(whole).encode(false); !bytes.Equal(got, whole) {
+		t.Error("reading and writing is not the same")
+	}
+}
+
+func TestPodsOfADeletedBridgeAreConnectedAgain(t *testing.T) {
+	p := connect(t, 2)
+	lost := Lost{Host: p.snapshot(nil), Pods: []Pod{p.pod(0), {HostName: "azv0000000gone", MAC: podMAC(podPrefixes[2]), Addresses: podPrefixes[2:3]}, p.pod(1)}}
+	p.ip("link del azure0")
+	p.ensureLost(lost)
+	p.kernel(func(nl *Handle, _ *NFT) {
+		b, err := nl.Link("azure0")
+		p.must(err)
+		for i := range 2 {
+			pod := p.pod(i)
+			pod.Bridge = b
+			if diff, err := nl.CheckPod(pod); diff != "" || err != nil {
+				t.Errorf("pod %d: %s, %v", i, diff, err)
+			}
+		}
+	})
+	for _, to := range []netip.Addr{gateway, fabric.RemoteHost, hostPrefix.Addr(), podPrefixes[1].Addr()} {
+		p.ping(p.spaces[0], to)
+	}
+	p.ping(p.vm.Ns, podPrefixes[0].Addr())
+	ports := p.run("bridge", "-d", "link", "show", "dev", p.pod(0).HostName)
+	for _, flag := range []string{"hairpin on", "learning off", "flood off", "mcast_flood off", "bcast_flood off"} {
+		if !strings.Contains(ports, flag) {
+			t.Errorf("the port has not %s: %s", flag, ports)
+		}
+	}
+}

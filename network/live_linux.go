@@ -1,0 +1,92 @@
+package network
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/Azure/azure-container-networking/netlink"
+)
+
+// livePod is an endpoint whose host veth is there.
+type livePod struct {
+	endpoint *Endpoint
+	pod      netlink.Pod
+	port     int
+}
+
+// livePods are the pods that may be connected to the network's interface, for a repair.
+func livePods(k *kernel, n *Network) ([]livePod, error) {
+	links, err := k.nl.Links()
+	if err != nil {
+		return nil, err
+	}
+	index := map[string]int{}
+	for _, l := range links {
+		index[l.Name] = l.Index
+	}
+	var list []livePod
+	for _, e := range n.Live {
+		mac, err := parseMAC(e.MAC)
+		if err != nil {
+			return nil, err
+		}
+		if port := index[e.HostIfName]; port != 0 {
+			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses}, port})
+		}
+	}
+	return list, nil
+}
+
+func podsOf(list []livePod) (pods []netlink.Pod) {
+	for _, p := range list {
+		pods = append(pods, p.pod)
+	}
+	return pods
+}
+
+// liveElements are the pods' elements. The network may be another than theirs: what counts is whose rules they are.
+func liveElements(n *Network, list []livePod) (out []netlink.Element) {
+	for _, p := range list {
+		out = append(out, elements(n, p.endpoint, p.pod, p.port)...)
+	}
+	return out
+}
+
+// restoreElements adds what is missing of the live pods' elements, where the rules themselves are in place.
+func restoreElements(k *kernel, n *Network, list []livePod) error {
+	have, err := k.nft.Elements(scopeOf(n))
+	if err != nil {
+		return err
+	}
+	for _, want := range liveElements(n, list) {
+		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
+			err = errors.Join(err, k.nft.AddElements(want))
+		}
+	}
+	return err
+}
+
+// same says whether the kernel has all of an element.
+func same(have, want netlink.Element) bool {
+	return have.Complete && have.Address == want.Address && have.MAC.String() == want.MAC.String() && have.Port == want.Port
+}
+
+// portsInPlace says whether every ready endpoint whose host veth is there is connected to the bridge.
+func portsInPlace(k *kernel, n *Network, b netlink.Bridge) (bool, error) {
+	if len(n.Live) == 0 {
+		return true, nil
+	}
+	ports, err := k.nl.Ports(b.Link)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range n.Live {
+		if e.State != Ready || ports[e.HostIfName] {
+			continue
+		}
+		if _, err := k.nl.Link(e.HostIfName); !errors.Is(err, netlink.ErrNotFound) {
+			return false, err
+		}
+	}
+	return true, nil
+}
