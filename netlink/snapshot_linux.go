@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink/nl"
@@ -158,4 +159,19 @@ func (c *hostConf) place(m kernelMessage) {
 		at = &c.routes.direct
 	}
 	*at = append(*at, m)
+}
+
+// SnapshotAddresses are the addresses in a snapshot, without link-local ones of IPv6.
+func SnapshotAddresses(data []byte) []netip.Prefix {
+	var list []netip.Prefix
+	for _, m := range decodeSnapshot(data).addrs {
+		a := m.addr(unix.IFA_LOCAL)
+		if !a.IsValid() {
+			a = m.addr(unix.IFA_ADDRESS)
+		}
+		if a.IsValid() && !(a.Is6() && a.IsLinkLocalUnicast()) {
+			list = append(list, netip.PrefixFrom(a, int(m.header[1])))
+		}
+	}
+	return list
 }

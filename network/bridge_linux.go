@@ -61,6 +61,9 @@ func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 			return b, lerr
 		}
 		b.Primary = append(b.Primary, left...)
+		if b.Link.Index == 0 { // what comes back with the bridge belongs to the host from the first frame on
+			b.Primary = append(b.Primary, netlink.SnapshotAddresses(n.Host)...)
+		}
 	}
 	if rerr := ensureBridgeRules(k, n, b, pods); rerr != nil {
 		return b, rerr
