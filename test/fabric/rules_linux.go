@@ -171,12 +171,15 @@ func (r *rules) addIPv6(c *nftables.Chain, p *port, owned *nftables.Set) {
 	}
 	// Link-local sources are not the VNET's business, and neighbour
 	// discovery cannot do without them and the unspecified address.
-	linkLocal := make([]byte, 16)
-	binary.BigEndian.PutUint16(linkLocal, 0xfe80)
+	prefix := make([]byte, 16)
+	binary.BigEndian.PutUint16(prefix, 0xfe80)
 	mask := make([]byte, 16)
 	binary.BigEndian.PutUint16(mask, 0xffc0)
-	r.add(c, isIPv6, ipv6Src.masked(expr.CmpOpNeq, mask, linkLocal), ipv6Src.isNot(make([]byte, 16)...),
+	r.add(c, isIPv6, ipv6Src.masked(expr.CmpOpNeq, mask, prefix), ipv6Src.isNot(make([]byte, 16)...),
 		ipv6Src.notIn(owned), count(p.counter(foreignAddress)), drop())
+	// The fabric knows the NIC's link-local address, but not those of what is behind it: it could not answer
+	// without asking who they are.
+	r.add(c, isIPv6, ipv6Src.masked(expr.CmpOpEq, mask, prefix), ipv6Src.isNot(linkLocal(p.nic.MAC).AsSlice()...), drop())
 	r.add(c, isIPv6, multicastFrame(), accept()) // neighbour discovery
 	r.add(c, isIPv6, ipv6Dst.notIn(r.known6), count(p.counter(unknownDestination)), drop())
 	r.add(c, isIPv6, accept())
