@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -31,13 +32,26 @@ func inUse(dir string, logger *slog.Logger) map[netip.Addr]ipam.Owner {
 // that tells anything: the state, its mirror, then what was kept aside, the newest first.
 func attachments(dir string) map[netip.Addr]ipam.Owner {
 	state := filepath.Join(dir, "azure-vnet.json")
-	files := []string{state, state + ".bak"}
-	for _, kind := range []string{".classic-*", ".corrupt-*"} {
-		aside, _ := filepath.Glob(state + kind) // fails for a bad pattern only
-		slices.Sort(aside)
-		slices.Reverse(aside)
-		files = append(files, aside...)
-	}
+	return firstAttachments(slices.Concat([]string{state, state + ".bak"}, aside(state, ".classic-*"), aside(state, ".corrupt-*")))
+}
+
+// classicAttachments adds the pods that azure-vnet took over from the classic plugin and removed already, when this
+// plugin has not been called yet: in the classic plugin's file of addresses they are still there.
+func classicAttachments(dir string) map[netip.Addr]ipam.Owner {
+	owners := firstAttachments(aside(filepath.Join(dir, "azure-vnet.json"), ".classic-*"))
+	maps.Copy(owners, attachments(dir))
+	return owners
+}
+
+// aside are the files that were kept of the state, the newest first.
+func aside(state, pattern string) []string {
+	files, _ := filepath.Glob(state + pattern) // fails for a bad pattern only
+	slices.Sort(files)
+	slices.Reverse(files)
+	return files
+}
+
+func firstAttachments(files []string) map[netip.Addr]ipam.Owner {
 	for _, f := range files {
 		raw, err := os.ReadFile(f)
 		if err != nil {

@@ -106,7 +106,7 @@ func openStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error
 			s.Answer = ipam.Answer{} // the VM may have moved: ask again
 		},
 		Import: func(raw []byte, s *ipam.State) error {
-			return ipam.ImportClassic(raw, s, attachments(dir), time.Now())
+			return ipam.ImportClassic(raw, s, classicAttachments(dir), time.Now())
 		},
 	}), nil
 }

@@ -65,9 +65,11 @@ func (l *lab) matrix(mode string, pods [][]*node.Pod, v6 bool) {
 	}
 }
 
+type ways struct{ fabric, samePod, otherPod, ownHost, otherHost, fromHost, fromOtherHost, fromFabric int }
+
 // ttls says with which TTL an answer arrives: each router on its way takes one from 64. The fabric is one, and in
 // transparent mode the hosts are, too.
-var ttls = map[string]struct{ fabric, samePod, otherPod, ownHost, otherHost, fromHost, fromOtherHost, fromFabric int }{
+var ttls = map[string]ways{
 	"bridge":      {64, 64, 63, 64, 63, 64, 63, 64},
 	"tunnel":      {64, 63, 63, 64, 63, 63, 63, 64},
 	"transparent": {63, 63, 61, 64, 62, 64, 62, 63},
