@@ -208,6 +208,44 @@ func (n *NFT) DeleteElements(elements ...Element) error {
 	return nil
 }
 
+// DeleteManyElements is DeleteElements in few messages, for many that are all there as a rule.
+func (n *NFT) DeleteManyElements(elements ...Element) error {
+	keys := map[string][]nftables.SetElement{}
+	sets := map[string]*nftables.Set{}
+	seen := map[string]bool{}
+	var chains []*nftables.Chain
+	for _, e := range elements {
+		for _, part := range e.entries() {
+			if id := part.set.Name + string(part.element.Key); !seen[id] {
+				seen[id], sets[part.set.Name] = true, part.set
+				keys[part.set.Name] = append(keys[part.set.Name], nftables.SetElement{Key: part.element.Key})
+			}
+		}
+		if e.Family == FamilyNetdev && !seen[e.Port] {
+			seen[e.Port] = true
+			c := e.podChain(e.Port, "")
+			chains = append(chains, &c.Chain)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(sets)) {
+		for some := range slices.Chunk(keys[name], maxElements) {
+			if err := n.conn.SetDeleteElements(sets[name], some); err != nil {
+				return fmt.Errorf("nftables elements of %s: %w", name, err)
+			}
+		}
+	}
+	n.deleteChains(chains)
+	err := n.conn.Flush()
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	err = nil
+	for _, e := range elements { // something was gone, which fails the whole transaction
+		err = errors.Join(err, n.DeleteElements(e))
+	}
+	return err
+}
+
 // Elements lists what a network's sets hold of pods, one entry for each address. Where there are no rules, there
 // are none.
 func (n *NFT) Elements(s Scope) ([]Element, error) {
@@ -306,17 +344,34 @@ func (s Scope) join(pods, owned []nftables.SetElement, ports map[string]bool) []
 	return out
 }
 
-// list lists a set's elements; a set that is not there has none.
+// list lists a set's elements; a set that is not there has none. The kernel goes through a hash table that it may be
+// resizing at the same time, after many additions or deletions, and then leaves elements out (lib/rhashtable.c). So it is
+// asked until an answer brings nothing new.
 func (n *NFT) list(s *nftables.Set) ([]nftables.SetElement, error) {
-	elements, err := n.conn.GetSetElements(s)
-	if err != nil {
-		// Its error does not wrap the kernel's, that of this call does.
-		if _, missing := n.conn.GetSetByName(s.Table, s.Name); errors.Is(missing, unix.ENOENT) {
-			return nil, nil
+	var all []nftables.SetElement
+	seen := map[string]bool{}
+	const enough = 5
+	for range enough {
+		elements, err := n.conn.GetSetElements(s)
+		if err != nil {
+			// Its error does not wrap the kernel's, that of this call does.
+			if _, missing := n.conn.GetSetByName(s.Table, s.Name); errors.Is(missing, unix.ENOENT) {
+				return nil, nil
+			}
+			return nil, fmt.Errorf("list nftables set %s: %w", s.Name, err)
 		}
-		return nil, fmt.Errorf("list nftables set %s: %w", s.Name, err)
+		before, first := len(all), all == nil
+		for _, e := range elements {
+			if !seen[string(e.Key)] {
+				seen[string(e.Key)] = true
+				all = append(all, e)
+			}
+		}
+		if len(all) == before && (!first || len(elements) == 0) {
+			break
+		}
 	}
-	return elements, nil
+	return all, nil
 }
 
 func portName(key []byte) string {

@@ -85,6 +85,38 @@ func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error
 		func() error { return deleteLink(e.HostIfName, n.Bridge, e) })
 }
 
+// DeleteEndpoints deletes many endpoints of a known network at once: they share the RCU grace periods.
+func (l *Linux) DeleteEndpoints(_ context.Context, n *Network, list []*Endpoint) error {
+	var all []netlink.Element
+	var veths []string
+	var addrs []netip.Addr
+	for _, e := range list {
+		mac, err := parseMAC(e.MAC)
+		if err != nil {
+			return err
+		}
+		all = append(all, elements(n, e, netlink.Pod{MAC: mac}, 0)...)
+		veths, addrs = append(veths, e.HostIfName), append(addrs, addrsOf(e.Addresses)...)
+	}
+	return parallel(
+		func() error {
+			nft, err := netlink.OpenNFT()
+			if err != nil {
+				return err
+			}
+			defer nft.Close()
+			return nft.DeleteManyElements(all...)
+		},
+		func() error {
+			nl, err := netlink.Open()
+			if err != nil {
+				return err
+			}
+			defer nl.Close()
+			return nl.DeletePods(veths, n.Bridge, addrs)
+		})
+}
+
 func deleteElements(list []netlink.Element) error {
 	if len(list) == 0 {
 		return nil
