@@ -1,7 +1,9 @@
 package network
 
 import (
+	"context"
 	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
@@ -89,4 +91,41 @@ func portsInPlace(k *kernel, n *Network, b netlink.Bridge) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// Endpoints rebuilds the network's endpoints from the elements in its rules, which have the owner as their comment.
+func (l *Linux) Endpoints(_ context.Context, n *Network) ([]*Endpoint, error) {
+	want := scopeOf(n)
+	byOwner := map[Owner]*Endpoint{}
+	var list []*Endpoint
+	found, err := strayElements(func(e netlink.Element) bool {
+		return e.Name == want.Name && e.Routed() == want.Routed() && e.Complete && !e.Shared
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, found := range found {
+		o, ok := ParseOwner(found.Comment)
+		if !ok || o.Network != n.Name {
+			continue
+		}
+		e := byOwner[o]
+		if e == nil {
+			e = &Endpoint{Owner: o, State: Ready, HostIfName: found.Port, MAC: found.MAC.String(), Created: n.Created}
+			byOwner[o] = e
+			list = append(list, e)
+		}
+		e.Addresses = append(e.Addresses, n.withSubnet(found.Address))
+	}
+	return list, nil
+}
+
+// withSubnet is the address as a pod of the network has it.
+func (n *Network) withSubnet(a netip.Addr) netip.Prefix {
+	for _, p := range n.Prefixes {
+		if n.Mode != ModeTransparent && p.Contains(a) {
+			return netip.PrefixFrom(a, p.Bits())
+		}
+	}
+	return netip.PrefixFrom(a, a.BitLen())
 }

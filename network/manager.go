@@ -107,6 +107,11 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 	}()
 	ensured := false
 	undo.Push(func(ctx context.Context) error { return m.giveUp(ctx, n, e, ensured) })
+	if n.Created.Equal(e.Created) {
+		if err = m.rebuild(ctx, n); err != nil {
+			return nil, err
+		}
+	}
 	if err = m.ensure(ctx, n); err != nil {
 		return nil, err
 	}
@@ -118,6 +123,38 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 		return nil, err
 	}
 	return n, nil
+}
+
+// rebuilder is what a data plane can offer besides: to find the endpoints that a network has on the host.
+type rebuilder interface {
+	Endpoints(ctx context.Context, n *Network) ([]*Endpoint, error)
+}
+
+// rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods
+// alive.
+func (m *Manager) rebuild(ctx context.Context, n *Network) error {
+	plane, ok := m.Plane.(rebuilder)
+	if !ok {
+		return nil
+	}
+	found, err := plane.Endpoints(ctx, n)
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	return m.Store.Update(ctx, func(s *State) error {
+		record := s.Networks[n.Name]
+		if record == nil {
+			return nil
+		}
+		for _, e := range found {
+			if record.Endpoints[e.key()] == nil {
+				m.Log.Warn("an endpoint that only the host knew is in the state again", "endpoint", e.Owner, "addresses", e.Addresses)
+				record.Endpoints[e.key()] = e
+				n.Live = append(n.Live, e)
+			}
+		}
+		return nil
+	})
 }
 
 // giveUp takes what a failed ADD made of the endpoint off the host, and then forgets the record. As long as
@@ -279,10 +316,10 @@ func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, e
 	return n, e, err
 }
 
-// Check compares the endpoint, and the addresses that the runtime believes in, with what is. What is wrong on the
-// host's side is repaired, and reported all the same.
+// Check compares the endpoint, and the namespace and the addresses that the runtime believes in, with what is. What is
+// wrong on the host's side is repaired, and reported all the same.
 // Error: ErrDifference, which names the first one.
-func (m *Manager) Check(ctx context.Context, o Owner, believed []netip.Prefix) error {
+func (m *Manager) Check(ctx context.Context, o Owner, netns string, believed []netip.Prefix) error {
 	n, e, err := m.find(ctx, o)
 	if err != nil {
 		return err
@@ -294,6 +331,9 @@ func (m *Manager) Check(ctx context.Context, o Owner, believed []netip.Prefix) e
 		if !contains(e.Addresses, b) {
 			return fmt.Errorf("%w: the endpoint has %v, the runtime's result says %s", ErrDifference, e.Addresses, b)
 		}
+	}
+	if e.NetNS == "" {
+		e.NetNS = netns // the endpoint was rebuilt from the host, which does not tell
 	}
 	err = m.Plane.CheckEndpoint(ctx, n, e)
 	if !errors.Is(err, ErrDifference) {

@@ -183,7 +183,7 @@ func TestCheckNamesTheFirstDifference(t *testing.T) {
 			if test.believed != "" {
 				believed = append(believed, test.believed)
 			}
-			err := l.start().Check(t.Context(), c1, prefixes(believed...))
+			err := l.start().Check(t.Context(), c1, "", prefixes(believed...))
 			if test.want == "" {
 				wantError(t, err, nil)
 			} else if wantError(t, err, network.ErrDifference); err != nil && !strings.Contains(err.Error(), test.want) {

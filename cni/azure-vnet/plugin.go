@@ -192,7 +192,7 @@ func check(ctx context.Context, c *cni.Command) error {
 			believed = append(believed, cni.PrefixOf(ip.Address))
 		}
 	}
-	return cmd.manager.Check(ctx, cmd.owner, believed)
+	return cmd.manager.Check(ctx, cmd.owner, c.Netns, believed)
 }
 
 func gc(ctx context.Context, c *cni.Command) error {
