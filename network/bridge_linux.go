@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/resolved"
 )
 
 // ensureBridge makes the bridge of a bridge or tunnel network with its rules.
@@ -24,7 +25,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	}
 	if !ok || !k.nft.RulesInPlace(rules(n, b)) {
 		err = l.locked(ctx, func() error {
-			b, err = repairBridge(k, n)
+			b, err = l.repairBridge(ctx, k, n)
 			return err
 		})
 	}
@@ -39,7 +40,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 // repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
 // and without them the bridge would not let pods reach anything. They need the host's addresses, which the
 // master still has at the first time; those of a bridge that was lost are known when it is back.
-func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
+func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *Network) (netlink.Bridge, error) {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
 		return b, masterError(err)
@@ -61,7 +62,19 @@ func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 	if b, err = k.nl.EnsureBridge(n.Bridge, n.Master, lost); err != nil {
 		return b, masterError(err)
 	}
-	return b, ensureRules(k, rules(n, b))
+	if err := ensureRules(k, rules(n, b)); err != nil {
+		return b, err
+	}
+	l.carryDNS(ctx, b.Master, b.Link)
+	return b, nil
+}
+
+// carryDNS gives one link the DNS settings of another, if systemd-resolved runs. The host's names are not worth a pod:
+// a failure is logged.
+func (l *Linux) carryDNS(ctx context.Context, from, to netlink.Link) {
+	if err := resolved.Carry(ctx, resolved.Bus, from.Index, to.Index); err != nil && l.Log != nil {
+		l.Log.Warn("the host's DNS settings of a link do not follow; set them with resolvectl", "from", from.Name, "to", to.Name, "error", err)
+	}
 }
 
 func ensureRules(k *kernel, r netlink.Rules) error {
@@ -118,4 +131,13 @@ func checkBridge(k *kernel, n *Network) error {
 		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
 	}
 	return nil
+}
+
+// removeBridge gives the host its configuration back. resolved forgets a link that goes, so its settings go first.
+func (l *Linux) removeBridge(ctx context.Context, k *kernel, n *Network) error {
+	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
+	if err == nil && b.Link.Index != 0 {
+		l.carryDNS(ctx, b.Link, b.Master)
+	}
+	return k.nl.RemoveBridge(n.Bridge, n.Master, n.Host)
 }
