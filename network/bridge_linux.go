@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/Azure/azure-container-networking/netlink"
-	"github.com/Azure/azure-container-networking/resolved"
 )
 
 // ensureBridge makes the bridge of a bridge or tunnel network with its rules.
@@ -59,22 +58,38 @@ func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *Network) (netlin
 	if err != nil {
 		return b, err
 	}
+	// A bridge that is there has its settings, and somebody may have changed them.
+	made := b.Link.Index == 0
+	if made {
+		if names := l.readDNS(ctx, b.Master); names != nil {
+			n.DNS = names
+		}
+	}
 	if b, err = k.nl.EnsureBridge(n.Bridge, n.Master, lost); err != nil {
 		return b, masterError(err)
 	}
-	if err := ensureRules(k, rules(n, b)); err != nil {
+	if err := ensureRules(k, rules(n, b)); err != nil || !made {
 		return b, err
 	}
-	l.carryDNS(ctx, b.Master, b.Link)
+	l.applyDNS(ctx, b.Link, n.DNS)
 	return b, nil
 }
 
-// carryDNS gives one link the DNS settings of another, if systemd-resolved runs. The host's names are not worth a pod:
-// a failure is logged.
-func (l *Linux) carryDNS(ctx context.Context, from, to netlink.Link) {
-	if err := resolved.Carry(ctx, resolved.Bus, from.Index, to.Index); err != nil && l.Log != nil {
-		l.Log.Warn("the host's DNS settings of a link do not follow; set them with resolvectl", "from", from.Name, "to", to.Name, "error", err)
+// removeBridge gives the host its configuration back. resolved forgets the settings of a bridge that goes, and those
+// of a link that ceases to be a port, too (systemd 252).
+func (l *Linux) removeBridge(ctx context.Context, k *kernel, n *Network) error {
+	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
+	names := n.DNS
+	if err == nil && b.Link.Index != 0 {
+		if now := l.readDNS(ctx, b.Link); now != nil {
+			names = now
+		}
 	}
+	if err := k.nl.RemoveBridge(n.Bridge, n.Master, n.Host); err != nil {
+		return err
+	}
+	l.applyDNS(ctx, b.Master, names)
+	return nil
 }
 
 func ensureRules(k *kernel, r netlink.Rules) error {
@@ -131,13 +146,4 @@ func checkBridge(k *kernel, n *Network) error {
 		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
 	}
 	return nil
-}
-
-// removeBridge gives the host its configuration back. resolved forgets a link that goes, so its settings go first.
-func (l *Linux) removeBridge(ctx context.Context, k *kernel, n *Network) error {
-	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
-	if err == nil && b.Link.Index != 0 {
-		l.carryDNS(ctx, b.Link, b.Master)
-	}
-	return k.nl.RemoveBridge(n.Bridge, n.Master, n.Host)
 }

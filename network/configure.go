@@ -49,7 +49,7 @@ func configure(known *Network, c Config, name string, subnets []netip.Prefix, if
 	}
 	if change && known.Bridge != "" {
 		n.Former = append(n.Former, Former{known.Master, known.Bridge})
-		n.MAC, n.MTU, n.Host = "", 0, nil
+		n.MAC, n.MTU, n.Host, n.DNS = "", 0, nil, nil
 	}
 	n.Master, n.Bridge, n.Mode, n.AntiSpoof, n.HostAgent = master.Name, bridge, c.Mode, c.AntiSpoof, c.HostAgent
 	for _, a := range subnets {

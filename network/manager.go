@@ -145,7 +145,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
 		return err
 	}
-	if n.MAC == known.MAC && n.MTU == known.MTU && bytes.Equal(n.Host, known.Host) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
+	if n.MAC == known.MAC && n.MTU == known.MTU && bytes.Equal(n.Host, known.Host) && maps.EqualFunc(n.DNS, known.DNS, slices.Equal) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
 		return nil
 	}
 	return m.Store.Update(ctx, func(s *State) error {
@@ -155,7 +155,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 		}
 		record.MAC, record.MTU = n.MAC, n.MTU
 		for _, other := range s.carriedBy(n.Bridge) {
-			other.Host = n.Host
+			other.Host, other.DNS = n.Host, n.DNS
 		}
 		record.remember(n.Sysctls)
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
@@ -207,7 +207,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		for _, other := range s.carriedBy(n.Bridge) {
 			n.OnBridge = slices.AppendSeq(n.OnBridge, maps.Values(other.Endpoints))
 			if n.Host == nil {
-				n.Host = other.Host
+				n.Host, n.DNS = other.Host, other.DNS
 			}
 		}
 		return nil

@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-container-networking/resolved"
 )
 
 // Mode is how pods are connected to the VNET (docs/network.md).
@@ -88,6 +90,9 @@ type Network struct {
 	// Host is what the host has on the bridge, as last seen (netlink.Snapshot): who deletes the bridge takes all that from
 	// the host, and the next ADD brings it back.
 	Host []byte `json:"host,omitempty"`
+
+	// DNS is what systemd-resolved was told for the master, when the bridge was made.
+	DNS resolved.Settings `json:"dns,omitempty"`
 
 	// OnBridge are the endpoints that the bridge carries, of this network and of others, for a repair.
 	OnBridge []*Endpoint `json:"-"`

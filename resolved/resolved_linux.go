@@ -1,7 +1,9 @@
 package resolved
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -58,10 +60,31 @@ type domain struct {
 	RouteOnly bool
 }
 
-// Carry gives one link the DNS settings of another, by their indexes. Where there is no bus, no resolved, or one of
-// another network namespace, and where the link from which they come has none, there is nothing to do. A link that
-// systemd-networkd manages keeps what it has: there networkd's configuration says. It takes at most a second.
-func Carry(ctx context.Context, bus string, from, to int) error {
+// Read reads what is set for a link, by its index. It is nil where there is no bus, no resolved, or one of another
+// network namespace, and for a link without servers and domains. It takes at most a second.
+func Read(ctx context.Context, bus string, index int) (s Settings, err error) {
+	err = with(ctx, bus, func(r *resolved) error {
+		s, err = r.read(index)
+		return err
+	})
+	return s, err
+}
+
+// Apply sets that for a link. One that systemd-networkd manages keeps what it has: there networkd's configuration
+// says. It takes at most a second.
+func Apply(ctx context.Context, bus string, index int, s Settings) error {
+	if len(s) == 0 {
+		return nil
+	}
+	return with(ctx, bus, func(r *resolved) error {
+		if err := r.apply(index, s); name(err) != service+".LinkBusy" {
+			return err
+		}
+		return nil
+	})
+}
+
+func with(ctx context.Context, bus string, fn func(*resolved) error) error {
 	if _, err := os.Stat(bus); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -76,10 +99,7 @@ func Carry(ctx context.Context, bus string, from, to int) error {
 	if ours, err := r.isOurs(); err != nil || !ours {
 		return err
 	}
-	if err := r.carry(from, to); err != nil && name(err) != service+".LinkBusy" {
-		return fmt.Errorf("carry the DNS settings of link %d to link %d: %w", from, to, err)
-	}
-	return nil
+	return fn(r)
 }
 
 func connect(ctx context.Context, bus string) (*dbus.Conn, error) {
@@ -123,40 +143,54 @@ func (r *resolved) isOurs() (bool, error) {
 	return os.SameFile(theirs, ours), nil
 }
 
-func (r *resolved) carry(from, to int) error {
-	source, err := r.link(from)
+func (r *resolved) read(index int) (Settings, error) {
+	at, err := r.link(index)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	given := map[string]dbus.Variant{}
-	if err := source.CallWithContext(r.ctx, "org.freedesktop.DBus.Properties.GetAll", 0, link).Store(&given); err != nil {
-		return err
+	all := map[string]dbus.Variant{}
+	if err := at.CallWithContext(r.ctx, "org.freedesktop.DBus.Properties.GetAll", 0, link).Store(&all); err != nil {
+		return nil, fmt.Errorf("read the DNS settings of link %d: %w", index, err)
 	}
-	if empty(given["DNS"]) && empty(given["Domains"]) {
-		return nil
-	}
-	target, err := r.link(to)
-	if err != nil {
-		return err
-	}
-	for _, s := range settings {
-		want, known := given[s.property]
-		if _, better := given["DNSEx"]; !known || s.property == "DNS" && better {
+	s := Settings{}
+	for _, row := range settings {
+		v, known := all[row.property]
+		if _, better := all["DNSEx"]; !known || row.property == "DNS" && better {
 			continue
 		}
-		var have dbus.Variant
-		if err := target.CallWithContext(r.ctx, "org.freedesktop.DBus.Properties.Get", 0, link, s.property).Store(&have); err != nil {
-			return fmt.Errorf("%s: %w", s.property, err)
+		value := reflect.New(row.typ)
+		if err := dbus.Store([]any{v.Value()}, value.Interface()); err != nil {
+			return nil, fmt.Errorf("%s of link %d: %w", row.property, index, err)
 		}
-		if reflect.DeepEqual(have.Value(), want.Value()) {
+		if s[row.property], err = json.Marshal(value.Interface()); err != nil {
+			return nil, fmt.Errorf("%s of link %d: %w", row.property, index, err)
+		}
+	}
+	for _, list := range []string{"DNS", "DNSEx", "Domains"} {
+		if v := string(s[list]); v != "" && v != "[]" && v != "null" {
+			return s, nil
+		}
+	}
+	return nil, nil
+}
+
+// apply sets what differs; one setting may change the default of the next.
+func (r *resolved) apply(index int, s Settings) error {
+	for _, row := range settings {
+		have, err := r.read(index)
+		if err != nil {
+			return err
+		}
+		want := s[row.property]
+		if want == nil || bytes.Equal(want, have[row.property]) {
 			continue
 		}
-		value := reflect.New(s.typ) // the variant has lost the type, which the method needs
-		if err := dbus.Store([]any{want.Value()}, value.Interface()); err != nil {
-			return fmt.Errorf("%s: %w", s.property, err)
+		value := reflect.New(row.typ) // the method needs the type
+		if err := json.Unmarshal(want, value.Interface()); err != nil {
+			return fmt.Errorf("%s: %w", row.property, err)
 		}
-		if err := r.manager().CallWithContext(r.ctx, manager+"."+s.method, 0, int32(to), value.Elem().Interface()).Err; err != nil {
-			return fmt.Errorf("%s: %w", s.method, err)
+		if err := r.manager().CallWithContext(r.ctx, manager+"."+row.method, 0, int32(index), value.Elem().Interface()).Err; err != nil {
+			return fmt.Errorf("%s of link %d: %w", row.method, index, err)
 		}
 	}
 	return nil
@@ -182,12 +216,6 @@ func (r *resolved) link(index int) (dbus.BusObject, error) {
 		case <-pace.C:
 		}
 	}
-}
-
-// empty says whether a property is not there or an empty list.
-func empty(v dbus.Variant) bool {
-	list := reflect.ValueOf(v.Value())
-	return !list.IsValid() || list.Kind() == reflect.Slice && list.Len() == 0
 }
 
 // name is the D-Bus name of an error, or "".

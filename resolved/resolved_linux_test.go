@@ -61,9 +61,18 @@ func settingsOf(t *testing.T, bus string, index int) map[string]any {
 	return values
 }
 
+func carry(t *testing.T, bus string, from, to int) error {
+	t.Helper()
+	s, err := Read(t.Context(), bus, from)
+	if err != nil {
+		return err
+	}
+	return Apply(t.Context(), bus, to, s)
+}
+
 func carried(t *testing.T, bus string, from, to int) {
 	t.Helper()
-	if err := Carry(t.Context(), bus, from, to); err != nil {
+	if err := carry(t, bus, from, to); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -136,7 +145,7 @@ func TestAllOfItIsBounded(t *testing.T) {
 	defer func() { _ = l.Close() }()
 	for name, bus := range map[string]string{"no such link": bus, "a silent bus": silent} {
 		done := make(chan error, 1)
-		go func() { done <- Carry(t.Context(), bus, eth0, azure0) }()
+		go func() { done <- carry(t, bus, eth0, azure0) }()
 		select {
 		case err := <-done:
 			if !errors.Is(err, context.DeadlineExceeded) {

@@ -93,6 +93,13 @@ func path(index int32) dbus.ObjectPath {
 	return root + "/link/_3" + dbus.ObjectPath(strconv.Itoa(int(index)))
 }
 
+// Forget drops what is set for a link.
+func (s *StandIn) Forget(index int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.links, index)
+}
+
 // GetLink is Manager.GetLink.
 func (s *StandIn) GetLink(index int32) (dbus.ObjectPath, *dbus.Error) {
 	s.mu.Lock()
