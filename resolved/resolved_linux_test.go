@@ -25,17 +25,24 @@ func start(t *testing.T, change func(*resolver.StandIn)) (*resolver.StandIn, str
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	s.SetLinkDNSEx(eth0, []resolver.ServerEx{{Family: 2, Address: []byte{168, 63, 129, 16}}, {Family: 2, Address: []byte{10, 0, 0, 4}, Port: 853, Name: "dns.example"}})
-	s.SetLinkDomains(eth0, []resolver.Domain{{Name: "internal.cloudapp.net"}, {Name: "corp.example", RouteOnly: true}})
-	s.SetLinkDefaultRoute(eth0, false)
-	s.SetLinkLLMNR(eth0, "resolve")
-	s.SetLinkDNSSEC(eth0, "allow-downgrade")
-	s.SetLinkDNSSECNegativeTrustAnchors(eth0, []string{"corp.example"})
+	set(t, s.SetLinkDNSEx(eth0, []resolver.ServerEx{{Family: 2, Address: []byte{168, 63, 129, 16}}, {Family: 2, Address: []byte{10, 0, 0, 4}, Port: 853, Name: "dns.example"}}))
+	set(t, s.SetLinkDomains(eth0, []resolver.Domain{{Name: "internal.cloudapp.net"}, {Name: "corp.example", RouteOnly: true}}))
+	set(t, s.SetLinkDefaultRoute(eth0, false))
+	set(t, s.SetLinkLLMNR(eth0, "resolve"))
+	set(t, s.SetLinkDNSSEC(eth0, "allow-downgrade"))
+	set(t, s.SetLinkDNSSECNegativeTrustAnchors(eth0, []string{"corp.example"}))
 	s.Calls = nil
 	if change != nil {
 		change(s)
 	}
 	return s, bus
+}
+
+func set(t *testing.T, err *dbus.Error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // settingsOf are a link's properties as they come over the bus.
@@ -95,7 +102,7 @@ func TestAllSettingsOfALinkAreCarriedThereAndBack(t *testing.T) {
 		t.Errorf("set again: %v", s.Calls)
 	}
 	// What was changed while the bridge was there goes back.
-	s.SetLinkDNS(azure0, []resolver.Server{{Family: 2, Address: []byte{10, 0, 0, 5}}})
+	set(t, s.SetLinkDNS(azure0, []resolver.Server{{Family: 2, Address: []byte{10, 0, 0, 5}}}))
 	changed := settingsOf(t, bus, azure0)
 	carried(t, bus, azure0, eth0)
 	if got := settingsOf(t, bus, eth0); !reflect.DeepEqual(got, changed) {
