@@ -119,9 +119,11 @@ func (l *lab) live(n *node.Node, mode string, pods ...*node.Pod) {
 		if err := p.Check(l.ctx); err != nil {
 			l.Errorf("CHECK of %s: %v", p.IP, err)
 		}
-		l.reach("host", n.VM.Ns, "pod", p.IP, ttl.fromHost)
-		l.reach("host", n.VM.Ns, "pod", p.Addr(true), ttl.fromHost)
 		for _, v6 := range []bool{false, true} {
+			if !p.Addr(v6).IsValid() {
+				continue
+			}
+			l.reach("host", n.VM.Ns, "pod", p.Addr(v6), ttl.fromHost)
 			l.reach("pod", p.NS, "own host", hostAddr(n.VM, v6), ttl.ownHost)
 			l.reach("pod", p.NS, "first pod", pods[0].Addr(v6), map[bool]int{true: 64, false: ttl.samePod}[p == pods[0]])
 		}
