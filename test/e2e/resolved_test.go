@@ -145,10 +145,10 @@ func TestAResolvedOfAnotherNamespaceIsLeftAlone(t *testing.T) {
 	l.must(s.Serve(bus)) // in this process
 	t.Cleanup(s.Close)
 	resolver.Set(t, resolver.Client(t, bus), "SetLinkDNS", int32(l.index(n, "eth0")), []resolver.Server{{Family: 2, Address: []byte{168, 63, 129, 16}}})
-	s.Calls = nil
+	s.Calls()
 	l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
-	if len(s.Calls) > 0 {
-		t.Errorf("set: %v", s.Calls)
+	if calls := s.Calls(); len(calls) > 0 {
+		t.Errorf("set: %v", calls)
 	}
 }
 

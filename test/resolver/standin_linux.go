@@ -41,7 +41,7 @@ type StandIn struct {
 	mu    sync.Mutex
 	conn  *dbus.Conn
 	links map[int32]*linkProperties
-	Calls []string // every method that changed something
+	calls []string
 }
 
 // Serve connects to the bus and takes resolved's name.
@@ -93,6 +93,15 @@ func path(index int32) dbus.ObjectPath {
 	return root + "/link/_3" + dbus.ObjectPath(strconv.Itoa(int(index)))
 }
 
+// Calls returns the methods that changed something since the last time.
+func (s *StandIn) Calls() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	calls := s.calls
+	s.calls = nil
+	return calls
+}
+
 // Forget drops what is set for a link.
 func (s *StandIn) Forget(index int32) {
 	s.mu.Lock()
@@ -118,7 +127,7 @@ func (s *StandIn) set(index int32, method string, values map[string]any) *dbus.E
 	if s.Managed != nil && s.Managed(index) {
 		return failure(service+".LinkBusy", fmt.Sprintf("Link %d is managed.", index))
 	}
-	s.Calls = append(s.Calls, fmt.Sprintf("%s %d", method, index))
+	s.calls = append(s.calls, fmt.Sprintf("%s %d", method, index))
 	for name, v := range values {
 		l.values[name] = v
 	}
