@@ -138,24 +138,21 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	if err != nil {
 		return err
 	}
-	to := device{b.Master.Index, master}
-	do := &batch{}
-	if b.Link.Index == 0 {
-		conf := decodeSnapshot(snapshot)
+	conf, lost := decodeSnapshot(snapshot), b.Link.Index == 0
+	if lost {
 		conf.dev.name = name
-		if conf.rules, err = h.readRules(name); err != nil {
-			return err
-		}
-		conf.addTo(do, to)
-		conf.removeRules(do, conf.dev)
+		conf.rules, err = h.readRules(name) // they outlive the bridge
 	} else {
-		conf, err := h.readHostConf(device{b.Link.Index, name})
-		if err != nil {
-			return err
-		}
-		conf.addTo(do, to)
-		conf.removeRules(do, conf.dev)
-		do.add("release "+master+" from "+name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
+		conf, err = h.readHostConf(device{b.Link.Index, name})
+	}
+	if err != nil {
+		return err
+	}
+	do := &batch{}
+	conf.addTo(do, device{b.Master.Index, master})
+	conf.removeRules(do, conf.dev)
+	if !lost {
+		do.add("release "+master+" from "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, 0)))
 		do.add("delete bridge "+name, linkMessage(unix.RTM_DELLINK, 0, b.Link.Index, false))
 	}
 	if err := do.send(h.batch); err != nil {

@@ -148,7 +148,7 @@ func (m kernelMessage) routeFlags() uint32 { return binary.NativeEndian.Uint32(m
 
 // routeKey is what routes have in common among which the kernel takes the first one: family, prefix, TOS, table, metric.
 func (m kernelMessage) routeKey() string {
-	return fmt.Sprint(m.header[:4], m.get(unix.RTA_DST), m.get(unix.RTA_SRC), m.u32(unix.RTA_TABLE), m.u32(unix.RTA_PRIORITY))
+	return fmt.Sprintf("%x %x %x %d %d", m.header[:4], m.get(unix.RTA_DST), m.get(unix.RTA_SRC), m.u32(unix.RTA_TABLE), m.u32(unix.RTA_PRIORITY))
 }
 
 // over says whether the route, or a leg of it, goes over the interface.

@@ -28,7 +28,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	}
 	if err == nil && !in {
 		err = l.locked(ctx, func() error {
-			b, err = repairBridge(k, n)
+			b, err = l.repairBridge(ctx, k, n)
 			return err
 		})
 	}
@@ -46,7 +46,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 // repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
 // and without them the bridge would not let pods reach anything. They need the host's addresses, which the
 // master still has at the first time; those of a bridge that was lost are known when it is back.
-func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
+func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *Network) (netlink.Bridge, error) {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
 		return b, masterError(err)
@@ -70,14 +70,53 @@ func repairBridge(k *kernel, n *Network) (netlink.Bridge, error) {
 	}
 	if ok {
 		err = k.nl.Reconnect(b, podsOf(pods))
-	} else if b, err = k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods)}); err == nil {
-		err = ensureBridgeRules(k, n, b, pods)
+	} else {
+		b, err = l.makeBridge(ctx, k, n, b, pods)
 	}
 	if err != nil {
 		return b, masterError(err)
 	}
 	n.Imported = false
 	return b, nil
+}
+
+// makeBridge makes the bridge, or the one that is there as it should be. Only a new one has to be told the names' servers:
+// to another somebody may have told others.
+func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *Network, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
+	made := b.Link.Index == 0
+	if made {
+		if names := l.readDNS(ctx, b.Master); names != nil {
+			n.DNS = names
+		}
+	}
+	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods)})
+	if err != nil {
+		return b, err
+	}
+	if err := ensureBridgeRules(k, n, b, pods); err != nil {
+		return b, err
+	}
+	if made {
+		l.applyDNS(ctx, b.Link, n.DNS)
+	}
+	return b, nil
+}
+
+// removeBridge gives the host its configuration back. resolved forgets the settings of a bridge that goes, and those
+// of a link that ceases to be a port, too (systemd 252).
+func (l *Linux) removeBridge(ctx context.Context, k *kernel, n *Network) error {
+	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
+	names := n.DNS
+	if err == nil && b.Link.Index != 0 {
+		if now := l.readDNS(ctx, b.Link); now != nil {
+			names = now
+		}
+	}
+	if err := k.nl.RemoveBridge(n.Bridge, n.Master, n.Host); err != nil {
+		return err
+	}
+	l.applyDNS(ctx, b.Master, names)
+	return nil
 }
 
 func masterError(err error) error {

@@ -26,7 +26,7 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 			}
 			take := *n
 			if f.Bridge != n.Bridge {
-				take.Host = nil
+				take.Host, take.DNS = nil, nil
 			}
 			take.Master, take.Bridge, take.Rules = f.Master, f.Bridge, f.Rules
 			if len(s.Networks) > 0 {

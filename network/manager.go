@@ -181,7 +181,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
 		return err
 	}
-	if n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && n.Imported == known.Imported && bytes.Equal(n.Host, known.Host) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
+	if n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && n.Imported == known.Imported && bytes.Equal(n.Host, known.Host) && maps.EqualFunc(n.DNS, known.DNS, slices.Equal) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
 		return nil
 	}
 	return m.Store.Update(ctx, func(s *State) error {
@@ -191,7 +191,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 		}
 		record.MAC, record.MTU, record.Rules = n.MAC, n.MTU, n.Rules
 		for _, other := range s.carriedWith(record) {
-			other.Host, other.Imported = n.Host, n.Imported
+			other.Host, other.DNS, other.Imported = n.Host, n.DNS, n.Imported
 		}
 		record.remember(n.Sysctls)
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-container-networking/resolved"
 )
 
 // Mode is how pods are connected to the VNET (docs/network.md).
@@ -94,6 +96,9 @@ type Network struct {
 	// the host, and the next ADD brings it back.
 	Host []byte `json:"host,omitempty"`
 
+	// DNS is what systemd-resolved was told for the master, when the bridge was made.
+	DNS resolved.Settings `json:"dns,omitempty"`
+
 	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
 	Live []*Endpoint `json:"-"`
 
@@ -166,7 +171,7 @@ func (s *State) view(record *Network) *Network {
 		n.Live = slices.AppendSeq(n.Live, maps.Values(other.Endpoints))
 		n.Imported = n.Imported || other.Imported
 		if n.Host == nil {
-			n.Host = other.Host
+			n.Host, n.DNS = other.Host, other.DNS
 		}
 	}
 	return &n

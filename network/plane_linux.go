@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -20,6 +21,7 @@ import (
 type Linux struct {
 	// LockPath is the lock under which networks are made; endpoints need none.
 	LockPath string
+	Log      *slog.Logger // nil: nothing is logged
 }
 
 var _ Dataplane = (*Linux)(nil)
@@ -124,7 +126,7 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 	defer k.close()
 	return l.locked(ctx, func() error {
 		if n.Bridge != "" {
-			if err := k.nl.RemoveBridge(n.Bridge, n.Master, n.Host); err != nil {
+			if err := l.removeBridge(ctx, k, n); err != nil {
 				return err
 			}
 		}

@@ -47,6 +47,7 @@ for goal in "${@:-build}"; do
         need nft nftables
         need iptables iptables
         need strace strace
+        need dbus-daemon dbus
         ;;
     lint)
         need_go

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"log/slog"
 	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/network"
 )
 
-func newPlane(dir string) network.Dataplane {
-	return &network.Linux{LockPath: filepath.Join(dir, name+"-network.lock")}
+func newPlane(dir string, logger *slog.Logger) network.Dataplane {
+	return &network.Linux{LockPath: filepath.Join(dir, name+"-network.lock"), Log: logger}
 }

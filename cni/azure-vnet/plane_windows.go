@@ -1,5 +1,9 @@
 package main
 
-import "github.com/Azure/azure-container-networking/network"
+import (
+	"log/slog"
 
-func newPlane(string) network.Dataplane { return &network.Windows{} }
+	"github.com/Azure/azure-container-networking/network"
+)
+
+func newPlane(string, *slog.Logger) network.Dataplane { return &network.Windows{} }

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if f := os.Getenv("AZURE_CNI_DATAPLANE"); f != "" {
 		family = f
 	}
+	if bus := os.Getenv(standInBus); bus != "" {
+		serveResolved(bus)
+	}
 	if os.Getuid() != 0 {
 		fmt.Fprintln(os.Stderr, "test/e2e makes network namespaces and needs root")
 		os.Exit(1)
