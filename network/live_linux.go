@@ -111,7 +111,7 @@ func (l *Linux) Endpoints(_ context.Context, n *Network) ([]*Endpoint, error) {
 		}
 		e := byOwner[o]
 		if e == nil {
-			e = &Endpoint{Owner: o, State: Ready, HostIfName: found.Port, MAC: found.MAC.String(), Created: n.Created}
+			e = &Endpoint{Owner: o, State: Ready, HostIfName: found.Port, MAC: found.MAC.String(), Created: n.Created, Rebuilt: true}
 			byOwner[o] = e
 			list = append(list, e)
 		}

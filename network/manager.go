@@ -281,28 +281,29 @@ func (m *Manager) forget(ctx context.Context, o Owner, network bool) error {
 // Delete takes the owner's endpoint away. It needs no more than the owner; what is gone already, and an
 // owner that nobody knows, is success.
 func (m *Manager) Delete(ctx context.Context, o Owner) error {
+	_, err := m.Remove(ctx, o)
+	return err
+}
+
+// Remove is Delete, and returns what was known of the endpoint, if anything.
+func (m *Manager) Remove(ctx context.Context, o Owner) (*Endpoint, error) {
 	n, e, err := m.find(ctx, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	known := e != nil
-	if known && n.Imported {
+	if e == nil {
+		return nil, m.Plane.DeleteEndpoint(ctx, &Network{Name: o.Network}, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
+	}
+	if n.Imported {
 		// What another plugin made of a pod can be taken away only when it is in our form.
 		if err := m.ensure(ctx, n); err != nil {
 			m.Log.Warn("take over the network of another plugin", "network", n.Name, "error", err)
 		}
 	}
-	if !known {
-		e = &Endpoint{Owner: o, HostIfName: o.HostIfName()}
-		n = &Network{Name: o.Network}
-	}
 	if err := m.Plane.DeleteEndpoint(ctx, n, e); err != nil {
-		return err
+		return nil, err
 	}
-	if !known {
-		return nil
-	}
-	return m.forget(ctx, o, false)
+	return e, m.forget(ctx, o, false)
 }
 
 func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, err error) {

@@ -146,6 +146,9 @@ type Endpoint struct {
 	Addresses    []netip.Prefix `json:"addresses"`
 	Routes       []Route        `json:"routes,omitempty"`
 	Created      time.Time      `json:"created"`
+
+	// Rebuilt says that the record was lost, and made again from what the host shows.
+	Rebuilt bool `json:"rebuilt,omitempty"`
 }
 
 // State is what azure-vnet.json holds.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/containernetworking/cni/pkg/invoke"
@@ -35,6 +37,22 @@ func (d delegate) add(ctx context.Context) (*types100.Result, error) {
 
 func (d delegate) del(ctx context.Context) error {
 	return d.failed("DEL", invoke.DelegateDel(ctx, d.plugin, d.conf, nil))
+}
+
+// delAddress is del with "ipam.ipAddress", which releases the address even if nobody is known to hold it.
+func (d delegate) delAddress(ctx context.Context, a netip.Addr) error {
+	var conf, section map[string]json.RawMessage
+	if err := json.Unmarshal(d.conf, &conf); err != nil {
+		return types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+	}
+	if err := json.Unmarshal(conf["ipam"], &section); err != nil {
+		return types.NewError(types.ErrDecodingFailure, "decode ipam: "+err.Error(), "")
+	}
+	// Marshalling maps of what was just decoded, and a string, cannot fail.
+	section["ipAddress"], _ = json.Marshal(a.String())
+	conf["ipam"], _ = json.Marshal(section)
+	raw, _ := json.Marshal(conf)
+	return delegate{d.plugin, raw}.del(ctx)
 }
 
 func (d delegate) check(ctx context.Context) error {

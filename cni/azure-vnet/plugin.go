@@ -168,10 +168,18 @@ func del(ctx context.Context, c *cni.Command) error {
 		return err
 	}
 	// The host first: an address must not be given again while its pod can still use it.
-	if err := cmd.manager.Delete(ctx, cmd.owner); err != nil {
+	e, err := cmd.manager.Remove(ctx, cmd.owner)
+	if err != nil {
 		return err
 	}
-	return cmd.ipam.del(ctx)
+	if e == nil || !e.Rebuilt {
+		return cmd.ipam.del(ctx)
+	}
+	// The IPAM plugin's state may have been lost with ours: it knows that the address is in use, but not whose it is.
+	for _, a := range e.Addresses {
+		err = errors.Join(err, cmd.ipam.delAddress(ctx, a.Addr()))
+	}
+	return err
 }
 
 func check(ctx context.Context, c *cni.Command) error {
