@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/gofrs/flock"
 )
@@ -40,28 +41,28 @@ func newFiles(path string, now func() time.Time, log *slog.Logger) files {
 }
 
 // readFile reads a regular file of at most maxSize bytes; a larger one is damaged. It follows no symbolic link.
-func readFile(ctx context.Context, path string) ([]byte, error) {
+func readFile(ctx context.Context, path string) (string, error) {
 	file, err := openRead(ctx, path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer func() { _ = file.Close() }() // read only: nothing can be lost
 	info, err := file.Stat()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errNotRegular(path, info.Mode())
+		return "", errNotRegular(path, info.Mode())
 	}
 	if info.Size() > maxSize {
-		return nil, damaged(fmt.Errorf("%s has %d bytes, the limit is %d", path, info.Size(), maxSize))
+		return "", damaged(fmt.Errorf("%s has %d bytes, the limit is %d", path, info.Size(), maxSize))
 	}
 	var buf bytes.Buffer
 	buf.Grow(int(info.Size()) + bytes.MinRead)
 	if _, err := buf.ReadFrom(io.LimitReader(file, maxSize+1)); err != nil {
-		return nil, err
+		return "", err
 	}
-	return buf.Bytes(), nil
+	return unsafe.String(unsafe.SliceData(buf.Bytes()), buf.Len()), nil // nobody has the buffer any more
 }
 
 // commit replaces the main file and its mirror by raw. If aside is not empty, the present main file stays under a name of
