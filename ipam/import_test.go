@@ -48,7 +48,7 @@ func holders(s *AddressSpace) map[string]Owner {
 	held := map[string]Owner{}
 	for _, p := range s.Pools {
 		for _, r := range p.Reservations {
-			held[r.Address.String()] = r.Owner
+			held[r.Address.String()] = r.Owner()
 		}
 	}
 	return held
@@ -245,6 +245,9 @@ func dump(t testing.TB, v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if rows, has := v.(interface{ AppendRows([]byte) []byte }); has {
+		b = rows.AppendRows(append(b, '\n'))
 	}
 	return string(b)
 }
