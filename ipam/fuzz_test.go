@@ -104,8 +104,8 @@ func FuzzState(f *testing.F) {
 	}
 	s.Release(Owner{"azure", "b", "eth0"})
 	s.Answer = Answer{Environment: "azure", URL: DefaultQueryURL, Refreshed: testTime, Attempted: testTime, Failure: "none"}
-	f.Add([]byte(dump(f, s)), string(s.AppendRows(nil)))
-	f.Add([]byte(dump(f, s)), string(twoPools().AppendRows(nil)))
+	f.Add([]byte(dump(f, s)), rowsOf(&s))
+	f.Add([]byte(dump(f, s)), rowsOf(twoPools()))
 	f.Add([]byte(`{"pools":[{"prefix":"10.240.0.0/16"}]}`), "10.240.0.5/ 10.240.0.6/a/b/c/d/e/f 10.240.0.5//=/c/zzzzzzzzzzzzzzzz")
 	f.Add([]byte(`{"pools":[{"prefix":"::/0","mac":"","listed":["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]}]}`), "")
 	f.Add([]byte(`{"pools":[null]}`), "")
@@ -116,7 +116,7 @@ func FuzzState(f *testing.F) {
 		if json.Unmarshal(raw, &s) != nil || s.ParseRows(rows) != nil {
 			return
 		}
-		if again := string(s.AppendRows(nil)); again != rows {
+		if again := rowsOf(&s); again != rows {
 			t.Errorf("rows %q become %q", rows, again)
 		}
 		for _, p := range s.Pools {
@@ -129,7 +129,7 @@ func FuzzState(f *testing.F) {
 		exercise(t, &s.AddressSpace)
 		s.Refresh([]Subnet{{MAC: "*", Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6")}}}, hostOf(iface("eth0", classicMAC)))
 		exercise(t, &s.AddressSpace)
-		if err := s.ParseRows(string(s.AppendRows(nil))); err != nil {
+		if err := s.ParseRows(rowsOf(&s)); err != nil {
 			t.Errorf("cannot be read again: %v", err)
 		}
 		s.Reset()

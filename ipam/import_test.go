@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/store"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -246,8 +247,8 @@ func dump(t testing.TB, v any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows, has := v.(interface{ AppendRows([]byte) []byte }); has {
-		b = rows.AppendRows(append(b, '\n'))
+	if rows, has := v.(store.Rows); has {
+		b = append(append(b, '\n'), strings.Join(rows.AppendRows(nil), "")...)
 	}
 	return string(b)
 }

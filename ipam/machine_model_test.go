@@ -250,7 +250,7 @@ func (m *model) roundTrip() {
 	if err != nil {
 		m.Fatal(err)
 	}
-	rows := string(m.space.AppendRows(nil))
+	rows := rowsOf(m.space)
 	back := &AddressSpace{}
 	if err := json.Unmarshal(before, back); err != nil {
 		m.Fatal(err)
@@ -259,7 +259,7 @@ func (m *model) roundTrip() {
 		m.Fatal(err)
 	}
 	after, err := json.Marshal(back)
-	if again := string(back.AppendRows(nil)); err != nil || string(before) != string(after) || rows != again {
+	if again := rowsOf(back); err != nil || string(before) != string(after) || rows != again {
 		m.Fatalf("the state does not survive its file (%v):\n%s\n%s\n%s\n%s", err, before, after, rows, again)
 	}
 	m.space = back

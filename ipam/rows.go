@@ -24,59 +24,78 @@ const Schema = 2
 // that grows with the number of reservations grows with the length of this text, so it is short; "show" is for people.
 
 // AppendRows implements store.Rows.
-func (s *AddressSpace) AppendRows(b []byte) []byte {
+func (s *AddressSpace) AppendRows(pieces []string) []string {
 	for i, p := range s.Pools {
 		if i > 0 {
-			b = append(b, ';')
+			pieces = append(pieces, ";")
 		}
-		for j := range p.Reservations {
-			if j > 0 {
-				b = append(b, ' ')
+		for rest := p.Reservations; len(rest) > 0; {
+			if len(rest) < len(p.Reservations) {
+				pieces = append(pieces, " ")
 			}
-			b = append(b, p.Reservations[j].row...)
+			n, piece := s.neighbours(rest)
+			pieces, rest = append(pieces, piece), rest[n:]
 		}
 	}
-	return b
+	return pieces
+}
+
+// neighbours is how many of the first reservations stand one after the other in the text that was parsed, and their text.
+func (s *AddressSpace) neighbours(rs []Reservation) (int, string) {
+	if rs[0].at < 0 {
+		return 1, rs[0].row
+	}
+	n, end := 1, rs[0].end()
+	for n < len(rs) && rs[n].at == end+1 && s.text[end] == ' ' {
+		end = rs[n].end()
+		n++
+	}
+	return n, s.text[rs[0].at:end]
 }
 
 // ParseRows implements store.Rows: it gives the pools their reservations.
 func (s *AddressSpace) ParseRows(text string) error {
-	if sections := strings.Count(text, ";") + 1; sections != max(1, len(s.Pools)) {
-		return fmt.Errorf("reservations of %d pools, %d are there", sections, len(s.Pools))
-	}
-	for _, p := range s.Pools {
-		section, rest, _ := strings.Cut(text, ";")
-		if err := p.parseRows(section); err != nil {
+	s.text = text
+	from := 0
+	for i, p := range s.Pools {
+		to := len(text)
+		if n := strings.IndexByte(text[from:], ';'); n >= 0 {
+			to = from + n
+		}
+		if last := i == len(s.Pools)-1; last != (to == len(text)) {
+			return fmt.Errorf("the reservations are not those of %d pools", len(s.Pools))
+		}
+		if err := p.parseRows(text[:to], from); err != nil {
 			return err
 		}
-		text = rest
+		from = to + 1
 	}
-	if text != "" {
+	if len(s.Pools) == 0 && text != "" {
 		return fmt.Errorf("reservations %q without a pool", text)
 	}
 	return nil
 }
 
-func (p *Pool) parseRows(section string) (err error) {
+// parseRows reads the rows from there to the end of the text.
+func (p *Pool) parseRows(text string, from int) error {
 	p.Reservations = nil
-	if section == "" {
+	if from == len(text) {
 		return nil
 	}
-	n := strings.Count(section, " ") + 1
-	p.Reservations = make([]Reservation, n, n+1) // an ADD has room
-	if strings.Count(section, "/") != 4*n {
-		return fmt.Errorf("the reservations of pool %s do not have five fields each", p.Prefix)
-	}
-	escaped := strings.Contains(section, "%") // rarely: one look at all is cheaper than one at each
-	for i := range p.Reservations {
-		row, rest := section, ""
-		if end := strings.IndexByte(section, ' '); end >= 0 {
-			row, rest = section[:end], section[end+1:]
-		}
-		if p.Reservations[i], err = parseRow(row, escaped); err != nil {
+	// One look at all is cheaper than one at each.
+	slashes := strings.Count(text[from:], "/")
+	escaped := strings.IndexByte(text[from:], '%') >= 0
+	p.Reservations = make([]Reservation, 0, slashes/4+1) // an ADD has room
+	for at := from; at <= len(text); {
+		r, err := parseRow(text, at, escaped)
+		if err != nil {
 			return err
 		}
-		section = rest
+		p.Reservations = append(p.Reservations, r)
+		at += len(r.row) + 1
+	}
+	if slashes != 4*len(p.Reservations) {
+		return fmt.Errorf("the reservations of pool %s do not have five fields each", p.Prefix)
 	}
 	return nil
 }
@@ -86,29 +105,35 @@ func (p *Pool) parseRows(section string) (err error) {
 type Reservation struct {
 	Address netip.Addr
 	row     string
-	owner   int // where in the row the owner begins
+	at      int32 // where the row begins in the text that was parsed; -1 for one that is new
+	owner   int32 // where the owner begins in the row
 }
 
 func newReservation(a netip.Addr, o Owner, created time.Time) Reservation {
 	b := append(a.AppendTo(nil), '/')
-	r := Reservation{Address: a, owner: len(b)}
+	r := Reservation{Address: a, at: -1, owner: int32(len(b))}
 	b = strconv.AppendInt(append(b, ownerText(o)...), created.Unix(), 36)
 	r.row = string(b)
 	return r
 }
 
-// parseRow reads one row. Escaped names must be as newReservation writes them: owners are compared as text.
-func parseRow(row string, escaped bool) (Reservation, error) {
-	a, at := parseIPv4(row)
-	if at < 0 {
-		at = strings.IndexByte(row, '/')
+// parseRow reads the row that begins there. Escaped names must be as newReservation writes them: owners are compared as
+// text.
+func parseRow(text string, at int, escaped bool) (Reservation, error) {
+	row := text[at:]
+	if end := strings.IndexByte(row, ' '); end >= 0 {
+		row = row[:end]
+	}
+	a, slash := parseIPv4(row)
+	if slash < 0 {
+		slash = strings.IndexByte(row, '/')
 		var err error
-		if a, err = netip.ParseAddr(row[:max(at, 0)]); err != nil {
+		if a, err = netip.ParseAddr(row[:max(slash, 0)]); err != nil {
 			return Reservation{}, fmt.Errorf("reservation %q: %w", row, err)
 		}
 	}
-	r := Reservation{a, row, at + 1}
-	if a.Zone() != "" || escaped && !strings.HasPrefix(row[at+1:], ownerText(r.Owner())) {
+	r := Reservation{a, row, int32(at), int32(slash) + 1}
+	if a.Zone() != "" || escaped && !strings.HasPrefix(row[r.owner:], ownerText(r.Owner())) {
 		return Reservation{}, fmt.Errorf("reservation %q: not as it is written", row)
 	}
 	return r, nil
@@ -143,6 +168,9 @@ func (r Reservation) Owner() Owner {
 	ifName, _, _ := strings.Cut(rest, "/")
 	return Owner{parseName(network), parseContainerID(containerID), parseName(ifName)}
 }
+
+// end is where the row ends in the text that was parsed.
+func (r *Reservation) end() int32 { return r.at + int32(len(r.row)) }
 
 // heldBy compares the owner with an ownerText.
 func (r Reservation) heldBy(owner string) bool { return strings.HasPrefix(r.row[r.owner:], owner) }

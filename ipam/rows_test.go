@@ -14,6 +14,9 @@ import (
 
 var _ store.Rows = (*State)(nil)
 
+// rowsOf is the text in the file.
+func rowsOf(r store.Rows) string { return strings.Join(r.AppendRows(nil), "") }
+
 // twoPools is a state with names that have something to escape, as no runtime makes them.
 func twoPools() *AddressSpace {
 	return &AddressSpace{Pools: []*Pool{
@@ -33,7 +36,7 @@ func twoPools() *AddressSpace {
 func TestRows(t *testing.T) {
 	want := "10.240.0.5/azure/=wP_uAcD_7gHA_-4BwP_uAcD_7gHA_-4BwP_uAcD_7gE/eth0/tovmo0 10.240.0.7/my%2Fnet%3B1/a%3Db/%22%5C%25/tovmo0;;" +
 		"fd00::5//" + strings.Repeat("C0FFEE01", 8) + "//-sjlxhc0 fd00::6/%C3%A9%00%FF/%20/eth0/tovmo0"
-	if got := string(twoPools().AppendRows(nil)); got != want {
+	if got := rowsOf(twoPools()); got != want {
 		t.Errorf("rows\n%s\ninstead of\n%s", got, want)
 	}
 }
@@ -41,7 +44,7 @@ func TestRows(t *testing.T) {
 // checkRoundTrip requires that the rows give the same reservations and the same rows again.
 func checkRoundTrip(t rapid.TB, s *AddressSpace) {
 	t.Helper()
-	rows := string(s.AppendRows(nil))
+	rows := rowsOf(s)
 	if raw, err := json.Marshal(rows); err != nil || strings.ContainsFunc(rows, func(c rune) bool { return c < ' ' || c > '~' || c == '"' || c == '\\' }) {
 		t.Fatalf("not plain: %s (%v)", raw, err)
 	}
@@ -57,7 +60,7 @@ func checkRoundTrip(t rapid.TB, s *AddressSpace) {
 			t.Fatalf("pool %d (-before +after):\n%s", i, d)
 		}
 	}
-	if again := string(back.AppendRows(nil)); again != rows {
+	if again := rowsOf(back); again != rows {
 		t.Fatalf("rows\n%s\nbecome\n%s", rows, again)
 	}
 }
@@ -119,7 +122,7 @@ func TestRowsThatAreDamaged(t *testing.T) {
 	} {
 		s := twoPools()
 		if err := s.ParseRows(text); err == nil {
-			t.Errorf("%s: %q is read as %q", name, text, s.AppendRows(nil))
+			t.Errorf("%s: %q is read as %q", name, text, rowsOf(s))
 		}
 	}
 }
@@ -133,7 +136,7 @@ func TestStateInItsFile(t *testing.T) {
 	}
 	err := st.View(t.Context(), func(s *State) error {
 		checkRoundTrip(t, &s.AddressSpace)
-		if got, want := string(s.AppendRows(nil)), string(twoPools().AppendRows(nil)); got != want {
+		if got, want := rowsOf(s), rowsOf(twoPools()); got != want {
 			t.Errorf("rows\n%s\ninstead of\n%s", got, want)
 		}
 		return nil

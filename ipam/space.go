@@ -20,6 +20,8 @@ type AddressSpace struct {
 	Bindings map[string]Binding `json:"bindings,omitempty"`
 	// Unmatched are the MACs in the source's last answer that no interface of this host has.
 	Unmatched []string `json:"unmatched,omitempty"`
+
+	text string // the rows that were parsed
 }
 
 // Binding is the pool of a network, one per family.

@@ -29,39 +29,50 @@ type envelope[T any] struct {
 // dataKey introduces the data in a file of ours. Quotes inside of strings are escaped, so the first occurrence is the key.
 const dataKey = `,"data":`
 
-// appendBody appends all of the envelope that is behind the header. This much is compared to find out whether a value has
-// changed; the envelope is assembled by hand so that it is encoded once.
-func (s *Store[T]) appendBody(b []byte, value *T) ([]byte, error) {
+// body encodes all of the envelope that is behind the header, in pieces. This much is compared to find out whether a value
+// has changed; the envelope is assembled by hand so that it is encoded once.
+func (s *Store[T]) body(value *T) ([]string, error) {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode %s: %w", ErrWrite, s.f.path, err)
 	}
-	b = append(append(b, dataKey...), data...)
+	pieces := []string{dataKey, string(data)}
 	if r, has := any(value).(Rows); has {
-		b = appendRows(b, r)
+		pieces = append(r.AppendRows(append(pieces, rowsKey)), `"`)
 	}
-	return append(b, "}\n"...), nil
+	return append(pieces, "}\n"), nil
 }
 
-// seal encodes the file that follows the loaded one: all of it, and the part that appendBody made.
-func (s *Store[T]) seal(l *loaded[T]) (raw, body []byte, err error) {
+// consistsOf says that the text is the pieces, one after the other. A piece that was cut out of it takes no time.
+func consistsOf(text string, pieces []string) bool {
+	for _, p := range pieces {
+		var found bool
+		if text, found = strings.CutPrefix(text, p); !found {
+			return false
+		}
+	}
+	return text == ""
+}
+
+// seal puts the header before the body of the file that follows the loaded one.
+func (s *Store[T]) seal(l *loaded[T], body []string) ([]string, error) {
 	boot := s.o.Boot
 	if boot == "" {
 		boot = l.boot // an unknown boot must not make the file forget the known one
 	}
 	head, err := json.Marshal(header{s.o.Schema, boot, l.generation + 1, s.o.Now().UTC()})
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: encode envelope of %s: %w", ErrWrite, s.f.path, err)
+		return nil, fmt.Errorf("%w: encode envelope of %s: %w", ErrWrite, s.f.path, err)
 	}
-	head = head[:len(head)-1] // without its brace
-	raw = append(make([]byte, 0, len(head)+len(l.base)+4096), head...)
-	if raw, err = s.appendBody(raw, l.value); err != nil {
-		return nil, nil, err
+	pieces := append([]string{string(head[:len(head)-1])}, body...) // without its brace
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
 	}
-	if len(raw) > maxSize {
-		return nil, nil, fmt.Errorf("%w: %s would have %d bytes, the limit is %d", ErrWrite, s.f.path, len(raw), maxSize)
+	if size > maxSize {
+		return nil, fmt.Errorf("%w: %s would have %d bytes, the limit is %d", ErrWrite, s.f.path, size, maxSize)
 	}
-	return raw, raw[len(head):], nil
+	return pieces, nil
 }
 
 // unseal decodes a file. Its errors are a *damagedError, or wrap ErrSchema.

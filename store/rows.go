@@ -13,8 +13,10 @@ import (
 // command takes (5 ms against 3). So the store writes and reads this one string itself, which is simple because nothing in
 // it has to be escaped. A file in which somebody did escape something, or moved a member, is read as any other JSON.
 type Rows interface {
-	// AppendRows appends the records to b and returns it: printable ASCII without quotes and backslashes.
-	AppendRows(b []byte) []byte
+	// AppendRows appends the text to pieces, in pieces, and returns it: printable ASCII without quotes and backslashes. What
+	// stays as ParseRows got it is best given back as that text's own substrings, few and long: they are written, and compared
+	// with the file, without being copied.
+	AppendRows(pieces []string) []string
 	// ParseRows reads what AppendRows wrote; the text is sure to be of those characters. The data has been decoded before. If
 	// it fails, the file counts as damaged.
 	ParseRows(text string) error
@@ -22,11 +24,7 @@ type Rows interface {
 
 const rowsKey = `,"rows":"`
 
-func appendRows(b []byte, r Rows) []byte {
-	return append(r.AppendRows(append(b, rowsKey...)), '"')
-}
-
-// cutRows takes the rows out of a file as appendBody makes it. What it returns is together as valid as the file. Of any
+// cutRows takes the rows out of a file as body makes it. What it returns is together as valid as the file. Of any
 // other file it returns all, and nil.
 func cutRows(raw string) (doc string, rows *string) {
 	before, after, found := strings.Cut(raw, rowsKey)

@@ -14,7 +14,7 @@ type lines struct {
 	text string
 }
 
-func (l *lines) AppendRows(b []byte) []byte { return append(b, l.text...) }
+func (l *lines) AppendRows(pieces []string) []string { return append(pieces, l.text) }
 
 func (l *lines) ParseRows(text string) error {
 	if strings.Contains(text, "bad") {

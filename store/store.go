@@ -150,12 +150,16 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	if err := fn(l.value); err != nil {
 		return err
 	}
-	raw, body, err := s.seal(l)
+	body, err := s.body(l.value)
 	if err != nil {
 		return err
 	}
-	if !l.dirty && string(body) == l.base {
+	if !l.dirty && consistsOf(l.base, body) {
 		return nil
 	}
-	return s.f.commit(ctx, lock, raw, l.aside)
+	pieces, err := s.seal(l, body)
+	if err != nil {
+		return err
+	}
+	return s.f.commit(ctx, lock, pieces, l.aside)
 }
