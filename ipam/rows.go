@@ -85,18 +85,21 @@ func (p *Pool) parseRows(text string, from int) error {
 	// One look at all is cheaper than one at each.
 	slashes := strings.Count(text[from:], "/")
 	escaped := strings.IndexByte(text[from:], '%') >= 0
-	p.Reservations = make([]Reservation, 0, slashes/4+1) // an ADD has room
-	for at := from; at <= len(text); {
-		r, err := parseRow(text, at, escaped)
-		if err != nil {
+	rows := make([]Reservation, slashes/4, slashes/4+1) // an ADD has room
+	at := from
+	for i := range rows {
+		if at > len(text) {
+			break
+		}
+		if err := rows[i].parse(text, at, escaped); err != nil {
 			return err
 		}
-		p.Reservations = append(p.Reservations, r)
-		at += len(r.row) + 1
+		at = int(rows[i].end()) + 1
 	}
-	if slashes != 4*len(p.Reservations) {
+	if slashes%4 != 0 || at != len(text)+1 {
 		return fmt.Errorf("the reservations of pool %s do not have five fields each", p.Prefix)
 	}
+	p.Reservations = rows
 	return nil
 }
 
@@ -117,48 +120,44 @@ func newReservation(a netip.Addr, o Owner, created time.Time) Reservation {
 	return r
 }
 
-// parseRow reads the row that begins there. Escaped names must be as newReservation writes them: owners are compared as
-// text.
-func parseRow(text string, at int, escaped bool) (Reservation, error) {
-	row := text[at:]
-	if end := strings.IndexByte(row, ' '); end >= 0 {
-		row = row[:end]
+// parse reads the row that begins there. Escaped names must be as newReservation writes them: owners are compared as text.
+func (r *Reservation) parse(text string, at int, escaped bool) error {
+	r.row, r.at = text[at:], int32(at)
+	a, slash := parseIPv4(r.row)
+	if end := strings.IndexByte(r.row[slash:], ' '); end >= 0 {
+		r.row = r.row[:slash+end]
 	}
-	a, slash := parseIPv4(row)
-	if slash < 0 {
-		slash = strings.IndexByte(row, '/')
+	if !a.IsValid() {
+		slash = max(strings.IndexByte(r.row, '/'), 0)
 		var err error
-		if a, err = netip.ParseAddr(row[:max(slash, 0)]); err != nil {
-			return Reservation{}, fmt.Errorf("reservation %q: %w", row, err)
+		if a, err = netip.ParseAddr(r.row[:slash]); err != nil {
+			return fmt.Errorf("reservation %q: %w", r.row, err)
 		}
 	}
-	r := Reservation{a, row, int32(at), int32(slash) + 1}
-	if a.Zone() != "" || escaped && !strings.HasPrefix(row[r.owner:], ownerText(r.Owner())) {
-		return Reservation{}, fmt.Errorf("reservation %q: not as it is written", row)
+	r.Address, r.owner = a, int32(slash)+1
+	if a.Zone() != "" || escaped && !r.heldBy(ownerText(r.Owner())) {
+		return fmt.Errorf("reservation %q: not as it is written", r.row)
 	}
-	return r, nil
+	return nil
 }
 
-// parseIPv4 reads what stands before the first slash, and says where that is; -1 if it is no IPv4 address as netip writes
-// it. It takes a third of the time of netip.ParseAddr.
+// parseIPv4 reads an IPv4 address, as netip writes it, with a slash behind it, and says where that is. It takes a third of
+// the time of netip.ParseAddr.
 func parseIPv4(row string) (netip.Addr, int) {
-	var octets [4]byte
-	n, value, digits := 0, 0, 0
-	for i := range min(len(row), len("255.255.255.255/")) {
-		switch c := row[i]; {
-		case c >= '0' && c <= '9' && (digits == 0 || value > 0):
-			value, digits = value*10+int(c-'0'), digits+1
-		case (c == '.' && n < 3 || c == '/' && n == 3) && digits > 0 && value < 256:
-			octets[n] = byte(value)
-			if n++; c == '/' {
-				return netip.AddrFrom4(octets), i
-			}
-			value, digits = 0, 0
-		default:
-			return netip.Addr{}, -1
+	var address [4]byte
+	at := 0
+	for i := range address {
+		first, value := at, uint(0)
+		for ; at < len(row) && row[at]-'0' <= 9; at++ {
+			value = value*10 + uint(row[at]-'0')
 		}
+		if at == len(row) || at == first || at > first+3 || value > 255 || row[first] == '0' && at > first+1 || row[at] != ".../"[i] {
+			return netip.Addr{}, 0
+		}
+		address[i] = byte(value)
+		at++
 	}
-	return netip.Addr{}, -1
+	return netip.AddrFrom4(address), at - 1
 }
 
 // Owner is who holds the address.
