@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -144,20 +145,21 @@ func (r *Reservation) parse(text string, at int, escaped bool) error {
 // parseIPv4 reads an IPv4 address, as netip writes it, with a slash behind it, and says where that is. It takes a third of
 // the time of netip.ParseAddr.
 func parseIPv4(row string) (netip.Addr, int) {
-	var address [4]byte
-	at := 0
-	for i := range address {
-		first, value := at, uint(0)
+	address, at := uint32(0), 0
+	for i := range 4 {
+		first, value := at, uint32(0)
 		for ; at < len(row) && row[at]-'0' <= 9; at++ {
-			value = value*10 + uint(row[at]-'0')
+			value = value*10 + uint32(row[at]-'0')
 		}
 		if at == len(row) || at == first || at > first+3 || value > 255 || row[first] == '0' && at > first+1 || row[at] != ".../"[i] {
 			return netip.Addr{}, 0
 		}
-		address[i] = byte(value)
+		address = address<<8 | value
 		at++
 	}
-	return netip.AddrFrom4(address), at - 1
+	var octets [4]byte
+	binary.BigEndian.PutUint32(octets[:], address)
+	return netip.AddrFrom4(octets), at - 1
 }
 
 // Owner is who holds the address.

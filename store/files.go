@@ -23,7 +23,7 @@ const (
 	// sweepLimit bounds how many names of the folder are looked at for leftovers. /var/run has some fifty.
 	sweepLimit = 4096
 
-	readBlock  = 64 << 10 // bytes read at once
+	readBlock  = 16 << 10 // bytes read at once
 	writeBlock = 16 << 10 // bytes that short pieces are gathered to
 )
 
