@@ -3,6 +3,7 @@ package ipam
 import (
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,78 @@ func TestRowsSurviveTheFile(t *testing.T) {
 	})
 }
 
+// What was read is written again in the pieces that are left of it, whatever became of the reservations since.
+func TestRowsAreWrittenAsTheyWereRead(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := &AddressSpace{}
+		a := addr("10.0.0.5")
+		fresh := func() Reservation {
+			a = a.Next()
+			return newReservation(a, Owner{"azure", strings.Repeat("c0ffee01", 8), "eth0"}, testTime)
+		}
+		for range rapid.IntRange(1, 3).Draw(t, "pools") {
+			p := &Pool{}
+			for range rapid.IntRange(0, 5).Draw(t, "reservations") {
+				p.Reservations = append(p.Reservations, fresh())
+			}
+			s.Pools = append(s.Pools, p)
+		}
+		if err := s.ParseRows(rowsOf(s)); err != nil {
+			t.Fatal(err)
+		}
+		pool := func() *Pool { return rapid.SampledFrom(s.Pools).Draw(t, "pool") }
+		for range rapid.IntRange(0, 6).Draw(t, "changes") {
+			p := pool()
+			if len(p.Reservations) == 0 || rapid.Bool().Draw(t, "add") {
+				p.Reservations = append(p.Reservations, fresh())
+				continue
+			}
+			i := rapid.IntRange(0, len(p.Reservations)-1).Draw(t, "which")
+			r := p.Reservations[i]
+			p.Reservations = slices.Delete(p.Reservations, i, i+1)
+			if rapid.Bool().Draw(t, "move") {
+				to := pool()
+				to.Reservations = append(to.Reservations, r)
+			}
+		}
+		var pools []string
+		for _, p := range s.Pools {
+			var rows []string
+			for _, r := range p.Reservations {
+				rows = append(rows, r.row)
+			}
+			pools = append(pools, strings.Join(rows, " "))
+		}
+		if got, want := rowsOf(s), strings.Join(pools, ";"); got != want {
+			t.Errorf("rows\n%s\ninstead of\n%s", got, want)
+		}
+	})
+}
+
+// An ADD in a pool of thousands is fast because it does not copy them.
+func TestRowsThatStayAreOnePiece(t *testing.T) {
+	s := &AddressSpace{Pools: []*Pool{{Prefix: prefix("10.240.0.0/16")}}}
+	p, a := s.Pools[0], addr("10.240.0.5")
+	for range 1000 {
+		p.Reservations = append(p.Reservations, newReservation(a, benchOwner(len(p.Reservations)), testTime))
+		a = a.Next()
+	}
+	if err := s.ParseRows(rowsOf(s)); err != nil {
+		t.Fatal(err)
+	}
+	pieces := func(when string, want int) {
+		t.Helper()
+		if got := len(s.AppendRows(nil)); got != want {
+			t.Errorf("%s: %d pieces instead of %d", when, got, want)
+		}
+	}
+	pieces("read", 1)
+	p.reserve(a, benchOwner(1000), testTime)
+	pieces("one added", 3) // with the space
+	s.Release(benchOwner(500))
+	pieces("one in the middle removed", 5)
+}
+
 func TestRowsThatAreDamaged(t *testing.T) {
 	for name, text := range map[string]string{
 		"a pool too many":          "10.240.0.5/azure/c/eth0/tovmo0;;;",
@@ -114,6 +187,11 @@ func TestRowsThatAreDamaged(t *testing.T) {
 		"leading zero":             "10.240.0.05/azure/c/eth0/tovmo0;;",
 		"a zone":                   ";;fe80::1%eth0/azure/c/eth0/tovmo0",
 		"a field is missing":       "10.240.0.5/azure/c/tovmo0;;",
+		"fields that add up":       "10.240.0.5/azure/c/eth0/x/tovmo0 10.240.0.6/azure/c/tovmo0 10.240.0.7/azure/c/eth0/tovmo0 10.240.0.8;;",
+		"four digits":              "10.240.0.0005/azure/c/eth0/tovmo0;;",
+		"three octets":             "10.240.5/azure/c/eth0/tovmo0;;",
+		"five octets":              "10.240.0.5.1/azure/c/eth0/tovmo0;;",
+		"a space at the end":       "10.240.0.5/azure/c/eth0/tovmo0 ;;",
 		"a field too many":         "10.240.0.5/azure/c/eth0/x/tovmo0;;",
 		"two spaces":               "10.240.0.5/azure/c/eth0/tovmo0  10.240.0.6/azure/d/eth0/tovmo0;;",
 		"an escape without digits": "10.240.0.5/azure/c%zz/eth0/tovmo0;;",

@@ -14,7 +14,11 @@ type lines struct {
 	text string
 }
 
-func (l *lines) AppendRows(pieces []string) []string { return append(pieces, l.text) }
+// Three pieces, as where something was removed.
+func (l *lines) AppendRows(pieces []string) []string {
+	a, b := len(l.text)/4, len(l.text)/2
+	return append(pieces, l.text[:a], l.text[a:b], l.text[b:])
+}
 
 func (l *lines) ParseRows(text string) error {
 	if strings.Contains(text, "bad") {
