@@ -87,17 +87,14 @@ func (p *Pool) parseRows(text string, from int) error {
 	slashes := strings.Count(text[from:], "/")
 	escaped := strings.IndexByte(text[from:], '%') >= 0
 	rows := make([]Reservation, slashes/4, slashes/4+1) // an ADD has room
-	at := from
-	for i := range rows {
-		if at > len(text) {
-			break
-		}
-		if err := rows[i].parse(text, at, escaped); err != nil {
+	at, n := from, 0
+	for ; n < len(rows) && at <= len(text); n++ {
+		if err := rows[n].parse(text, at, escaped); err != nil {
 			return err
 		}
-		at = int(rows[i].end()) + 1
+		at = int(rows[n].end()) + 1
 	}
-	if slashes%4 != 0 || at != len(text)+1 {
+	if slashes != 4*n || at <= len(text) {
 		return fmt.Errorf("the reservations of pool %s do not have five fields each", p.Prefix)
 	}
 	p.Reservations = rows

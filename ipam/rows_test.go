@@ -188,6 +188,7 @@ func TestRowsThatAreDamaged(t *testing.T) {
 		"a zone":                   ";;fe80::1%eth0/azure/c/eth0/tovmo0",
 		"a field is missing":       "10.240.0.5/azure/c/tovmo0;;",
 		"fields that add up":       "10.240.0.5/azure/c/eth0/x/tovmo0 10.240.0.6/azure/c/tovmo0 10.240.0.7/azure/c/eth0/tovmo0 10.240.0.8;;",
+		"fields of two in one":     "10.240.0.5/azure/c/eth0/tovmo0/azure/c/eth0/tovmo0;;",
 		"four digits":              "10.240.0.0005/azure/c/eth0/tovmo0;;",
 		"three octets":             "10.240.5/azure/c/eth0/tovmo0;;",
 		"five octets":              "10.240.0.5.1/azure/c/eth0/tovmo0;;",
