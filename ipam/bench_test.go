@@ -64,7 +64,7 @@ func benchStore(b *testing.B, s *State) {
 	dir := b.TempDir()
 	m := &Manager{
 		Source: &fakeSource{}, Interval: DefaultQueryInterval, RefreshLock: filepath.Join(dir, "refresh.lock"),
-		Store:      store.New(store.Options[State]{Path: filepath.Join(dir, "azure-vnet-ipam.json"), Boot: "boot"}),
+		Store:      store.New(store.Options[State]{Path: filepath.Join(dir, "azure-vnet-ipam.json"), Boot: "boot", Schema: Schema}),
 		Interfaces: func() ([]platform.Interface, error) { return nil, nil },
 		InUse:      func() (map[netip.Addr]Owner, error) { return nil, nil },
 		Now:        func() time.Time { return testTime },

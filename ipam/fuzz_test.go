@@ -104,19 +104,34 @@ func FuzzState(f *testing.F) {
 	}
 	s.Release(Owner{"azure", "b", "eth0"})
 	s.Answer = Answer{Environment: "azure", URL: DefaultQueryURL, Refreshed: testTime, Attempted: testTime, Failure: "none"}
-	f.Add([]byte(dump(f, s)))
-	f.Add([]byte(`{"pools":[{"prefix":"::/0","mac":"","listed":["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]}]}`))
-	f.Add([]byte(`{"pools":[null]}`))
-	f.Add([]byte(`{"pools":[{}],"bindings":{"fuzz":{}}}`))
-	f.Add([]byte(`{"pools":[{"prefix":"10.0.0.0/8","listed":["10.0.0.9","10.0.0.1-10.0.0.4","10.0.0.3-10.0.0.6"],"released":"10.0.0.2 10.0.0.2-10.0.0.4 ::-ffff::"}]}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
+	f.Add([]byte(dump(f, s)), rowsOf(&s))
+	f.Add([]byte(dump(f, s)), rowsOf(twoPools()))
+	f.Add([]byte(`{"pools":[{"prefix":"10.240.0.0/16"}]}`), "10.240.0.5/ 10.240.0.6/a/b/c/d/e/f 10.240.0.5//=/c/zzzzzzzzzzzzzzzz")
+	f.Add([]byte(`{"pools":[{"prefix":"::/0","mac":"","listed":["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]}]}`), "")
+	f.Add([]byte(`{"pools":[null]}`), "")
+	f.Add([]byte(`{"pools":[{}],"bindings":{"fuzz":{}}}`), "")
+	f.Add([]byte(`{"pools":[{"prefix":"10.0.0.0/8","listed":["10.0.0.9","10.0.0.1-10.0.0.4","10.0.0.3-10.0.0.6"],"released":"10.0.0.2 10.0.0.2-10.0.0.4 ::-ffff::"}]}`), "")
+	f.Fuzz(func(t *testing.T, raw []byte, rows string) {
 		var s State
-		if json.Unmarshal(raw, &s) != nil {
+		if json.Unmarshal(raw, &s) != nil || s.ParseRows(rows) != nil {
 			return
+		}
+		if again := rowsOf(&s); again != rows {
+			t.Errorf("rows %q become %q", rows, again)
+		}
+		for _, p := range s.Pools {
+			for _, r := range p.Reservations {
+				if created := r.Created(); !r.Address.IsValid() || created.Year() < 0 || created.Year() > 9999 {
+					t.Errorf("%q: %s, %s, %s", r.row, r.Address, r.Owner(), created)
+				}
+			}
 		}
 		exercise(t, &s.AddressSpace)
 		s.Refresh([]Subnet{{MAC: "*", Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6")}}}, hostOf(iface("eth0", classicMAC)))
 		exercise(t, &s.AddressSpace)
+		if err := s.ParseRows(rowsOf(&s)); err != nil {
+			t.Errorf("cannot be read again: %v", err)
+		}
 		s.Reset()
 		if _, err := json.Marshal(s); err != nil {
 			t.Errorf("cannot be written again: %v", err)
@@ -133,7 +148,7 @@ func FuzzImportClassic(f *testing.F) {
 			return
 		}
 		sound(t, &s.AddressSpace)
-		if err := ImportClassic(raw, &again, owners, testTime); err != nil || dump(t, s) != dump(t, again) {
+		if err := ImportClassic(raw, &again, owners, testTime); err != nil || dump(t, &s) != dump(t, &again) {
 			t.Errorf("not the same the second time (%v)", err)
 		}
 		exercise(t, &s.AddressSpace)

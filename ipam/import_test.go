@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/store"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -48,7 +49,7 @@ func holders(s *AddressSpace) map[string]Owner {
 	held := map[string]Owner{}
 	for _, p := range s.Pools {
 		for _, r := range p.Reservations {
-			held[r.Address.String()] = r.Owner
+			held[r.Address.String()] = r.Owner()
 		}
 	}
 	return held
@@ -245,6 +246,9 @@ func dump(t testing.TB, v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if rows, has := v.(store.Rows); has {
+		b = append(append(b, '\n'), strings.Join(rows.AppendRows(nil), "")...)
 	}
 	return string(b)
 }

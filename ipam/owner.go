@@ -1,9 +1,6 @@
 package ipam
 
-import (
-	"net/netip"
-	"time"
-)
+import "net/netip"
 
 // Owner is who holds an address: one attachment of a container to a network.
 type Owner struct {
@@ -17,18 +14,6 @@ func (o Owner) String() string { return o.Network + "/" + o.ContainerID + "/" + 
 
 // Unknown says that it is not, or not fully, known who holds the address: it was found in use (import.go).
 func (o Owner) Unknown() bool { return o.Network == "" }
-
-// is says whether two owners are the same. Of one that was imported only the container may be known.
-func (o Owner) is(other Owner) bool {
-	return o == other || o.Unknown() && o.ContainerID != "" && o.ContainerID == other.ContainerID
-}
-
-// Reservation is one address in use.
-type Reservation struct {
-	Address netip.Addr `json:"address"`
-	Owner
-	Created time.Time `json:"created"`
-}
 
 // Subnet is what a source says about one subnet of one NIC.
 type Subnet struct {

@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -10,10 +11,10 @@ import (
 type Pool struct {
 	Prefix       netip.Prefix  `json:"prefix"`
 	MAC          string        `json:"mac"`
-	Interface    string        `json:"interface"` // the NIC's name on this host
-	Primary      bool          `json:"primary"`   // the NIC is the VM's primary one
-	Listed       addrSet       `json:"listed"`    // what the source lists now
-	Reservations []Reservation `json:"reservations,omitempty"`
+	Interface    string        `json:"interface"`          // the NIC's name on this host
+	Primary      bool          `json:"primary"`            // the NIC is the VM's primary one
+	Listed       addrSet       `json:"listed"`             // what the source lists now
+	Reservations []Reservation `json:"-"`                  // they are the state's rows (rows.go)
 	Released     addrQueue     `json:"released,omitempty"` // free again, the oldest first
 }
 
@@ -49,8 +50,9 @@ func (p *Pool) ipv6() bool { return p.Prefix.Addr().Is6() }
 // byOwner finds the owner's own reservation. One of which only the container is known may be of another interface
 // that the container uses: its address is not for giving.
 func (p *Pool) byOwner(o Owner) *Reservation {
+	owner := ownerText(o)
 	for i := range p.Reservations {
-		if p.Reservations[i].Owner == o {
+		if p.Reservations[i].heldBy(owner) {
 			return &p.Reservations[i]
 		}
 	}
@@ -68,20 +70,20 @@ func (p *Pool) byAddress(a netip.Addr) *Reservation {
 
 // next picks the free address that was released longest ago; one that was never given counts as the
 // oldest. taken are the addresses in use anywhere: a replaced NIC can leave an address in two pools.
-func (p *Pool) next(taken map[netip.Addr]struct{}) (netip.Addr, bool) {
-	waiting := make(map[netip.Addr]struct{}, len(p.Released))
-	for _, a := range p.Released {
-		waiting[a] = struct{}{}
+func (p *Pool) next(taken iter.Seq[netip.Addr]) (netip.Addr, bool) {
+	used := newAddrMarks(p.Listed)
+	for a := range taken {
+		used.mark(a)
 	}
-	for a := range p.Listed.all {
-		_, used := taken[a]
-		_, later := waiting[a]
-		if !used && !later {
-			return a, true
-		}
+	known := used.clone()
+	for _, a := range p.Released {
+		known.mark(a)
+	}
+	if a, ok := known.firstUnmarked(); ok {
+		return a, true
 	}
 	for _, a := range p.Released {
-		if _, used := taken[a]; !used && p.Listed.contains(a) {
+		if used.unmarked(a) {
 			return a, true
 		}
 	}
@@ -90,7 +92,7 @@ func (p *Pool) next(taken map[netip.Addr]struct{}) (netip.Addr, bool) {
 
 func (p *Pool) reserve(a netip.Addr, o Owner, now time.Time) {
 	p.Released = slices.DeleteFunc(p.Released, func(r netip.Addr) bool { return r == a })
-	p.Reservations = append(p.Reservations, Reservation{Address: a, Owner: o, Created: now.UTC().Truncate(time.Millisecond)})
+	p.Reservations = append(p.Reservations, newReservation(a, o, now))
 }
 
 // release frees what drop selects, and returns the addresses.

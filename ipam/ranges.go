@@ -1,8 +1,10 @@
 package ipam
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,6 +16,25 @@ type addrRange struct{ first, last netip.Addr }
 
 func (r addrRange) contains(a netip.Addr) bool {
 	return a.BitLen() == r.first.BitLen() && r.first.Compare(a) <= 0 && a.Compare(r.last) <= 0
+}
+
+// count is how many addresses the range has, at most maxCount.
+func (r addrRange) count() int { return min(distance(r.first, r.last), maxCount-1) + 1 }
+
+// distance is how many times from.Next() leads to the address to, of the same family, at most maxCount. The last address is
+// followed by the first: what comes before a range is further from its start than its end is.
+func distance(from, to netip.Addr) int {
+	if from.Is4() {
+		a, b := from.As4(), to.As4()
+		return int(min(binary.BigEndian.Uint32(b[:])-binary.BigEndian.Uint32(a[:]), maxCount))
+	}
+	a, b := from.As16(), to.As16()
+	low, borrow := bits.Sub64(binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(a[8:]), 0)
+	high, _ := bits.Sub64(binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(a[:8]), borrow)
+	if high > 0 || low > maxCount {
+		return maxCount
+	}
+	return int(low)
 }
 
 // MarshalText writes "10.240.0.5-10.240.0.9", or one address.
@@ -84,14 +105,22 @@ func (s *addrSet) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func (s addrSet) contains(a netip.Addr) bool {
-	after, _ := slices.BinarySearchFunc(s, a, func(r addrRange, a netip.Addr) int {
-		if r.first.Compare(a) <= 0 {
-			return -1
+func (s addrSet) contains(a netip.Addr) bool { return s.find(a) >= 0 }
+
+// find returns the range that has the address, by its number, or -1.
+func (s addrSet) find(a netip.Addr) int {
+	from, to := 0, len(s)
+	for from < to {
+		if middle := (from + to) / 2; s[middle].last.Less(a) {
+			from = middle + 1
+		} else {
+			to = middle
 		}
-		return 1
-	})
-	return after > 0 && s[after-1].contains(a)
+	}
+	if from == len(s) || a.Less(s[from].first) {
+		return -1
+	}
+	return from
 }
 
 // maxCount bounds counting and walking: a damaged file may claim a range that holds half of IPv6.
@@ -113,8 +142,8 @@ func (s addrSet) all(yield func(netip.Addr) bool) {
 
 func (s addrSet) count() int {
 	n := 0
-	for range s.all {
-		n++
+	for _, r := range s {
+		n = min(n+r.count(), maxCount)
 	}
 	return n
 }

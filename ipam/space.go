@@ -20,6 +20,8 @@ type AddressSpace struct {
 	Bindings map[string]Binding `json:"bindings,omitempty"`
 	// Unmatched are the MACs in the source's last answer that no interface of this host has.
 	Unmatched []string `json:"unmatched,omitempty"`
+
+	text string // the rows that were parsed
 }
 
 // Binding is the pool of a network, one per family.
@@ -61,9 +63,8 @@ func (s *AddressSpace) Allocate(q Request, now time.Time) (Assigned, error) {
 	if q.Address.IsValid() {
 		return s.allocateAddress(q, pools, now)
 	}
-	taken := s.taken()
 	for _, p := range pools {
-		if a, ok := p.next(taken); ok {
+		if a, ok := p.next(s.taken); ok {
 			p.reserve(a, q.Owner, now)
 			s.bind(q.Network, p)
 			return p.assigned(a), nil
@@ -83,7 +84,7 @@ func exhausted(pools []*Pool) error {
 func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) (Assigned, error) {
 	for _, p := range s.Pools {
 		if r := p.byAddress(q.Address); r != nil {
-			holder := r.Owner.String()
+			holder := r.Owner().String()
 			if r.Unknown() {
 				holder = "a container that was there before the state"
 			}
@@ -191,7 +192,16 @@ func cmpBool(a, b bool) int {
 
 // Release frees all addresses of the owner and returns them. An unknown owner has none: that is success.
 func (s *AddressSpace) Release(o Owner) []netip.Addr {
-	return s.releaseFunc(func(r Reservation) bool { return r.Owner.is(o) })
+	return s.releaseFunc(holds(o))
+}
+
+// holds selects what the owner holds. Of a holder that was imported only the container may be known.
+func holds(o Owner) func(Reservation) bool {
+	owner, imported := ownerText(o), ownerText(Owner{ContainerID: o.ContainerID})
+	imported = imported[:len(imported)-1] // whatever its interface
+	return func(r Reservation) bool {
+		return r.heldBy(owner) || o.ContainerID != "" && r.heldBy(imported)
+	}
 }
 
 // ReleaseUnowned frees the address if nobody is known to hold it: one that was imported as in use.
@@ -201,7 +211,10 @@ func (s *AddressSpace) ReleaseUnowned(a netip.Addr) []netip.Addr {
 
 // Collect frees what the network holds and keep does not name, and returns the freed addresses.
 func (s *AddressSpace) Collect(network string, keep func(containerID, ifName string) bool) []netip.Addr {
-	return s.releaseFunc(func(r Reservation) bool { return r.Network == network && !keep(r.ContainerID, r.IfName) })
+	return s.releaseFunc(func(r Reservation) bool {
+		o := r.Owner()
+		return o.Network == network && !keep(o.ContainerID, o.IfName)
+	})
 }
 
 func (s *AddressSpace) releaseFunc(drop func(Reservation) bool) []netip.Addr {
@@ -219,22 +232,24 @@ func (s *AddressSpace) releaseFunc(drop func(Reservation) bool) []netip.Addr {
 	return freed
 }
 
-func (s *AddressSpace) taken() map[netip.Addr]struct{} {
-	taken := map[netip.Addr]struct{}{}
+// taken walks the addresses that somebody holds.
+func (s *AddressSpace) taken(yield func(netip.Addr) bool) {
 	for _, p := range s.Pools {
-		for _, r := range p.Reservations {
-			taken[r.Address] = struct{}{}
+		for i := range p.Reservations {
+			if !yield(p.Reservations[i].Address) {
+				return
+			}
 		}
 	}
-	return taken
 }
 
 // Holds returns the addresses that the owner holds.
 func (s *AddressSpace) Holds(o Owner) []netip.Addr {
+	holds := holds(o)
 	var held []netip.Addr
 	for _, p := range s.Pools {
 		for _, r := range p.Reservations {
-			if r.Owner.is(o) {
+			if holds(r) {
 				held = append(held, r.Address)
 			}
 		}
@@ -251,11 +266,13 @@ func (s *AddressSpace) Reset() {
 // Only addresses of the pools matter. It returns how many were missing.
 func (s *AddressSpace) Adopt(inUse map[netip.Addr]Owner, now time.Time) int {
 	adopted := 0
-	taken := s.taken()
+	known := map[netip.Addr]bool{}
+	for a := range s.taken {
+		known[a] = true
+	}
 	for _, p := range s.Pools {
 		for a := range p.Listed.all {
-			owner, used := inUse[a]
-			if _, known := taken[a]; used && !known {
+			if owner, used := inUse[a]; used && !known[a] {
 				p.reserve(a, owner, now)
 				s.bind(owner.Network, p)
 				adopted++

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,14 +22,40 @@ type header struct {
 
 type envelope[T any] struct {
 	header
-	Data *T `json:"data"`
+	Data *T      `json:"data"`
+	Rows *string `json:"rows"` // see Rows
 }
 
 // dataKey introduces the data in a file of ours. Quotes inside of strings are escaped, so the first occurrence is the key.
-var dataKey = []byte(`,"data":`)
+const dataKey = `,"data":`
 
-// seal puts the envelope around encoded data. It is assembled by hand because the data is encoded already, for comparison.
-func (s *Store[T]) seal(l *loaded[T], data []byte) ([]byte, error) {
+// body encodes all of the envelope that is behind the header, in pieces. This much is compared to find out whether a value
+// has changed; the envelope is assembled by hand so that it is encoded once.
+func (s *Store[T]) body(value *T) ([]string, error) {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("%w: encode %s: %w", ErrWrite, s.f.path, err)
+	}
+	pieces := []string{dataKey, string(data)}
+	if r, has := any(value).(Rows); has {
+		pieces = append(r.AppendRows(append(pieces, rowsKey)), `"`)
+	}
+	return append(pieces, "}\n"), nil
+}
+
+// consistsOf says that the text is the pieces, one after the other. A piece that was cut out of it takes no time.
+func consistsOf(text string, pieces []string) bool {
+	for _, p := range pieces {
+		var found bool
+		if text, found = strings.CutPrefix(text, p); !found {
+			return false
+		}
+	}
+	return text == ""
+}
+
+// seal puts the header before the body of the file that follows the loaded one.
+func (s *Store[T]) seal(l *loaded[T], body []string) ([]string, error) {
 	boot := s.o.Boot
 	if boot == "" {
 		boot = l.boot // an unknown boot must not make the file forget the known one
@@ -37,41 +64,45 @@ func (s *Store[T]) seal(l *loaded[T], data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode envelope of %s: %w", ErrWrite, s.f.path, err)
 	}
-	size := len(head) + len(dataKey) + len(data) + len("\n")
+	pieces := append([]string{string(head[:len(head)-1])}, body...) // without its brace
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
 	if size > maxSize {
 		return nil, fmt.Errorf("%w: %s would have %d bytes, the limit is %d", ErrWrite, s.f.path, size, maxSize)
 	}
-	raw := make([]byte, 0, size)
-	raw = append(raw, head[:len(head)-1]...)
-	raw = append(raw, dataKey...)
-	raw = append(raw, data...)
-	return append(raw, "}\n"...), nil
+	return pieces, nil
 }
 
 // unseal decodes a file. Its errors are a *damagedError, or wrap ErrSchema.
-func (s *Store[T]) unseal(raw []byte) (*loaded[T], error) {
+func (s *Store[T]) unseal(raw string) (*loaded[T], error) {
 	var e envelope[T]
-	err := json.Unmarshal(raw, &e)
+	doc := raw
+	if _, has := any(e.Data).(Rows); has {
+		doc, e.Rows = cutRows(raw)
+	}
+	cut := e.Rows != nil
+	err := json.Unmarshal([]byte(doc), &e)
 	if err != nil || e.Schema != s.o.Schema {
-		return s.unsealOther(raw, err)
+		return s.unsealOther([]byte(raw), err)
 	}
 	if e.Data == nil {
 		return nil, damaged(errors.New("the envelope has no data"))
 	}
-	l := &loaded[T]{value: e.Data, boot: e.BootID, generation: e.Generation}
-	l.base = sealedData(raw)
-	return l, nil
-}
-
-// sealedData returns the encoding of the data in a file as seal makes it, or nil: a file that was edited by hand has none,
-// which costs no more than a write without need.
-func sealedData(raw []byte) []byte {
-	_, data, found := bytes.Cut(raw, dataKey)
-	data, closed := bytes.CutSuffix(data, []byte("}\n"))
-	if !found || !closed {
-		return nil
+	if r, has := any(e.Data).(Rows); has {
+		if e.Rows == nil || !cut && !plain(*e.Rows) {
+			return nil, damaged(errors.New("the envelope has no rows, or not as they are written"))
+		}
+		if err := r.ParseRows(*e.Rows); err != nil {
+			return nil, damaged(fmt.Errorf("rows: %w", err))
+		}
 	}
-	return data
+	l := &loaded[T]{value: e.Data, boot: e.BootID, generation: e.Generation}
+	if at := strings.Index(raw, dataKey); at >= 0 { // a file that was edited by hand has another body: it is written without need
+		l.base = raw[at:]
+	}
+	return l, nil
 }
 
 // unsealOther finds out what a file is that does not decode as the current schema: the slow path, taken once in a file's

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +22,9 @@ const (
 
 	// sweepLimit bounds how many names of the folder are looked at for leftovers. /var/run has some fifty.
 	sweepLimit = 4096
+
+	readBlock  = 16 << 10 // bytes read at once
+	writeBlock = 16 << 10 // bytes that short pieces are gathered to
 )
 
 // files are the files of one store. All methods that write need the lock.
@@ -40,38 +43,39 @@ func newFiles(path string, now func() time.Time, log *slog.Logger) files {
 }
 
 // readFile reads a regular file of at most maxSize bytes; a larger one is damaged. It follows no symbolic link.
-func readFile(ctx context.Context, path string) ([]byte, error) {
+func readFile(ctx context.Context, path string) (string, error) {
 	file, err := openRead(ctx, path)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer func() { _ = file.Close() }() // read only: nothing can be lost
 	info, err := file.Stat()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errNotRegular(path, info.Mode())
+		return "", errNotRegular(path, info.Mode())
 	}
 	if info.Size() > maxSize {
-		return nil, damaged(fmt.Errorf("%s has %d bytes, the limit is %d", path, info.Size(), maxSize))
+		return "", damaged(fmt.Errorf("%s has %d bytes, the limit is %d", path, info.Size(), maxSize))
 	}
-	var buf bytes.Buffer
-	buf.Grow(int(info.Size()) + bytes.MinRead)
-	if _, err := buf.ReadFrom(io.LimitReader(file, maxSize+1)); err != nil {
-		return nil, err
+	var text strings.Builder
+	text.Grow(int(info.Size()))
+	block := make([]byte, min(info.Size()+1, readBlock))
+	if _, err := io.CopyBuffer(&text, io.LimitReader(file, maxSize+1), block); err != nil {
+		return "", err
 	}
-	return buf.Bytes(), nil
+	return text.String(), nil
 }
 
-// commit replaces the main file and its mirror by raw. If aside is not empty, the present main file stays under a name of
+// commit replaces the main file and its mirror by the pieces of a text. If aside is not empty, the present main file stays under a name of
 // that kind. After an error the main file is what it was before; the error wraps ErrWrite or ErrLocked.
 //
 // The order makes sure of that, and that no crash between two steps leaves less than one whole file: everything that needs
 // space is done before anything is renamed.
-func (f *files) commit(ctx context.Context, lock *flock.Flock, raw []byte, aside string) (err error) {
+func (f *files) commit(ctx context.Context, lock *flock.Flock, text []string, aside string) (err error) {
 	f.sweep()
-	temp, err := f.writeTemp(raw, true)
+	temp, err := f.writeTemp(text, true)
 	if err != nil {
 		return f.writeError(err)
 	}
@@ -88,7 +92,7 @@ func (f *files) commit(ctx context.Context, lock *flock.Flock, raw []byte, aside
 			return f.writeError(err)
 		}
 	}
-	f.writeMirror(ctx, raw)
+	f.writeMirror(ctx, text)
 	if err := rename(ctx, temp, f.path); err != nil {
 		_ = os.Remove(f.mirror) // it is ahead of what the caller will believe; no mirror is better
 		return f.writeError(err)
@@ -106,8 +110,8 @@ func (f *files) commit(ctx context.Context, lock *flock.Flock, raw []byte, aside
 //
 // It is not synced. The mirror stands in for a main file that was damaged while the machine ran; after a power loss the
 // boot identity is another and nothing that concerns the kernel is believed anyway.
-func (f *files) writeMirror(ctx context.Context, raw []byte) {
-	temp, err := f.writeTemp(raw, false)
+func (f *files) writeMirror(ctx context.Context, text []string) {
+	temp, err := f.writeTemp(text, false)
 	if err == nil {
 		if err = rename(ctx, temp, f.mirror); err == nil {
 			return
@@ -120,14 +124,18 @@ func (f *files) writeMirror(ctx context.Context, raw []byte) {
 	f.log.WarnContext(ctx, "state mirror not written", "path", f.mirror, "cause", err)
 }
 
-// writeTemp writes raw to a new file in the folder of the state file and returns its name. It leaves nothing behind when
+// writeTemp writes the text to a new file in the folder of the state file and returns its name. It leaves nothing behind when
 // it fails.
-func (f *files) writeTemp(raw []byte, sync bool) (string, error) {
+func (f *files) writeTemp(text []string, sync bool) (string, error) {
 	file, err := os.CreateTemp(f.dir, f.temp+"*") // O_EXCL, mode 0600
 	if err != nil {
 		return "", err
 	}
-	_, err = file.Write(raw)
+	w := bufio.NewWriterSize(file, writeBlock) // long pieces go to the file as they are
+	for _, piece := range text {
+		_, _ = w.WriteString(piece) // Flush has the error
+	}
+	err = w.Flush()
 	if err == nil && sync {
 		err = file.Sync()
 	}

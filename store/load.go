@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 )
 
 // loaded is a state in memory, and what Update must know about the file that it came from.
@@ -13,7 +13,7 @@ type loaded[T any] struct {
 	value      *T
 	boot       string
 	generation uint64
-	base       []byte       // the encoding of value on disk
+	base       string       // the encoding of value on disk, see body
 	dirty      bool         // the file must be written whatever fn does: its content is not what value was made from
 	aside      string       // the main file is to be kept under this kind of name: "", asideCorrupt, asideClassic
 	recovery   *RecoverInfo // set if value does not come from the main file
@@ -84,9 +84,7 @@ func (s *Store[T]) loadMirror(ctx context.Context, reason RecoverReason, cause e
 // fresh is the state that was never written. Its encoding is known, so that an Update which does nothing writes nothing.
 func (s *Store[T]) fresh() (*loaded[T], error) {
 	l := &loaded[T]{value: new(T)}
-	var err error
-	if l.base, err = json.Marshal(l.value); err != nil {
-		return nil, fmt.Errorf("%w: encode the zero state of %s: %w", ErrWrite, s.f.path, err)
-	}
-	return l, nil
+	body, err := s.body(l.value)
+	l.base = strings.Join(body, "")
+	return l, err
 }

@@ -4,6 +4,8 @@
 //
 //	{"schema":1,"bootID":"…","generation":7,"written":"2026-11-21T23:45:00Z","data":{…}}
 //
+// A value with many thousand records has them in one string behind the data: see Rows.
+//
 // Four files belong to a state file azure-vnet.json, all in its folder:
 //
 //   - azure-vnet.lock carries the lock: flock on Linux, LockFileEx on Windows. The kernel owns it, so it dies with its
@@ -18,7 +20,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,7 +52,8 @@ type Options[T any] struct {
 	// Update, even if that changes nothing else.
 	Rebooted func(*T)
 
-	// Migrate decodes the data of an older schema version into a zero T. If it fails, the file counts as damaged.
+	// Migrate decodes the data of an older schema version into a zero T. If it fails, the file counts as damaged. It does
+	// not see the rows of that version.
 	Migrate func(from int, data json.RawMessage, t *T) error
 
 	// Import decodes a JSON object that has no envelope, as the classic plugin leaves it, into a zero T. The original is
@@ -148,16 +150,16 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	if err := fn(l.value); err != nil {
 		return err
 	}
-	data, err := json.Marshal(l.value)
-	if err != nil {
-		return fmt.Errorf("%w: encode %s: %w", ErrWrite, s.f.path, err)
-	}
-	if !l.dirty && bytes.Equal(data, l.base) {
-		return nil
-	}
-	raw, err := s.seal(l, data)
+	body, err := s.body(l.value)
 	if err != nil {
 		return err
 	}
-	return s.f.commit(ctx, lock, raw, l.aside)
+	if !l.dirty && consistsOf(l.base, body) {
+		return nil
+	}
+	pieces, err := s.seal(l, body)
+	if err != nil {
+		return err
+	}
+	return s.f.commit(ctx, lock, pieces, l.aside)
 }

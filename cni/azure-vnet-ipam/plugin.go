@@ -100,7 +100,7 @@ func openStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error
 		return nil, fmt.Errorf("boot identity: %w", err)
 	}
 	return store.New(store.Options[ipam.State]{
-		Path: filepath.Join(dir, name+".json"), Schema: 1, Boot: boot, Log: logger,
+		Path: filepath.Join(dir, name+".json"), Schema: ipam.Schema, Boot: boot, Log: logger,
 		Rebooted: func(s *ipam.State) {
 			s.Reset()
 			s.Answer = ipam.Answer{} // the VM may have moved: ask again

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"text/tabwriter"
 	"time"
 
@@ -62,7 +63,12 @@ type (
 		Capacity     int                `json:"capacity"`
 		Used         int                `json:"used"`
 		Available    int                `json:"available"`
-		Reservations []ipam.Reservation `json:"reservations"`
+		Reservations []shownReservation `json:"reservations"`
+	}
+	shownReservation struct {
+		Address netip.Addr `json:"address"`
+		ipam.Owner
+		Created time.Time `json:"created"`
 	}
 )
 
@@ -72,10 +78,14 @@ func show(s *ipam.State, output string, w io.Writer) error {
 		Pools:  []shownPool{},
 	}
 	for _, p := range s.Pools {
+		reservations := []shownReservation{}
+		for _, r := range p.Reservations {
+			reservations = append(reservations, shownReservation{r.Address, r.Owner(), r.Created()})
+		}
 		shown.Pools = append(shown.Pools, shownPool{
 			Prefix: p.Prefix.String(), Interface: p.Interface, Gateway: p.Gateway().String(),
 			Capacity: p.Capacity(), Used: len(p.Reservations), Available: p.Available(),
-			Reservations: append([]ipam.Reservation{}, p.Reservations...),
+			Reservations: reservations,
 		})
 	}
 	if output == "json" {
