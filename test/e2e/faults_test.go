@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -87,14 +88,26 @@ func (l *lab) oneAnswer(what string, r node.Reply) {
 	}
 }
 
-// killPoints says how often a thread does each of the system calls that change something, at most: a command
+// killPoints says how often a thread does each of the system calls that change something, or stand between such, at most: a command
 // does its first netlink requests to look around.
-var killPoints = map[string]int{"sendto": 20, "sendmsg": 4, "renameat": 4, "flock": 6, "setns": 4, "execve": 2}
+var killPoints = map[string]int{"sendto": 36, "sendmsg": 4, "renameat": 4, "flock": 6, "setns": 4, "execve": 2, "fsync": 4, "ftruncate": 1, "linkat": 1, "getsockname": 6}
 
 // kill -9 at the system calls that change something, during the ADD that creates the network and during one
 // that finds it, and during DEL: the host is always reachable and has what it had, the runtime's retry works
 // at once, nothing stays behind.
 func TestKilledAnywhere(t *testing.T) {
+	t.Run("points", killEverywhere)
+	if n := killedCommands.Load(); n < 300 {
+		t.Errorf("only %d points were reached", n)
+	} else {
+		t.Logf("killed at %d points", n)
+	}
+}
+
+// killedCommands counts the commands that were really killed.
+var killedCommands atomic.Int64
+
+func killEverywhere(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for call, points := range killPoints {
 			t.Run(mode+" "+call, func(t *testing.T) {
@@ -115,6 +128,9 @@ func killedAt(t *testing.T, mode, inject, trace string) {
 	before := l.hostConf(n)
 	killed := func(command, id string, ns *fabric.Namespace) bool {
 		r := l.traced(n, command, id, ns.Path(), conf, "-e", trace, "-e", inject, "-o", "/dev/null")
+		if r.Exit != 0 {
+			killedCommands.Add(1)
+		}
 		l.reach("host", n.VM.Ns, "gateway", gateway, 64)
 		if after := l.hostConf(n); after != before {
 			t.Errorf("killed in %s: the host's configuration was\n%s\nand is\n%s", command, before, after)
