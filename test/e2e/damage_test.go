@@ -15,8 +15,10 @@ import (
 
 // damages are what happens to a state file; mirror says whether to its second copy, too.
 var damages = map[string]func(l *lab, file string){
-	"empty":     func(l *lab, file string) { l.must(os.WriteFile(file, nil, 0o600)) },
-	"half":      func(l *lab, file string) { l.must(os.WriteFile(file, []byte(l.read(file)[:len(l.read(file))/2]), 0o600)) },
+	"empty": func(l *lab, file string) { l.must(os.WriteFile(file, nil, 0o600)) },
+	"half": func(l *lab, file string) {
+		l.must(os.WriteFile(file, []byte(l.read(file)[:len(l.read(file))/2]), 0o600))
+	},
 	"NUL bytes": func(l *lab, file string) { l.must(os.WriteFile(file, make([]byte, 4096), 0o600)) },
 	"a list":    func(l *lab, file string) { l.must(os.WriteFile(file, []byte("[]"), 0o600)) },
 	"deleted":   func(l *lab, file string) { l.must(os.Remove(file)) },
