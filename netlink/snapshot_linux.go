@@ -169,7 +169,7 @@ func SnapshotAddresses(data []byte) []netip.Prefix {
 		if !a.IsValid() {
 			a = m.addr(unix.IFA_ADDRESS)
 		}
-		if a.IsValid() && !(a.Is6() && a.IsLinkLocalUnicast()) {
+		if a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
 			list = append(list, netip.PrefixFrom(a, int(m.header[1])))
 		}
 	}
