@@ -83,6 +83,9 @@ func (n *NFT) ensureForward(r Rules) error {
 	}
 	for _, c := range chains {
 		have, err := n.conn.GetRules(c.Table, c)
+		if err != nil && !r.AcceptForward {
+			continue // what cannot be read there does not concern us
+		}
 		if err != nil {
 			return fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 		}

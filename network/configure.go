@@ -32,10 +32,14 @@ func (s *State) usableMAC(n *Network, mac string, ifaces []platform.Interface) e
 	return nil
 }
 
-// disagrees names a network with pods on the same master that wants the host to be another way.
+// disagrees names a network with pods on the same master that wants the host to be another way. One that another
+// plugin made wants nothing but its bridge and its mode.
 func (s *State) disagrees(name, master, bridge string, c Config) string {
 	for _, n := range s.Networks {
-		if n.Name != name && n.Master == master && len(n.Endpoints) > 0 && (n.Bridge != bridge || n.Mode != c.Mode || !reflect.DeepEqual(n.Settings, c.Settings)) {
+		if n.Name == name || n.Master != master || len(n.Endpoints) == 0 {
+			continue
+		}
+		if n.Bridge != bridge || n.Mode != c.Mode || !n.Imported && !reflect.DeepEqual(n.Settings, c.Settings) {
 			return n.Name
 		}
 	}

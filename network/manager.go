@@ -108,8 +108,8 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 	ensured := false
 	undo.Push(func(ctx context.Context) error { return m.giveUp(ctx, n, e, ensured) })
 	if n.Created.Equal(e.Created) {
-		if err = m.rebuild(ctx, n); err != nil {
-			return nil, err
+		if rerr := m.rebuild(ctx, n); rerr != nil { // this ADD can do without
+			m.Log.Warn("look for endpoints that only the host knows", "network", n.Name, "error", rerr)
 		}
 	}
 	if err = m.ensure(ctx, n); err != nil {

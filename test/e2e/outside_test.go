@@ -47,6 +47,10 @@ func TestMasquerade(t *testing.T) {
 				l.sees("pod → outside", pods[0].NS, outside, host)
 				l.sees("pod → the other VM's pod", pods[0].NS, pods[1].Addr(v6), pods[0].Addr(v6))
 				l.sees("pod → the other VM", pods[0].NS, other, pods[0].Addr(v6))
+				if !v6 {
+					l.serve(l.fabric.Ns(), netip.AddrPortFrom(fabric.HostAgent, backendPort))
+					l.sees("pod → the host agent", pods[0].NS, fabric.HostAgent, pods[0].Addr(v6))
+				}
 				l.sees("host → outside", l.fabric.VMs[0].Ns, outside, host)
 			}
 			l.must(pods[0].Check(l.ctx))
