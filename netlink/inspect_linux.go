@@ -24,16 +24,20 @@ func (n *NFT) Supports(f Family) error {
 	if f == FamilyBridge && bridgeFamily != "yes" {
 		return fmt.Errorf("%w: no bridge family", ErrFeature)
 	}
-	probe := &nftables.Table{Family: f.table().Family, Name: TableName + "-probe"}
-	n.conn.AddTable(probe)
-	if f == FamilyNetdev {
-		n.conn.AddChain(&nftables.Chain{Table: probe, Name: "egress", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookEgress, Priority: nftables.ChainPriorityFilter, Device: "lo"})
+	return n.probe(f.table().Family, f == FamilyNetdev)
+}
+
+func (n *NFT) probe(family nftables.TableFamily, egress bool) error {
+	table := &nftables.Table{Family: family, Name: TableName + "-probe"}
+	n.conn.AddTable(table)
+	if egress {
+		n.conn.AddChain(&nftables.Chain{Table: table, Name: "egress", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookEgress, Priority: nftables.ChainPriorityFilter, Device: "lo"})
 	}
-	n.conn.CreateTable(probe)
+	n.conn.CreateTable(table)
 	err := n.conn.Flush()
 	for _, lacks := range []unix.Errno{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT} {
 		if errors.Is(err, lacks) {
-			return fmt.Errorf("%w: family %s: %w", ErrFeature, f, lacks)
+			return fmt.Errorf("%w: family %d of nftables: %w", ErrFeature, family, lacks)
 		}
 	}
 	if !errors.Is(err, unix.EEXIST) {

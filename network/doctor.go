@@ -2,10 +2,13 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // examiner is what a data plane can offer besides: to say what is wrong with the host. It changes nothing.
@@ -18,14 +21,25 @@ type examiner interface {
 // Errors: the store's.
 func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Finding, error) {
 	var networks []*Network
-	err := m.Store.View(ctx, func(s *State) error {
+	var out []Finding
+	ifaces, err := m.interfaces()
+	if err != nil {
+		return Report("master", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}}), nil
+	}
+	err = m.Store.View(ctx, func(s *State) error {
 		for _, known := range slices.Sorted(maps.Keys(s.Networks)) {
 			record := s.Networks[known]
 			n := s.view(record)
 			n.Endpoints = record.Endpoints
 			networks = append(networks, n)
 		}
-		if c != nil && s.Networks[name] == nil {
+		switch record := s.Networks[name]; {
+		case c == nil:
+		case record != nil: // in a copy that View throws away
+			if _, cerr := s.configure(*c, name, record.Prefixes, ifaces); errors.Is(cerr, ErrConflict) {
+				out = append(out, Finding{Check: "configuration", Level: Failure, Found: cerr.Error(), Remedy: "put the configuration back as it was; or delete the pods of this node, and then run azure-vnet cleanup"})
+			}
+		default:
 			networks = append(networks, &Network{Name: name, Mode: c.Mode, Master: c.Master, Bridge: c.Bridge, Settings: c.Settings})
 		}
 		return nil
@@ -33,7 +47,7 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Findin
 	if err != nil {
 		return nil, err
 	}
-	out := m.examineMasters(networks)
+	out = append(out, examineMasters(networks, ifaces)...)
 	if plane, ok := m.Plane.(examiner); ok {
 		out = append(out, plane.Examine(networks)...)
 	}
@@ -45,11 +59,7 @@ func (n *Network) made() bool { return n.MAC != "" }
 
 // examineMasters is the check of the masters: each is there, can be one, is up, and has an address of the pods' subnet, or its
 // bridge has.
-func (m *Manager) examineMasters(networks []*Network) []Finding {
-	ifaces, err := m.interfaces()
-	if err != nil {
-		return Report("master", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}})
-	}
+func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding {
 	var good []string
 	var wrong []Finding
 	for _, n := range networks {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -34,30 +35,26 @@ func examineKernel(k *kernel, networks []*Network) []Finding {
 				Remedy: "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""})
 		}
 	}
-	if missing := lacksVeth(k); missing != "" {
-		wrong = append(wrong, Finding{Level: Failure, Found: missing, Remedy: "modprobe veth; or install the package with the kernel's further modules"})
+	links, _ := k.nl.Links()
+	if release, err := platform.Sysctl("kernel", "osrelease"); err == nil && lacksVeth(links, "/lib/modules/"+release) {
+		wrong = append(wrong, Finding{Level: Failure, Found: "kernel " + release + " has no veth, neither built in nor as a module", Remedy: "modprobe veth; or install the package with the kernel's further modules"})
 	}
 	return Report("kernel", found, wrong)
 }
 
 // lacksVeth says that the kernel has no veths, if that can be known without making one: there is none yet, and neither the
-// modules of this kernel nor what is built in have them.
-func lacksVeth(k *kernel) string {
-	links, err := k.nl.Links()
-	if err != nil || slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Kind == "veth" }) {
-		return ""
-	}
-	release, err := platform.Sysctl("kernel", "osrelease")
-	if err != nil {
-		return ""
+// modules of this kernel (their folder) nor what is built in have them.
+func lacksVeth(links []netlink.Link, modules string) bool {
+	if slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Kind == "veth" }) {
+		return false
 	}
 	for _, list := range []string{"modules.builtin", "modules.dep"} {
-		text, err := os.ReadFile("/lib/modules/" + release + "/" + list)
+		text, err := os.ReadFile(filepath.Join(modules, list))
 		if err != nil || strings.Contains(string(text), "/veth.ko") {
-			return "" // there, or nobody can tell
+			return false // there, or nobody can tell
 		}
 	}
-	return "kernel " + release + " has no veth, neither built in nor as a module"
+	return true
 }
 
 // examineForwarding: the host routes host ports, services, and in transparent mode everything.
@@ -123,6 +120,9 @@ func examineFirewall(k *kernel, networks []*Network) []Finding {
 
 // examineMasquerade: Azure translates the host's own address on the way to the internet, and not those of pods.
 func examineMasquerade(k *kernel, networks []*Network) []Finding {
+	if len(networks) == 0 {
+		return Report("masquerade", "there is no network yet", nil)
+	}
 	nat, err := k.nft.HostNAT()
 	var wrong []Finding
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,7 +138,7 @@ func (d *examination) locks(context.Context) []network.Finding {
 		case err != nil:
 			wrong = append(wrong, network.Finding{Level: network.Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		case h != nil:
-			wrong = append(wrong, network.Finding{Level: network.Failure, Passing: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, h.Command),
+			wrong = append(wrong, network.Finding{Level: network.Failure, Passing: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
 				Remedy: fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill %d frees the lock. Deleting the file does not help", h.PID, h.PID)})
 		}
 	}
