@@ -73,6 +73,8 @@ func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding 
 			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("network %s: %v", n.Name, err), Remedy: "set \"master\" in the configuration to one of " + usableNames(ifaces)})
 		case !master.Up:
 			wrong = append(wrong, Finding{Level: Failure, Found: master.Name + " is down", Remedy: "ip link set " + master.Name + " up"})
+		case n.Bridge != "" && !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return i.Name == n.Bridge }):
+			good = append(good, master.Name+" is up") // the check of the bridge says what is missing
 		case n.made() && !carries(ifaces, master, n.Prefixes):
 			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("neither %s nor its bridge has an address of %v", master.Name, n.Prefixes),
 				Remedy: fmt.Sprintf("let the DHCP client configure %s again (networkctl renew %s, dhclient %s), then start a pod on this node", master.Name, master.Name, master.Name)})

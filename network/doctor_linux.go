@@ -13,6 +13,12 @@ import (
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
+// Remedies that several findings share.
+const (
+	remedyAdd = "start a pod on this node: every ADD looks at this and repairs it"
+	remedyPod = "restart the pod; a CHECK of it repairs what is on the host's side"
+)
+
 // Examine implements examiner.
 func (l *Linux) Examine(networks []*Network) []Finding {
 	k, err := openKernel()
@@ -142,7 +148,7 @@ func examineEndpoints(k *kernel, n *Network) []Finding {
 			add(Failure, remedyPod, nil, "%s", diff)
 		}
 	}
-	return Report("endpoints", fmt.Sprintf("%d of network %s are as they were made", len(n.Endpoints), n.Name), bounded(wrong))
+	return Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", len(n.Endpoints), n.Name), bounded(wrong))
 }
 
 // who names an endpoint for a person.

@@ -33,9 +33,3 @@ func Report(check, well string, wrong []Finding) []Finding {
 	}
 	return wrong
 }
-
-// Remedies that several findings share.
-const (
-	remedyAdd = "start a pod on this node: every ADD looks at this and repairs it"
-	remedyPod = "restart the pod; a CHECK of it repairs what is on the host's side"
-)

@@ -166,6 +166,13 @@ func TestDoctorIsContentWithTheDocumentedFiles(t *testing.T) {
 	p.healthy("mkdir /run/systemd/netif && touch /run/systemd/netif/state && mount --bind " + etc + " /etc/systemd")
 }
 
+// A command under way looks like a fault for a moment.
+func TestDoctorLetsCommandsEnd(t *testing.T) {
+	p := newPatient(t, "bridge")
+	p.holdLock("azure-vnet.lock", "1")
+	p.healthy("")
+}
+
 // Both families at once; br_netfilter, kube-proxy and a firewall that lets pods pass.
 func TestDoctorOnABusyNode(t *testing.T) {
 	for _, mode := range all {
@@ -310,17 +317,16 @@ var faults = map[string]fault{
 		then: func(p *patient) { p.must(p.pods[3].Del(p.ctx)) },
 	},
 	"a process holds the lock": {
-		by: func(p *patient) { p.holdLock("azure-vnet.lock") }, check: "locks", level: "failure", names: "azure-vnet.lock", remedy: "frees the lock", cure: "KILL",
+		by: func(p *patient) { p.holdLock("azure-vnet.lock", "600") }, check: "locks", level: "failure", names: "azure-vnet.lock", remedy: "frees the lock", cure: "KILL",
 	},
 	"a process holds the lock of addresses": {
-		by: func(p *patient) { p.holdLock("azure-vnet-ipam.lock") }, check: "locks", level: "failure", names: "sleep", remedy: "kill",
+		by: func(p *patient) { p.holdLock("azure-vnet-ipam.lock", "600") }, check: "locks", level: "failure", names: "sleep", remedy: "kill",
 	},
 	"a veth is nobody's": {
 		plant: []string{"ip link add azv0123456789a type veth peer name x0"}, check: "leftovers", level: "warning", names: "azv0123456789a", remedy: "ip link del azv0123456789a", cure: "ip link del azv0123456789a",
 	},
 	"a veth is of a pod that is not known": {
 		modes: all, plant: []string{"ip link add azv0123456789a type veth peer name x0", "ip link set azv0123456789a alias azure/gone/eth0"},
-		by:    func(p *patient) {},
 		check: "leftovers", level: "warning", names: "azure/gone/eth0", remedy: "CNI_COMMAND=DEL CNI_CONTAINERID=gone",
 		then: func(p *patient) { p.run(p.n, "ip link del azv0123456789a") },
 	},
@@ -417,10 +423,10 @@ var faults = map[string]fault{
 	},
 }
 
-// holdLock holds a lock as another process would, until the test ends.
-func (p *patient) holdLock(file string) {
+// holdLock holds a lock as another process would, for some seconds, at most until the test ends.
+func (p *patient) holdLock(file, seconds string) {
 	p.Helper()
-	cmd := p.n.VM.Ns.Command(p.ctx, "flock", "-F", filepath.Join(p.n.DataDir(), file), "sh", "-c", "echo held; exec sleep 600")
+	cmd := p.n.VM.Ns.Command(p.ctx, "flock", "-F", filepath.Join(p.n.DataDir(), file), "sh", "-c", "echo held; exec sleep "+seconds)
 	out, err := cmd.StdoutPipe()
 	p.must(err)
 	p.must(cmd.Start())
