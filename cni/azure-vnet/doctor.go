@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -108,8 +109,16 @@ func (d *examination) lasting(first, second []network.Finding) []network.Finding
 	return out
 }
 
+// harmless are names that a person may paste into a shell.
+var harmless = regexp.MustCompile(`^[a-zA-Z0-9_.:-]+$`)
+
 // delOf is the command that takes an attachment away, whatever is left of it. It is what a runtime would do.
 func (d *examination) delOf(o network.Owner) string {
+	for _, part := range []string{o.Network, o.ContainerID, o.IfName} {
+		if !harmless.MatchString(part) {
+			return "let the runtime collect garbage (GC)"
+		}
+	}
 	conf := map[string]any{"cniVersion": "1.0.0", "name": o.Network, "type": name, "dataDir": d.dataDir, "ipam": map[string]string{"type": ipamType}}
 	if d.conf != nil {
 		conf["logFile"], conf["ipam"] = d.logFile, map[string]string{"type": d.conf.IPAM.Type}

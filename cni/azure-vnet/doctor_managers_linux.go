@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,28 +14,34 @@ import (
 
 // managers is the check of the programs that manage the host's network: they would take away what the bridge needs.
 func (d *examination) managers(ctx context.Context) []network.Finding {
-	const check, files = "host-network", " (docs/host.md has the file)"
-	var n *network.Network
+	bridges := map[string]*network.Network{} // by name
 	s, err := openStore(d.dataDir, discard)
 	if err == nil {
 		err = s.View(ctx, func(state *network.State) error {
-			for _, have := range state.Networks {
-				if have.Bridge != "" {
-					n = have
+			for _, n := range state.Networks {
+				if n.Bridge != "" {
+					bridges[n.Bridge] = n
 				}
 			}
 			return nil
 		})
 	}
-	if err != nil || n == nil {
-		return network.Report(check, "there is no bridge that a manager of the host's network could harm", nil)
+	if err != nil {
+		return nil // the check of the state files says so
 	}
 	var wrong []network.Finding
+	for _, name := range slices.Sorted(maps.Keys(bridges)) {
+		wrong = append(wrong, managersOf(bridges[name])...)
+	}
+	return network.Report("host-network", "no manager of the host's network takes anything from a bridge", wrong)
+}
+
+func managersOf(n *network.Network) (wrong []network.Finding) {
 	add := func(found, remedy string) {
-		wrong = append(wrong, network.Finding{Level: network.Warning, Found: found, Remedy: remedy + files})
+		wrong = append(wrong, network.Finding{Level: network.Warning, Found: found, Remedy: remedy + " (docs/host.md has the file)"})
 	}
 	if exists("/run/systemd/netif/state") {
-		if file, conf := networkdOf(n.Master, n.MAC); file != "" && !conf.on("KeepMaster") {
+		if file, conf := networkdOf(n.Master, n.MAC); file != "" && !conf.on("KeepMaster") && !conf.on("Unmanaged") {
 			add("systemd-networkd configures "+n.Master+" by "+file+" without KeepMaster=yes: when it restarts, it takes "+n.Master+" out of "+n.Bridge,
 				"mkdir -p /etc/systemd/network/"+file+".d, put azure-vnet.conf there, and networkctl reload")
 		}
@@ -45,7 +52,7 @@ func (d *examination) managers(ctx context.Context) []network.Finding {
 	if exists("/run/NetworkManager") && !networkManagerLeaves(n.Bridge) {
 		add("NetworkManager is not told to leave "+n.Bridge+" alone", "add /etc/NetworkManager/conf.d/azure-vnet.conf, and nmcli general reload conf")
 	}
-	return network.Report(check, "nothing manages "+n.Bridge+" but the plugin", wrong)
+	return wrong
 }
 
 func exists(path string) bool {
@@ -63,10 +70,9 @@ func found(pattern string, dirs ...string) []string {
 		}
 	}
 	var out []string
-	for _, f := range byName {
-		out = append(out, f)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		out = append(out, byName[name])
 	}
-	slices.SortFunc(out, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
 	return out
 }
 

@@ -79,7 +79,7 @@ func veth(p *node.Pod) string { return p.Result.Interfaces[len(p.Result.Interfac
 // doctor runs it in both forms, and requires that they agree.
 func (p *patient) doctor(mounts string, args ...string) (diagnosis, string) {
 	p.Helper()
-	if len(args) == 0 {
+	if len(args) == 0 && !strings.Contains(mounts, "/etc/cni") {
 		args = []string{"--config", p.conf}
 	}
 	if p.n.Mounts = undisturbed; mounts != "" {
@@ -147,6 +147,12 @@ func TestDoctorOnAHealthyNode(t *testing.T) {
 			if after := files(); after != before {
 				t.Errorf("doctor changed the files from\n%s\nto\n%s", before, after)
 			}
+			list, err := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "azure", "plugins": []any{p.n.Conf(p.fields), map[string]string{"type": "portmap"}}})
+			p.must(err)
+			p.must(os.WriteFile(p.conf+"list", list, 0o600))
+			p.healthy("", "--config", p.conf+"list")
+			// As a runtime would find it; networkd is there, but has nothing to do with our interfaces.
+			p.healthy("mount -t tmpfs tmpfs /etc && mkdir -p /etc/cni/net.d && cp " + p.conf + "list /etc/cni/net.d/10-azure.conflist && echo '{}' > /etc/cni/net.d/99-other.conf && mkdir /run/systemd/netif && touch /run/systemd/netif/state")
 			for _, pod := range p.pods {
 				p.must(pod.Del(p.ctx))
 			}
@@ -409,6 +415,10 @@ var faults = map[string]fault{
 	"another bridge in the configuration": {
 		by:    func(p *patient) { p.fields["bridge"] = "azure9"; p.configure() },
 		check: "configuration", level: "failure", names: "azure9", remedy: "put the configuration back",
+	},
+	"an attachment that nobody may paste into a shell": {
+		plant: []string{"ip link add azv0123456789a type veth peer name x0", "ip link set azv0123456789a alias \"azure/'; true; '/eth0\""},
+		check: "leftovers", level: "warning", names: "azv0123456789a", remedy: "let the runtime collect garbage",
 	},
 	"networkd would take the master": {
 		mounts: "mkdir -p /run/systemd/netif /etc/systemd/network && touch /run/systemd/netif/state && printf '[Match]\nName=eth0\n[Network]\nDHCP=yes\n' > /etc/systemd/network/10-netplan-eth0.network",
