@@ -356,6 +356,13 @@ var faults = map[string]fault{
 		},
 		check: "addresses", level: "failure", names: "{ip}", remedy: "restart the pod", then: func(p *patient) { p.must(p.pods[0].Del(p.ctx)) },
 	},
+	"the address of a pod is reserved for another one": {
+		by: func(p *patient) {
+			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "DEL", ContainerID: p.pods[0].ID, IfName: "eth0", Conf: p.lab.conf(p.n, p.fields)}))
+			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "ADD", ContainerID: "another", IfName: "eth0", NetNS: p.pods[0].NS.Path(), Args: "IP=" + p.pods[0].IP.String(), Conf: p.lab.conf(p.n, p.fields)}))
+		},
+		check: "addresses", level: "failure", names: "{ip} of azure/{id}/eth0 is not reserved", remedy: "restart the pod",
+	},
 	"a pod lost its veth": {
 		modes: all, plant: []string{"ip link del {veth}"}, check: "endpoints", level: "failure", names: "{veth}", remedy: "restart the pod", then: func(p *patient) { p.must(p.pods[0].Del(p.ctx)) },
 	},
@@ -408,6 +415,9 @@ var faults = map[string]fault{
 	"the disk is full": {
 		mounts: "mkdir -p {dir}-full && mount -t tmpfs -o size=512k tmpfs {dir}-full && cp -a {dir}/. {dir}-full", args: []string{"--config", "{conf}", "--data-dir", "{dir}-full"},
 		check: "data-dir", level: "failure", names: "no room", remedy: "df {dir}-full",
+	},
+	"the log is a folder": {
+		by: func(p *patient) { p.fields["logFile"] = p.n.Dir; p.configure() }, check: "log", level: "warning", names: "not a file", remedy: "logFile",
 	},
 	"the log cannot be written": {
 		by: func(p *patient) { p.fields["logFile"] = "/none/azure-vnet.log"; p.configure() }, check: "log", level: "warning", names: "/none/azure-vnet.log", remedy: "logFile",
