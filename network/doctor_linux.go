@@ -28,7 +28,7 @@ func (l *Linux) Examine(networks []*Network) []Finding {
 	defer k.close()
 	out := examineKernel(k, networks)
 	for _, n := range networks {
-		if n.made() {
+		if n.made() || n.Imported {
 			out = append(out, examineNetwork(k, n)...)
 		}
 	}

@@ -172,6 +172,30 @@ func TestDoctorIsContentWithTheDocumentedFiles(t *testing.T) {
 	p.healthy("mkdir /run/systemd/netif && touch /run/systemd/netif/state && mount --bind " + etc + " /etc/systemd")
 }
 
+// A node of the classic plugin is told to be one, until the first ADD has taken it over.
+func TestDoctorOnANodeOfTheClassicPlugin(t *testing.T) {
+	dirs, err := filepath.Glob(filepath.Join(classicDir, "*", "*"))
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("%v, %v", dirs, err)
+	}
+	for _, dir := range dirs {
+		t.Run(strings.TrimPrefix(dir, classicDir+"/"), func(t *testing.T) {
+			l := newLab(t, classicFabric())
+			l.broken = true // the classic rules let out what ours do not
+			c := l.classicNode(dir)
+			c.list["ipMasq"] = true
+			p := &patient{lab: l, n: c.n, mode: c.mode, fields: c.list}
+			p.configure()
+			d, table := p.doctor("")
+			if !slices.ContainsFunc(d.Findings, func(f finding) bool { return f.Check == "takeover" && strings.Contains(f.Remedy, "start a pod") }) {
+				t.Errorf("doctor does not see it:\n%s", table)
+			}
+			p.pods = []*node.Pod{p.add()}
+			p.healthy("")
+		})
+	}
+}
+
 // A command under way looks like a fault for a moment.
 func TestDoctorLetsCommandsEnd(t *testing.T) {
 	p := newPatient(t, "bridge")
@@ -280,6 +304,10 @@ var faults = map[string]fault{
 	},
 	"IP forwarding is off": {
 		modes: all, plant: []string{"sysctl -qw net.ipv4.ip_forward=0"}, check: "ip-forward", level: "failure", names: "net.ipv4.ip_forward", remedy: "sysctl -w net.ipv4.ip_forward=1", cure: "sysctl -w net.ipv4.ip_forward=1",
+	},
+	"IPv6 forwarding is off": {
+		modes: all, fields: map[string]any{"ipam": bothFamilies}, plant: []string{"sysctl -qw net.ipv6.conf.all.forwarding=0"}, check: "ip-forward", level: "failure",
+		names: "net.ipv6.conf.all.forwarding", remedy: "sysctl -w", cure: "sysctl -w net.ipv6.conf.all.forwarding=1",
 	},
 	"FORWARD drops (nftables)": {
 		modes: all, plant: []string{"nft add table ip filter", "nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'"},
@@ -501,7 +529,7 @@ func newPatientWith(t *testing.T, mode string, fields map[string]any) *patient {
 	if fields == nil {
 		return newPatient(t, mode)
 	}
-	l := newLab(t, fabric.Default(1, 4))
+	l := newLab(t, fabric.DefaultDual(1, 4))
 	p := &patient{lab: l, n: l.nodes[0], mode: mode, fields: map[string]any{"mode": mode, "ipMasq": true, "vnetCidrs": "10.240.0.0/16"}}
 	for k, v := range fields {
 		p.fields[k] = v
