@@ -31,7 +31,7 @@ HOST  := env -u GOOS -u GOARCH
 
 PLATFORMS := linux/amd64 linux/arm64 windows/amd64 windows/arm64
 
-# The demo's data path: bridge, tunnel or both.
+# The demo's data path: bridge, tunnel, transparent, or both of the first.
 MODE ?= both
 # The race detector; RACE= switches it off.
 RACE ?= -race
@@ -66,7 +66,7 @@ azure-cni-plugins: azure-vnet azure-vnet-ipam ## build both, and the archive out
 ## Run
 
 .PHONY: demo
-demo: require-root setup-demo azure-vnet azure-vnet-ipam ## two simulated VMs, four pods, who reaches whom; MODE=bridge|tunnel|both; needs root
+demo: require-root setup-demo azure-vnet azure-vnet-ipam ## two simulated VMs, four pods, who reaches whom; MODE=bridge|tunnel|transparent|both; needs root
 	go run ./test/demo -bin $(BIN) -mode $(MODE)
 
 ## Verify

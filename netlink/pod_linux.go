@@ -349,7 +349,8 @@ func (h *Handle) DeletePods(hostNames []string, bridge string, addrs []netip.Add
 	return b.send(h.batch)
 }
 
-// CheckPod compares the kernel with what AddPod made and names the first difference, or "".
+// CheckPod compares the kernel with what AddPod made and names the first difference, or "". Of a pod whose namespace is not
+// known only the host's end is looked at.
 func (h *Handle) CheckPod(p Pod) (string, error) {
 	host, err := h.Link(p.HostName)
 	if errors.Is(err, ErrNotFound) {
@@ -371,7 +372,7 @@ func (h *Handle) CheckPod(p Pod) (string, error) {
 	if diff, err := h.checkNeighbours(p, at); diff != "" || err != nil {
 		return diff, err
 	}
-	if diff, err := check(p, host); diff != "" || err != nil {
+	if diff, err := check(p, host); diff != "" || err != nil || p.NetNS == "" {
 		return diff, err
 	}
 	ns, err := namespace(p.NetNS)

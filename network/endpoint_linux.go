@@ -225,26 +225,33 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 	if cerr := network(k, n); cerr != nil {
 		return cerr
 	}
-	pod, err := podOf(k.nl, n, e)
-	if err != nil {
-		return err
-	}
-	if diff, err := k.nl.CheckPod(pod); err != nil {
-		return err
-	} else if diff != "" {
-		return fmt.Errorf("%w: %s", ErrDifference, diff)
-	}
 	have, err := k.nft.Elements(scopeOf(n))
 	if err != nil {
 		return err
 	}
+	diff, err := checkPod(k, n, e, have)
+	if diff != "" {
+		err = fmt.Errorf("%w: %s", ErrDifference, diff)
+	}
+	return err
+}
+
+// checkPod names the first difference between an endpoint and what is, or "". have are the elements of its network.
+func checkPod(k *kernel, n *Network, e *Endpoint, have []netlink.Element) (string, error) {
+	pod, err := podOf(k.nl, n, e)
+	if err != nil {
+		return "", err
+	}
+	if diff, err := k.nl.CheckPod(pod); diff != "" || err != nil {
+		return diff, err
+	}
 	for _, want := range elements(n, e, pod, 0) {
 		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
-			return fmt.Errorf("%w: the nftables elements of %s (%s, port %s) are missing", ErrDifference, want.Address, want.MAC, want.Port)
+			return fmt.Sprintf("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port), nil
 		}
 		if want.Family == netlink.FamilyNetdev && !k.nft.PodChainInPlace(want) {
-			return fmt.Errorf("%w: the nftables chain of port %s is not in place", ErrDifference, want.Port)
+			return fmt.Sprintf("the nftables chain of port %s is not in place", want.Port), nil
 		}
 	}
-	return nil
+	return "", nil
 }

@@ -17,15 +17,16 @@ const usage = `CNI network plugin for Azure virtual networks.
 
 Usage:
   azure-vnet show [-o json] [--data-dir DIR]                   networks and endpoints
+  azure-vnet doctor [-o json] [--config FILE] [--data-dir DIR] what is wrong, and what to do
   azure-vnet cleanup [--network NAME] [--yes] [--data-dir DIR] take networks away and restore the host
   azure-vnet --version
 `
 
 // options are those of the operator commands.
 type options struct {
-	output, dir, network string
-	yes                  bool
-	logger               *slog.Logger
+	output, dir, network, config string
+	yes                          bool
+	logger                       *slog.Logger
 }
 
 var errUsage = errors.New("wrong usage")
@@ -34,10 +35,15 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { _, _ = fmt.Fprint(stderr, usage) }
-	flags.StringVar(&o.dir, "data-dir", platform.DefaultDataDir, "folder of the state file")
+	dir := platform.DefaultDataDir
+	o.output = "table"
 	switch args[0] {
 	case "show":
-		flags.StringVar(&o.output, "o", "table", "output: table or json")
+		flags.StringVar(&o.output, "o", o.output, "output: table or json")
+	case "doctor":
+		dir = "" // the configuration's
+		flags.StringVar(&o.output, "o", o.output, "output: table or json")
+		flags.StringVar(&o.config, "config", "", "configuration, or list of configurations, to look at")
 	case "cleanup":
 		flags.StringVar(&o.network, "network", "", "only this network")
 		flags.BoolVar(&o.yes, "yes", false, "do not ask")
@@ -45,10 +51,11 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 		flags.Usage()
 		return o, errUsage
 	}
+	flags.StringVar(&o.dir, "data-dir", dir, "folder of the state file")
 	if flags.Parse(args[1:]) != nil {
 		return o, errUsage
 	}
-	if flags.NArg() > 0 || args[0] == "show" && o.output != "table" && o.output != "json" {
+	if flags.NArg() > 0 || o.output != "table" && o.output != "json" {
 		flags.Usage()
 		return o, errUsage
 	}
@@ -62,9 +69,14 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	if err != nil {
 		return 2
 	}
-	if args[0] == "cleanup" {
+	switch args[0] {
+	case "cleanup":
 		err = cleanup(ctx, o, os.Stdin, stdout)
-	} else {
+	case "doctor":
+		if err = doctor(ctx, o, stdout); errors.Is(err, errFinding) {
+			return 1
+		}
+	default:
 		s, serr := openStore(o.dir, o.logger)
 		if err = serr; err == nil {
 			err = s.View(ctx, func(state *network.State) error { return show(state, o.output, stdout) })

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/network"
+)
+
+// viewIPAM reads the state of azure-vnet-ipam. What cannot be read is empty: the check of the state files says so.
+func (d *examination) viewIPAM(ctx context.Context) (state ipam.State) {
+	s, err := openIPAM(d.dataDir, discard)
+	if err == nil {
+		_ = s.View(ctx, func(have *ipam.State) error {
+			state = *have
+			return nil
+		})
+	}
+	return state
+}
+
+// hostAgent asks the source of addresses whether it is there.
+func (d *examination) hostAgent(ctx context.Context) []network.Finding {
+	const check = "host-agent"
+	if !d.ipamIsOurs() {
+		return network.Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
+	}
+	state := d.viewIPAM(ctx)
+	environment, from := d.source(state.Answer)
+	var err error
+	if environment == "mas" {
+		_, err = os.ReadFile(from)
+	} else {
+		err = ask(ctx, from)
+	}
+	if err == nil {
+		return network.Report(check, from+" answers", nil)
+	}
+	level, then := network.Failure, "no address is known that could be given"
+	if free := slices.ContainsFunc(state.Pools, func(p *ipam.Pool) bool { return p.Available() > 0 }); free {
+		level, then = network.Warning, "known addresses serve as long as there are free ones"
+	}
+	remedy := "see that this VM reaches it: curl -m 5 '" + from + "'; no route, firewall rule or proxy may take it away"
+	if environment == "mas" {
+		remedy = "make the file, or name it as \"ipam.interfacesFile\""
+	}
+	return network.Report(check, "", []network.Finding{{Level: level, Found: fmt.Sprintf("%s does not answer (%v): %s", from, err, then), Remedy: remedy}})
+}
+
+// ask asks a host agent by HTTP/1.0. (net/http would make the plugin 2 MB larger for this one question.)
+func ask(ctx context.Context, from string) error {
+	const bound = 5 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	u, err := url.Parse(from)
+	if err != nil {
+		return err
+	}
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(bound)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: azure-vnet\r\n\r\n", u.RequestURI(), u.Host); err != nil {
+		return err
+	}
+	const lineLimit = 4096
+	line, err := bufio.NewReader(io.LimitReader(conn, lineLimit)).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if f := strings.Fields(line); len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/") || f[1] != "200" {
+		return errors.New("it says " + strings.TrimSpace(line))
+	}
+	return nil
+}
+
+// pools is the check of the addresses that are left.
+func (d *examination) pools(ctx context.Context) []network.Finding {
+	const check = "pools"
+	if !d.ipamIsOurs() {
+		return network.Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
+	}
+	var well []string
+	var wrong []network.Finding
+	for _, p := range d.viewIPAM(ctx).Pools {
+		text := fmt.Sprintf("pool %s on %s: %d of %d addresses are free", p.Prefix, p.Interface, p.Available(), p.Capacity())
+		const low = 10 // percent of the pool
+		switch {
+		case p.Available() == 0:
+			wrong = append(wrong, network.Finding{Level: network.Failure, Found: text, Remedy: "assign more addresses to the NIC (docs/ipam.md), or delete pods; azure-vnet-ipam show lists the holders"})
+		case p.Available()*100 < p.Capacity()*low:
+			wrong = append(wrong, network.Finding{Level: network.Warning, Found: text, Remedy: "assign more addresses to the NIC (docs/ipam.md) before they run out"})
+		default:
+			well = append(well, text)
+		}
+	}
+	if len(well) == 0 {
+		well = []string{"no pool is known yet: the first ADD asks for them"}
+	}
+	return network.Report(check, strings.Join(well, "; "), wrong)
+}
+
+// attachments compares who holds an address with who is connected. The addresses come first: an ADD reserves before it
+// connects.
+func (d *examination) attachments(ctx context.Context) []network.Finding {
+	if !d.ipamIsOurs() {
+		return nil
+	}
+	held := map[network.Owner][]netip.Addr{}
+	for _, p := range d.viewIPAM(ctx).Pools {
+		for _, r := range p.Reservations {
+			o := network.Owner(r.Owner())
+			held[o] = append(held[o], r.Address)
+		}
+	}
+	s, err := openStore(d.dataDir, discard)
+	if err != nil {
+		return nil // the check of the state files says so
+	}
+	var wrong []network.Finding
+	err = s.View(ctx, func(state *network.State) error {
+		wrong = compare(held, state)
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return network.Report("addresses", "every pod has its address reserved, and no other is", wrong)
+}
+
+func compare(held map[network.Owner][]netip.Addr, state *network.State) (wrong []network.Finding) {
+	add := func(o network.Owner, level network.Level, remedy, format string, args ...any) {
+		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: &o, Passing: true})
+	}
+	byName := func(a, b network.Owner) int { return strings.Compare(a.String(), b.String()) }
+	connected := map[network.Owner]bool{}
+	for _, n := range state.Networks {
+		for _, e := range n.Endpoints {
+			connected[e.Owner] = true
+			for _, a := range e.Addresses {
+				// Of what was imported only the address may be known.
+				if len(held) > 0 && e.State == network.Ready && !holds(held, e.Owner, a.Addr()) {
+					add(e.Owner, network.Failure, "restart the pod: its address may be given to another one", "%s of %s is not reserved", a.Addr(), e.Owner)
+				}
+			}
+		}
+	}
+	for _, o := range slices.SortedFunc(maps.Keys(held), byName) {
+		if state.Networks[o.Network] != nil && !connected[o] {
+			add(o, network.Warning, "", "%v is reserved for %s, which is not connected", held[o], o)
+		}
+	}
+	return wrong
+}
+
+// holds says whether the owner, or somebody of whom only the container is known, has the address.
+func holds(held map[network.Owner][]netip.Addr, o network.Owner, a netip.Addr) bool {
+	for by, list := range held {
+		if slices.Contains(list, a) && (by == o || by.Network == "") {
+			return true
+		}
+	}
+	return false
+}

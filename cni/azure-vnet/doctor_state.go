@@ -1,0 +1,194 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/log"
+	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/store"
+)
+
+const ipamType = "azure-vnet-ipam"
+
+var discard = slog.New(slog.DiscardHandler)
+
+// Space below which a state file may not be replaced: it is written twice beside itself, and has 100 KiB on a full node.
+const (
+	littleSpace = 16 << 20
+	noSpace     = 1 << 20
+)
+
+// folder is the check of dataDir.
+func (d *examination) folder(context.Context) []network.Finding {
+	const check = "data-dir"
+	fail := func(level network.Level, remedy, format string, args ...any) []network.Finding {
+		return network.Report(check, "", []network.Finding{{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy}})
+	}
+	if err := writable(d.dataDir); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return fail(network.Failure, "mkdir -p "+d.dataDir, "%s is not there", d.dataDir)
+		}
+		return fail(network.Failure, "make it writable (mount -o remount,rw), or name another folder as \"dataDir\"", "%s: %v", d.dataDir, err)
+	}
+	free, err := freeSpace(d.dataDir)
+	switch {
+	case err != nil:
+		return fail(network.Warning, "look at the file system", "%s: %v", d.dataDir, err)
+	case free < noSpace:
+		return fail(network.Failure, "make room: df "+d.dataDir, "%s has no room for a new state (%d KiB)", d.dataDir, free>>10)
+	case free < littleSpace:
+		return fail(network.Warning, "make room: df "+d.dataDir, "%s has only %d KiB left", d.dataDir, free>>10)
+	}
+	return network.Report(check, d.dataDir+" is writable", nil)
+}
+
+// states is the check of the state files.
+func (d *examination) states(ctx context.Context) []network.Finding {
+	var wrong []network.Finding
+	for plugin, view := range map[string]func(*slog.Logger) error{
+		name: func(l *slog.Logger) error {
+			s, err := openStore(d.dataDir, l)
+			if err != nil {
+				return err
+			}
+			return s.View(ctx, func(*network.State) error { return nil })
+		},
+		ipamType: func(l *slog.Logger) error {
+			s, err := openIPAM(d.dataDir, l)
+			if err != nil {
+				return err
+			}
+			return s.View(ctx, func(*ipam.State) error { return nil })
+		},
+	} {
+		wrong = append(wrong, stateFile(filepath.Join(d.dataDir, plugin+".json"), view)...)
+	}
+	return network.Report("state", "the state files can be read, and none was damaged", wrong)
+}
+
+func stateFile(path string, view func(*slog.Logger) error) (wrong []network.Finding) {
+	add := func(level network.Level, remedy, format string, args ...any) {
+		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
+	}
+	said := &strings.Builder{}
+	// What View cannot return, because it succeeds with the mirror, it logs.
+	err := view(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelError})))
+	switch {
+	case err != nil:
+		add(network.Failure, remedyOf(err), "%s: %v", path, err)
+	case strings.Contains(said.String(), "fromMirror=true"):
+		add(network.Warning, "start a pod on this node: the state is written anew from its mirror", "%s is damaged or gone; its mirror serves", path)
+	case said.Len() > 0:
+		add(network.Failure, "start a pod on this node: the state is rebuilt from the host, and the damaged file kept aside", "%s is damaged, and its mirror, too", path)
+	}
+	if info, err := os.Lstat(path); err == nil && openToOthers(info) {
+		add(network.Warning, "chmod 600 "+path, "%s can be read or written by others (%s)", path, info.Mode().Perm())
+	}
+	aside, _ := filepath.Glob(path + ".corrupt-*") // fails for a bad pattern only
+	for _, file := range aside {
+		when := strings.TrimPrefix(file, path+".corrupt-")
+		if t, err := time.Parse("20060102T150405Z", when); err == nil {
+			when = t.Format(time.RFC3339)
+		}
+		add(network.Warning, "see the logs of that time for the cause (disk full, power loss, another program?), then rm "+file, "%s was damaged at %s and set aside", path, when)
+	}
+	return wrong
+}
+
+// remedyOf is what the plugin tells a runtime, too.
+func remedyOf(err error) string {
+	for _, c := range codes {
+		if errors.Is(err, c.Err) {
+			return c.Remedy
+		}
+	}
+	return "run doctor as root, on the host"
+}
+
+func openIPAM(dir string, logger *slog.Logger) (*store.Store[ipam.State], error) {
+	boot, err := platform.BootID()
+	if err != nil {
+		return nil, err
+	}
+	return store.New(store.Options[ipam.State]{
+		Path: filepath.Join(dir, ipamType+".json"), Schema: 1, Boot: boot, Log: logger,
+		Rebooted: func(s *ipam.State) { s.Reset() },
+		Import:   func(raw []byte, s *ipam.State) error { return ipam.ImportClassic(raw, s, nil, time.Now()) },
+	}), nil
+}
+
+// locks finds processes that hold a lock for long.
+func (d *examination) locks(context.Context) []network.Finding {
+	var wrong []network.Finding
+	// Not the one of who asks the host agent: that takes its time, which is bounded.
+	for _, lock := range []string{name, ipamType, name + "-network"} {
+		path := filepath.Join(d.dataDir, lock+".lock")
+		h, err := platform.LockHolder(path)
+		switch {
+		case err != nil:
+			wrong = append(wrong, network.Finding{Level: network.Warning, Found: err.Error(), Remedy: "run doctor as root"})
+		case h != nil:
+			wrong = append(wrong, network.Finding{Level: network.Failure, Passing: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
+				Remedy: fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill %d frees the lock. Deleting the file does not help", h.PID, h.PID)})
+		}
+	}
+	return network.Report("locks", "no process holds a lock for long", wrong)
+}
+
+// logs is the check of the log file.
+func (d *examination) logs(context.Context) []network.Finding {
+	if d.logFile == log.Stderr {
+		return network.Report("log", "goes to the runtime's log (stderr)", nil)
+	}
+	where := d.logFile
+	info, err := os.Stat(where)
+	if err != nil {
+		where = filepath.Dir(where)
+		info, err = os.Stat(where)
+	}
+	switch {
+	case err != nil:
+		err = fmt.Errorf("its folder is not there: %w", err)
+	case where == d.logFile && !info.Mode().IsRegular():
+		err = fmt.Errorf("it is not a file (%s)", info.Mode().Type())
+	default:
+		err = writable(where)
+	}
+	if err != nil {
+		return network.Report("log", "", []network.Finding{{Level: network.Warning, Found: fmt.Sprintf("%s cannot be written: %v; what happens is told to the runtime's log only", d.logFile, err),
+			Remedy: "mkdir -p " + filepath.Dir(d.logFile) + ", or name another file as \"logFile\""}})
+	}
+	return network.Report("log", d.logFile+" is writable", nil)
+}
+
+// ipamIsOurs says whether addresses come from azure-vnet-ipam, as far as that is known.
+func (d *examination) ipamIsOurs() bool { return d.conf == nil || d.conf.IPAM.Type == ipamType }
+
+// source is where addresses come from: environment, and URL or file.
+func (d *examination) source(a ipam.Answer) (environment, from string) {
+	environment, from = a.Environment, a.URL
+	if d.conf != nil {
+		environment, from = d.conf.IPAM.Environment, d.conf.IPAM.QueryURL
+		if environment == "mas" {
+			from = d.conf.IPAM.InterfacesFile
+		}
+	}
+	switch {
+	case environment == "mas" && from == "":
+		from = platform.DefaultInterfacesFile
+	case from == "":
+		from = ipam.DefaultQueryURL
+	}
+	return environment, from
+}

@@ -1,0 +1,216 @@
+package netlink
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	vnl "github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// What a person asks when pods have no network ("azure-vnet doctor"). Nothing here changes anything.
+
+// Supports says whether the kernel has what the family needs. It tries in a transaction that fails at its end in any case,
+// since it makes the same table twice, so the kernel keeps nothing of it.
+// Error: ErrFeature.
+func (n *NFT) Supports(f Family) error {
+	if f == FamilyBridge && bridgeFamily != "yes" {
+		return fmt.Errorf("%w: no bridge family", ErrFeature)
+	}
+	return n.probe(f.table().Family, f == FamilyNetdev)
+}
+
+func (n *NFT) probe(family nftables.TableFamily, egress bool) error {
+	table := &nftables.Table{Family: family, Name: TableName + "-probe"}
+	n.conn.AddTable(table)
+	if egress {
+		n.conn.AddChain(&nftables.Chain{Table: table, Name: "egress", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookEgress, Priority: nftables.ChainPriorityFilter, Device: "lo"})
+	}
+	n.conn.CreateTable(table)
+	err := n.conn.Flush()
+	for _, lacks := range []unix.Errno{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT} {
+		if errors.Is(err, lacks) {
+			return fmt.Errorf("%w: family %d of nftables: %w", ErrFeature, family, lacks)
+		}
+	}
+	if !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("probe nftables: %w", err)
+	}
+	return nil
+}
+
+// Block is a chain at the forward hook that drops what it does not accept, and accepts nothing of the scope's pods.
+type Block struct {
+	Family, Table, Chain string // as nft wants them
+	Policy               bool   // its policy drops; else a rule does
+}
+
+// Blocks lists them. Rules for interfaces whose names begin as the scope's, or for all, count as acceptance.
+func (n *NFT) Blocks(s Scope) ([]Block, error) {
+	chains, err := n.forwardChains(func(*nftables.Chain) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	name := []byte(s.Name)
+	if s.Routed() {
+		name = []byte("azv")
+	}
+	var out []Block
+	for _, c := range chains {
+		rules, err := n.conn.GetRules(c.Table, c)
+		if err != nil {
+			return nil, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
+		}
+		b := Block{familyName(c.Table.Family), c.Table.Name, c.Name, c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop}
+		refuses := b.Policy
+		for _, r := range rules {
+			if accepts(r, name) {
+				refuses = false
+				break
+			}
+			refuses = refuses || unconditional(r) && drops(r)
+		}
+		if refuses {
+			out = append(out, b)
+		}
+	}
+	return out, nil
+}
+
+func familyName(f nftables.TableFamily) string {
+	return map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet"}[f]
+}
+
+func accepts(r *nftables.Rule, name []byte) bool {
+	if !slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+		v, ok := e.(*expr.Verdict)
+		return ok && v.Kind == expr.VerdictAccept
+	}) {
+		return false
+	}
+	return unconditional(r) || slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+		c, ok := e.(*expr.Cmp)
+		return ok && c.Op == expr.CmpOpEq && bytes.HasPrefix(c.Data, name)
+	})
+}
+
+// unconditional says that the rule is for every packet.
+func unconditional(r *nftables.Rule) bool {
+	return !slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+		switch e.(type) {
+		case *expr.Counter, *expr.Verdict, *expr.Reject, *expr.Target:
+			return false
+		}
+		return true
+	})
+}
+
+func drops(r *nftables.Rule) bool {
+	return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+		switch e := e.(type) {
+		case *expr.Verdict:
+			return e.Kind == expr.VerdictDrop
+		case *expr.Reject:
+			return true
+		case *expr.Target:
+			return e.Name == "REJECT" || e.Name == "DROP"
+		}
+		return false
+	})
+}
+
+// NAT is what the host translates.
+type NAT struct {
+	Masquerade bool // what leaves the host, by a rule that is not for services alone
+	KubeProxy  bool // services, by kube-proxy
+}
+
+// HostNAT looks for both in the tables of nftables and iptables-nft.
+func (n *NFT) HostNAT() (NAT, error) {
+	var found NAT
+	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
+		chains, err := n.conn.ListChainsOfTableFamily(f)
+		if err != nil {
+			return found, fmt.Errorf("list nftables chains: %w", featureError(err))
+		}
+		for _, c := range chains {
+			c.Table.Family = f
+			// kube-proxy and portmap translate only what they marked: their own traffic.
+			if c.Table.Name == "kube-proxy" || strings.HasPrefix(c.Name, "KUBE-SERVICES") {
+				found.KubeProxy = true
+			}
+			if c.Table.Name == "kube-proxy" || strings.HasPrefix(c.Name, "KUBE-") || strings.HasPrefix(c.Name, "CNI-") || found.Masquerade {
+				continue
+			}
+			rules, err := n.conn.GetRules(c.Table, c)
+			if err != nil {
+				return found, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
+			}
+			found.Masquerade = slices.ContainsFunc(rules, translatesSource)
+		}
+	}
+	return found, nil
+}
+
+func translatesSource(r *nftables.Rule) bool {
+	return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+		switch e := e.(type) {
+		case *expr.Masq:
+			return true
+		case *expr.NAT:
+			return e.Type == expr.NATTypeSourceNAT
+		case *expr.Target:
+			return e.Name == "MASQUERADE" || e.Name == "SNAT"
+		}
+		return false
+	})
+}
+
+// ClassicRules counts the rules of ebtables (its nftables form) that write a MAC, as the classic plugin's do.
+func (n *NFT) ClassicRules() (int, error) {
+	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
+	chains, err := n.conn.ListChainsOfTableFamily(table.Family)
+	if err != nil {
+		return 0, fmt.Errorf("list nftables chains: %w", featureError(err))
+	}
+	count := 0
+	for _, c := range chains {
+		if c.Table.Name != table.Name {
+			continue
+		}
+		rules, err := n.conn.GetRules(table, c)
+		if err != nil {
+			return 0, fmt.Errorf("list the rules of ebtables: %w", err)
+		}
+		for _, r := range rules {
+			if written(r) != nil {
+				count++
+			}
+		}
+	}
+	return count, nil
+}
+
+// PodNeighbours lists the pods that a link has permanent neighbours for.
+func (h *Handle) PodNeighbours(l Link) ([]netip.Addr, error) {
+	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(l.Index, unix.AF_UNSPEC) })
+	if err != nil {
+		return nil, fmt.Errorf("list neighbours of %s: %w", l.Name, err)
+	}
+	var out []netip.Addr
+	for _, e := range list {
+		a, ok := netip.AddrFromSlice(e.IP)
+		if ok && e.State&unix.NUD_PERMANENT != 0 && bytes.HasPrefix(e.HardwareAddr, net.HardwareAddr(podMACPrefix)) {
+			out = append(out, a.Unmap())
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out, nil
+}

@@ -1,0 +1,74 @@
+package netlink
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/nftables"
+)
+
+// Probing tells what the kernel has and leaves nothing; a family that no kernel has shows that it would tell.
+func TestProbingTheKernelChangesNothing(t *testing.T) {
+	h := newHost(t)
+	before := h.nft("-a list ruleset")
+	h.kernel(func(_ *Handle, nft *NFT) {
+		for _, f := range families {
+			h.must(nft.Supports(f))
+		}
+		if err := nft.probe(nftables.TableFamily(12), false); !errors.Is(err, ErrFeature) { // DECnet, which Linux 6.1 dropped
+			t.Errorf("an unknown family: %v", err)
+		}
+		h.must(nft.Supports(FamilyInet)) // the socket is good for more
+	})
+	if after := h.nft("-a list ruleset"); after != before {
+		t.Errorf("the ruleset is\n%s\ninstead of\n%s", after, before)
+	}
+}
+
+func TestBlocksAreChainsThatDropWhatPodsSend(t *testing.T) {
+	h := newHost(t)
+	for _, line := range []string{
+		"add table ip a", "add chain ip a drops { type filter hook forward priority 0; policy drop; }",
+		"add chain ip a accepts { type filter hook forward priority 0; policy drop; }", "add rule ip a accepts iifname azure0 accept",
+		"add chain ip a everything { type filter hook forward priority 0; policy drop; }", "add rule ip a everything counter accept",
+		"add chain ip a others { type filter hook forward priority 0; policy drop; }", "add rule ip a others iifname docker0 accept",
+		"add table ip6 b", "add chain ip6 b rejects { type filter hook forward priority 0; }", "add rule ip6 b rejects reject",
+		"add chain ip6 b some { type filter hook forward priority 0; }", "add rule ip6 b some tcp dport 25 drop",
+		"add chain ip6 b input { type filter hook input priority 0; policy drop; }",
+	} {
+		h.nft(line)
+	}
+	h.kernel(func(_ *Handle, nft *NFT) {
+		blocks, err := nft.Blocks(Scope{"azure0", FamilyBridge})
+		h.must(err)
+		want := []Block{{"ip", "a", "drops", true}, {"ip", "a", "others", true}, {"ip6", "b", "rejects", false}}
+		if !slices.Equal(blocks, want) {
+			t.Errorf("%+v instead of %+v", blocks, want)
+		}
+	})
+}
+
+// What translates services alone does not help a pod out of the VNET.
+func TestHostNAT(t *testing.T) {
+	for line, want := range map[string]NAT{
+		"true": {},
+		"iptables -t nat -A POSTROUTING ! -d 10.240.0.0/16 -j MASQUERADE":                                                                 {Masquerade: true},
+		"iptables -t nat -A POSTROUTING -o eth0 -j SNAT --to-source 10.240.0.4":                                                           {Masquerade: true},
+		"ip6tables -t nat -A POSTROUTING -j MASQUERADE":                                                                                   {Masquerade: true},
+		"iptables -t nat -N KUBE-SERVICES; iptables -t nat -N KUBE-POSTROUTING; iptables -t nat -A KUBE-POSTROUTING -j MASQUERADE":        {KubeProxy: true},
+		"iptables -t nat -N CNI-HOSTPORT-MASQ; iptables -t nat -A CNI-HOSTPORT-MASQ -m mark --mark 0x2000 -j MASQUERADE":                  {},
+		"nft add table inet kube-proxy; nft add chain inet kube-proxy masquerading; nft add rule inet kube-proxy masquerading masquerade": {KubeProxy: true},
+		"iptables -t nat -N IP-MASQ-AGENT; iptables -t nat -A IP-MASQ-AGENT -j MASQUERADE":                                                {Masquerade: true},
+	} {
+		t.Run(line, func(t *testing.T) {
+			h := newHost(t)
+			h.run("/bin/sh", "-c", line)
+			h.kernel(func(_ *Handle, nft *NFT) {
+				if got, err := nft.HostNAT(); err != nil || got != want {
+					t.Errorf("%+v, %v instead of %+v", got, err, want)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,89 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// examiner is what a data plane can offer besides: to say what is wrong with the host. It changes nothing.
+type examiner interface {
+	Examine(networks []*Network) []Finding
+}
+
+// Examine says what is wrong with the host as far as networks and endpoints are concerned, and changes nothing. The network
+// of a configuration (c may be nil) counts even if it has not been made yet.
+// Errors: the store's.
+func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Finding, error) {
+	var networks []*Network
+	var out []Finding
+	ifaces, err := m.interfaces()
+	if err != nil {
+		return Report("master", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}}), nil
+	}
+	err = m.Store.View(ctx, func(s *State) error {
+		for _, known := range slices.Sorted(maps.Keys(s.Networks)) {
+			record := s.Networks[known]
+			n := s.view(record)
+			n.Endpoints = record.Endpoints
+			networks = append(networks, n)
+		}
+		switch record := s.Networks[name]; {
+		case c == nil:
+		case record != nil: // in a copy that View throws away
+			if _, cerr := s.configure(*c, name, record.Prefixes, ifaces); errors.Is(cerr, ErrConflict) {
+				out = append(out, Finding{Check: "configuration", Level: Failure, Found: cerr.Error(), Remedy: "put the configuration back as it was; or delete the pods of this node, and then run azure-vnet cleanup"})
+			}
+		default:
+			networks = append(networks, &Network{Name: name, Mode: c.Mode, Master: c.Master, Bridge: c.Bridge, Settings: c.Settings})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, examineMasters(networks, ifaces)...)
+	if plane, ok := m.Plane.(examiner); ok {
+		out = append(out, plane.Examine(networks)...)
+	}
+	return out, nil
+}
+
+// made says that the network has been there once: its rules and, if it has one, its bridge shall be there.
+func (n *Network) made() bool { return n.MAC != "" }
+
+// examineMasters is the check of the masters: each is there, can be one, is up, and has an address of the pods' subnet, or its
+// bridge has.
+func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding {
+	var good []string
+	var wrong []Finding
+	for _, n := range networks {
+		if n.Master == "" {
+			good = append(good, "the first ADD chooses among "+usableNames(ifaces))
+			continue
+		}
+		master, err := pickMaster(ifaces, n.Master, nil)
+		switch {
+		case err != nil:
+			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("network %s: %v", n.Name, err), Remedy: "set \"master\" in the configuration to one of " + usableNames(ifaces)})
+		case !master.Up:
+			wrong = append(wrong, Finding{Level: Failure, Found: master.Name + " is down", Remedy: "ip link set " + master.Name + " up"})
+		case n.Bridge != "" && !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return i.Name == n.Bridge }):
+			good = append(good, master.Name+" is up") // the check of the bridge says what is missing
+		case n.made() && !carries(ifaces, master, n.Prefixes):
+			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("neither %s nor its bridge has an address of %v", master.Name, n.Prefixes),
+				Remedy: fmt.Sprintf("let the DHCP client configure %s again (networkctl renew %s, dhclient %s), then start a pod on this node", master.Name, master.Name, master.Name)})
+		default:
+			good = append(good, master.Name+" is up")
+		}
+	}
+	if len(networks) == 0 {
+		good = append(good, "there is no network yet; usable are "+usableNames(ifaces))
+	}
+	return Report("master", strings.Join(slices.Compact(good), "; "), wrong)
+}

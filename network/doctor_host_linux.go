@@ -1,0 +1,183 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// examineKernel says whether the kernel has what the networks' modes need.
+func examineKernel(k *kernel, networks []*Network) []Finding {
+	var wrong []Finding
+	bridge := k.nft.Supports(netlink.FamilyBridge)
+	found := "nftables has the bridge family"
+	if bridge != nil {
+		found = "nftables has no bridge family, but netdev with egress hooks"
+	}
+	netdev := k.nft.Supports(netlink.FamilyNetdev)
+	for _, n := range networks {
+		need := errors.Join(bridge, netdev)
+		if n.Mode == ModeTransparent {
+			need = k.nft.Supports(netlink.FamilyInet)
+			found = "nftables has the inet family"
+		} else if bridge == nil || netdev == nil {
+			need = nil
+		}
+		if need != nil {
+			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("network %s (%s): %v", n.Name, n.Mode, need),
+				Remedy: "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""})
+		}
+	}
+	links, _ := k.nl.Links()
+	if release, err := platform.Sysctl("kernel", "osrelease"); err == nil && lacksVeth(links, "/lib/modules/"+release) {
+		wrong = append(wrong, Finding{Level: Failure, Found: "kernel " + release + " has no veth, neither built in nor as a module", Remedy: "modprobe veth; or install the package with the kernel's further modules"})
+	}
+	return Report("kernel", found, wrong)
+}
+
+// lacksVeth says that the kernel has no veths, if that can be known without making one: there is none yet, and neither the
+// modules of this kernel (their folder) nor what is built in have them.
+func lacksVeth(links []netlink.Link, modules string) bool {
+	if slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Kind == "veth" }) {
+		return false
+	}
+	for _, list := range []string{"modules.builtin", "modules.dep"} {
+		text, err := os.ReadFile(filepath.Join(modules, list))
+		if err != nil || strings.Contains(string(text), "/veth.ko") {
+			return false // there, or nobody can tell
+		}
+	}
+	return true
+}
+
+// examineForwarding: the host routes host ports, services, and in transparent mode everything.
+func examineForwarding(networks []*Network) []Finding {
+	var wrong []Finding
+	off := func(path ...string) {
+		value, err := platform.Sysctl(path...)
+		name := strings.Join(path, ".")
+		if err == nil && value == "1" || slices.ContainsFunc(wrong, func(f Finding) bool { return strings.HasPrefix(f.Found, name) }) {
+			return
+		}
+		wrong = append(wrong, Finding{Level: Failure, Found: name + " is off: the host forwards nothing to pods, nor from them", Remedy: "sysctl -w " + name + "=1; and see that no file in /etc/sysctl.d switches it off"})
+	}
+	for _, n := range networks {
+		if !n.made() {
+			continue // the first ADD switches it on
+		}
+		off("net", "ipv4", "ip_forward")
+		v6 := slices.ContainsFunc(addrsOf(n.Prefixes), netip.Addr.Is6)
+		if v6 && (n.Mode == ModeTransparent || n.Masquerade || len(n.ViaHost) > 0) {
+			off("net", "ipv6", "conf", "all", "forwarding")
+		}
+	}
+	return Report("ip-forward", "the host forwards what it has to", wrong)
+}
+
+// examineFirewall looks for chains that drop what the host forwards for pods.
+func examineFirewall(k *kernel, networks []*Network) []Finding {
+	var wrong []Finding
+	seen := map[netlink.Scope]bool{}
+	for _, n := range networks {
+		s := scopeOf(n)
+		if seen[s] || s.Name == "" {
+			continue
+		}
+		seen[s] = true
+		blocks, err := k.nft.Blocks(s)
+		if err != nil {
+			wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
+		}
+		level, what, pattern := Warning, "what the host routes for pods of "+s.Name+" (host ports, services) is dropped", s.Name
+		if s.Routed() || bridgedNAT() || n.Masquerade || len(n.ViaHost) > 0 {
+			level = Failure
+		}
+		if s.Routed() {
+			what, pattern = "what pods send and get is dropped", "azv*"
+		}
+		for _, b := range blocks {
+			remedy := fmt.Sprintf("nft insert rule %s %s %s iifname %q accept; nft insert rule %s %s %s oifname %q accept", b.Family, b.Table, b.Chain, pattern, b.Family, b.Table, b.Chain, pattern)
+			if b.Policy {
+				remedy += "; or \"acceptForward\": true in the configuration, and a new pod"
+			}
+			wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf("chain %s of table %s %s: %s", b.Chain, b.Family, b.Table, what), Remedy: remedy})
+		}
+	}
+	legacy, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
+	if tables := strings.Fields(string(legacy)); err == nil && slices.Contains(tables, "filter") {
+		wrong = append(wrong, Finding{Level: Warning, Found: "legacy iptables are in use (tables " + strings.Join(tables, ", ") + "), which cannot be seen here: a FORWARD chain of theirs may drop what pods send",
+			Remedy: "look at iptables-legacy -S FORWARD; use iptables-nft for all that this node runs (update-alternatives --set iptables /usr/sbin/iptables-nft), and reboot"})
+	}
+	return Report("firewall", "no chain at the forward hook drops what the host routes for pods", wrong)
+}
+
+// examineMasquerade: Azure translates the host's own address on the way to the internet, and not those of pods.
+func examineMasquerade(k *kernel, networks []*Network) []Finding {
+	if len(networks) == 0 {
+		return Report("masquerade", "there is no network yet", nil)
+	}
+	nat, err := k.nft.HostNAT()
+	var wrong []Finding
+	if err != nil {
+		wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
+	}
+	own := !slices.ContainsFunc(networks, func(n *Network) bool { return !n.Masquerade })
+	if err == nil && !nat.Masquerade && !own {
+		wrong = append(wrong, Finding{Level: Warning, Found: "nothing on this host masquerades what pods send out of the VNET: they reach the VNET and its peers, and the internet only if something in Azure translates their addresses",
+			Remedy: "\"ipMasq\": true and \"vnetCidrs\" in the configuration, and a new pod; or run ip-masq-agent, as AKS does"})
+	}
+	return Report("masquerade", "what pods send out of the VNET leaves behind the host's address", wrong)
+}
+
+// examineServices: kube-proxy's NAT sees bridged packets only with br_netfilter; IPVS, and what the host serves itself, only
+// what the rules hand to the host.
+func examineServices(k *kernel, networks []*Network) []Finding {
+	var wrong []Finding
+	nat, err := k.nft.HostNAT()
+	if err != nil {
+		wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
+	}
+	_, ipvs := k.nl.Link("kube-ipvs0")
+	const on = "modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1; then start a pod on this node"
+	for _, n := range networks {
+		if n.Mode == ModeTransparent {
+			continue // the host routes everything
+		}
+		ranges := slices.ContainsFunc(n.ViaHost, func(p netip.Prefix) bool { return !p.IsSingleIP() })
+		switch {
+		case !bridgedNAT() && nat.KubeProxy:
+			wrong = append(wrong, Finding{Level: Failure, Found: "kube-proxy's rules are there, but br_netfilter is off: pods of network " + n.Name + " do not reach services", Remedy: on})
+		case !bridgedNAT() && ranges:
+			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("ipsToRouteViaHost of network %s names %v, but br_netfilter is off: answers of pods of this host do not pass the host", n.Name, n.ViaHost), Remedy: on})
+		case ipvs == nil && len(n.ViaHost) == 0:
+			wrong = append(wrong, Finding{Level: Failure, Found: "kube-proxy uses IPVS (kube-ipvs0 is there): pods of network " + n.Name + " do not reach services",
+				Remedy: "name the service CIDR in \"ipsToRouteViaHost\", and start a pod on this node"})
+		}
+	}
+	return Report("services", "bridged packets pass the host's NAT where they have to", wrong)
+}
+
+// examineOthers looks for what other plugins left.
+func examineOthers(k *kernel) []Finding {
+	var wrong []Finding
+	count, err := k.nft.ClassicRules()
+	if err != nil {
+		wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
+	}
+	if count > 0 {
+		wrong = append(wrong, Finding{Level: Warning, Found: fmt.Sprintf("table bridge nat has %d rules that rewrite MACs, as the classic plugin's ebtables rules do", count),
+			Remedy: "ebtables -t nat -L shows them; when no pod of the classic plugin is left: ebtables -t nat -F"})
+	}
+	if _, err := os.Stat("/sys/module/ebtable_nat"); err == nil {
+		wrong = append(wrong, Finding{Level: Warning, Found: "legacy ebtables are in use (module ebtable_nat), which cannot be seen here: rules of the classic plugin may turn frames away from their pods",
+			Remedy: "ebtables-legacy -t nat -L shows them; when no pod of the classic plugin is left: ebtables-legacy -t nat -F, and rmmod ebtable_nat"})
+	}
+	return Report("other-plugins", "no rules of the classic plugin", wrong)
+}

@@ -1,0 +1,261 @@
+package network
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-container-networking/netlink"
+)
+
+// Remedies that several findings share.
+const (
+	remedyAdd = "start a pod on this node: every ADD looks at this and repairs it"
+	remedyPod = "restart the pod; a CHECK of it repairs what is on the host's side"
+)
+
+// Examine implements examiner.
+func (l *Linux) Examine(networks []*Network) []Finding {
+	k, err := openKernel()
+	if err != nil {
+		return Report("kernel", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: "run doctor as root, on a kernel with nftables"}})
+	}
+	defer k.close()
+	out := examineKernel(k, networks)
+	for _, n := range networks {
+		if n.made() || n.Imported {
+			out = append(out, examineNetwork(k, n)...)
+		}
+	}
+	return slices.Concat(out, examineStrays(k, networks), examineForwarding(networks), examineFirewall(k, networks),
+		examineMasquerade(k, networks), examineServices(k, networks), examineOthers(k))
+}
+
+// examineNetwork is the check of a network that was made: its bridge, its rules, its endpoints.
+func examineNetwork(k *kernel, n *Network) []Finding {
+	if n.Imported {
+		return Report("takeover", "", []Finding{{Level: Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyAdd}})
+	}
+	var out []Finding
+	var r netlink.Rules
+	master, err := k.nl.Link(n.Master)
+	if err != nil {
+		return nil // the check of the masters says so
+	}
+	if n.Bridge == "" {
+		r, err = routedRules(k.nl, n, master)
+	} else {
+		var b netlink.Bridge
+		b, out = examineBridge(k, n)
+		if b.Link.Index == 0 {
+			return out
+		}
+		r = rules(n, b.Master, b.Primary)
+	}
+	var wrong []Finding
+	if err != nil || !k.nft.RulesInPlace(r) {
+		wrong = []Finding{{Level: Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, netlink.TableName), Remedy: remedyAdd}}
+	}
+	out = append(out, Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, netlink.TableName), wrong)...)
+	return append(out, examineEndpoints(k, n)...)
+}
+
+// examineBridge is the check of the bridge. Its index is 0 if there is none that could be looked at further.
+func examineBridge(k *kernel, n *Network) (netlink.Bridge, []Finding) {
+	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
+	fail := func(found, remedy string) Finding { return Finding{Level: Failure, Found: found, Remedy: remedy} }
+	var wrong []Finding
+	switch {
+	case errors.Is(err, netlink.ErrMasterTaken):
+		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link set %s nomaster, then start a pod on this node", n.Master)))
+	case errors.Is(err, netlink.ErrExists):
+		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link del %s, then start a pod on this node; or name another bridge in the configuration", n.Bridge)))
+	case err != nil:
+		wrong = append(wrong, fail(err.Error(), "run doctor as root"))
+	case b.Link.Index == 0:
+		wrong = append(wrong, fail("bridge "+n.Bridge+" is gone, and what it carried of the host's", remedyAdd))
+	}
+	if len(wrong) > 0 {
+		return netlink.Bridge{}, Report("bridge", "", wrong)
+	}
+	if !b.Link.Up {
+		wrong = append(wrong, fail("bridge "+n.Bridge+" is down, which takes the host's routes, too", remedyAdd))
+	}
+	if b.Master.Master != b.Link.Index {
+		wrong = append(wrong, fail(n.Master+" is not a port of bridge "+n.Bridge, remedyAdd))
+	}
+	if !bytes.Equal(b.Link.MAC, b.Master.MAC) {
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MAC %s instead of %s, that of %s", n.Bridge, b.Link.MAC, b.Master.MAC, n.Master), remedyAdd))
+	}
+	if b.Link.MTU != b.Master.MTU {
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MTU %d instead of %d, that of %s", n.Bridge, b.Link.MTU, b.Master.MTU, n.Master), remedyAdd))
+	}
+	if left, aerr := k.nl.Addresses(b.Master); aerr == nil && len(left) > 0 {
+		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s", n.Master, left, n.Bridge),
+			remedyAdd+". So that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
+	}
+	for _, a := range netlink.SnapshotAddresses(n.Host) {
+		if !slices.Contains(b.Primary, a) && len(b.Primary) > 0 {
+			wrong = append(wrong, Finding{Level: Warning, Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
+				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else start a pod on this node", a, n.Bridge)})
+		}
+	}
+	return b, Report("bridge", fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
+}
+
+// maxEach bounds how many lines one check takes for things of one kind.
+const maxEach = 20
+
+func bounded(list []Finding) []Finding {
+	if more := len(list) - maxEach; more > 0 {
+		last := list[maxEach-1]
+		last.Found += fmt.Sprintf(" (and %d others)", more)
+		list = append(list[:maxEach-1], last)
+	}
+	return list
+}
+
+// examineEndpoints compares the network's endpoints with what CHECK would want.
+func examineEndpoints(k *kernel, n *Network) []Finding {
+	have, err := k.nft.Elements(scopeOf(n))
+	if err != nil {
+		return Report("endpoints", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: remedyAdd}})
+	}
+	var wrong []Finding
+	for _, key := range slices.Sorted(maps.Keys(n.Endpoints)) {
+		e := n.Endpoints[key]
+		add := func(level Level, remedy string, owner *Owner, format string, args ...any) {
+			wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf("%s: ", e.who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
+		}
+		if e.State != Ready {
+			add(Warning, "", &e.Owner, "an ADD did not end, or is under way")
+			continue
+		}
+		if _, serr := os.Stat(e.NetNS); e.NetNS != "" && errors.Is(serr, os.ErrNotExist) {
+			add(Warning, "", &e.Owner, "its namespace %s is gone, and nobody called DEL", e.NetNS)
+			continue
+		}
+		diff, cerr := checkPod(k, n, e, have)
+		switch {
+		case cerr != nil:
+			add(Failure, remedyPod, nil, "%v", cerr)
+		case diff != "":
+			add(Failure, remedyPod, nil, "%s", diff)
+		}
+	}
+	return Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", len(n.Endpoints), n.Name), bounded(wrong))
+}
+
+// who names an endpoint for a person.
+func (e *Endpoint) who() string {
+	if e.PodName != "" {
+		return fmt.Sprintf("pod %s/%s %v (%s)", e.PodNamespace, e.PodName, e.Addresses, e.Owner)
+	}
+	return fmt.Sprintf("%s %v", e.Owner, e.Addresses)
+}
+
+// examineStrays finds what is on the host of pods that the state does not know.
+func examineStrays(k *kernel, networks []*Network) []Finding {
+	s := strays{owners: map[Owner]*Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[netlink.Scope]bool{}}
+	for _, n := range networks {
+		s.scopes[scopeOf(n)] = true
+		for _, f := range n.Former {
+			s.scopes[scopeOf(&Network{Master: f.Master, Bridge: f.Bridge, Rules: f.Rules})] = true
+		}
+		for _, e := range n.Endpoints {
+			s.owners[e.Owner], s.veths[e.HostIfName] = e, true
+			for _, a := range e.Addresses {
+				s.addrs[a.Addr()] = true
+			}
+		}
+	}
+	err := errors.Join(s.inLinks(k, networks), s.inRules(k))
+	if err != nil {
+		s.add(nil, "run doctor as root", "%v", err)
+	}
+	return Report("leftovers", "nothing on the host belongs to a pod that is not known", bounded(s.wrong))
+}
+
+type strays struct {
+	owners map[Owner]*Endpoint
+	veths  map[string]bool
+	addrs  map[netip.Addr]bool
+	scopes map[netlink.Scope]bool
+	wrong  []Finding
+}
+
+func (s *strays) add(owner *Owner, remedy, format string, args ...any) {
+	s.wrong = append(s.wrong, Finding{Level: Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
+}
+
+// inLinks looks for host veths, and for neighbours on bridges.
+func (s *strays) inLinks(k *kernel, networks []*Network) error {
+	links, err := k.nl.Links()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if l.Kind != "veth" || !strings.HasPrefix(l.Name, "azv") || s.veths[l.Name] {
+			continue
+		}
+		if o, ok := ParseOwner(l.Alias); ok {
+			s.add(&o, "", "host veth %s is of %s, which is not known", l.Name, o)
+		} else {
+			s.add(nil, "ip link del "+l.Name, "host veth %s is nobody's", l.Name)
+		}
+	}
+	seen := map[string]bool{}
+	for _, n := range networks {
+		b, err := k.nl.Link(n.Bridge)
+		if n.Bridge == "" || err != nil || seen[n.Bridge] || n.Imported {
+			continue
+		}
+		seen[n.Bridge] = true
+		neighbours, err := k.nl.PodNeighbours(b)
+		if err != nil {
+			return err
+		}
+		for _, a := range neighbours {
+			if !s.addrs[a] {
+				s.add(nil, fmt.Sprintf("ip neigh del %s dev %s", a, n.Bridge), "%s is a neighbour on %s, and no pod has it", a, n.Bridge)
+			}
+		}
+	}
+	return nil
+}
+
+// inRules looks for elements of pods, and for rules of no network.
+func (s *strays) inRules(k *kernel) error {
+	scopes, err := k.nft.Scopes()
+	if err != nil {
+		return err
+	}
+	for _, scope := range scopes {
+		if !s.scopes[scope] {
+			s.add(nil, fmt.Sprintf("if it was lost with the state, start a pod of that network; else nft delete table %s %s", scope.Family, netlink.TableName),
+				"table %s %s has rules of %s, which no network has", scope.Family, netlink.TableName, scope.Name)
+		}
+		found, err := k.nft.Elements(scope)
+		if err != nil {
+			return err
+		}
+		for _, e := range found {
+			o, ok := ParseOwner(e.Comment)
+			known := s.owners[o]
+			switch {
+			case known != nil && slices.ContainsFunc(known.Addresses, func(p netip.Prefix) bool { return p.Addr() == e.Address }):
+			case known == nil && ok:
+				s.add(&o, "", "the rules of %s have %s for %s, which is not known", scope.Name, e.Address, o)
+			default:
+				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-pods%s { %s }", scope.Family, netlink.TableName, scope.Name, map[bool]string{false: "4", true: "6"}[e.Address.Is6()], e.Address),
+					"the rules of %s have %s, which no pod has (comment %q)", scope.Name, e.Address, e.Comment)
+			}
+		}
+	}
+	return nil
+}
