@@ -122,7 +122,7 @@ func openIPAM(dir string, logger *slog.Logger) (*store.Store[ipam.State], error)
 		return nil, err
 	}
 	return store.New(store.Options[ipam.State]{
-		Path: filepath.Join(dir, ipamType+".json"), Schema: 1, Boot: boot, Log: logger,
+		Path: filepath.Join(dir, ipamType+".json"), Schema: ipam.Schema, Boot: boot, Log: logger,
 		Rebooted: func(s *ipam.State) { s.Reset() },
 		Import:   func(raw []byte, s *ipam.State) error { return ipam.ImportClassic(raw, s, nil, time.Now()) },
 	}), nil
