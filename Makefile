@@ -71,10 +71,13 @@ demo: require-root setup-demo azure-vnet azure-vnet-ipam ## two simulated VMs, f
 
 ## Verify
 
+# The machine's own systemd-resolved, or the one that setup has unpacked.
+RESOLVED = $(firstword $(wildcard /lib/systemd/systemd-resolved $(CURDIR)/$(OUTPUT)/systemd/lib/systemd/systemd-resolved))
+
 .PHONY: test
 test: require-root setup-test vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
 	GOOS=windows go build ./...
-	AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CGO_ENABLED=$(if $(RACE),1,0) \
+	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 $(RACE) $(TESTFLAGS) ./...
 	$(MAKE) test-e2e DATAPLANE=netdev
 
@@ -85,7 +88,7 @@ test-e2e: require-root setup-test azure-vnet-ipam $(REFERENCE)/.built ## the end
 	@mkdir -p $(OUTPUT)/$(DATAPLANE)
 	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$(DATAPLANE)),-X $(MODULE)/netlink.bridgeFamily=no)' -o $(OUTPUT)/$(DATAPLANE)/azure-vnet ./cni/azure-vnet
 	cp $(BIN)/azure-vnet-ipam $(OUTPUT)/$(DATAPLANE)/
-	AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
+	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 $(RACE) $(TESTFLAGS) ./test/e2e
 
 # How long each fuzz target runs.

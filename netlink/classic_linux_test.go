@@ -32,7 +32,7 @@ const (
 
 func TestClassicRulesAreReplacedByOursInOneTransaction(t *testing.T) {
 	h := newHost(t)
-	cmd := h.vm.Ns.Command(t.Context(), "ebtables-restore")
+	cmd := h.vm.Ns.Command(t.Context(), "ebtables-nft-restore")
 	cmd.Stdin = strings.NewReader(classicRules)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -57,7 +57,7 @@ func TestClassicRulesAreReplacedByOursInOneTransaction(t *testing.T) {
 func (h *host) ebtables() string {
 	h.Helper()
 	var lines []string
-	for line := range strings.Lines(h.run("ebtables-save")) {
+	for line := range strings.Lines(h.run("ebtables-nft-save")) {
 		if strings.HasPrefix(line, "-A") {
 			lines = append(lines, strings.TrimSpace(line))
 		}

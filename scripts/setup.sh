@@ -35,6 +35,26 @@ need_cgo() { # the race detector's runtime is linked by the C compiler
     fi
 }
 
+need_systemd() { # the real networkd and resolved, which the tests start in namespaces of their own
+    [ -x /lib/systemd/systemd-networkd ] || missing="$missing systemd-networkd:systemd"
+    [ -x /lib/systemd/systemd-resolved ] || [ -x "$systemd/lib/systemd/systemd-resolved" ] || fetch_resolved=yes
+}
+
+# Installed, systemd-resolved would take over the machine's own name resolution. So it is only unpacked.
+systemd=$(dirname "$0")/../output/systemd
+fetch_resolved=
+unpack_resolved() {
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: missing: /lib/systemd/systemd-resolved. Install it with this system's package manager" >&2
+        exit 1
+    fi
+    echo "setup: unpacking systemd-resolved into output/systemd"
+    rm -rf "$systemd"
+    mkdir -p "$systemd"
+    (cd "$systemd" && { apt-get download -qq systemd-resolved 2>/dev/null || { apt-get update -qq && apt-get download -qq systemd-resolved 2>/dev/null; }; })
+    dpkg-deb -x "$systemd"/systemd-resolved_*.deb "$systemd"
+}
+
 for goal in "${@:-build}"; do
     case $goal in
     build | demo) # plugins, fabric and demo speak netlink themselves: no tool is called
@@ -48,6 +68,8 @@ for goal in "${@:-build}"; do
         need iptables iptables
         need strace strace
         need dbus-daemon dbus
+        need ebtables-nft iptables
+        need_systemd
         ;;
     lint)
         need_go
@@ -61,7 +83,10 @@ for goal in "${@:-build}"; do
     esac
 done
 
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+    [ -z "$fetch_resolved" ] || unpack_resolved
+    exit 0
+fi
 
 things='' packages=''
 for m in $missing; do
@@ -83,3 +108,4 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # a list of package names
 apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 $packages >/dev/null
+[ -z "$fetch_resolved" ] || unpack_resolved

@@ -413,8 +413,8 @@ var faults = map[string]fault{
 		plant: []string{"sed -i '0,/\"state\":\"ready\"/s//\"state\":\"pending\"/' {dir}/azure-vnet.json"}, check: "endpoints", level: "warning", names: "did not end", remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
 	"rules of the classic plugin": {
-		plant: []string{"ebtables -t nat -A PREROUTING -p IPv4 -i eth0 --ip-dst 10.240.0.99 -j dnat --to-dst 02:00:00:00:00:99"},
-		check: "other-plugins", level: "warning", names: "ebtables", remedy: "ebtables -t nat -F", cure: "ebtables -t nat -F",
+		plant: []string{"ebtables-nft -t nat -A PREROUTING -p IPv4 -i eth0 --ip-dst 10.240.0.99 -j dnat --to-dst 02:00:00:00:00:99"},
+		check: "other-plugins", level: "warning", names: "ebtables", remedy: "ebtables -t nat -F", cure: "ebtables-nft -t nat -F",
 	},
 	"legacy ebtables": {
 		mounts: "mount -t tmpfs tmpfs /sys/module && mkdir /sys/module/ebtable_nat", check: "other-plugins", level: "warning", names: "ebtable_nat", remedy: "ebtables-legacy -t nat -L",

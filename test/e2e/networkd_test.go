@@ -62,7 +62,7 @@ chmod 0777 /run/systemd/netif; mount --bind "$1" /etc/systemd; mount -t sysfs -o
 // With the files of docs/host.md the bridge and its port stay as they are, and the next ADD moves what came back.
 func TestNetworkdLeavesTheBridgeAlone(t *testing.T) {
 	if _, err := os.Stat(networkd); err != nil {
-		t.Skipf("%v: the files in docs/host.md are not tested here", err)
+		t.Fatalf("%v: run \"make test\", which installs it", err)
 	}
 	l := newLab(t, fabric.Default(1, 3))
 	n := l.nodes[0]

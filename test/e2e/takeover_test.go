@@ -100,7 +100,7 @@ func (l *lab) classicNode(dir string) *classicNode {
 	if !found {
 		l.Fatal("the listing has no rules")
 	}
-	l.input(n, "*nat\n"+rules, "ebtables-restore")
+	l.input(n, "*nat\n"+rules, "ebtables-nft-restore")
 	return c
 }
 
@@ -179,7 +179,7 @@ func (c *classicNode) takeOver(first string) {
 	for _, s := range streams {
 		s.flows()
 	}
-	if rules := c.run(n, "ebtables-save"); strings.Contains(rules, "-A ") {
+	if rules := c.run(n, "ebtables-nft-save"); strings.Contains(rules, "-A ") {
 		c.Errorf("rules of ebtables are left:\n%s", rules)
 	}
 	if kept, err := filepath.Glob(filepath.Join(n.DataDir(), "azure-vnet.json.classic-*")); err != nil || len(kept) != 1 {
@@ -204,7 +204,7 @@ func (c *classicNode) takeOver(first string) {
 		c.Errorf("left: %v", left)
 	}
 	for _, p := range c.pods {
-		if seen := c.run(n, "ip neigh") + c.run(n, "ip route") + c.run(n, "bridge fdb") + c.run(n, "ebtables-save"); strings.Contains(seen, p.IP.String()+" ") {
+		if seen := c.run(n, "ip neigh") + c.run(n, "ip route") + c.run(n, "bridge fdb") + c.run(n, "ebtables-nft-save"); strings.Contains(seen, p.IP.String()+" ") {
 			c.Errorf("something of %s is left:\n%s", p.IP, seen)
 		}
 	}
