@@ -160,6 +160,8 @@ func TestAKilledRepairIsRepaired(t *testing.T) {
 		}
 		if strings.Contains(l.run(n, "ip link"), "azure0") {
 			whole++
+			l.podRun(pods[0], "ip neigh flush dev eth0")
+			l.reach("pod", pods[0].NS, "own host", hostAddr(n.VM, false), ttls["tunnel"].ownHost) // the rules know the host's address already
 			l.reach("host", n.VM.Ns, "gateway", gateway, 64)
 			l.reach("pod", pods[0].NS, "gateway", gateway, ttls["tunnel"].fabric)
 		}
