@@ -78,7 +78,7 @@ RESOLVED = $(firstword $(wildcard /lib/systemd/systemd-resolved $(CURDIR)/$(OUTP
 test: require-root setup-test vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
 	GOOS=windows go build ./...
 	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CGO_ENABLED=$(if $(RACE),1,0) \
-		go test -count=1 $(RACE) $(TESTFLAGS) ./...
+		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./...
 	$(MAKE) test-e2e DATAPLANE=netdev
 
 # The family of nftables that the plugin finds: bridge, or netdev as on a kernel without the bridge family.
@@ -89,7 +89,7 @@ test-e2e: require-root setup-test azure-vnet-ipam $(REFERENCE)/.built ## the end
 	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$(DATAPLANE)),-X $(MODULE)/netlink.bridgeFamily=no)' -o $(OUTPUT)/$(DATAPLANE)/azure-vnet ./cni/azure-vnet
 	cp $(BIN)/azure-vnet-ipam $(OUTPUT)/$(DATAPLANE)/
 	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
-		go test -count=1 $(RACE) $(TESTFLAGS) ./test/e2e
+		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./test/e2e
 
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
