@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 )
 
@@ -43,7 +44,8 @@ func (m *Manager) refresh(ctx context.Context, started time.Time, wait bool) err
 	lock := flock.New(m.RefreshLock, flock.SetFlag(refreshLockFlags), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err == nil && !locked && wait {
-		locked, err = lock.TryLockContext(ctx, 10*time.Millisecond)
+		err = store.Wait(ctx, lock)
+		locked = err == nil
 	}
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", m.RefreshLock, err)

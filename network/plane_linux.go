@@ -9,10 +9,10 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
 )
@@ -153,7 +153,7 @@ func (l *Linux) Status(context.Context, *Network) error {
 // locked runs fn under the lock for making networks.
 func (l *Linux) locked(ctx context.Context, fn func() error) error {
 	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))
-	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
+	if err := store.Wait(ctx, lock); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: another process is making a network (lock %s): %w", ErrBusy, l.LockPath, err)
 		}

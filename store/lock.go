@@ -12,8 +12,30 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// lockPoll is the interval, between two attempts to get the lock. The lock is held for about a millisecond.
-const lockPoll = 10 * time.Millisecond
+// Wait obtains a lock, or gives up when ctx ends, with its error. It waits in the kernel's queue, where who comes first
+// is served first. Hundreds of processes that ask again every few milliseconds instead keep the machine busy with
+// asking, and some of them never have their turn.
+func Wait(ctx context.Context, lock *flock.Flock) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if ok, err := lock.TryLock(); ok || err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- lock.Lock() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		go func() { // it cannot be called back; should it come, somebody else needs it
+			if <-done == nil {
+				release(lock)
+			}
+		}()
+		return ctx.Err()
+	}
+}
 
 // LockPath returns the path of the lock file of the state file path: azure-vnet.lock beside azure-vnet.json.
 func LockPath(path string) string { return strings.TrimSuffix(path, ".json") + ".lock" }
@@ -23,7 +45,7 @@ func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
 	start := time.Now()
 	for {
 		lock := flock.New(f.lock, flock.SetFlag(lockFlags), flock.SetPermissions(fileMode))
-		_, err := lock.TryLockContext(ctx, lockPoll)
+		err := Wait(ctx, lock)
 		switch {
 		case err != nil && errors.Is(err, ctx.Err()):
 			return nil, fmt.Errorf("%w: %s not obtained in %s: %w",
