@@ -65,6 +65,32 @@ func TestHotAttachNeedsARunningContainer(t *testing.T) {
 	}
 }
 
+func TestV1AttachesToContainersAndTheHost(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, Options{})
+	c.v1("POST", "/networks/", networkV1Doc)
+	c.v1("POST", "/endpoints/", endpointV1Doc(c.Networks()[0].ID))
+	endpoint := "/endpoints/" + c.Endpoints()[0].ID
+	c.AddContainer("box")
+	for _, step := range []struct {
+		verb, body string
+		code       uint32
+	}{
+		{"attach", `{"ContainerId":"nobody","SystemType":"Container"}`, SystemNotFound},
+		{"attach", `{"SystemType":"Container"}`, Unsupported},
+		{"detach", `{"ContainerId":"box","SystemType":"Container"}`, ElementNotFound},
+		{"attach", `{"ContainerId":"box","SystemType":"Container"}`, 0},
+		{"attach", `{"ContainerId":"box","SystemType":"Container"}`, AlreadyAttached},
+		{"attach", `{"SystemType":"Host","CompartmentId":1}`, 0},
+		{"detach", `{"SystemType":"Host"}`, 0},
+		{"detach", `{"ContainerId":"box","SystemType":"Container"}`, 0},
+	} {
+		if code, _ := c.v1("POST", endpoint+"/"+step.verb, step.body); code != step.code {
+			t.Errorf("%+v: 0x%08X", step, code)
+		}
+	}
+}
+
 // Both interfaces show the same objects.
 func TestV1AndV2SeeOneHost(t *testing.T) {
 	t.Parallel()

@@ -37,7 +37,7 @@ func TestNetworksThatAreWrongAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, Options{})
+			c := newClient(t, Options{Adapters: []string{"Ethernet", "Ethernet 2", "vEthernet (Ethernet 2)"}})
 			if code, text := c.call(Create, KindNetwork, "", edit(networkV2, test.edits...)); code != test.code {
 				t.Errorf("0x%08X %s, want 0x%08X", code, text, test.code)
 			}
