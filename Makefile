@@ -91,6 +91,38 @@ test-e2e: require-root setup-test azure-vnet-ipam $(REFERENCE)/.built ## the end
 	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./test/e2e
 
+# The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.
+WINE_DIR := $(OUTPUT)/wine
+# The packages whose tests build for Windows; those of folders under test/ are about Linux.
+WINDOWS_PACKAGES := ./cni/... ./ipam/... ./log/... ./network/... ./platform/... ./store/...
+.PHONY: test-windows
+ifeq ($(SKIP_WINDOWS),1)
+test-windows: ## all Windows tests, on Wine with a simulated HNS; needs root; SKIP_WINDOWS=1 where Wine cannot be had
+	@echo "make test-windows: SKIPPED because SKIP_WINDOWS=1: nothing of Windows was tested"
+else
+test-windows: require-root setup-windows $(WINE_DIR)/prefix/.made
+	cd test/hnssim/conformance && GOOS=windows go test -c -tags integration -o $(CURDIR)/$(WINE_DIR)/hcn.exe github.com/Microsoft/hcsshim/hcn
+	cd test/hnssim/conformance && GOOS=windows go test -c -o $(CURDIR)/$(WINE_DIR)/docs.exe .
+	test/wine/run.sh $(WINE_DIR)/prefix $(MAKE) --no-print-directory on-wine
+	@echo "make test-windows: passed, on Wine with a simulated HNS"
+endif
+
+# What test/wine/run.sh runs; $$WINE and $$INNET come from there. The tests with the tag wine are programs of Linux that start
+# programs of Windows.
+.PHONY: on-wine
+on-wine:
+	HNSSIM_EXES=$(CURDIR)/$(WINE_DIR) go test -count=1 -tags wine -exec "$$INNET" $(TESTFLAGS) ./test/hnssim
+	GOOS=windows go test -count=1 -exec "$$WINE" $(TESTFLAGS) $(WINDOWS_PACKAGES)
+
+MINGW := x86_64-w64-mingw32-gcc -O2 -Wall -Wextra -Werror -s -shared -static-libgcc
+$(WINE_DIR)/prefix/.made: test/wine/prefix.sh test/wine/gaps.c test/hnssim/dll/hns.c
+	@mkdir -p $(WINE_DIR)
+	$(MINGW) -o $(WINE_DIR)/bcryptprimitives.dll test/wine/gaps.c -ladvapi32
+	$(MINGW) -o $(WINE_DIR)/computenetwork.dll test/hnssim/dll/hns.c -lws2_32 -lole32
+	$(MINGW) -DVMCOMPUTE -o $(WINE_DIR)/vmcompute.dll test/hnssim/dll/hns.c -lws2_32 -lole32
+	unshare --net test/wine/prefix.sh $(WINE_DIR)/prefix $(WINE_DIR)/*.dll
+	@touch $@
+
 # How long each fuzz target runs.
 FUZZTIME ?= 20s
 .PHONY: fuzz
@@ -106,6 +138,8 @@ vet: setup-build ## go vet for every platform
 	@for p in $(PLATFORMS); do \
 		echo "go vet ./... ($$p)"; GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./...; \
 	done
+	go vet -tags wine ./test/hnssim
+	cd test/hnssim/conformance && GOOS=windows go vet ./...
 
 .PHONY: lint
 lint: setup-lint vet $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, go.mod, no binaries in git
@@ -113,7 +147,7 @@ lint: setup-lint vet $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint fo
 	@# git's --numstat has "-" for the line counts of what it holds to be binary.
 	@files=$$(git diff --cached --numstat $$(git hash-object -t tree /dev/null) | sed -n 's/^-\t-\t//p'); \
 		[ -z "$$files" ] || { echo "lint: binary files in git:" $$files; exit 1; }
-	shellcheck scripts/*.sh .ci/run
+	shellcheck scripts/*.sh test/wine/*.sh .ci/run
 	go mod tidy -diff
 	@failed=; for os in linux windows; do \
 		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \
@@ -146,8 +180,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What a goal needs of the machine; installed where it is missing.
-.PHONY: setup-build setup-demo setup-test setup-lint
-setup-build setup-demo setup-test setup-lint: setup-%:
+.PHONY: setup-build setup-demo setup-test setup-lint setup-windows
+setup-build setup-demo setup-test setup-lint setup-windows: setup-%:
 	@scripts/setup.sh $*
 
 # First among the prerequisites: whoever lacks root hears it at once and not after the build.

@@ -40,7 +40,7 @@ func TestErrorOf(t *testing.T) {
 		"the table's before the deadline's":    {fmt.Errorf("%w: %w", errMaster, context.DeadlineExceeded), types.Error{Code: 102, Msg: "master interface not usable: context deadline exceeded"}},
 		"out of time":                          {fmt.Errorf("ask: %w", context.DeadlineExceeded), types.Error{Code: 11, Msg: "ask: context deadline exceeded", Details: "the command ran out of time; the runtime will try again"}},
 		"stopped":                              {context.Canceled, types.Error{Code: 11, Msg: "context canceled", Details: "the command ran out of time; the runtime will try again"}},
-		"a file":                               {fmt.Errorf("read: %w", noFile), types.Error{Code: 5, Msg: "read: open /nowhere: no such file or directory"}},
+		"a file":                               {fmt.Errorf("read: %w", noFile), types.Error{Code: 5, Msg: "read: open /nowhere: " + errors.Unwrap(noFile).Error()}},
 		"no space":                             {fmt.Errorf("write: %w", syscall.ENOSPC), types.Error{Code: 5, Msg: "write: no space left on device"}},
 		"anything else is a defect":            {errUnknown, types.Error{Code: 999, Msg: "something else"}},
 	} {

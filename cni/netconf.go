@@ -235,10 +235,11 @@ func (n *NetConf) validate() error {
 	default:
 		return unsupported("mode", n.Mode, "one of tunnel, bridge, transparent")
 	}
-	for _, f := range []struct{ key, value string }{{"master", n.Master}, {"bridge", n.Bridge}} {
-		if f.value != "" && (!interfaceName.MatchString(f.value) || f.key == "bridge" && len(f.value) > maxInterfaceName) {
-			return Invalid(f.key, f.value, "not an interface name")
-		}
+	if err := n.validateMaster(); err != nil {
+		return err
+	}
+	if n.Bridge != "" && (!interfaceName.MatchString(n.Bridge) || len(n.Bridge) > maxInterfaceName) {
+		return Invalid("bridge", n.Bridge, "not an interface name")
 	}
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {
 		return Invalid("mtu", strconv.Itoa(n.MTU), "0 (the master's), or 576 to 65535")

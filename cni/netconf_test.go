@@ -40,10 +40,10 @@ func TestEveryFieldOfTheDocumentsIsRead(t *testing.T) {
 	t.Parallel()
 	raw := []byte(`{
 		"cniVersion": "1.1.0", "name": "azure", "type": "azure-vnet", "mode": "transparent", "master": "eth0", "bridge": "azure0",
-		"adapterName": "Ethernet 2", "logLevel": "debug", "logFile": "/var/log/x.log", "dataDir": "/run/x", "mtu": 1400,
+		"adapterName": "Ethernet 2", "logLevel": "debug", "logFile": "` + root + `/var/log/x.log", "dataDir": "` + root + `/run/x", "mtu": 1400,
 		"ipam": {
 			"type": "azure-vnet-ipam", "environment": "mas", "subnet": "10.240.0.0/16", "ipAddress": "10.240.0.5", "queryInterval": "2.5",
-			"queryUrl": "http://127.0.0.1/x", "interfacesFile": "/etc/i.json", "families": ["ipv4", "ipv6"], "addressSpace": "LOCAL"
+			"queryUrl": "http://127.0.0.1/x", "interfacesFile": "` + root + `/etc/i.json", "families": ["ipv4", "ipv6"], "addressSpace": "LOCAL"
 		},
 		"dns": {"nameservers": ["168.63.129.16"], "domain": "d", "search": ["s"], "options": ["o"]},
 		"ipsToRouteViaHost": ["169.254.20.10", "10.0.0.0/16"], "ipMasq": true, "vnetCidrs": "10.0.0.0/8, 10.240.0.0/16",
@@ -53,9 +53,9 @@ func TestEveryFieldOfTheDocumentsIsRead(t *testing.T) {
 	}`)
 	want := cni.NetConf{
 		Common: cni.Common{
-			CNIVersion: "1.1.0", Name: "azure", Type: "azure-vnet", Master: "eth0", LogLevel: "debug", LogFile: "/var/log/x.log", DataDir: "/run/x",
+			CNIVersion: "1.1.0", Name: "azure", Type: "azure-vnet", Master: "eth0", LogLevel: "debug", LogFile: root + "/var/log/x.log", DataDir: root + "/run/x",
 			IPAM: cni.IPAM{Type: "azure-vnet-ipam", Environment: "mas", Subnet: "10.240.0.0/16", IPAddress: "10.240.0.5", QueryInterval: cni.Seconds(2500 * time.Millisecond),
-				QueryURL: "http://127.0.0.1/x", InterfacesFile: "/etc/i.json", Families: []string{"ipv4", "ipv6"}, AddressSpace: "LOCAL"},
+				QueryURL: "http://127.0.0.1/x", InterfacesFile: root + "/etc/i.json", Families: []string{"ipv4", "ipv6"}, AddressSpace: "LOCAL"},
 			RawAttachments: json.RawMessage("[]"), Raw: raw,
 		},
 		Mode: "transparent", Bridge: "azure0", AdapterName: "Ethernet 2", MTU: 1400,
@@ -116,18 +116,20 @@ func TestValuesThatAreAccepted(t *testing.T) {
 	}
 }
 
+type refused struct {
+	key   string
+	value any
+	code  uint
+	named string // the value, as the message shows it
+}
+
 func TestValuesThatAreRefusedAreNamed(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		key   string
-		value any
-		code  uint
-		named string // the value, as the message shows it
-	}{
+	for _, test := range append(refusedHere, []refused{
 		{"name", missing, 7, ""}, {"name", "", 7, ""}, {"name", "a b", 7, "a b"}, {"name", "-a", 7, "-a"}, {"name", "../x", 7, "../x"}, {"name", 5, 7, "5"},
 		{"name", strings.Repeat("n", 121), 7, strings.Repeat("n", 121)},
 		{"mode", "l3", 2, "l3"}, {"mode", "Tunnel", 2, "Tunnel"}, {"mode", 1, 7, "1"},
-		{"master", "eth 0", 7, "eth 0"}, {"master", "../x", 7, "../x"}, {"master", "-f", 7, "-f"},
+		{"master", "../x", 7, "../x"},
 		{"bridge", "azure0123456789x", 7, "azure0123456789x"}, {"bridge", "a/b", 7, "a/b"}, {"bridge", ".", 7, "."},
 		{"logLevel", "verbose", 7, "verbose"}, {"logFile", "x.log", 7, "x.log"}, {"dataDir", "run", 7, "run"}, {"dataDir", "stderr", 7, "stderr"},
 		{"mtu", 575, 7, "575"}, {"mtu", 65536, 7, "65536"}, {"mtu", -1, 7, "-1"}, {"mtu", "1500", 7, `"1500"`}, {"mtu", 1.5, 7, "1.5"},
@@ -143,7 +145,7 @@ func TestValuesThatAreRefusedAreNamed(t *testing.T) {
 		{"vnetCidrs", []string{"10.0.0.0/33"}, 7, "10.0.0.0/33"}, {"vnetCidrs", "10.0.0.0/8,x", 7, "x"}, {"vnetCidrs", 10, 7, "10"}, {"vnetCidrs", []int{1}, 7, "[1]"},
 		{"dns", "168.63.129.16", 7, `"168.63.129.16"`}, {"ipMasq", "yes", 7, `"yes"`}, {"acceptForward", 1, 7, "1"},
 		{"allowHostAgent", "true", 7, `"true"`}, {"disableAntiSpoof", "true", 7, `"true"`}, {"multiTenancy", true, 2, "true"},
-	} {
+	}...) {
 		raw := conf(t, map[string]any{test.key: test.value})
 		t.Run(string(raw), func(t *testing.T) {
 			t.Parallel()

@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 )
@@ -17,6 +18,9 @@ func openAppend(path string) (*os.File, error) {
 	}
 	return f, err
 }
+
+// appending returns what writes records. Linux appends in one piece.
+func appending(f *os.File) io.Writer { return f }
 
 func tryLock(f *os.File) bool { return flock(f, syscall.LOCK_EX|syscall.LOCK_NB) == nil }
 

@@ -57,3 +57,18 @@ func TestARotationThatSomebodyElseDoesIsLeftToHim(t *testing.T) {
 		t.Error("rotated in spite of the lock")
 	}
 }
+
+// Linux only: on Windows a link takes a privilege to make, and Wine only says that it made one.
+func TestASymbolicLinkIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link.log")
+	write(t, target, "precious\n")
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	servesWithoutFile(t, link)
+	if got := read(t, target); got != "precious\n" {
+		t.Errorf("the link's target became %q", got)
+	}
+}

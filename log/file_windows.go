@@ -1,6 +1,7 @@
 package log
 
 import (
+	"io"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -24,14 +25,38 @@ func openAppend(path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// Locks on Windows keep others from writing to the locked range, so the lock is on a byte that no log ever reaches.
-const lockOffsetHigh = 1 << 30
+// appender writes each record under a lock. Windows appends in one piece on NTFS, but nobody promises it, and other file
+// systems (SMB, and Wine on top of Linux) look for the end of the file first and write then.
+type appender struct{ f *os.File }
 
-func tryLock(f *os.File) bool {
-	flags := uint32(windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY)
-	return windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, &windows.Overlapped{OffsetHigh: lockOffsetHigh}) == nil
+func (a appender) Write(record []byte) (int, error) {
+	if err := lockByte(a.f, writeLock, 0); err == nil { // a record that may be torn is better than none
+		defer unlockByte(a.f, writeLock)
+	}
+	return a.f.Write(record)
 }
 
-func unlock(f *os.File) { // closing the file unlocks it, too
-	_ = windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{OffsetHigh: lockOffsetHigh})
+func appending(f *os.File) io.Writer { return appender{f} }
+
+// Locks on Windows keep others from writing to the locked range, so they are on bytes that no log ever reaches.
+const (
+	lockOffsetHigh = 1 << 30
+
+	rotateLock = 0 // held while the file is renamed
+	writeLock  = 1 // held while a record is written
+)
+
+func tryLock(f *os.File) bool {
+	return lockByte(f, rotateLock, windows.LOCKFILE_FAIL_IMMEDIATELY) == nil
+}
+
+func unlock(f *os.File) { unlockByte(f, rotateLock) } // closing the file unlocks it, too
+
+func lockByte(f *os.File, n, flags uint32) error {
+	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|flags, 0, 1, 0,
+		&windows.Overlapped{Offset: n, OffsetHigh: lockOffsetHigh})
+}
+
+func unlockByte(f *os.File, n uint32) {
+	_ = windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, &windows.Overlapped{Offset: n, OffsetHigh: lockOffsetHigh})
 }

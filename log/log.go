@@ -1,6 +1,7 @@
 // Package log opens a slog.Logger on a file that many short-lived processes append to.
 //
 // Each record is one line and one write(2) on a descriptor opened with O_APPEND, so records of several processes never mix.
+// On Windows the write is done under a lock.
 // The file is rotated when it is opened and found too large; see rotate.
 //
 // A plugin call must not fail because its log cannot be written: Open always returns a logger that works.
@@ -51,7 +52,7 @@ func Open(o Options) (*slog.Logger, io.Closer, error) {
 	if err != nil {
 		return newLogger(o.Stderr, o), io.NopCloser(nil), fmt.Errorf("open log file: %w", err)
 	}
-	return newLogger(f, o), f, nil
+	return newLogger(appending(f), o), f, nil
 }
 
 // ParseLevel understands error, warn, info and debug, in any case.

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint]...
+# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows]...
 # On Debian and Ubuntu it installs packages, as root; elsewhere, and without root, it names what is missing.
 # When nothing is missing it changes nothing and asks the network for nothing.
 set -eu
@@ -76,8 +76,14 @@ for goal in "${@:-build}"; do
         need git git
         need shellcheck shellcheck
         ;;
+    windows) # Wine without 32 bits and without a display, and a C compiler for Windows: docs/windows.md
+        need_go
+        need /usr/lib/wine/wine64 wine64
+        need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
+        need ip iproute2
+        ;;
     *)
-        echo "setup: unknown goal '$goal': one of build, demo, test, lint" >&2
+        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows" >&2
         exit 2
         ;;
     esac

@@ -201,25 +201,3 @@ func TestALockThatIsHeldIsAnErrorInTheEndAndFreeOnceItsHolderIsKilled(t *testing
 	kill(t, holder)
 	mustUpdate(t, h.Store, increment)
 }
-
-func TestALockFileRemovedWhileHeldIsNoticedBeforeTheWrite(t *testing.T) {
-	t.Parallel()
-	h := newHarness(t)
-	mustUpdate(t, h.Store, set(1))
-	err := h.Update(t.Context(), func(s *state) error {
-		if err := os.Remove(LockPath(h.path)); err != nil {
-			t.Skipf("the lock file cannot be removed while it is held: %v", err) // Windows
-		}
-		if err := h.Update(t.Context(), set(2)); err != nil { // gets the lock on a new lock file
-			t.Errorf("other update: %v", err)
-		}
-		s.N = 99
-		return nil
-	})
-	if !errors.Is(err, ErrLocked) {
-		t.Errorf("update = %v, want ErrLocked", err)
-	}
-	if got := mustView(t, h.Store); got.N != 2 {
-		t.Errorf("N = %d, want 2", got.N)
-	}
-}

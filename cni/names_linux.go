@@ -1,0 +1,9 @@
+package cni
+
+// validateMaster checks "master". "adapterName" means nothing to Linux.
+func (n *NetConf) validateMaster() error {
+	if n.Master != "" && !interfaceName.MatchString(n.Master) {
+		return Invalid("master", n.Master, "not an interface name")
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package cni_test
+
+import (
+	"bufio"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/containernetworking/cni/pkg/types"
+)
+
+// deafOutputs are what a standard output may be that takes nothing.
+var deafOutputs = map[string]func() (*os.File, error){
+	"a full disk":              func() (*os.File, error) { return os.OpenFile("/dev/full", os.O_WRONLY, 0) },
+	"a pipe that nobody reads": pipeThatNobodyReads,
+}
+
+func TestThePluginsOwnNamespaceIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, "succeeds", "CNI_NETNS=/proc/self/ns/net", "CNI_NETNS_OVERRIDE=")
+	c.fails(8, "should not be the same", "")
+}
+
+// Go opens /dev/null for a descriptor that is closed (runtime/fds_unix.go), so there is nothing to notice.
+func TestStreamsThatAreClosed(t *testing.T) {
+	t.Parallel()
+	for redirect, test := range map[string]struct {
+		add  string
+		exit int
+		code uint
+	}{
+		"<&-":          {add: "succeeds", exit: 1, code: 6},
+		"2>&-":         {add: "panics", exit: 1, code: 999},
+		">&-":          {add: "panics", exit: 1},
+		"<&- >&- 2>&-": {add: "panics", exit: 1},
+	} {
+		t.Run(redirect, func(t *testing.T) {
+			t.Parallel()
+			c := newCall(t, test.add)
+			c.cmd.Path, c.cmd.Args = "/bin/sh", []string{"sh", "-c", `exec "$0" ` + redirect, os.Args[0]}
+			if exit := c.exit(); exit != test.exit {
+				t.Errorf("exit code %d", exit)
+			}
+			var e types.Error
+			if test.code == 0 {
+				return
+			}
+			if c.document(&e); e.Code != test.code {
+				t.Errorf("the error is %+v", e)
+			}
+		})
+	}
+}
+
+func TestACommandThatIsStoppedAnswersTryAgainLater(t *testing.T) {
+	t.Parallel()
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		c := newCall(t, "waits for its end")
+		c.cmd.Stderr = nil
+		stderr, err := c.cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bufio.NewReader(stderr).ReadString('\n'); err != nil { // it waits now
+			t.Error(err)
+		}
+		if err := c.cmd.Process.Signal(s); err != nil {
+			t.Error(err)
+		}
+		_ = c.cmd.Wait()
+		var e types.Error
+		if c.document(&e); e.Code != types.ErrTryAgainLater || c.cmd.ProcessState.ExitCode() != 1 {
+			t.Errorf("%v: %v, %+v", s, c.cmd.ProcessState, e)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package hnssim
+
+import (
+	"slices"
+	"strings"
+)
+
+// What a container runtime, Windows itself, and a test that looks, do with a host.
+
+// AddNamespace makes a namespace as containerd does before it calls a plugin, and returns its ID, which becomes CNI_NETNS.
+func (s *Server) AddNamespace() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &Namespace{Type: "Host", SchemaVersion: Version{2, 0}}
+	if err := s.m.createNamespace(n); err != nil {
+		panic(err) // it is empty
+	}
+	return n.ID
+}
+
+// RemoveNamespace takes a namespace away, as a runtime does that did not wait for DEL.
+func (s *Server) RemoveNamespace(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m.deleteNamespace(strings.ToLower(id))
+}
+
+// AddContainer lets a container run, so that endpoints can be attached to it: Docker's way.
+func (s *Server) AddContainer(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m.systems[id] = true
+}
+
+// RemoveContainer ends a container. Its endpoints stay.
+func (s *Server) RemoveContainer(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m.systems, id)
+	for _, e := range s.m.endpoints {
+		e.containers = slices.DeleteFunc(e.containers, func(c string) bool { return c == id })
+	}
+}
+
+// Reboot ends all containers and namespaces, and drops what is not persistent: networks that were made so, with their
+// endpoints. Load balancers and routes are the services' that make them anew.
+func (s *Server) Reboot() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, n := range s.m.networks {
+		if n.Flags&NonPersistent != 0 {
+			s.m.deleteNetwork(id)
+		}
+	}
+	for id := range s.m.namespaces {
+		s.m.deleteNamespace(id)
+	}
+	for _, e := range s.m.endpoints {
+		e.containers = nil
+	}
+	clear(s.m.systems)
+	clear(s.m.balancers)
+	clear(s.m.routes)
+}
+
+// Networks returns copies of all networks, ordered by name. Their insides must not be changed.
+func (s *Server) Networks() (all []Network) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.m.networks {
+		all = append(all, *n)
+	}
+	slices.SortFunc(all, func(a, b Network) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Endpoints returns copies of all endpoints, ordered by name. Their insides must not be changed.
+func (s *Server) Endpoints() (all []Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.m.endpoints {
+		c := *e
+		c.containers = slices.Clone(e.containers)
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b Endpoint) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Containers returns the containers that the endpoint is attached to, by v1.
+func (e *Endpoint) Containers() []string { return e.containers }
