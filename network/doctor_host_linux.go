@@ -173,7 +173,7 @@ func examineOthers(k *kernel) []Finding {
 	}
 	if count > 0 {
 		wrong = append(wrong, Finding{Level: Warning, Found: fmt.Sprintf("table bridge nat has %d rules that rewrite MACs, as the classic plugin's ebtables rules do", count),
-			Remedy: "ebtables -t nat -L shows them; when no pod of the classic plugin is left: ebtables -t nat -F"})
+			Remedy: "ebtables-nft -t nat -L shows them; when no pod of the classic plugin is left: ebtables-nft -t nat -F"})
 	}
 	if _, err := os.Stat("/sys/module/ebtable_nat"); err == nil {
 		wrong = append(wrong, Finding{Level: Warning, Found: "legacy ebtables are in use (module ebtable_nat), which cannot be seen here: rules of the classic plugin may turn frames away from their pods",

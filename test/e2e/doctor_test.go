@@ -414,7 +414,7 @@ var faults = map[string]fault{
 	},
 	"rules of the classic plugin": {
 		plant: []string{"ebtables-nft -t nat -A PREROUTING -p IPv4 -i eth0 --ip-dst 10.240.0.99 -j dnat --to-dst 02:00:00:00:00:99"},
-		check: "other-plugins", level: "warning", names: "ebtables", remedy: "ebtables -t nat -F", cure: "ebtables-nft -t nat -F",
+		check: "other-plugins", level: "warning", names: "ebtables", remedy: "ebtables-nft -t nat -F", cure: "ebtables-nft -t nat -F",
 	},
 	"legacy ebtables": {
 		mounts: "mount -t tmpfs tmpfs /sys/module && mkdir /sys/module/ebtable_nat", check: "other-plugins", level: "warning", names: "ebtable_nat", remedy: "ebtables-legacy -t nat -L",
