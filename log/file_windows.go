@@ -33,12 +33,13 @@ func openAppend(path string) (*os.File, error) {
 type appender struct{ f *os.File }
 
 func (a appender) Write(record []byte) (int, error) {
-	for range writeTries {
-		if lockByte(a.f, writeLock) == nil {
-			defer unlockByte(a.f, writeLock)
-			break
-		}
+	locked := lockByte(a.f, writeLock) == nil
+	for n := 0; !locked && n < writeTries; n++ {
 		time.Sleep(writeRetry)
+		locked = lockByte(a.f, writeLock) == nil
+	}
+	if locked {
+		defer unlockByte(a.f, writeLock)
 	}
 	return a.f.Write(record) // a record that may be torn is better than none, and than a pod that waits for it
 }
