@@ -28,7 +28,7 @@ type hostInterfaces struct {
 func (h hostInterfaces) NIC(sub Subnet) (NIC, bool) {
 	for _, i := range h.ifaces {
 		if mac := i.MAC.String(); h.usable(i) && (mac == sub.MAC || sub.MAC == "*") {
-			return NIC{Name: i.Name, MAC: mac}, true
+			return NIC{Name: platform.AdapterName(i.Name), MAC: mac}, true
 		}
 	}
 	return NIC{}, false

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // AddressSpace is all that is known about this host's addresses. The zero value knows none.
@@ -128,7 +130,7 @@ func (s *AddressSpace) candidates(q Request) ([]*Pool, error) {
 	for _, p := range s.Pools {
 		if p.ipv6() != q.IPv6 ||
 			q.Subnet.IsValid() && p.Prefix != q.Subnet.Masked() ||
-			q.Master != "" && p.Interface != q.Master {
+			q.Master != "" && p.Interface != platform.AdapterName(q.Master) {
 			continue
 		}
 		if p.id() == bound {

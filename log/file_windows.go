@@ -3,6 +3,7 @@ package log
 import (
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -27,13 +28,20 @@ func openAppend(path string) (*os.File, error) {
 
 // appender writes each record under a lock. Windows appends in one piece on NTFS, but nobody promises it, and other file
 // systems (SMB, and Wine on top of Linux) look for the end of the file first and write then.
+//
+// Nobody waits long for somebody who was stopped in the middle.
 type appender struct{ f *os.File }
 
 func (a appender) Write(record []byte) (int, error) {
-	if err := lockByte(a.f, writeLock, 0); err == nil { // a record that may be torn is better than none
+	locked := lockByte(a.f, writeLock) == nil
+	for n := 0; !locked && n < writeTries; n++ {
+		time.Sleep(writeRetry)
+		locked = lockByte(a.f, writeLock) == nil
+	}
+	if locked {
 		defer unlockByte(a.f, writeLock)
 	}
-	return a.f.Write(record)
+	return a.f.Write(record) // a record that may be torn is better than none, and than a pod that waits for it
 }
 
 func appending(f *os.File) io.Writer { return appender{f} }
@@ -44,16 +52,19 @@ const (
 
 	rotateLock = 0 // held while the file is renamed
 	writeLock  = 1 // held while a record is written
+
+	writeRetry = time.Millisecond
+	writeTries = 1000
 )
 
 func tryLock(f *os.File) bool {
-	return lockByte(f, rotateLock, windows.LOCKFILE_FAIL_IMMEDIATELY) == nil
+	return lockByte(f, rotateLock) == nil
 }
 
 func unlock(f *os.File) { unlockByte(f, rotateLock) } // closing the file unlocks it, too
 
-func lockByte(f *os.File, n, flags uint32) error {
-	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|flags, 0, 1, 0,
+func lockByte(f *os.File, n uint32) error {
+	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0,
 		&windows.Overlapped{Offset: n, OffsetHigh: lockOffsetHigh})
 }
 

@@ -1,0 +1,4 @@
+package platform
+
+// AdapterName returns the name: only Windows has two for one adapter.
+func AdapterName(name string) string { return name }

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/windows"
+)
+
+// openWithoutSharing opens a file as most programs of Windows do: nobody may replace it as long as they read.
+func openWithoutSharing(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	other := path + ".other"
+	if err := os.WriteFile(other, nil, fileMode); err != nil {
+		t.Fatal(err)
+	}
+	err = os.Rename(other, path)
+	if !errors.Is(err, windows.ERROR_SHARING_VIOLATION) && !errors.Is(err, windows.ERROR_ACCESS_DENIED) {
+		t.Fatalf("replace an open file: %v: so this test means nothing", err)
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestAnUpdateWaitsForAReader(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	mustUpdate(t, h.Store, set(1))
+	reader := openWithoutSharing(t, h.path)
+	const while = 100 * time.Millisecond // the update succeeds whenever the reader ends, within sharingLimit
+	time.AfterFunc(while, func() { _ = reader.Close() })
+	mustUpdate(t, h.Store, set(2))
+	if got := mustView(t, h.Store); got.N != 2 {
+		t.Errorf("N = %d", got.N)
+	}
+}
+
+func TestAReaderThatStaysIsAnErrorAndTheFileWhatItWas(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	mustUpdate(t, h.Store, set(1))
+	reader := openWithoutSharing(t, h.path)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := h.Update(ctx, set(2)); !errors.Is(err, ErrWrite) {
+		t.Errorf("update = %v, want ErrWrite", err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := mustView(t, h.Store); got.N != 1 {
+		t.Errorf("N = %d", got.N)
+	}
+	mustUpdate(t, h.Store, increment)
+	if got, want := h.names(t), "azure-vnet.json azure-vnet.json.bak azure-vnet.lock"; got != want {
+		t.Errorf("folder holds %q, want %q", got, want)
+	}
+}
+
+func TestAStateBelowTheDefaultFolder(t *testing.T) {
+	t.Parallel()
+	const folder = `C:\k`
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(folder, "store-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	h := newHarness(t)
+	s := h.with(func(o *Options[state]) { o.Path = filepath.Join(dir, "azure-vnet.json") })
+	mustUpdate(t, s, set(7))
+	if got := mustView(t, s); got.N != 7 {
+		t.Errorf("N = %d", got.N)
+	}
+}
