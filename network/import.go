@@ -69,6 +69,9 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 			if err != nil {
 				return fmt.Errorf("network %s of the classic plugin's state: %w", name, err)
 			}
+			if !isInterface(master) || mode != ModeTransparent && !isInterface(i.BridgeName) {
+				return fmt.Errorf("network %s of the classic plugin's state: master %q, bridge %q", name, master, i.BridgeName)
+			}
 			n := &Network{Name: name, Mode: mode, Master: master, Created: now.UTC(), Imported: true, Endpoints: map[string]*Endpoint{}}
 			if mode != ModeTransparent {
 				n.Bridge = i.BridgeName
@@ -89,7 +92,13 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 	return nil
 }
 
-// endpoint is the record in our form, or nil if it does not say whose it is.
+// isInterface says whether the kernel could have an interface of that name (net/core/dev.c, dev_valid_name).
+func isInterface(name string) bool {
+	return name != "" && len(name) <= 15 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00")
+}
+
+// endpoint is the record in our form, or nil if it does not say whose it is, or names a host veth that is none of the
+// classic plugin's: DEL would take that interface away.
 func (c classicEndpoint) endpoint(id string, n *Network) *Endpoint {
 	e := &Endpoint{
 		Owner: Owner{n.Name, c.ContainerID, c.IfName}, State: Ready, PodNamespace: c.PODNameSpace, PodName: c.PODName,
@@ -105,7 +114,7 @@ func (c classicEndpoint) endpoint(id string, n *Network) *Endpoint {
 			e.Addresses = append(e.Addresses, p)
 		}
 	}
-	if _, ok := ParseOwner(e.Owner.String()); !ok || e.HostIfName == "" || len(c.MacAddress) != 6 || len(e.Addresses) == 0 {
+	if _, ok := ParseOwner(e.Owner.String()); !ok || !isInterface(e.HostIfName) || !strings.HasPrefix(e.HostIfName, "azv") || len(c.MacAddress) != 6 || len(e.Addresses) == 0 {
 		return nil
 	}
 	if n.Mode == ModeTransparent {
