@@ -109,6 +109,7 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"pools":[{"prefix":"10.240.0.0/16"}]}`), "10.240.0.5/ 10.240.0.6/a/b/c/d/e/f 10.240.0.5//=/c/zzzzzzzzzzzzzzzz")
 	f.Add([]byte(`{"pools":[{"prefix":"::/0","mac":"","listed":["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]}]}`), "")
 	f.Add([]byte(`{"pools":[null]}`), "")
+	f.Add([]byte(`{"pools":[{}]}`), "0.0.0.0// 0.0.0.0/0/////") // two rows with ten fields, but not five each
 	f.Add([]byte(`{"pools":[{}],"bindings":{"fuzz":{}}}`), "")
 	f.Add([]byte(`{"pools":[{"prefix":"10.0.0.0/8","listed":["10.0.0.9","10.0.0.1-10.0.0.4","10.0.0.3-10.0.0.6"],"released":"10.0.0.2 10.0.0.2-10.0.0.4 ::-ffff::"}]}`), "")
 	f.Fuzz(func(t *testing.T, raw []byte, rows string) {

@@ -92,6 +92,9 @@ func (p *Pool) parseRows(text string, from int) error {
 		if err := rows[n].parse(text, at, escaped); err != nil {
 			return err
 		}
+		if strings.Count(rows[n].row, "/") != 4 {
+			break // though the sum may be right: the next one may have the rest
+		}
 		at = int(rows[n].end()) + 1
 	}
 	if slashes != 4*n || at <= len(text) {

@@ -37,9 +37,13 @@ func TestTwoHundredAndFiftyPods(t *testing.T) {
 					t.Errorf("%s was given twice", p.IP)
 				}
 				seen[p.IP.String()] = true
-				l.reach("pod", p.NS, "gateway", gateway, ttls[mode].fabric)
-				l.reach("pod", p.NS, "next pod", pods[(i+1)%count].IP, ttls[mode].samePod)
 				l.reach("fabric", l.fabric.Ns(), "pod", p.IP, ttls[mode].fromFabric)
+				// Each address that a pod asks for takes a place in the kernel's table of neighbours, of which there are
+				// 1024 for all namespaces together, and other tests are running.
+				if i%10 == 0 {
+					l.reach("pod", p.NS, "gateway", gateway, ttls[mode].fabric)
+					l.reach("pod", p.NS, "next pod", pods[(i+1)%count].IP, ttls[mode].samePod)
+				}
 			}
 			l.must(pods[count/2].Check(l.ctx))
 			each(count, func(i int) {
