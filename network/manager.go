@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/platform"
@@ -123,38 +122,6 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 		return nil, err
 	}
 	return n, nil
-}
-
-// rebuilder is what a data plane can offer besides: to find the endpoints that a network has on the host.
-type rebuilder interface {
-	Endpoints(ctx context.Context, n *Network) ([]*Endpoint, error)
-}
-
-// rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods
-// alive.
-func (m *Manager) rebuild(ctx context.Context, n *Network) error {
-	plane, ok := m.Plane.(rebuilder)
-	if !ok {
-		return nil
-	}
-	found, err := plane.Endpoints(ctx, n)
-	if err != nil || len(found) == 0 {
-		return err
-	}
-	return m.Store.Update(ctx, func(s *State) error {
-		record := s.Networks[n.Name]
-		if record == nil {
-			return nil
-		}
-		for _, e := range found {
-			if record.Endpoints[e.key()] == nil {
-				m.Log.Warn("an endpoint that only the host knew is in the state again", "endpoint", e.Owner, "addresses", e.Addresses)
-				record.Endpoints[e.key()] = e
-				n.Live = append(n.Live, e)
-			}
-		}
-		return nil
-	})
 }
 
 // giveUp takes what a failed ADD made of the endpoint off the host, and then forgets the record. As long as
@@ -315,121 +282,6 @@ func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, e
 		return nil
 	})
 	return n, e, err
-}
-
-// Check compares the endpoint, and the namespace and the addresses that the runtime believes in, with what is. What is
-// wrong on the host's side is repaired, and reported all the same.
-// Error: ErrDifference, which names the first one.
-func (m *Manager) Check(ctx context.Context, o Owner, netns string, believed []netip.Prefix) error {
-	n, e, err := m.find(ctx, o)
-	if err != nil {
-		return err
-	}
-	if e == nil || e.State != Ready {
-		return fmt.Errorf("%w: no ready endpoint for %s is known", ErrDifference, o)
-	}
-	for _, b := range believed {
-		if !contains(e.Addresses, b) {
-			return fmt.Errorf("%w: the endpoint has %v, the runtime's result says %s", ErrDifference, e.Addresses, b)
-		}
-	}
-	if e.NetNS == "" {
-		e.NetNS = netns // the endpoint was rebuilt from the host, which does not tell
-	}
-	err = m.Plane.CheckEndpoint(ctx, n, e)
-	if !errors.Is(err, ErrDifference) {
-		return err
-	}
-	n.Suspect = true
-	if rerr := m.ensure(ctx, n); rerr != nil {
-		return fmt.Errorf("%w; and it cannot be repaired: %w", err, rerr)
-	}
-	if m.Plane.CheckEndpoint(ctx, n, e) == nil {
-		err = fmt.Errorf("%w; it has been repaired just now", err)
-	}
-	return err
-}
-
-func contains(list []netip.Prefix, p netip.Prefix) bool {
-	for _, have := range list {
-		if have == p {
-			return true
-		}
-	}
-	return false
-}
-
-// Collect deletes every endpoint of the network that keep does not name, known to the state or only to the
-// host, and returns how many. It goes on after an error and reports all.
-func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (int, error) {
-	n := &Network{Name: network}
-	var stale []*Endpoint
-	err := m.Store.View(ctx, func(s *State) error {
-		if known := s.Networks[network]; known != nil {
-			n = s.view(known)
-			for _, e := range known.Endpoints {
-				if !keep(e.ContainerID, e.IfName) {
-					stale = append(stale, e)
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	owners := map[Owner]bool{}
-	collected := m.collectAtOnce(ctx, n, stale)
-	if collected == 0 {
-		for _, e := range stale {
-			owners[e.Owner] = true
-		}
-	}
-	found, errs := m.Plane.Owners(ctx, n)
-	for _, o := range found {
-		owners[o] = true
-	}
-	for _, o := range slices.SortedFunc(maps.Keys(owners), func(a, b Owner) int { return strings.Compare(a.String(), b.String()) }) {
-		if o.Network != network || keep(o.ContainerID, o.IfName) {
-			continue
-		}
-		if err := m.Delete(ctx, o); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("collect %s: %w", o, err))
-			continue
-		}
-		collected++
-	}
-	return collected, errs
-}
-
-// bulk is what a data plane can offer besides: many endpoints go at once much faster than one by one.
-type bulk interface {
-	DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoint) error
-}
-
-// collectAtOnce deletes the endpoints together, if the data plane can, and returns how many. After an error that is
-// none: one by one it shows which of them cannot be deleted.
-func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoint) int {
-	plane, ok := m.Plane.(bulk)
-	if !ok || len(stale) < 2 || n.Imported {
-		return 0
-	}
-	err := plane.DeleteEndpoints(ctx, n, stale)
-	if err == nil {
-		err = m.Store.Update(ctx, func(s *State) error {
-			if record := s.Networks[n.Name]; record != nil {
-				for _, e := range stale {
-					delete(record.Endpoints, e.key())
-				}
-			}
-			return nil
-		})
-	}
-	if err != nil {
-		m.Log.Warn("collect endpoints at once", "network", n.Name, "endpoints", len(stale), "error", err)
-		return 0
-	}
-	return len(stale)
 }
 
 // Status says why an ADD could not work now. A master that is not named is not looked for: which one it is

@@ -1,0 +1,128 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	vnl "github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// CheckPod compares the kernel with what AddPod made and names the first difference, or "". Of a pod whose namespace is not
+// known only the host's end is looked at.
+func (h *Handle) CheckPod(p Pod) (string, error) {
+	host, err := h.Link(p.HostName)
+	if errors.Is(err, ErrNotFound) {
+		return "host veth " + p.HostName + " is missing", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case host.Master != p.Bridge.Index:
+		return fmt.Sprintf("host veth %s is not a port of bridge %s", p.HostName, p.Bridge.Name), nil
+	case !host.Up:
+		return "host veth " + p.HostName + " is down", nil
+	}
+	at, check := p.Bridge, h.checkFDB
+	if at.Index == 0 {
+		at, check = host, h.checkHostRoutes
+	}
+	if diff, err := h.checkNeighbours(p, at); diff != "" || err != nil {
+		return diff, err
+	}
+	if diff, err := check(p, host); diff != "" || err != nil || p.NetNS == "" {
+		return diff, err
+	}
+	ns, err := namespace(p.NetNS)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = ns.Close() }()
+	inPod, err := openAt(ns)
+	if err != nil {
+		return "", err
+	}
+	defer inPod.Close()
+	return inPod.checkPodEnd(p)
+}
+
+func (h *Handle) checkNeighbours(p Pod, at Link) (string, error) {
+	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(at.Index, unix.AF_UNSPEC) })
+	if err != nil {
+		return "", fmt.Errorf("list neighbours of %s: %w", at.Name, err)
+	}
+	for _, a := range p.Addresses {
+		found := slices.ContainsFunc(list, func(n vnl.Neigh) bool {
+			return n.IP.Equal(net.IP(a.Addr().AsSlice())) && n.HardwareAddr.String() == p.MAC.String() && n.State&unix.NUD_PERMANENT != 0
+		})
+		if !found {
+			return fmt.Sprintf("neighbour %s at %s is missing on %s", a.Addr(), p.MAC, at.Name), nil
+		}
+	}
+	return "", nil
+}
+
+// checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
+func (h *Handle) checkFDB(p Pod, host Link) (string, error) {
+	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(host.Index, unix.AF_BRIDGE) })
+	if err != nil {
+		return "", fmt.Errorf("list fdb entries of %s: %w", p.HostName, err)
+	}
+	if !slices.ContainsFunc(list, func(n vnl.Neigh) bool {
+		return n.HardwareAddr.String() == p.MAC.String() && n.MasterIndex == p.Bridge.Index
+	}) {
+		return fmt.Sprintf("fdb entry %s is missing on %s", p.MAC, p.HostName), nil
+	}
+	return "", nil
+}
+
+func (h *Handle) checkPodEnd(p Pod) (string, error) {
+	l, err := h.Link(p.IfName)
+	if errors.Is(err, ErrNotFound) {
+		return "interface " + p.IfName + " is missing in the pod", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case !l.Up:
+		return "interface " + p.IfName + " is down in the pod", nil
+	case l.MAC.String() != p.MAC.String():
+		return fmt.Sprintf("interface %s has MAC %s instead of %s", p.IfName, l.MAC, p.MAC), nil
+	case l.MTU != p.MTU && p.MTU != 0: // of an imported pod it is not known
+		return fmt.Sprintf("interface %s has MTU %d instead of %d", p.IfName, l.MTU, p.MTU), nil
+	}
+	have, err := h.Addresses(l)
+	if err != nil {
+		return "", err
+	}
+	for _, a := range p.Addresses {
+		if !slices.Contains(have, a) {
+			return fmt.Sprintf("address %s is missing on %s in the pod", a, p.IfName), nil
+		}
+	}
+	return h.checkRoutes(p, l)
+}
+
+func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
+	list, err := retryDump(func() ([]vnl.Route, error) {
+		return h.rt.RouteList(&vnl.Device{LinkAttrs: vnl.LinkAttrs{Index: l.Index}}, unix.AF_UNSPEC)
+	})
+	if err != nil {
+		return "", fmt.Errorf("list routes in the pod: %w", err)
+	}
+	for _, r := range p.Routes {
+		found := slices.ContainsFunc(list, func(k vnl.Route) bool {
+			gw, _ := netip.AddrFromSlice(k.Gw)
+			return destination(k, r.Dst.Addr()) == r.Dst.Masked() && gw.Unmap() == r.GW
+		})
+		if !found {
+			return fmt.Sprintf("route %s by %s is missing in the pod", r.Dst, r.GW), nil
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,83 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Collect deletes every endpoint of the network that keep does not name, known to the state or only to the
+// host, and returns how many. It goes on after an error and reports all.
+func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (int, error) {
+	n := &Network{Name: network}
+	var stale []*Endpoint
+	err := m.Store.View(ctx, func(s *State) error {
+		if known := s.Networks[network]; known != nil {
+			n = s.view(known)
+			for _, e := range known.Endpoints {
+				if !keep(e.ContainerID, e.IfName) {
+					stale = append(stale, e)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	owners := map[Owner]bool{}
+	collected := m.collectAtOnce(ctx, n, stale)
+	if collected == 0 {
+		for _, e := range stale {
+			owners[e.Owner] = true
+		}
+	}
+	found, errs := m.Plane.Owners(ctx, n)
+	for _, o := range found {
+		owners[o] = true
+	}
+	for _, o := range slices.SortedFunc(maps.Keys(owners), func(a, b Owner) int { return strings.Compare(a.String(), b.String()) }) {
+		if o.Network != network || keep(o.ContainerID, o.IfName) {
+			continue
+		}
+		if err := m.Delete(ctx, o); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("collect %s: %w", o, err))
+			continue
+		}
+		collected++
+	}
+	return collected, errs
+}
+
+// bulk is what a data plane can offer besides: many endpoints go at once much faster than one by one.
+type bulk interface {
+	DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoint) error
+}
+
+// collectAtOnce deletes the endpoints together, if the data plane can, and returns how many. After an error that is
+// none: one by one it shows which of them cannot be deleted.
+func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoint) int {
+	plane, ok := m.Plane.(bulk)
+	if !ok || len(stale) < 2 || n.Imported {
+		return 0
+	}
+	err := plane.DeleteEndpoints(ctx, n, stale)
+	if err == nil {
+		err = m.Store.Update(ctx, func(s *State) error {
+			if record := s.Networks[n.Name]; record != nil {
+				for _, e := range stale {
+					delete(record.Endpoints, e.key())
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		m.Log.Warn("collect endpoints at once", "network", n.Name, "endpoints", len(stale), "error", err)
+		return 0
+	}
+	return len(stale)
+}
