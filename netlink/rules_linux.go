@@ -146,6 +146,9 @@ func (r Rules) antiSpoof() []rule {
 	s := r.Scope
 	rules := []rule{
 		newRule("IPv4 from an address or MAC that is not the pod's", ip4.match(), notOwned(s.owned(false), ll, ethSrc, nh, ip4.src, 4), countedDrop()),
+		// What an honest kernel says before it has an address: duplicate address detection and multicast reports. It
+		// would count as spoofing otherwise.
+		newRule("IPv6 from no address yet", ip6.match(), []expr.Any{load(nh, ip6.src, 16, 1), equal(string(netip.IPv6Unspecified().AsSlice()))}, verdict(expr.VerdictDrop)),
 		newRule("IPv6 from an address or MAC that is not the pod's", ip6.match(), notOwned(s.owned(true), ll, ethSrc, nh, ip6.src, 16), countedDrop()),
 		newRule("neighbour advertisement of an address that is not the pod's", icmp6(ndAdvertisement), notOwned(s.owned(true), ll, ethSrc, th, ndTarget, 16), countedDrop()),
 		newRule("router advertisement from a pod", icmp6(ndRouterAdvertisement), countedDrop()),

@@ -55,7 +55,7 @@ func TestAPodSendsOnlyFromWhatItWasGiven(t *testing.T) {
 		"not with ARP for the host":              {frame(own, 0x0806, arpFrom(own, host)...), arp},
 		"not with ARP for the gateway":           {frame(own, 0x0806, arpFrom(own, gateway)...), arp},
 		"not with ARP of another MAC":            {frame(own, 0x0806, arpFrom(other, ownIP)...), arp},
-		"not with IPv6":                          {frame(own, 0x86dd, 0x60), "IPv6 from"},
+		"not with IPv6":                          {frame(own, 0x86dd, ipv6(netip.MustParseAddr("fd00::9"), 59)...), "IPv6 from an address"},
 		"not in a VLAN":                          {frame(own, 0x8100, append([]byte{0, 7, 8, 0}, ipv4(ownIP)...)...), rest},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -118,6 +118,7 @@ func (h *hostile) attempts(mark []byte) map[string]attempt {
 		"the neighbour's MAC and IPv4":      out4(h.mac2, packet4(ip2, gateway, udp, 0, udpPacket(1, 2, mark))),
 		"IPv6 of the neighbour":             out6(h.mac, packet6(ip62, fabric.RemoteHost6, udp, udpPacket(1, 2, mark))),
 		"IPv6 of the host":                  out6(h.mac, packet6(host6, fabric.RemoteHost6, udp, udpPacket(1, 2, mark))),
+		"IPv6 of nobody yet":                {frame: ether(h.next, h.mac, 0x86dd, packet6(netip.IPv6Unspecified(), fabric.RemoteHost6, udp, udpPacket(1, 2, mark))), silent: true},
 		"the neighbour's link-local":        out6(h.mac, packet6(lladdr(h.mac2), ip62, udp, udpPacket(1, 2, mark))),
 
 		"ARP reply for the neighbour":   l2(all(0x0806, append(arpPacket(2, h.mac, ip2, allStations, host), mark...))),
