@@ -49,10 +49,10 @@ COUNT ?= 1
 all: azure-vnet azure-vnet-ipam
 
 .PHONY: azure-vnet azure-vnet-ipam
-azure-vnet: ## build the network plugin into output/<os>_<arch>/
-azure-vnet-ipam: ## build the address management plugin, likewise
-azure-vnet azure-vnet-ipam: setup-build
+azure-vnet: setup-build ## build the network plugin into output/<os>_<arch>/
 	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION)' -o $(BIN)/$@$(EXE) ./cni/$@
+azure-vnet-ipam: azure-vnet ## and the address management plugin: the same program under another name
+	cp $(BIN)/azure-vnet$(EXE) $(BIN)/.$@ && mv -f $(BIN)/.$@ $(BIN)/$@$(EXE)
 
 .PHONY: azure-cni-plugins
 azure-cni-plugins: azure-vnet azure-vnet-ipam ## build both, and the archive output/azure-vnet-cni-<os>-<arch>-<version>.tgz
@@ -87,7 +87,7 @@ DATAPLANE ?= bridge
 test-e2e: require-root setup-test azure-vnet-ipam $(REFERENCE)/.built ## the end-to-end tests alone; DATAPLANE=bridge|netdev
 	@mkdir -p $(OUTPUT)/$(DATAPLANE)
 	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$(DATAPLANE)),-X $(MODULE)/netlink.bridgeFamily=no)' -o $(OUTPUT)/$(DATAPLANE)/azure-vnet ./cni/azure-vnet
-	cp $(BIN)/azure-vnet-ipam $(OUTPUT)/$(DATAPLANE)/
+	cp $(OUTPUT)/$(DATAPLANE)/azure-vnet $(OUTPUT)/$(DATAPLANE)/azure-vnet-ipam
 	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./test/e2e
 

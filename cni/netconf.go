@@ -63,6 +63,7 @@ type NetConf struct {
 	MultiTenancy      bool            `json:"multiTenancy"`
 	RawPrevResult     json.RawMessage `json:"prevResult"`
 	EnableExactMatch  bool            `json:"enableExactMatchForPodName"`
+	ExecIPAM          bool            `json:"execIPAM"`
 	AdditionalArgs    json.RawMessage `json:"AdditionalArgs"`
 	WindowsSettings   json.RawMessage `json:"windowsSettings"`
 	RuntimeConfig     RuntimeConfig   `json:"runtimeConfig"`

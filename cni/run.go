@@ -79,11 +79,11 @@ func (p *Plugin) Run(args []string) int {
 	r := &run{plugin: p, ctx: ctx, started: time.Now()}
 	answered := make(chan struct{})
 	go p.watchdog(answered)
-	err := r.dispatch()
+	err := r.guarded(r.dispatch)
 	close(answered)
 	code := 0
-	if err == nil && r.result != nil {
-		if _, werr := os.Stdout.Write(r.result); werr != nil {
+	if err == nil && r.printed != nil {
+		if _, werr := os.Stdout.Write(r.printed); werr != nil {
 			// The runtime did not get the result: it must not believe in a success.
 			err = types.NewError(types.ErrIOFailure, "write the result to standard output: "+werr.Error(), "")
 			code = 1
@@ -94,6 +94,25 @@ func (p *Plugin) Run(args []string) int {
 	}
 	r.report(err)
 	return code
+}
+
+// Call runs a command of the plugin in this process as the program of its name would run it: with its own log, its one line
+// there, its codes. The caller has checked the protocol's parameters, which are the same for both. The result is as the
+// program would print it.
+func (p *Plugin) Call(ctx context.Context, command string, args *skel.CmdArgs) (types.Result, error) {
+	r := &run{plugin: p, ctx: ctx, started: time.Now()}
+	fn := map[string]func(context.Context, *Command) error{"ADD": r.add, "DEL": p.Del, "CHECK": p.Check, "GC": p.GC, "STATUS": p.Status}[command]
+	err := r.guarded(func() *types.Error {
+		if err := r.wrap(command, fn)(args); err != nil {
+			return ErrorOf(err, p.Codes)
+		}
+		return nil
+	})
+	r.report(err)
+	if err != nil {
+		return nil, err
+	}
+	return r.result, nil
 }
 
 // watchdog ends a command that does not come back although its deadline has passed and there was time to
@@ -148,20 +167,26 @@ type run struct {
 	cmd     *Command
 	log     *slog.Logger
 	closer  io.Closer
-	result  []byte // the result as it will be printed
+	result  types.Result // in the version of the configuration
+	printed []byte       // the result as it will be printed
 }
 
-// dispatch lets skel check the protocol and call us. Everything that can panic runs inside.
-func (r *run) dispatch() (err *types.Error) {
+// guarded runs everything that can panic.
+func (r *run) guarded(fn func() *types.Error) (err *types.Error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.result = nil
+			r.result, r.printed = nil, nil
 			err = types.NewError(CodeDefect, fmt.Sprintf("defect in %s: panic: %v", r.plugin.Name, p), string(debug.Stack()))
 		}
 	}()
+	return fn()
+}
+
+// dispatch lets skel check the protocol and call us.
+func (r *run) dispatch() *types.Error {
 	p := r.plugin
 	funcs := skel.CNIFuncs{
-		Add:    r.wrap("ADD", r.add),
+		Add:    r.wrap("ADD", r.addAndPrint),
 		Del:    r.wrap("DEL", p.Del),
 		Check:  r.wrap("CHECK", p.Check),
 		GC:     r.wrap("GC", p.GC),
@@ -170,8 +195,21 @@ func (r *run) dispatch() (err *types.Error) {
 	return skel.PluginMainFuncsWithError(funcs, Supported, "")
 }
 
-// add runs ADD and keeps the result: skel checks the namespace once more afterwards, so printing is left
-// to Run, when nothing can fail any more.
+// addAndPrint encodes the result, but skel checks the namespace once more afterwards, so writing it is left to Run, when
+// nothing can fail any more.
+func (r *run) addAndPrint(ctx context.Context, c *Command) error {
+	if err := r.add(ctx, c); err != nil {
+		return err
+	}
+	buf := &bytes.Buffer{}
+	if err := r.result.PrintTo(buf); err != nil {
+		return fmt.Errorf("encode the result: %w", err)
+	}
+	r.printed = buf.Bytes()
+	return nil
+}
+
+// add runs ADD and keeps the result.
 func (r *run) add(ctx context.Context, c *Command) error {
 	result, err := r.plugin.Add(ctx, c)
 	if err != nil {
@@ -185,11 +223,7 @@ func (r *run) add(ctx context.Context, c *Command) error {
 	if err != nil {
 		return fmt.Errorf("convert the result to CNI version %s: %w", want, err)
 	}
-	buf := &bytes.Buffer{}
-	if err := converted.PrintTo(buf); err != nil {
-		return fmt.Errorf("encode the result: %w", err)
-	}
-	r.result = buf.Bytes()
+	r.result = converted
 	return nil
 }
 
@@ -228,6 +262,7 @@ func (r *run) report(err *types.Error) {
 	defer func() { _ = r.closer.Close() }()
 	attrs := []slog.Attr{slog.String("command", os.Getenv("CNI_COMMAND"))}
 	if c := r.cmd; c != nil {
+		attrs[0] = slog.String("command", c.Name)
 		attrs = append(attrs, slog.String("containerID", c.ContainerID), slog.String("ifName", c.IfName))
 		attrs = append(attrs, c.attrs...)
 	}

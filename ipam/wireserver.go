@@ -5,8 +5,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"time"
 )
 
@@ -29,25 +27,14 @@ func (HostAgent) Stamp() string { return "" }
 func (h HostAgent) Subnets(ctx context.Context) ([]Subnet, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
-	if err != nil {
-		return nil, fmt.Errorf("%w: host agent %s: %w", ErrSource, h.URL, err)
-	}
 	// No proxy from the environment and no redirects: the answer decides who gets which address, so it
 	// comes from the host or not at all.
-	client := &http.Client{
-		Transport:     &http.Transport{Proxy: nil, DialContext: (&net.Dialer{}).DialContext, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	resp, err := client.Do(req)
+	answer, err := get(ctx, h.URL)
 	if err != nil {
-		return nil, fmt.Errorf("%w: ask the host agent: %w", ErrSource, err)
+		return nil, fmt.Errorf("%w: ask the host agent %s: %w", ErrSource, h.URL, err)
 	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%w: host agent %s answers %s", ErrSource, h.URL, resp.Status)
-	}
-	body := &io.LimitedReader{R: resp.Body, N: maxAnswer}
+	defer func() { _ = answer.Close() }()
+	body := &io.LimitedReader{R: answer, N: maxAnswer}
 	subnets, err := parseInterfaces(body)
 	if body.N <= 0 {
 		return nil, fmt.Errorf("%w: the answer of host agent %s is larger than %d bytes", ErrSource, h.URL, maxAnswer)

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/containernetworking/cni/pkg/invoke"
+	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 )
@@ -18,10 +22,55 @@ import (
 type delegate struct {
 	plugin string
 	conf   []byte
+	args   *skel.CmdArgs
+
+	// own is our IPAM plugin, which is called in this process: starting another one takes longer than all the rest of a
+	// command. Nil executes the plugin.
+	own *cni.Plugin
+}
+
+// newDelegate finds the plugin. It is called in this process if what lies in CNI_PATH under its name is the same program as
+// this one, so that it makes no difference which of the two runs (but for the time).
+func newDelegate(c *cni.Command, conf *cni.NetConf) delegate {
+	d := delegate{plugin: conf.IPAM.Type, conf: conf.Raw, args: c.CmdArgs}
+	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
+		return d
+	}
+	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameProgram(path) {
+		d.own = ipamplugin.New(buildVersion)
+	}
+	return d
+}
+
+// call has the plugin run a command. Only ADD has a result.
+func (d delegate) call(ctx context.Context, command string) (types.Result, error) {
+	if d.own != nil {
+		args := *d.args
+		args.StdinData = d.conf
+		return d.own.Call(ctx, command, &args)
+	}
+	switch command {
+	case "ADD":
+		return invoke.DelegateAdd(ctx, d.plugin, d.conf, nil)
+	case "DEL":
+		return nil, invoke.DelegateDel(ctx, d.plugin, d.conf, nil)
+	case "CHECK":
+		return nil, invoke.DelegateCheck(ctx, d.plugin, d.conf, nil)
+	case "GC":
+		return nil, invoke.DelegateGC(ctx, d.plugin, d.conf, nil)
+	default:
+		return nil, invoke.DelegateStatus(ctx, d.plugin, d.conf, nil)
+	}
+}
+
+// run is call for commands without a result.
+func (d delegate) run(ctx context.Context, command string) error {
+	_, err := d.call(ctx, command)
+	return d.failed(command, err)
 }
 
 func (d delegate) add(ctx context.Context) (*types100.Result, error) {
-	r, err := invoke.DelegateAdd(ctx, d.plugin, d.conf, nil)
+	r, err := d.call(ctx, "ADD")
 	if err != nil {
 		return nil, d.failed("ADD", err)
 	}
@@ -35,9 +84,7 @@ func (d delegate) add(ctx context.Context) (*types100.Result, error) {
 	return result, nil
 }
 
-func (d delegate) del(ctx context.Context) error {
-	return d.failed("DEL", invoke.DelegateDel(ctx, d.plugin, d.conf, nil))
-}
+func (d delegate) del(ctx context.Context) error { return d.run(ctx, "DEL") }
 
 // delAddress is del with "ipam.ipAddress", which releases the address even if nobody is known to hold it.
 func (d delegate) delAddress(ctx context.Context, a netip.Addr) error {
@@ -51,21 +98,13 @@ func (d delegate) delAddress(ctx context.Context, a netip.Addr) error {
 	// Marshalling maps of what was just decoded, and a string, cannot fail.
 	section["ipAddress"], _ = json.Marshal(a.String())
 	conf["ipam"], _ = json.Marshal(section)
-	raw, _ := json.Marshal(conf)
-	return delegate{d.plugin, raw}.del(ctx)
+	d.conf, _ = json.Marshal(conf)
+	return d.del(ctx)
 }
 
-func (d delegate) check(ctx context.Context) error {
-	return d.failed("CHECK", invoke.DelegateCheck(ctx, d.plugin, d.conf, nil))
-}
-
-func (d delegate) gc(ctx context.Context) error {
-	return d.failed("GC", invoke.DelegateGC(ctx, d.plugin, d.conf, nil))
-}
-
-func (d delegate) status(ctx context.Context) error {
-	return d.failed("STATUS", invoke.DelegateStatus(ctx, d.plugin, d.conf, nil))
-}
+func (d delegate) check(ctx context.Context) error  { return d.run(ctx, "CHECK") }
+func (d delegate) gc(ctx context.Context) error     { return d.run(ctx, "GC") }
+func (d delegate) status(ctx context.Context) error { return d.run(ctx, "STATUS") }
 
 // failed keeps the IPAM plugin's own code, and says who failed.
 func (d delegate) failed(command string, err error) error {

@@ -1,19 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/netip"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
@@ -43,7 +37,7 @@ func (d *examination) hostAgent(ctx context.Context) []network.Finding {
 	if environment == "mas" {
 		_, err = os.ReadFile(from)
 	} else {
-		err = ask(ctx, from)
+		_, err = ipam.HostAgent{URL: from}.Subnets(ctx)
 	}
 	if err == nil {
 		return network.Report(check, from+" answers", nil)
@@ -57,41 +51,6 @@ func (d *examination) hostAgent(ctx context.Context) []network.Finding {
 		remedy = "make the file, or name it as \"ipam.interfacesFile\""
 	}
 	return network.Report(check, "", []network.Finding{{Level: level, Found: fmt.Sprintf("%s does not answer (%v): %s", from, err, then), Remedy: remedy}})
-}
-
-// ask asks a host agent by HTTP/1.0. (net/http would make the plugin 2 MB larger for this one question.)
-func ask(ctx context.Context, from string) error {
-	const bound = 5 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	u, err := url.Parse(from)
-	if err != nil {
-		return err
-	}
-	port := u.Port()
-	if port == "" {
-		port = "80"
-	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(time.Now().Add(bound)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: azure-vnet\r\n\r\n", u.RequestURI(), u.Host); err != nil {
-		return err
-	}
-	const lineLimit = 4096
-	line, err := bufio.NewReader(io.LimitReader(conn, lineLimit)).ReadString('\n')
-	if err != nil {
-		return err
-	}
-	if f := strings.Fields(line); len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/") || f[1] != "200" {
-		return errors.New("it says " + strings.TrimSpace(line))
-	}
-	return nil
 }
 
 // pools is the check of the addresses that are left.

@@ -1,16 +1,33 @@
-// Command azure-vnet is the CNI network plugin for Azure virtual networks.
+// Command azure-vnet is the CNI plugin pair for Azure virtual networks: the network plugin, and under the name
+// azure-vnet-ipam the IPAM plugin. One program under two names lets the first call the second without starting it.
 package main
 
 import (
 	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 )
 
 // buildVersion is set by the linker (Makefile).
 var buildVersion = "unknown"
 
-func main() { os.Exit(newPlugin(buildVersion).Run(os.Args[1:])) }
+// heapLimit is the heap, in bytes, at which the collector begins. A command lasts milliseconds: collecting what the end of
+// the process frees anyway would take longer than the rest of it.
+const heapLimit = 24 << 20
+
+func main() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(heapLimit)
+	p := newPlugin(buildVersion)
+	if called := filepath.Base(os.Args[0]); strings.TrimSuffix(called, ".exe") == ipamplugin.Name {
+		p = ipamplugin.New(buildVersion)
+	}
+	os.Exit(p.Run(os.Args[1:]))
+}
 
 func newPlugin(version string) *cni.Plugin {
 	return &cni.Plugin{

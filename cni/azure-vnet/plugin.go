@@ -71,7 +71,7 @@ func newCommand(c *cni.Command) (*command, error) {
 	}
 	c.Note("network", conf.Name)
 	return &command{
-		Command: c, conf: conf, manager: m, ipam: delegate{conf.IPAM.Type, conf.Raw},
+		Command: c, conf: conf, manager: m, ipam: newDelegate(c, conf),
 		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
 		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: settings(conf)},
 	}, nil

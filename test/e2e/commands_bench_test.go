@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -29,7 +30,12 @@ func BenchmarkAgainstReference(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.Cleanup(func() { _ = f.Close() })
-				n, err := node.New(f.VMs[0], b.TempDir(), binaries, reference)
+				dir, err := os.MkdirTemp("/dev/shm", "azure-vnet-bench")
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.Cleanup(func() { _ = os.RemoveAll(dir) })
+				n, err := node.New(f.VMs[0], dir, binaries, reference)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -41,7 +47,7 @@ func BenchmarkAgainstReference(b *testing.B) {
 					return l
 				}
 				plugin["cniVersion"], plugin["name"] = "1.0.0", "reference"
-				plugin["ipam"] = map[string]any{"type": "host-local", "dataDir": b.TempDir(), "ranges": [][]map[string]any{{{"subnet": "10.88.0.0/16"}}}}
+				plugin["ipam"] = map[string]any{"type": "host-local", "dataDir": dir + "/host-local", "ranges": [][]map[string]any{{{"subnet": "10.88.0.0/16"}}}}
 				ours, theirs := list(n.Conf(map[string]any{"mode": mode, "logLevel": "info"})), list(plugin)
 				for range there {
 					for _, l := range []*libcni.NetworkConfigList{ours, theirs} {

@@ -1,4 +1,4 @@
-package main
+package ipamplugin
 
 import (
 	"context"
@@ -24,7 +24,7 @@ Usage:
 
 // operator runs a command for a person. Exit codes: 0 all is well, 1 a finding or a failure, 2 wrong usage.
 func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags := flag.NewFlagSet(Name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { _, _ = fmt.Fprint(stderr, usage) }
 	output := flags.String("o", "table", "output: table or json")
@@ -38,7 +38,7 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		err = s.View(ctx, func(state *ipam.State) error { return show(state, *output, stdout) })
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", Name, err)
 		return 1
 	}
 	return 0

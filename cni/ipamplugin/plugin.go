@@ -1,4 +1,5 @@
-package main
+// Package ipamplugin is the CNI IPAM plugin for Azure virtual networks.
+package ipamplugin
 
 import (
 	"cmp"
@@ -22,7 +23,8 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 )
 
-const name = "azure-vnet-ipam"
+// Name is that of the plugin, and of its program.
+const Name = "azure-vnet-ipam"
 
 // dnsServer answers on every Azure VM (config.md, Sources of addresses).
 const dnsServer = "168.63.129.16"
@@ -40,9 +42,17 @@ var codes = []cni.Code{
 	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: "check that the host agent answers: curl http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1"},
 }
 
+// New is the plugin; version is for people.
+func New(version string) *cni.Plugin {
+	return &cni.Plugin{
+		Name: Name, Version: version, Usage: usage, Codes: codes, OpenLog: openLog,
+		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: operator,
+	}
+}
+
 func openLog(file, level string) (*slog.Logger, io.Closer, error) {
 	if file == "" {
-		file = platform.DefaultLogFile(name)
+		file = platform.DefaultLogFile(Name)
 	}
 	l, err := log.ParseLevel(level)
 	if err != nil {
@@ -87,7 +97,7 @@ func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) 
 		m.Source = ipam.HostAgent{URL: m.URL}
 	}
 	dir := cmp.Or(conf.DataDir, platform.DefaultDataDir)
-	m.RefreshLock = filepath.Join(dir, name+"-refresh.lock")
+	m.RefreshLock = filepath.Join(dir, Name+"-refresh.lock")
 	m.InUse = func() (map[netip.Addr]ipam.Owner, error) { return inUse(dir, logger), nil }
 	var err error
 	m.Store, err = openStore(dir, logger)
@@ -100,7 +110,7 @@ func openStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error
 		return nil, fmt.Errorf("boot identity: %w", err)
 	}
 	return store.New(store.Options[ipam.State]{
-		Path: filepath.Join(dir, name+".json"), Schema: ipam.Schema, Boot: boot, Log: logger,
+		Path: filepath.Join(dir, Name+".json"), Schema: ipam.Schema, Boot: boot, Log: logger,
 		Rebooted: func(s *ipam.State) {
 			s.Reset()
 			s.Answer = ipam.Answer{} // the VM may have moved: ask again

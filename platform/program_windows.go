@@ -1,0 +1,6 @@
+package platform
+
+import "os"
+
+// runningProgram names the file that was executed: Windows does not let another take its place as long as it runs.
+func runningProgram() (string, error) { return os.Executable() }
