@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-container-networking/store"
 )
 
 // This file reads what others wrote about addresses: the classic plugins' two state files, and the state of
@@ -90,23 +92,20 @@ func sorted[V any](m map[string]V) iter.Seq2[string, V] {
 // neither gives nothing.
 func AttachmentOwners(raw []byte) map[netip.Addr]Owner {
 	owners := map[netip.Addr]Owner{}
-	var ours struct {
-		Data struct {
-			Networks map[string]struct {
-				Endpoints map[string]struct {
-					Owner
-					Addresses []netip.Prefix `json:"addresses"`
-				} `json:"endpoints"`
-			} `json:"networks"`
-		} `json:"data"`
-	}
+	var ours struct{ Rows string }
 	if json.Unmarshal(raw, &ours) == nil {
-		for _, n := range ours.Data.Networks {
-			for _, e := range n.Endpoints {
-				for _, p := range e.Addresses {
-					if p.IsValid() { // "" decodes, too
-						owners[p.Addr().Unmap()] = e.Owner
-					}
+		for _, row := range strings.Fields(ours.Rows) {
+			fields := strings.SplitN(row, "/", 6) // network/rows.go
+			var e struct {
+				Owner
+				Addresses []netip.Prefix `json:"addresses"`
+			}
+			if len(fields) < 6 || store.ParseJSON(fields[5], &e) != nil {
+				continue
+			}
+			for _, p := range e.Addresses {
+				if p.IsValid() { // "" decodes, too
+					owners[p.Addr().Unmap()] = e.Owner
 				}
 			}
 		}

@@ -6,10 +6,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-container-networking/store"
 )
 
 // Schema is the version of the state's encoding. 1 had the reservations as JSON objects in their pools.
@@ -191,9 +192,9 @@ func (r Reservation) Created() time.Time {
 // ownerText is the owner as rows have it: "azure/c0ffee…/eth0/".
 func ownerText(o Owner) string {
 	var b []byte
-	b = append(appendName(b, o.Network), '/')
+	b = append(store.AppendWord(b, o.Network), '/')
 	b = append(appendContainerID(b, o.ContainerID), '/')
-	b = append(appendName(b, o.IfName), '/')
+	b = append(store.AppendWord(b, o.IfName), '/')
 	return string(b)
 }
 
@@ -205,7 +206,7 @@ func appendContainerID(b []byte, id string) []byte {
 	if raw, err := hex.DecodeString(id); err == nil && len(raw) == idBytes && hex.EncodeToString(raw) == id {
 		return base64.RawURLEncoding.AppendEncode(append(b, '='), raw)
 	}
-	return appendName(b, id)
+	return store.AppendWord(b, id)
 }
 
 func parseContainerID(text string) string {
@@ -216,26 +217,8 @@ func parseContainerID(text string) string {
 	return parseName(text)
 }
 
-const upperHex = "0123456789ABCDEF"
-
-// plainByte says that a byte of a name stands for itself.
-func plainByte(c byte) bool {
-	return c > ' ' && c < 0x7f && c != '/' && c != ';' && c != '=' && c != '%' && c != '"' && c != '\\'
-}
-
-func appendName(b []byte, name string) []byte {
-	for i := range len(name) {
-		if c := name[i]; plainByte(c) {
-			b = append(b, c)
-		} else {
-			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
-		}
-	}
-	return b
-}
-
 func parseName(escaped string) string {
-	name, err := url.PathUnescape(escaped)
+	name, err := store.ParseWord(escaped)
 	if err != nil {
 		return escaped // parseRow has refused it
 	}

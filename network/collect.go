@@ -17,7 +17,7 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 	err := m.Store.View(ctx, func(s *State) error {
 		if known := s.Networks[network]; known != nil {
 			n = s.view(known)
-			for _, e := range known.Endpoints {
+			for e := range known.Endpoints.All() {
 				if !keep(e.ContainerID, e.IfName) {
 					stale = append(stale, e)
 				}
@@ -69,7 +69,7 @@ func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoi
 		err = m.Store.Update(ctx, func(s *State) error {
 			if record := s.Networks[n.Name]; record != nil {
 				for _, e := range stale {
-					delete(record.Endpoints, e.key())
+					record.Endpoints.Delete(e.key())
 				}
 			}
 			return nil

@@ -18,7 +18,7 @@ func TestModeAndProtectionMayChangeWhilePodsLiveOnTheNetwork(t *testing.T) {
 	if text := l.Host.String(); !strings.Contains(text, "bridge azure2 of eth0: tunnel, host-agent\n") {
 		t.Errorf("the host is\n%s", text)
 	}
-	if n := l.state().Networks["azure"]; n.Mode != network.ModeTunnel || n.AntiSpoof || !n.HostAgent || len(n.Endpoints) != 2 {
+	if n := l.state().Networks["azure"]; n.Mode != network.ModeTunnel || n.AntiSpoof || !n.HostAgent || n.Endpoints.Len() != 2 {
 		t.Errorf("the record is %+v", n)
 	}
 }

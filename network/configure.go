@@ -23,7 +23,7 @@ func (s *State) usableMAC(n *Network, mac string, ifaces []platform.Interface) e
 		}
 	}
 	for _, other := range s.Networks {
-		for _, e := range other.Endpoints {
+		for e := range other.Endpoints.All() {
 			if other.Master == n.Master && e.MAC == mac {
 				return fmt.Errorf("%w: MAC %s is that of %s", ErrConflict, mac, e.Owner)
 			}
@@ -36,7 +36,7 @@ func (s *State) usableMAC(n *Network, mac string, ifaces []platform.Interface) e
 // plugin made wants nothing but its bridge and its mode.
 func (s *State) disagrees(name, master, bridge string, c Config) string {
 	for _, n := range s.Networks {
-		if n.Name == name || n.Master != master || len(n.Endpoints) == 0 {
+		if n.Name == name || n.Master != master || n.Endpoints.Len() == 0 {
 			continue
 		}
 		if n.Bridge != bridge || n.Mode != c.Mode || !n.Imported && !reflect.DeepEqual(n.Settings, c.Settings) {
@@ -58,7 +58,7 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, ifaces 
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Name: name, Master: master.Name, Endpoints: map[string]*Endpoint{}}
+	n := &Network{Name: name, Master: master.Name}
 	if known != nil {
 		n = known
 	}
@@ -73,9 +73,9 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, ifaces 
 	}
 	change := known != nil && (known.Master != master.Name || known.Bridge != bridge)
 	// A bridge that changes its master while it has its name cannot be told from the former one.
-	if change && (len(known.Endpoints) > 0 || known.Bridge == bridge) {
+	if change && (known.Endpoints.Len() > 0 || known.Bridge == bridge) {
 		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first and name another bridge, or run azure-vnet cleanup",
-			ErrConflict, name, len(known.Endpoints), known.Master, known.Bridge, master.Name, bridge)
+			ErrConflict, name, known.Endpoints.Len(), known.Master, known.Bridge, master.Name, bridge)
 	}
 	if change && known.MAC != "" { // else it never came into being
 		n.Former = append(n.Former, Former{known.Master, known.Bridge, known.Rules})
@@ -88,9 +88,6 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, ifaces 
 	n.Master, n.Bridge, n.Mode, n.Settings = master.Name, bridge, c.Mode, c.Settings
 	for _, a := range subnets {
 		n.Prefixes = addPrefix(n.Prefixes, a.Masked())
-	}
-	if n.Endpoints == nil {
-		n.Endpoints = map[string]*Endpoint{}
 	}
 	return n, nil
 }

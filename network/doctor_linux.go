@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -127,8 +126,7 @@ func examineEndpoints(k *kernel, n *Network) []Finding {
 		return Report("endpoints", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: remedyAdd}})
 	}
 	var wrong []Finding
-	for _, key := range slices.Sorted(maps.Keys(n.Endpoints)) {
-		e := n.Endpoints[key]
+	for e := range n.Endpoints.All() {
 		add := func(level Level, remedy string, owner *Owner, format string, args ...any) {
 			wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf("%s: ", e.who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
 		}
@@ -148,7 +146,7 @@ func examineEndpoints(k *kernel, n *Network) []Finding {
 			add(Failure, remedyPod, nil, "%s", diff)
 		}
 	}
-	return Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", len(n.Endpoints), n.Name), bounded(wrong))
+	return Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), bounded(wrong))
 }
 
 // who names an endpoint for a person.
@@ -167,7 +165,7 @@ func examineStrays(k *kernel, networks []*Network) []Finding {
 		for _, f := range n.Former {
 			s.scopes[scopeOf(&Network{Master: f.Master, Bridge: f.Bridge, Rules: f.Rules})] = true
 		}
-		for _, e := range n.Endpoints {
+		for e := range n.Endpoints.All() {
 			s.owners[e.Owner], s.veths[e.HostIfName] = e, true
 			for _, a := range e.Addresses {
 				s.addrs[a.Addr()] = true

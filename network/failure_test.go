@@ -129,7 +129,7 @@ func TestAddThatCannotUndoKeepsThePendingRecord(t *testing.T) {
 	}
 	_, err := p.Add(t.Context(), bridgeMode, pod(c1))
 	wantError(t, err, errBoom, errWorse, network.ErrLeft)
-	if e := l.state().Networks["azure"].Endpoints["c1/eth0"]; e == nil || e.State != network.Pending {
+	if e := l.state().Networks["azure"].Endpoints.Get("c1/eth0"); e == nil || e.State != network.Pending {
 		t.Errorf("the record is %+v", e)
 	}
 	l.del(c1, c2)
@@ -205,7 +205,7 @@ func TestDeleteThatFailsKeepsTheRecordForTheNextOne(t *testing.T) {
 			return p.host.Calls() >= call
 		}
 		wantError(t, err, errBoom)
-		if e := l.state().Networks["azure"].Endpoints["c1/eth0"]; e == nil {
+		if e := l.state().Networks["azure"].Endpoints.Get("c1/eth0"); e == nil {
 			t.Error("the record is gone")
 		}
 		l.del(c1)

@@ -72,7 +72,7 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 			if !isInterface(master) || mode != ModeTransparent && !isInterface(i.BridgeName) {
 				return fmt.Errorf("network %s of the classic plugin's state: master %q, bridge %q", name, master, i.BridgeName)
 			}
-			n := &Network{Name: name, Mode: mode, Master: master, Created: now.UTC(), Imported: true, Endpoints: map[string]*Endpoint{}}
+			n := &Network{Name: name, Mode: mode, Master: master, Created: now.UTC(), Imported: true}
 			if mode != ModeTransparent {
 				n.Bridge = i.BridgeName
 			}
@@ -83,7 +83,7 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 			}
 			for id, e := range c.Endpoints {
 				if imported := e.endpoint(id, n); imported != nil {
-					n.Endpoints[imported.key()] = imported
+					n.Endpoints.Set(imported)
 				}
 			}
 			s.Networks[name] = n

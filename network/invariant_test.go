@@ -47,11 +47,11 @@ func TestTheHostOnlyChangesWithTheIntentOnDiskAndTheLockFree(t *testing.T) {
 					t.Errorf("%s is called under the store's lock", s.Method)
 				}
 				n := l.state().Networks["azure"]
-				if n == nil || n.Endpoints["c1/eth0"] == nil {
+				if n == nil || n.Endpoints.Get("c1/eth0") == nil {
 					t.Errorf("%s %s: no record on disk", s.Method, s.Moment)
 					return
 				}
-				e := n.Endpoints["c1/eth0"]
+				e := n.Endpoints.Get("c1/eth0")
 				seen = append(seen, s.Method)
 				if strings.HasPrefix(name, "ADD") && e.State != network.Pending || !slices.Equal(e.Addresses, prefixes("10.240.1.1/16")) || e.HostIfName != c1.HostIfName() {
 					t.Errorf("%s %s: the record is %+v", s.Method, s.Moment, e)

@@ -28,7 +28,7 @@ var after = map[string]func(*lab){
 // addOrHave is an ADD that may come after one which had ended.
 func (l *lab) addOrHave(o network.Owner) {
 	l.Helper()
-	if n := l.state().Networks[o.Network]; n == nil || n.Endpoints["c1/eth0"] == nil || n.Endpoints["c1/eth0"].State != network.Ready {
+	if n := l.state().Networks[o.Network]; n == nil || n.Endpoints.Get("c1/eth0") == nil || n.Endpoints.Get("c1/eth0").State != network.Ready {
 		l.add(o)
 	}
 }
@@ -70,9 +70,9 @@ func (l *lab) wantOnlyC2() {
 	clean.add(c2)
 	same(l.T, withoutNetworks(l.Host.String()), withoutNetworks(clean.Host.String()))
 	for _, n := range l.state().Networks {
-		delete(n.Endpoints, "c2/eth0")
-		if len(n.Endpoints) > 0 {
-			l.Errorf("endpoints of network %s: %v", n.Name, n.Endpoints)
+		n.Endpoints.Delete("c2/eth0")
+		if n.Endpoints.Len() > 0 {
+			l.Errorf("endpoints of network %s: %v", n.Name, slices.Collect(n.Endpoints.All()))
 		}
 	}
 }

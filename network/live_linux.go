@@ -27,7 +27,7 @@ func livePods(k *kernel, n *Network) ([]livePod, error) {
 		index[l.Name] = l.Index
 	}
 	var list []livePod
-	for _, e := range n.Live {
+	for e := range n.live() {
 		mac, err := parseMAC(e.MAC)
 		if err != nil {
 			return nil, err
@@ -75,19 +75,21 @@ func same(have, want netlink.Element) bool {
 
 // portsInPlace says whether every ready endpoint whose host veth is there is connected to the bridge.
 func portsInPlace(k *kernel, n *Network, b netlink.Bridge) (bool, error) {
-	if len(n.Live) == 0 {
+	if !slices.ContainsFunc(n.Live, func(e Endpoints) bool { return e.Len() > 0 }) {
 		return true, nil
 	}
 	ports, err := k.nl.Ports(b.Link)
 	if err != nil {
 		return false, err
 	}
-	for _, e := range n.Live {
-		if e.State != Ready || ports[e.HostIfName] {
-			continue
-		}
-		if _, err := k.nl.Link(e.HostIfName); !errors.Is(err, netlink.ErrNotFound) {
-			return false, err
+	for i := range n.Live {
+		for port := range n.Live[i].readyPorts() {
+			if ports[port] {
+				continue
+			}
+			if _, err := k.nl.Link(port); !errors.Is(err, netlink.ErrNotFound) {
+				return false, err
+			}
 		}
 	}
 	return true, nil

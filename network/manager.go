@@ -208,7 +208,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		// Another network may have its pods on the former bridge.
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return s.shares(f, ModeTransparent) })
 		stored := *e
-		record.Endpoints[e.key()] = &stored
+		record.Endpoints.Set(&stored)
 		s.Networks[e.Network] = record
 		n = s.view(record)
 		return nil
@@ -225,7 +225,7 @@ func (m *Manager) ready(ctx context.Context, e *Endpoint) error {
 			return fmt.Errorf("endpoint %s was deleted while it was created", e.Owner)
 		}
 		stored := *e
-		record.Endpoints[e.key()] = &stored
+		record.Endpoints.Set(&stored)
 		return nil
 	})
 }
@@ -237,8 +237,8 @@ func (m *Manager) forget(ctx context.Context, o Owner, network bool) error {
 		if n == nil {
 			return nil
 		}
-		delete(n.Endpoints, o.key())
-		if network && len(n.Endpoints) == 0 && n.MAC == "" {
+		n.Endpoints.Delete(o.key())
+		if network && n.Endpoints.Len() == 0 && n.MAC == "" {
 			delete(s.Networks, o.Network)
 		}
 		return nil

@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -84,11 +84,11 @@ type Network struct {
 	MAC    string `json:"mac,omitempty"` // the master's, as last seen
 	MTU    int    `json:"mtu,omitempty"` // the master's, as last seen
 	Settings
-	Rules     string               `json:"rules,omitempty"`   // the family of nftables that the kernel has for its bridge
-	Sysctls   map[string]string    `json:"sysctls,omitempty"` // as they were before us, by path (net/ipv4/ip_forward)
-	Prefixes  []netip.Prefix       `json:"prefixes"`
-	Created   time.Time            `json:"created"`
-	Endpoints map[string]*Endpoint `json:"endpoints"` // by container ID/interface name
+	Rules     string            `json:"rules,omitempty"`   // the family of nftables that the kernel has for its bridge
+	Sysctls   map[string]string `json:"sysctls,omitempty"` // as they were before us, by path (net/ipv4/ip_forward)
+	Prefixes  []netip.Prefix    `json:"prefixes"`
+	Created   time.Time         `json:"created"`
+	Endpoints Endpoints         `json:"-"` // the rows of the state
 
 	// Imported says that another plugin made the network: its endpoints are not in our form yet.
 	Imported bool `json:"imported,omitempty"`
@@ -100,7 +100,7 @@ type Network struct {
 	DNS resolved.Settings `json:"dns,omitempty"`
 
 	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
-	Live []*Endpoint `json:"-"`
+	Live []Endpoints `json:"-"`
 
 	// Suspect says that something of the network is known to be broken, so that a quick look is not enough.
 	Suspect bool `json:"-"`
@@ -154,6 +154,8 @@ type Endpoint struct {
 // State is what azure-vnet.json holds.
 type State struct {
 	Networks map[string]*Network `json:"networks"`
+
+	text string // the rows that were parsed
 }
 
 // carriedWith lists the networks on n's interface, which share what the host has for it.
@@ -169,9 +171,9 @@ func (s *State) carriedWith(n *Network) (list []*Network) {
 // view is a copy of a network's record for the data plane, with what it needs of others.
 func (s *State) view(record *Network) *Network {
 	n := *record
-	n.Endpoints, n.Former = nil, slices.Clone(record.Former)
+	n.Endpoints, n.Former = Endpoints{}, slices.Clone(record.Former)
 	for _, other := range s.carriedWith(record) {
-		n.Live = slices.AppendSeq(n.Live, maps.Values(other.Endpoints))
+		n.Live = append(n.Live, other.Endpoints)
 		n.Imported = n.Imported || other.Imported
 		if n.Host == nil {
 			n.Host, n.DNS = other.Host, other.DNS
@@ -180,12 +182,25 @@ func (s *State) view(record *Network) *Network {
 	return &n
 }
 
+// live are the endpoints in Live.
+func (n *Network) live() iter.Seq[*Endpoint] {
+	return func(yield func(*Endpoint) bool) {
+		for i := range n.Live {
+			for e := range n.Live[i].All() {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func (s *State) endpoint(o Owner) (*Network, *Endpoint) {
 	n := s.Networks[o.Network]
 	if n == nil {
 		return nil, nil
 	}
-	return n, n.Endpoints[o.key()]
+	return n, n.Endpoints.Get(o.key())
 }
 
 // MACOf derives a pod's MAC from its first IPv4 address: 0a:58 and the four bytes, as containernetworking's

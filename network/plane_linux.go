@@ -97,7 +97,7 @@ func rules(n *Network, master netlink.Link, host []netip.Prefix) netlink.Rules {
 	var classic []net.HardwareAddr
 	if n.Imported {
 		classic = []net.HardwareAddr{master.MAC}
-		for _, e := range n.Live {
+		for e := range n.live() {
 			if mac, err := parseMAC(e.MAC); err == nil {
 				classic = append(classic, mac)
 			}

@@ -25,13 +25,15 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 		if record == nil {
 			return nil
 		}
+		var lost Endpoints
 		for _, e := range found {
-			if record.Endpoints[e.key()] == nil {
+			if record.Endpoints.Get(e.key()) == nil {
 				m.Log.Warn("an endpoint that only the host knew is in the state again", "endpoint", e.Owner, "addresses", e.Addresses)
-				record.Endpoints[e.key()] = e
-				n.Live = append(n.Live, e)
+				record.Endpoints.Set(e)
+				lost.Set(e)
 			}
 		}
+		n.Live = append(n.Live, lost)
 		return nil
 	})
 }

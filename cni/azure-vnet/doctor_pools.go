@@ -114,7 +114,7 @@ func compare(held map[network.Owner][]netip.Addr, state *network.State) (wrong [
 	byName := func(a, b network.Owner) int { return strings.Compare(a.String(), b.String()) }
 	connected := map[network.Owner]bool{}
 	for _, n := range state.Networks {
-		for _, e := range n.Endpoints {
+		for e := range n.Endpoints.All() {
 			connected[e.Owner] = true
 			for _, a := range e.Addresses {
 				// Of what was imported only the address may be known.

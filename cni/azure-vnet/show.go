@@ -48,7 +48,7 @@ func shown(s *network.State) shownState {
 	for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
 		n := s.Networks[name]
 		sn := shownNetwork{Name: n.Name, Mode: n.Mode, Master: n.Master, Bridge: n.Bridge, Prefixes: n.Prefixes, Created: n.Created, Endpoints: []shownEndpoint{}}
-		for _, e := range n.Endpoints {
+		for e := range n.Endpoints.All() {
 			sn.Endpoints = append(sn.Endpoints, shownEndpoint{
 				ContainerID: e.ContainerID, IfName: e.IfName, PodNamespace: e.PodNamespace, PodName: e.PodName,
 				Addresses: e.Addresses, MAC: e.MAC, HostIfName: e.HostIfName, NetNS: e.NetNS, State: e.State, Created: e.Created,

@@ -1,0 +1,75 @@
+package network
+
+import (
+	"iter"
+	"slices"
+)
+
+// Endpoints are those of a network, each by its container and interface. A command is about one of hundreds, so an endpoint
+// is decoded when somebody asks for it (rows.go).
+type Endpoints struct{ records []record }
+
+// record is an endpoint as it was read, as it is, or both.
+type record struct {
+	key      string // container ID/interface name
+	port     string // the host veth
+	state    string
+	text     string    // the row; "" for one that is new or changed
+	at       int       // where the row begins in the text that was parsed
+	json     string    // the end of the row
+	endpoint *Endpoint // nil as long as nobody asked
+}
+
+func (e *Endpoints) find(key string) int {
+	return slices.IndexFunc(e.records, func(r record) bool { return r.key == key })
+}
+
+// Get returns an endpoint, or nil. What is changed in it counts only after Set.
+func (e *Endpoints) Get(key string) *Endpoint {
+	if i := e.find(key); i >= 0 {
+		return e.records[i].decode()
+	}
+	return nil
+}
+
+// Set adds the endpoint, or replaces the one with its owner.
+func (e *Endpoints) Set(ep *Endpoint) {
+	r := record{key: ep.key(), port: ep.HostIfName, state: ep.State, endpoint: ep}
+	if i := e.find(r.key); i >= 0 {
+		e.records[i] = r
+		return
+	}
+	e.records = append(e.records, r)
+}
+
+// Delete removes an endpoint; one that is not there is gone already.
+func (e *Endpoints) Delete(key string) {
+	if i := e.find(key); i >= 0 {
+		e.records = slices.Delete(e.records, i, i+1)
+	}
+}
+
+// Len is how many there are.
+func (e *Endpoints) Len() int { return len(e.records) }
+
+// All are the endpoints, in the order in which they came.
+func (e *Endpoints) All() iter.Seq[*Endpoint] {
+	return func(yield func(*Endpoint) bool) {
+		for i := range e.records {
+			if !yield(e.records[i].decode()) {
+				return
+			}
+		}
+	}
+}
+
+// readyPorts are the host veths of the endpoints that are ready.
+func (e *Endpoints) readyPorts() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := range e.records {
+			if e.records[i].state == Ready && !yield(e.records[i].port) {
+				return
+			}
+		}
+	}
+}
