@@ -95,17 +95,16 @@ func AttachmentOwners(raw []byte) map[netip.Addr]Owner {
 	var ours struct{ Rows string }
 	if json.Unmarshal(raw, &ours) == nil {
 		for _, row := range strings.Fields(ours.Rows) {
-			fields := strings.SplitN(row, "/", 6) // network/rows.go
+			fields := strings.SplitN(row, "/", 7) // network/rows.go
 			var e struct {
-				Owner
 				Addresses []netip.Prefix `json:"addresses"`
 			}
-			if len(fields) < 6 || store.ParseJSON(fields[5], &e) != nil {
+			if len(fields) < 7 || store.ParseJSON(fields[6], &e) != nil {
 				continue
 			}
 			for _, p := range e.Addresses {
 				if p.IsValid() { // "" decodes, too
-					owners[p.Addr().Unmap()] = e.Owner
+					owners[p.Addr().Unmap()] = Owner{parseName(fields[0]), parseName(fields[1]), parseName(fields[2])}
 				}
 			}
 		}

@@ -216,7 +216,7 @@ func TestImportKeepsAnAddressThatIsListedTwiceOnce(t *testing.T) {
 
 func TestOwnersFromTheStateOfAzureVnet(t *testing.T) {
 	t.Parallel()
-	ours := `{"schema":2,"data":{"networks":{"azure":{}}},"rows":"crc32c=00000000 azure/c1/eth0/azv1/ready/{'network':'azure','containerID':'c1','ifName':'eth0','addresses':['10.240.0.7/16','fd00::7/64']} azure/c2/eth0/azv2/ready/{"}`
+	ours := `{"schema":2,"data":{"networks":{"azure":{}}},"rows":"crc32=00000000 azure/c1/eth0/azv1/7/ready/{'addresses':['10.240.0.7/16','fd00::7/64']} azure/c2/eth0/azv2/0/ready/{"}`
 	classic := `{"Network":{"ExternalInterfaces":{"eth0":{"Networks":{"azure":{"Endpoints":{
 		"0123456-eth0":{"ContainerID":"0123456","IfName":"azv1","IPAddresses":[{"IP":"10.240.0.8"}]},
 		"01234567-net1":{"ContainerID":"0123456789","IfName":"azv1","IPAddresses":[{"IP":"10.240.0.9"},{"IP":"::ffff:10.240.0.10"}]},

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -31,19 +32,20 @@ var headerLen = map[uint16]int{
 	unix.RTM_NEWLINK: 16, unix.RTM_NEWADDR: 8, unix.RTM_NEWROUTE: 12, unix.RTM_NEWNEIGH: 12, unix.RTM_NEWRULE: 12, unix.RTM_NEWNEXTHOP: 8,
 }
 
-// parseMessage keeps the body.
-func parseMessage(typ uint16, body []byte) (kernelMessage, error) {
+// parseMessage keeps the body; the attributes go where the given ones were.
+func parseMessage(typ uint16, body []byte, over []attr) (kernelMessage, error) {
 	n := headerLen[typ]
 	if n == 0 || len(body) < n {
 		return kernelMessage{}, fmt.Errorf("netlink message of type %d with %d bytes", typ, len(body))
 	}
-	attrs, err := parseAttrs(body[n:])
+	attrs, err := appendAttrs(over[:0], body[n:])
 	return kernelMessage{typ: typ, header: body[:n], attrs: attrs}, err
 }
 
 // parseAttrs reads attributes: length with the four bytes before the value, type, value, up to three bytes of padding.
-func parseAttrs(rest []byte) ([]attr, error) {
-	list := make([]attr, 0, 8)
+func parseAttrs(rest []byte) ([]attr, error) { return appendAttrs(make([]attr, 0, 8), rest) }
+
+func appendAttrs(list []attr, rest []byte) ([]attr, error) {
 	for len(rest) >= unix.SizeofRtAttr {
 		n := int(binary.NativeEndian.Uint16(rest))
 		if n < unix.SizeofRtAttr || n > len(rest) {
@@ -114,12 +116,15 @@ func (h *Handle) dump(typ int, answer uint16, flags uint8, keep func(kernelMessa
 		return nil, err
 	}
 	var out []kernelMessage
+	var attrs []attr // of one message after the other: most are not kept, and there may be a thousand
 	for _, b := range bodies {
-		m, err := parseMessage(answer, b)
+		m, err := parseMessage(answer, b, attrs)
 		if err != nil {
 			return nil, err
 		}
+		attrs = m.attrs
 		if keep(m) {
+			m.attrs = slices.Clone(m.attrs)
 			out = append(out, m)
 		}
 	}

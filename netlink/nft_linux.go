@@ -8,14 +8,18 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/userdata"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // ErrFeature says that the kernel lacks something of nftables that the rules need.
 var ErrFeature = errors.New("the kernel lacks a feature of nftables")
 
-// NFT speaks nftables over one socket.
-type NFT struct{ conn *nftables.Conn }
+// NFT speaks nftables: over one socket by the library, and over one of its own for quick looks.
+type NFT struct {
+	conn *nftables.Conn
+	raw  map[int]*nl.SocketHandle // nil until it is needed
+}
 
 // OpenNFT opens the socket in the process's network namespace.
 func OpenNFT() (*NFT, error) {
@@ -23,38 +27,28 @@ func OpenNFT() (*NFT, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a netfilter socket: %w", err)
 	}
-	return &NFT{conn}, nil
+	return &NFT{conn: conn}, nil
 }
 
 // Close closes the socket. After a deletion the kernel makes it wait for an RCU grace period, 8–18 ms.
-func (n *NFT) Close() { _ = n.conn.CloseLasting() }
+func (n *NFT) Close() {
+	_ = n.conn.CloseLasting()
+	for _, s := range n.raw {
+		s.Close()
+	}
+}
 
 // RulesInPlace says whether the kernel's rules are the wanted ones. Whatever cannot be read counts as a
 // difference: EnsureRules will tell what is wrong.
 func (n *NFT) RulesInPlace(r Rules) bool {
 	for _, c := range r.chains() {
-		have, err := n.conn.GetRules(c.Table, &c.Chain)
-		if err != nil || len(have) != len(c.rules) {
+		have, err := n.commentsOf(c)
+		if err != nil || !slices.EqualFunc(have, c.rules, func(text string, r rule) bool { return text == r.comment() }) {
 			return false
-		}
-		for i, k := range have {
-			if commentOf(k) != c.rules[i].comment() {
-				return false
-			}
 		}
 	}
 	for _, v6 := range []bool{false, true} {
-		have, err := n.conn.GetSetElements(r.host(v6))
-		if err != nil {
-			return false
-		}
-		var hosts []netip.Addr
-		for _, e := range have {
-			a, _ := netip.AddrFromSlice(e.Key)
-			hosts = append(hosts, a)
-		}
-		slices.SortFunc(hosts, netip.Addr.Compare)
-		if !slices.Equal(hosts, r.hosts(v6)) {
+		if have, err := n.addressesIn(r.host(v6)); err != nil || !slices.Equal(have, r.hosts(v6)) {
 			return false
 		}
 	}

@@ -127,7 +127,7 @@ func decodeSnapshot(data []byte) (c hostConf) {
 		if n < unix.NLMSG_HDRLEN || n > len(data) {
 			break
 		}
-		m, err := parseMessage(binary.NativeEndian.Uint16(data[4:]), data[unix.NLMSG_HDRLEN:n])
+		m, err := parseMessage(binary.NativeEndian.Uint16(data[4:]), data[unix.NLMSG_HDRLEN:n], nil)
 		if err != nil {
 			break
 		}

@@ -48,11 +48,15 @@ func (s *State) disagrees(name, master, bridge string, c Config) string {
 
 // configure is the network's record as the configuration wants it: a new one, or the known one with what
 // may change while pods live on it. Master and bridge may not.
-func (s *State) configure(c Config, name string, subnets []netip.Prefix, ifaces []platform.Interface) (*Network, error) {
+func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters func(want string) ([]platform.Interface, error)) (*Network, error) {
 	known := s.Networks[name]
 	want := c.Master
 	if want == "" && known != nil {
 		want = known.Master
+	}
+	ifaces, err := masters(want)
+	if err != nil {
+		return nil, err
 	}
 	master, err := pickMaster(ifaces, want, subnets)
 	if err != nil {

@@ -36,7 +36,7 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Findin
 		switch record := s.Networks[name]; {
 		case c == nil:
 		case record != nil: // in a copy that View throws away
-			if _, cerr := s.configure(*c, name, record.Prefixes, ifaces); errors.Is(cerr, ErrConflict) {
+			if _, cerr := s.configure(*c, name, record.Prefixes, m.masters); errors.Is(cerr, ErrConflict) {
 				out = append(out, Finding{Check: "configuration", Level: Failure, Found: cerr.Error(), Remedy: "put the configuration back as it was; or delete the pods of this node, and then run azure-vnet cleanup"})
 			}
 		default:

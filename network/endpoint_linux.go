@@ -35,7 +35,7 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 	if err != nil {
 		return err
 	}
-	e.HostMAC = host.MAC.String()
+	e.HostMAC, e.HostIfIndex = host.MAC.String(), host.Index
 	for i, r := range pod.Routes {
 		e.Routes[i].Metric = r.Metric
 	}

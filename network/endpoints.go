@@ -11,8 +11,10 @@ type Endpoints struct{ records []record }
 
 // record is an endpoint as it was read, as it is, or both.
 type record struct {
+	network  string
 	key      string // container ID/interface name
 	port     string // the host veth
+	index    int    // of the host veth; 0 if it is not known
 	state    string
 	text     string    // the row; "" for one that is new or changed
 	at       int       // where the row begins in the text that was parsed
@@ -34,7 +36,7 @@ func (e *Endpoints) Get(key string) *Endpoint {
 
 // Set adds the endpoint, or replaces the one with its owner.
 func (e *Endpoints) Set(ep *Endpoint) {
-	r := record{key: ep.key(), port: ep.HostIfName, state: ep.State, endpoint: ep}
+	r := record{network: ep.Network, key: ep.key(), port: ep.HostIfName, index: ep.HostIfIndex, state: ep.State, endpoint: ep}
 	if i := e.find(r.key); i >= 0 {
 		e.records[i] = r
 		return
@@ -63,11 +65,11 @@ func (e *Endpoints) All() iter.Seq[*Endpoint] {
 	}
 }
 
-// readyPorts are the host veths of the endpoints that are ready.
-func (e *Endpoints) readyPorts() iter.Seq[string] {
-	return func(yield func(string) bool) {
+// readyPorts are the host veths of the endpoints that are ready, with their indexes.
+func (e *Endpoints) readyPorts() iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
 		for i := range e.records {
-			if e.records[i].state == Ready && !yield(e.records[i].port) {
+			if r := &e.records[i]; r.state == Ready && !yield(r.port, r.index) {
 				return
 			}
 		}

@@ -78,13 +78,19 @@ func portsInPlace(k *kernel, n *Network, b netlink.Bridge) (bool, error) {
 	if !slices.ContainsFunc(n.Live, func(e Endpoints) bool { return e.Len() > 0 }) {
 		return true, nil
 	}
-	ports, err := k.nl.Ports(b.Link)
-	if err != nil {
-		return false, err
-	}
+	indexes, err := netlink.PortIndexes(n.Bridge)
+	var names map[string]bool
 	for i := range n.Live {
-		for port := range n.Live[i].readyPorts() {
-			if ports[port] {
+		for port, index := range n.Live[i].readyPorts() {
+			if indexes[index] {
+				continue
+			}
+			if (err != nil || index == 0) && names == nil {
+				if names, err = k.nl.Ports(b.Link); err != nil {
+					return false, err
+				}
+			}
+			if names[port] {
 				continue
 			}
 			if _, err := k.nl.Link(port); !errors.Is(err, netlink.ErrNotFound) {

@@ -20,10 +20,30 @@ type Manager struct {
 	Store      *store.Store[State]
 	Plane      Dataplane
 	Interfaces func() ([]platform.Interface, error)
-	Now        func() time.Time
-	Log        *slog.Logger
+	// Interface is one of them, without its addresses; nil looks for it among all.
+	Interface func(name string) (platform.Interface, bool, error)
+	Now       func() time.Time
+	Log       *slog.Logger
 
-	ifaces []platform.Interface // read once: a command lasts milliseconds
+	ifaces []platform.Interface          // read once: a command lasts milliseconds
+	named  map[string]platform.Interface // likewise
+}
+
+// masters are the interfaces among which the master is: the one that is wanted if it is there, else all. On a node with
+// hundreds of pods it takes as long to list them as to connect one.
+func (m *Manager) masters(want string) ([]platform.Interface, error) {
+	if want == "" || m.Interface == nil || m.ifaces != nil {
+		return m.interfaces()
+	}
+	if i, known := m.named[want]; known {
+		return []platform.Interface{i}, nil
+	}
+	i, ok, err := m.Interface(want)
+	if err != nil || !ok {
+		return m.interfaces() // for the message
+	}
+	m.named = map[string]platform.Interface{want: i}
+	return []platform.Interface{i}, nil
 }
 
 func (m *Manager) interfaces() ([]platform.Interface, error) {
@@ -60,7 +80,7 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 		return err
 	}
 	if c.Master != "" {
-		ifaces, err := m.interfaces()
+		ifaces, err := m.masters(c.Master)
 		if err != nil {
 			return err
 		}
@@ -173,17 +193,13 @@ var errPending = errors.New("an earlier ADD did not end")
 // copy of the network.
 // Error: errPending.
 func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []netip.Prefix) (*Network, error) {
-	ifaces, err := m.interfaces()
-	if err != nil {
-		return nil, err
-	}
 	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
 	e.HostIfName = e.Owner.HostIfName()
 	if e.MAC == "" {
 		e.MAC = MACOf(e.Addresses).String()
 	}
 	var n *Network
-	err = m.Store.Update(ctx, func(s *State) error {
+	err := m.Store.Update(ctx, func(s *State) error {
 		if err := exists(s, e.Owner); err != nil {
 			return err
 		}
@@ -193,11 +209,15 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		if s.Networks == nil {
 			s.Networks = map[string]*Network{}
 		}
-		record, cerr := s.configure(c, e.Network, subnets, ifaces)
+		record, cerr := s.configure(c, e.Network, subnets, m.masters)
 		if cerr != nil {
 			return cerr
 		}
 		if e.MAC != MACOf(e.Addresses).String() {
+			ifaces, ierr := m.interfaces()
+			if ierr != nil {
+				return ierr
+			}
 			if merr := s.usableMAC(record, e.MAC, ifaces); merr != nil {
 				return merr
 			}
@@ -287,7 +307,7 @@ func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, e
 // Status says why an ADD could not work now. A master that is not named is not looked for: which one it is
 // depends on the addresses that an ADD gets.
 func (m *Manager) Status(ctx context.Context, network string, c Config) error {
-	ifaces, err := m.interfaces()
+	ifaces, err := m.masters(c.Master)
 	if err != nil {
 		return err
 	}

@@ -140,6 +140,7 @@ type Endpoint struct {
 	PodName      string         `json:"podName,omitempty"`
 	NetNS        string         `json:"netns,omitempty"`
 	HostIfName   string         `json:"hostIfName"`
+	HostIfIndex  int            `json:"hostIfIndex,omitempty"` // 0: not known
 	HostMAC      string         `json:"hostMAC,omitempty"`
 	MAC          string         `json:"mac"`
 	MTU          int            `json:"mtu,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/store"
@@ -14,15 +15,13 @@ import (
 const Schema = 2
 
 // The endpoints are the rows of the state (store.Rows), one word each behind a checksum: network, container, interface, host
-// veth, state, and all of the endpoint as JSON with single quotes.
+// veth and its index, state, and the rest of the endpoint as JSON with single quotes.
 //
-//	crc32c=0badcafe azure/4a1f…/eth0/azv0123456789a/ready/{'network':'azure',…} azure/…
+//	crc32=0badcafe azure/4a1f…/eth0/azv0123456789a/17/ready/{'mac':…} azure/…
 //
 // If the checksum is right the rows are what we wrote, and need not be decoded to be believed. Else each one is.
 
-const sumLength = len("crc32c=00000000")
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+const sumLength = len("crc32=00000000")
 
 // AppendRows implements store.Rows.
 func (s *State) AppendRows(pieces []string) []string {
@@ -36,9 +35,9 @@ func (s *State) AppendRows(pieces []string) []string {
 	}
 	sum := uint32(0)
 	for _, p := range pieces[first+1:] {
-		sum = crc32.Update(sum, castagnoli, []byte(p))
+		sum = crc32.Update(sum, crc32.IEEETable, []byte(p))
 	}
-	pieces[first] = fmt.Sprintf("crc32c=%08x", sum)
+	pieces[first] = fmt.Sprintf("crc32=%08x", sum)
 	return pieces
 }
 
@@ -61,7 +60,10 @@ func (s *State) ParseRows(text string) error {
 	if len(text) < sumLength {
 		return fmt.Errorf("the endpoints have no checksum")
 	}
-	ours := text[:sumLength] == fmt.Sprintf("crc32c=%08x", crc32.Checksum([]byte(text[sumLength:]), castagnoli))
+	ours := text[:sumLength] == fmt.Sprintf("crc32=%08x", crc32.ChecksumIEEE([]byte(text[sumLength:])))
+	for _, n := range s.Networks {
+		n.Endpoints.records = make([]record, 0, strings.Count(text, " ")+1) // an ADD has room
+	}
 	for at := sumLength; at < len(text); {
 		if text[at] != ' ' {
 			return fmt.Errorf("endpoint %.40q: not as it is written", text[at:])
@@ -73,7 +75,7 @@ func (s *State) ParseRows(text string) error {
 			return err
 		}
 		if !ours {
-			if err := r.verify(n.Name); err != nil {
+			if _, err := r.parse(r.network); err != nil {
 				return err
 			}
 			if n.Endpoints.find(r.key) >= 0 {
@@ -87,44 +89,69 @@ func (s *State) ParseRows(text string) error {
 	return nil
 }
 
-// parseRow reads the fields before the JSON.
+// parseRow reads the fields before the JSON. Names without an escaped byte, nearly all, are not copied.
 func (s *State) parseRow(row string) (record, *Network, error) {
-	f := strings.SplitN(row, "/", 6)
-	if len(f) != 6 {
-		return record{}, nil, fmt.Errorf("endpoint %.40q does not have six fields", row)
-	}
-	for i := range 5 {
-		word, err := store.ParseWord(f[i])
-		if err != nil {
-			return record{}, nil, fmt.Errorf("endpoint %.40q: %w", row, err)
+	var ends [6]int // of the fields, where their slashes are
+	at := 0
+	for i := range ends {
+		n := strings.IndexByte(row[at:], '/')
+		if n < 0 {
+			return record{}, nil, fmt.Errorf("endpoint %.40q does not have seven fields", row)
 		}
-		f[i] = word
+		ends[i] = at + n
+		at = ends[i] + 1
 	}
-	n := s.Networks[f[0]]
+	network, key := row[:ends[0]], row[ends[0]+1:ends[2]]
+	r := record{port: row[ends[2]+1 : ends[3]], state: row[ends[4]+1 : ends[5]], text: row, json: row[at:]}
+	index, err := strconv.Atoi(row[ends[3]+1 : ends[4]])
+	if err != nil {
+		return record{}, nil, fmt.Errorf("endpoint %.40q: %w", row, err)
+	}
+	r.index = index
+	if strings.IndexByte(row[:at], '%') >= 0 {
+		for _, name := range []*string{&network, &key, &r.port, &r.state} {
+			if *name, err = store.ParseWord(*name); err != nil {
+				return record{}, nil, fmt.Errorf("endpoint %.40q: %w", row, err)
+			}
+		}
+	}
+	r.network, r.key = network, key
+	n := s.Networks[network]
 	if n == nil {
 		return record{}, nil, fmt.Errorf("endpoint %.40q of a network that is not there", row)
 	}
-	return record{key: f[1] + "/" + f[2], port: f[3], state: f[4], text: row, json: f[5]}, n, nil
+	return r, n, nil
 }
 
-// verify decodes a record that somebody else may have written: its JSON has to say what its fields say.
-func (r *record) verify(network string) error {
-	e := &Endpoint{}
-	if err := store.ParseJSON(r.json, e); err != nil {
-		return fmt.Errorf("endpoint %s: %w", r.key, err)
+// details are what the fields of a row do not say: all of the endpoint but what is shadowed here.
+type details struct {
+	*Endpoint
+	Network     string `json:"network,omitempty"`
+	ContainerID string `json:"containerID,omitempty"`
+	IfName      string `json:"ifName,omitempty"`
+	HostIfName  string `json:"hostIfName,omitempty"`
+	HostIfIndex int    `json:"hostIfIndex,omitempty"`
+	State       string `json:"state,omitempty"`
+}
+
+func (r *record) parse(network string) (*Endpoint, error) {
+	containerID, ifName, _ := strings.Cut(r.key, "/")
+	e := &Endpoint{Owner: Owner{network, containerID, ifName}, HostIfName: r.port, HostIfIndex: r.index, State: r.state}
+	if err := store.ParseJSON(r.json, &details{Endpoint: e}); err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", r.key, err)
 	}
-	if _, ok := ParseOwner(e.Owner.String()); !ok || e.Network != network || e.key() != r.key || e.HostIfName != r.port || e.State != r.state {
-		return fmt.Errorf("endpoint %s of network %s: its record is of another", r.key, network)
+	if _, ok := ParseOwner(e.Owner.String()); !ok {
+		return nil, fmt.Errorf("endpoint %s of network %s has no owner", r.key, network)
 	}
-	return nil
+	return e, nil
 }
 
 // decode returns the endpoint. What fails here was written by us with its checksum: a defect.
 func (r *record) decode() *Endpoint {
 	if r.endpoint == nil {
-		e := &Endpoint{}
-		if err := store.ParseJSON(r.json, e); err != nil {
-			panic(fmt.Sprintf("endpoint %s cannot be decoded: %v", r.key, err))
+		e, err := r.parse(r.network)
+		if err != nil {
+			panic(err.Error())
 		}
 		r.endpoint = e
 	}
@@ -134,10 +161,10 @@ func (r *record) decode() *Endpoint {
 func (r *record) encode() string {
 	e := r.endpoint
 	var b []byte
-	for _, field := range []string{e.Network, e.ContainerID, e.IfName, e.HostIfName, e.State} {
+	for _, field := range []string{e.Network, e.ContainerID, e.IfName, e.HostIfName, strconv.Itoa(e.HostIfIndex), e.State} {
 		b = append(store.AppendWord(b, field), '/')
 	}
-	b, err := store.AppendJSON(b, e)
+	b, err := store.AppendJSON(b, details{Endpoint: e})
 	if err != nil {
 		panic(fmt.Sprintf("endpoint %s cannot be encoded: %v", e.Owner, err)) // no type in it can fail
 	}

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,7 +15,7 @@ func stateOf(ids ...string) *State {
 	for i, id := range ids {
 		for name, n := range s.Networks {
 			n.Endpoints.Set(&Endpoint{
-				Owner: Owner{name, id, "eth0"}, State: Ready, HostIfName: "azv" + id, MAC: "0a:58:0a:f0:00:05", NetNS: "/var/run/netns/a 'b' \"c\" 100%;é\\",
+				Owner: Owner{name, id, "eth0"}, State: Ready, HostIfName: "azv" + id, HostIfIndex: i + 7, MAC: "0a:58:0a:f0:00:05", NetNS: "/var/run/netns/a 'b' \"c\" 100%;é\\",
 				Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 240, 0, byte(i)}), 16)}, Created: time.Unix(1700000000, 0).UTC(),
 			})
 		}
@@ -86,8 +87,8 @@ func TestRowsFollowChanges(t *testing.T) {
 	if want := []string{"c1 ready", "c3 pending", "c4 ready", "c5 "}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if ports := slices.Collect(s.Networks["azure"].Endpoints.readyPorts()); !slices.Equal(ports, []string{"azvc1", "azvc4"}) {
-		t.Errorf("ready are %q", ports)
+	if ports := maps.Collect(s.Networks["azure"].Endpoints.readyPorts()); !maps.Equal(ports, map[string]int{"azvc1": 7, "azvc4": 10}) {
+		t.Errorf("ready are %v", ports)
 	}
 	if n := len(endpointsOf(s)); n != 8 {
 		t.Errorf("%d endpoints", n)
@@ -104,17 +105,18 @@ func TestRowsOfOthers(t *testing.T) {
 		change func(string) string
 		bad    bool
 	}{
-		"another state":        {func(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, "/ready/", "/pending/"), "'ready'", "'pending'") }, false},
-		"a row less":           {func(s string) string { return strings.Replace(s, " "+first, "", 1) }, false},
-		"a state that differs": {func(s string) string { return strings.Replace(s, "/ready/", "/pending/", 1) }, true},
-		"another owner":        {func(s string) string { return strings.Replace(s, "'containerID':'c1'", "'containerID':'c9'", 1) }, true},
-		"another host veth":    {func(s string) string { return strings.Replace(s, "/azvc1/", "/azvc9/", 1) }, true},
-		"a row twice":          {func(s string) string { return s + " " + first }, true},
-		"half a row":           {func(s string) string { return s[:len(s)-20] }, true},
-		"a broken word":        {func(s string) string { return strings.Replace(s, "%25", "%2", 1) }, true},
-		"a network less":       {func(s string) string { return strings.Replace(s, " azure/", " zure/", 1) }, true},
-		"no separator":         {func(s string) string { return strings.Replace(s, " azure/", "_azure/", 1) }, true},
-		"no checksum":          {func(string) string { return "" }, true},
+		"another state":         {func(s string) string { return strings.ReplaceAll(s, "/ready/", "/pending/") }, false},
+		"another address":       {func(s string) string { return strings.Replace(s, "10.240.0.1", "10.240.0.9", 1) }, false},
+		"no address":            {func(s string) string { return strings.Replace(s, "10.240.0.1", "10.240.0.x", 1) }, true},
+		"a row less":            {func(s string) string { return strings.Replace(s, " "+first, "", 1) }, false},
+		"no owner":              {func(s string) string { return strings.Replace(s, "/c1/", "//", 1) }, true},
+		"an index that is none": {func(s string) string { return strings.Replace(s, "/7/", "/x/", 1) }, true},
+		"a row twice":           {func(s string) string { return s + " " + first }, true},
+		"half a row":            {func(s string) string { return s[:len(s)-20] }, true},
+		"a broken word":         {func(s string) string { return strings.Replace(s, "%25", "%2", 1) }, true},
+		"a network less":        {func(s string) string { return strings.Replace(s, " azure/", " zure/", 1) }, true},
+		"no separator":          {func(s string) string { return strings.Replace(s, " azure/", "_azure/", 1) }, true},
+		"no checksum":           {func(string) string { return "" }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -133,7 +135,7 @@ func TestRowsOfOthers(t *testing.T) {
 func FuzzRows(f *testing.F) {
 	f.Add(rowsOf(stateOf("c1", "c2")))
 	f.Add(rowsOf(stateOf()))
-	f.Add("crc32c=00000000 azure/c1/eth0/azv1/ready/{'network':'azure','containerID':'c1','ifName':'eth0','hostIfName':'azv1','state':'ready','addresses':['']}")
+	f.Add("crc32=00000000 azure/c1/eth0/azv1/0/ready/{'network':'b','addresses':['']}")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := parsed(t, text)
 		if err != nil {

@@ -31,7 +31,7 @@ const dumpAttempts = 5
 // bucket is removed (Linux before 6.9), but not plausibly by all.
 func Interfaces() ([]Interface, error) {
 	links := map[int]Interface{}
-	err := collect(dump, syscall.RTM_GETLINK, linkRequest(), func() { clear(links) }, func(m syscall.NetlinkMessage) {
+	err := collect(dump, syscall.RTM_GETLINK, linkRequest(0, ""), func() { clear(links) }, func(m syscall.NetlinkMessage) {
 		if i, ok := parseLink(m); ok {
 			links[i.Index] = i
 		}
@@ -50,6 +50,37 @@ func Interfaces() ([]Interface, error) {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	return assemble(links, prefixes), nil
+}
+
+// InterfaceByName returns one interface, without its addresses. On a node with hundreds of pods that takes a hundredth of the
+// time of listing all. It says false if there is none of that name.
+func InterfaceByName(name string) (Interface, bool, error) {
+	i, ok, err := oneLink(linkRequest(0, name))
+	if err != nil || !ok || i.Master == 0 || i.Slave {
+		return i, ok, err
+	}
+	master, known, err := oneLink(linkRequest(i.Master, ""))
+	if err != nil {
+		return Interface{}, false, err
+	}
+	i.Slave = known && master.Kind != "bridge"
+	return i, true, nil
+}
+
+func oneLink(body []byte) (i Interface, ok bool, err error) {
+	msgs, _, err := ask(syscall.RTM_GETLINK, 0, body)
+	if errors.Is(err, syscall.ENODEV) {
+		return i, false, nil
+	}
+	if err != nil {
+		return i, false, fmt.Errorf("look up an interface: %w", err)
+	}
+	for _, m := range msgs {
+		if found, is := parseLink(m); is {
+			i, ok = found, true
+		}
+	}
+	return i, ok, nil
 }
 
 // dumper is the signature of dump.
@@ -101,12 +132,21 @@ func assemble(links map[int]Interface, prefixes map[int][]netip.Prefix) []Interf
 	return out
 }
 
-// linkRequest is a struct ifinfomsg and an attribute.
-func linkRequest() []byte {
+// linkRequest is a struct ifinfomsg and attributes: for all links, or for one by its index or by its name.
+func linkRequest(index int, name string) []byte {
+	ne := binary.NativeEndian
 	b := make([]byte, syscall.SizeofIfInfomsg)
-	b = binary.NativeEndian.AppendUint16(b, syscall.SizeofRtAttr+4)
-	b = binary.NativeEndian.AppendUint16(b, attrLinkExtMask)
-	return binary.NativeEndian.AppendUint32(b, extMaskSkipStats)
+	ne.PutUint32(b[4:], uint32(index))
+	b = ne.AppendUint16(b, syscall.SizeofRtAttr+4)
+	b = ne.AppendUint16(b, attrLinkExtMask)
+	b = ne.AppendUint32(b, extMaskSkipStats)
+	if name == "" {
+		return b
+	}
+	b = ne.AppendUint16(b, uint16(syscall.SizeofRtAttr+len(name)+1))
+	b = ne.AppendUint16(b, syscall.IFLA_IFNAME)
+	b = append(append(b, name...), 0)
+	return append(b, make([]byte, -len(b)&3)...) // the kernel wants the message's length aligned no less than the rest
 }
 
 // parseLink decodes RTM_NEWLINK: a struct ifinfomsg (family, pad, type uint16, index int32, flags uint32, change uint32)

@@ -59,6 +59,26 @@ func attrs(name string) netlink.LinkAttrs {
 	return a
 }
 
+// sameByName requires that each interface is by its name what it is among all, and that others are not there.
+func sameByName(t *testing.T, others ...string) {
+	t.Helper()
+	all, err := Interfaces()
+	check(t, err)
+	for _, want := range all {
+		want.Prefixes = nil
+		got, ok, err := InterfaceByName(want.Name)
+		check(t, err)
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" || !ok {
+			t.Errorf("%s by its name (-want +got): %v\n%s", want.Name, ok, d)
+		}
+	}
+	for _, name := range others {
+		if i, ok, _ := InterfaceByName(name); ok {
+			t.Errorf("%q is %+v", name, i)
+		}
+	}
+}
+
 func TestInterfacesShowsKindsMastersAndSlaves(t *testing.T) {
 	t.Parallel()
 	inNewNetns(t, func(t *testing.T) {
@@ -109,6 +129,7 @@ func TestInterfacesShowsKindsMastersAndSlaves(t *testing.T) {
 		if diff := cmp.Diff(want, got, byName, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 			t.Errorf("interfaces (-want +got):\n%s", diff)
 		}
+		sameByName(t, "no such link", "0123456789abcdef0")
 	})
 }
 
@@ -140,6 +161,7 @@ func TestInterfacesMarksAPortOfAnythingButABridgeAsASlave(t *testing.T) {
 				got, err := Interfaces()
 				check(t, err)
 				for _, i := range got {
+					sameByName(t)
 					if want := i.Name == "vf0"; i.Slave != want {
 						t.Errorf("%s: slave = %v, want %v (master %d)", i.Name, i.Slave, want, i.Master)
 					}
@@ -296,7 +318,7 @@ func FuzzParseDump(f *testing.F) {
 	for _, request := range []struct {
 		kind uint16
 		body []byte
-	}{{syscall.RTM_GETLINK, linkRequest()}, {syscall.RTM_GETADDR, make([]byte, syscall.SizeofIfAddrmsg)}} {
+	}{{syscall.RTM_GETLINK, linkRequest(0, "")}, {syscall.RTM_GETADDR, make([]byte, syscall.SizeofIfAddrmsg)}} {
 		msgs, _, err := dump(request.kind, request.body)
 		if err != nil {
 			f.Fatal(err)

@@ -25,6 +25,11 @@ const (
 // It returns the answer's messages, and whether the kernel said that the objects changed meanwhile: then some may be
 // missing. Errors of one dump leave nothing behind.
 func dump(request uint16, body []byte) (msgs []syscall.NetlinkMessage, interrupted bool, err error) {
+	return ask(request, syscall.NLM_F_DUMP, body)
+}
+
+// ask asks for one object, or with NLM_F_DUMP for all of them.
+func ask(request, how uint16, body []byte) (msgs []syscall.NetlinkMessage, interrupted bool, err error) {
 	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.NETLINK_ROUTE)
 	if err != nil {
 		return nil, false, os.NewSyscallError("socket", err)
@@ -34,7 +39,7 @@ func dump(request uint16, body []byte) (msgs []syscall.NetlinkMessage, interrupt
 	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &timeout); err != nil {
 		return nil, false, os.NewSyscallError("setsockopt", err)
 	}
-	if err := sendDump(fd, request, body); err != nil {
+	if err := sendRequest(fd, request, how, body); err != nil {
 		return nil, false, err
 	}
 	buf := make([]byte, dumpBuffer)
@@ -58,18 +63,18 @@ func dump(request uint16, body []byte) (msgs []syscall.NetlinkMessage, interrupt
 			interrupted = interrupted || m.Header.Flags&nlmFlagDumpIntr != 0
 		}
 		msgs = append(msgs, part...)
-		if done {
+		if done || how&syscall.NLM_F_DUMP == 0 {
 			return msgs, interrupted, nil
 		}
 	}
 }
 
-func sendDump(fd int, request uint16, body []byte) error {
+func sendRequest(fd int, request, how uint16, body []byte) error {
 	b := make([]byte, 0, syscall.NLMSG_HDRLEN+len(body))
 	ne := binary.NativeEndian
 	b = ne.AppendUint32(b, uint32(syscall.NLMSG_HDRLEN+len(body)))
 	b = ne.AppendUint16(b, request)
-	b = ne.AppendUint16(b, syscall.NLM_F_REQUEST|syscall.NLM_F_DUMP)
+	b = ne.AppendUint16(b, syscall.NLM_F_REQUEST|how)
 	b = ne.AppendUint32(b, 1) // sequence number: there is one request per socket
 	b = ne.AppendUint32(b, 0) // port: the kernel fills in the socket's
 	b = append(b, body...)

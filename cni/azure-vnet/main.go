@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -20,6 +21,8 @@ var buildVersion = "unknown"
 const heapLimit = 24 << 20
 
 func main() {
+	// A command is a chain of system calls. With more processors the runtime keeps threads awake that look for work.
+	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(heapLimit)
 	p := newPlugin(buildVersion)

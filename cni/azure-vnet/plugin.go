@@ -102,7 +102,7 @@ func newManager(dir string, logger *slog.Logger) (*network.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Now: time.Now, Log: logger}, nil
+	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: platform.InterfaceByName, Now: time.Now, Log: logger}, nil
 }
 
 func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], error) {

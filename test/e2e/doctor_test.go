@@ -410,7 +410,7 @@ var faults = map[string]fault{
 		modes: all, by: func(p *patient) { p.must(p.pods[0].NS.Close()) }, check: "endpoints", level: "warning", names: "{id}", remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
 	"an ADD did not end": {
-		plant: []string{"sed -i \"0,/.ready./s//\\/pending\\//; 0,/'ready'/s//'pending'/\" {dir}/azure-vnet.json"}, check: "endpoints", level: "warning", names: "did not end", remedy: "CNI_COMMAND=DEL", cure: "DEL",
+		plant: []string{"sed -i '0,/.ready./s//\\/pending\\//' {dir}/azure-vnet.json"}, check: "endpoints", level: "warning", names: "did not end", remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
 	"rules of the classic plugin": {
 		plant: []string{"ebtables-nft -t nat -A PREROUTING -p IPv4 -i eth0 --ip-dst 10.240.0.99 -j dnat --to-dst 02:00:00:00:00:99"},

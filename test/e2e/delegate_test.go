@@ -1,0 +1,114 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/test/node"
+)
+
+// withPlugins is a node with its own copies of the plugins, where replace may put something else.
+func withPlugins(l *lab, n *node.Node, replace func(folder string)) *node.Node {
+	l.Helper()
+	dir := l.TempDir()
+	for _, plugin := range []string{"azure-vnet", "azure-vnet-ipam"} {
+		text, err := os.ReadFile(filepath.Join(binaries, plugin))
+		l.must(err)
+		l.must(os.WriteFile(filepath.Join(dir, plugin), text, 0o755))
+	}
+	replace(dir)
+	n.Path = []string{dir}
+	return n
+}
+
+var pidOf = regexp.MustCompile(`pid=(\d+) command=(\w+) `)
+
+// The network plugin calls our IPAM plugin itself if what lies beside it is the same program, and executes it otherwise; there
+// is no other difference: the same results, the same errors, the same lines in the log.
+func TestIPAMInProcessIsAsInAProgramOfItsOwn(t *testing.T) {
+	for name, test := range map[string]struct {
+		replace   func(l *lab, folder string)
+		conf      map[string]any
+		inProcess bool
+	}{
+		"the same program": {inProcess: true},
+		"switched off":     {conf: map[string]any{"execIPAM": true}},
+		"a hard link": {inProcess: true, replace: func(l *lab, folder string) {
+			l.must(os.Remove(filepath.Join(folder, "azure-vnet-ipam")))
+			l.must(os.Link(filepath.Join(folder, "azure-vnet"), filepath.Join(folder, "azure-vnet-ipam")))
+		}},
+		"another build": {replace: func(l *lab, folder string) {
+			path := filepath.Join(folder, "azure-vnet-ipam")
+			text, err := os.ReadFile(path)
+			l.must(err)
+			// One character of the build ID, the text in the ELF note of Go's.
+			at := strings.Index(string(text), "\x04\x00\x00\x00Go\x00\x00") + 12
+			text[at]++
+			l.must(os.WriteFile(path, text, 0o755))
+		}},
+		"a script of the operator's": {replace: func(l *lab, folder string) {
+			path := filepath.Join(folder, "azure-vnet-ipam")
+			l.must(os.Mkdir(filepath.Join(folder, "real"), 0o755))
+			l.must(os.Rename(path, filepath.Join(folder, "real", "azure-vnet-ipam")))
+			l.must(os.WriteFile(path, []byte("#!/bin/sh\nexec "+folder+"/real/azure-vnet-ipam \"$@\"\n"), 0o755))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, fabric.DefaultDual(1, 2))
+			n := withPlugins(l, l.nodes[0], func(folder string) {
+				if test.replace != nil {
+					test.replace(l, folder)
+				}
+			})
+			fields := map[string]any{"ipam": bothFamilies}
+			for k, v := range test.conf {
+				fields[k] = v
+			}
+			list := l.list(n, fields)
+			p := l.add(n, list)
+			l.must(p.Check(l.ctx))
+			second := l.add(n, list)
+			third, err := n.NewPod(list)
+			l.must(err)
+			failed := third.Add(l.ctx)
+			if want := "IPAM plugin azure-vnet-ipam, ADD: allocate an address for"; failed == nil || !strings.Contains(failed.Error(), want) {
+				t.Errorf("the pool is empty: %v, want %q in it", failed, want)
+			}
+			l.must(p.Del(l.ctx))
+			l.must(second.Del(l.ctx))
+			l.must(p.Del(l.ctx))
+			if left := l.leftovers(n); len(left) > 0 {
+				t.Errorf("left: %q", left)
+			}
+			got := fmt.Sprintf("%s %s gateway %s, dns %v", p.Result.IPs[0].Address.String(), p.Result.IPs[1].Address.String(), p.Result.IPs[0].Gateway, p.Result.DNS.Nameservers)
+			if want := "10.240.1.1/16 fd00::1:1/64 gateway 10.240.0.1, dns [168.63.129.16]"; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			// Both plugins write one line for each command, the IPAM plugin first; its pid says which process it was. An ADD that
+			// fails takes back what it may have reserved.
+			var commands, pids []string
+			for _, line := range strings.Split(l.read(n.LogFile("azure-vnet")), "\n") {
+				if m := pidOf.FindStringSubmatch(line); m != nil && (strings.Contains(line, "msg=done") || strings.Contains(line, "msg=failed")) {
+					pids, commands = append(pids, m[1]), append(commands, m[2])
+				}
+			}
+			if got, want := strings.Join(commands, " "), "ADD ADD CHECK CHECK ADD ADD ADD DEL ADD DEL DEL DEL DEL DEL DEL"; got != want {
+				t.Fatalf("the log has\n%s, want\n%s", got, want)
+			}
+			for _, group := range [][]string{pids[:2], pids[2:4], pids[4:6], pids[6:9], pids[9:11], pids[11:13], pids[13:]} {
+				slices.Sort(group)
+				if processes := len(slices.Compact(slices.Clone(group))); processes != len(group) && !test.inProcess || processes != 1 && test.inProcess {
+					t.Errorf("the lines of one command are of the processes %q", group)
+				}
+			}
+		})
+	}
+}
