@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -181,19 +180,6 @@ func (s *State) view(record *Network) *Network {
 		}
 	}
 	return &n
-}
-
-// live are the endpoints in Live.
-func (n *Network) live() iter.Seq[*Endpoint] {
-	return func(yield func(*Endpoint) bool) {
-		for i := range n.Live {
-			for e := range n.Live[i].All() {
-				if !yield(e) {
-					return
-				}
-			}
-		}
-	}
 }
 
 func (s *State) endpoint(o Owner) (*Network, *Endpoint) {
