@@ -182,9 +182,10 @@ func TestNothingIsForkedButTheIPAMPlugin(t *testing.T) {
 	n := l.nodes[0]
 	ns, err := n.VM.NewPod("pod")
 	l.must(err)
-	for _, command := range []string{"ADD", "DEL"} {
-		trace := n.Dir + "/trace." + command
-		r := l.traced(n, command, "c0", ns.Path(), l.conf(n, nil), "-e", "trace=execve,execveat", "-o", trace)
+	for i, command := range []string{"ADD", "DEL", "ADD", "DEL"} {
+		exec := i >= 2
+		trace := fmt.Sprintf("%s/trace.%d", n.Dir, i)
+		r := l.traced(n, command, "c0", ns.Path(), l.conf(n, map[string]any{"execIPAM": exec}), "-e", "trace=execve,execveat", "-o", trace)
 		l.wantSuccess(r)
 		var executed []string
 		for _, line := range strings.Split(l.read(trace), "\n") {
@@ -193,8 +194,12 @@ func TestNothingIsForkedButTheIPAMPlugin(t *testing.T) {
 				executed = append(executed, strings.Split(rest, `"`)[1])
 			}
 		}
-		if want := []string{binaries + "/azure-vnet", binaries + "/azure-vnet-ipam"}; !slices.Equal(executed, want) {
-			t.Errorf("%s executes %v", command, executed)
+		want := []string{binaries + "/azure-vnet"}
+		if exec {
+			want = append(want, binaries+"/azure-vnet-ipam")
+		}
+		if !slices.Equal(executed, want) {
+			t.Errorf("%s executes %v, want %v", command, executed, want)
 		}
 	}
 }
