@@ -33,6 +33,9 @@ type Node struct {
 	// of its own; "" leaves them alone.
 	Mounts string
 
+	// Ended is told of each plugin process that has ended, if somebody wants to know what it used.
+	Ended func(*os.ProcessState)
+
 	pods atomic.Int64
 }
 
@@ -118,6 +121,9 @@ func (n *Node) run(ctx context.Context, path string, stdin []byte, env []string,
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = bytes.NewReader(stdin), &stdout, &stderr, env
 	err := cmd.Run()
+	if n.Ended != nil && cmd.ProcessState != nil {
+		n.Ended(cmd.ProcessState)
+	}
 	r := Reply{Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-container-networking/test/node"
+	"github.com/containernetworking/cni/libcni"
+)
+
+const rounds, present = 60, 250
+
+// sample is what one call took.
+type sample struct{ wall, cpu float64 } // ms
+
+// commands measures ADD, CHECK and DEL, one after the other, on a VM without pods and on one with 250.
+func (b *bench) commands(ctx context.Context) error {
+	for _, p := range pairs {
+		lone := map[int]float64{}
+		for _, there := range []int{0, present} {
+			v, err := b.vm(p, present+10)
+			if err != nil {
+				return err
+			}
+			took, queries, err := v.sequence(ctx, there)
+			if err == nil {
+				b.commandRows(p, there, took)
+				group := fmt.Sprintf("%s mode, %d pods there (reference: %s)", p.mode, there, p.name)
+				b.report.single(group, "questions to the host agent for an ADD", "number", queries, 0.02)
+				lone[there] = quantile(walls(took["ADD"][0]), 0.5)
+				err = b.details(ctx, v, group)
+			}
+			if cerr := v.close(); err == nil {
+				err = cerr
+			}
+			if err != nil {
+				return fmt.Errorf("%s mode: %w", p.mode, err)
+			}
+		}
+		b.report.single(p.mode+" mode", "ADD with 250 pods there against ADD with none", "ratio", lone[present]/lone[0], 1.2)
+	}
+	return nil
+}
+
+// sequence fills the VM, and then makes and removes pods of both sides in turn. It also counts the questions to the host
+// agent for each ADD of all.
+func (v *vm) sequence(ctx context.Context, there int) (map[string][2][]sample, float64, error) {
+	if err := v.fill(ctx, max(there, 1)); err != nil { // the first one makes the network
+		return nil, 0, err
+	}
+	took := map[string][2][]sample{}
+	measure := func(command string, i int, call func() error) error {
+		used := 0.0
+		v.Ended = func(s *os.ProcessState) { used += (s.UserTime() + s.SystemTime()).Seconds() * 1e3 }
+		defer func() { v.Ended = nil }()
+		begun := time.Now()
+		if err := call(); err != nil {
+			return fmt.Errorf("%s: %w", command, err)
+		}
+		of := took[command]
+		of[i] = append(of[i], sample{time.Since(begun).Seconds() * 1e3, used})
+		took[command] = of
+		return nil
+	}
+	for range rounds {
+		var pods [2]*node.Pod
+		for i, list := range v.lists {
+			p, err := v.NewPod(list)
+			if err != nil {
+				return nil, 0, err
+			}
+			pods[i] = p
+		}
+		for _, command := range []string{"ADD", "CHECK", "DEL"} {
+			for i, p := range pods {
+				call := map[string]func(context.Context) error{"ADD": p.Add, "CHECK": p.Check, "DEL": p.Del}[command]
+				if err := measure(command, i, func() error { return call(ctx) }); err != nil {
+					return nil, 0, err
+				}
+			}
+		}
+		for _, p := range pods {
+			if err := p.NS.Close(); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
+	return took, float64(v.VM.Agent.Queries()) / float64(there+rounds), nil
+}
+
+func walls(list []sample) (out []float64) {
+	for _, s := range list {
+		out = append(out, s.wall)
+	}
+	return out
+}
+
+func cpus(list []sample) (out []float64) {
+	for _, s := range list {
+		out = append(out, s.cpu)
+	}
+	return out
+}
+
+func (b *bench) commandRows(p pair, there int, took map[string][2][]sample) {
+	group := fmt.Sprintf("%s mode, %d pods there (reference: %s)", p.mode, there, p.name)
+	wall, cpu := map[string]float64{"ADD": 0.5, "DEL": 0.9}, map[string]float64{"ADD": 0.6}
+	for _, command := range []string{"ADD", "CHECK", "DEL"} {
+		of := took[command]
+		b.report.compare(group, command, "ms", walls(of[0]), walls(of[1]), wall[command])
+		b.report.compare(group, command+", 95 of 100", "ms", []float64{quantile(walls(of[0]), 0.95)}, []float64{quantile(walls(of[1]), 0.95)}, 0)
+		b.report.compare(group, command+", CPU time", "ms", cpus(of[0]), cpus(of[1]), cpu[command])
+	}
+}
+
+// details measures what does not need many calls: memory, system calls, processes; and once what is of the files.
+func (b *bench) details(ctx context.Context, v *vm, group string) error {
+	var memory, calls, processes [2][]float64
+	for range 5 {
+		for i, list := range v.lists {
+			p, err := v.NewPod(list)
+			if err != nil {
+				return err
+			}
+			m, err := v.peak(ctx, p)
+			if err != nil {
+				return err
+			}
+			c, n, err := v.trace(ctx, p)
+			if err != nil {
+				return err
+			}
+			memory[i], calls[i], processes[i] = append(memory[i], m/(1<<20)), append(calls[i], c), append(processes[i], n)
+			if err := p.NS.Close(); err != nil {
+				return err
+			}
+		}
+	}
+	b.report.compare(group, "ADD, peak memory of a process", "MiB", memory[0], memory[1], 0)
+	b.report.single(group, "ADD, peak memory of a process, ours alone", "MiB", quantile(memory[0], 0.5), 16)
+	b.report.compare(group, "ADD, system calls", "number", calls[0], calls[1], 0)
+	b.report.compare(group, "ADD, processes", "number", processes[0], processes[1], 0)
+	if b.files {
+		return nil
+	}
+	b.files = true
+	return b.fileRows(ctx)
+}
+
+func (b *bench) fileRows(ctx context.Context) error {
+	const group = "programs"
+	size := func(folder, name string) (float64, error) {
+		info, err := os.Stat(filepath.Join(folder, name))
+		if err != nil {
+			return 0, err
+		}
+		return float64(info.Size()) / (1 << 20), nil
+	}
+	for _, f := range [][2]string{{"azure-vnet", "bridge"}, {"azure-vnet-ipam", "host-local"}} {
+		own, err := size(b.bin, f[0])
+		if err != nil {
+			return err
+		}
+		other, err := size(b.reference, f[1])
+		if err != nil {
+			return err
+		}
+		b.report.compare(group, f[0]+" against "+f[1]+", size", "MiB", []float64{own}, []float64{other}, 0)
+		b.report.single(group, f[0]+", size alone", "MiB", own, 7)
+		var took [2][]float64
+		for range 100 {
+			for i, path := range []string{filepath.Join(b.bin, f[0]), filepath.Join(b.reference, f[1])} {
+				cmd := exec.CommandContext(ctx, path)
+				cmd.Env, cmd.Stdin = []string{"CNI_COMMAND=VERSION"}, strings.NewReader(`{"cniVersion":"1.0.0"}`)
+				begun := time.Now()
+				if err := cmd.Run(); err != nil {
+					return fmt.Errorf("%s: %w", path, err)
+				}
+				took[i] = append(took[i], time.Since(begun).Seconds()*1e3)
+			}
+		}
+		b.report.compare(group, f[0]+" against "+f[1]+", start (VERSION)", "ms", took[0], took[1], 0)
+	}
+	return nil
+}
+
+// conf is the configuration of a list's only plugin, as libcni passes it.
+func conf(list *libcni.NetworkConfigList) ([]byte, string, error) {
+	one, err := libcni.InjectConf(list.Plugins[0], map[string]any{"name": list.Name, "cniVersion": list.CNIVersion})
+	if err != nil {
+		return nil, "", err
+	}
+	return one.Bytes, one.Network.Type, nil
+}
+
+// call executes one command of a pod's plugin below another program.
+func (v *vm) call(ctx context.Context, command string, p *node.Pod, below ...string) (stderr string, err error) {
+	raw, plugin, err := conf(p.List)
+	if err != nil {
+		return "", err
+	}
+	path := ""
+	for _, dir := range v.Path {
+		if _, serr := os.Stat(filepath.Join(dir, plugin)); serr == nil {
+			path = filepath.Join(dir, plugin)
+			break
+		}
+	}
+	line := append(below, path)
+	cmd := v.VM.Ns.Command(ctx, line[0], line[1:]...)
+	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + p.ID, "CNI_NETNS=" + p.NS.Path(), "CNI_IFNAME=" + p.IfName, "CNI_PATH=" + strings.Join(v.Path, ":"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(raw), &out, &errs
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s%s", strings.Join(line, " "), err, out.Bytes(), errs.Bytes())
+	}
+	return errs.String(), nil
+}
+
+// peak is the peak memory in bytes of the largest process of an ADD.
+func (v *vm) peak(ctx context.Context, p *node.Pod) (float64, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	text, err := v.call(ctx, "ADD", p, self, "-peak")
+	if err != nil {
+		return 0, err
+	}
+	var bytes float64
+	if err := json.Unmarshal([]byte(text), &bytes); err != nil {
+		return 0, fmt.Errorf("the helper says %q: %w", text, err)
+	}
+	_, err = v.call(ctx, "DEL", p)
+	return bytes, err
+}
+
+// trace counts the system calls and the processes of an ADD.
+func (v *vm) trace(ctx context.Context, p *node.Pod) (calls, processes float64, err error) {
+	file := filepath.Join(v.dir, "trace")
+	if _, err := v.call(ctx, "ADD", p, "strace", "-f", "-qq", "-o", file); err != nil {
+		return 0, 0, err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "resumed>") || !strings.Contains(line, "(") {
+			continue
+		}
+		calls++
+		if strings.Contains(line, " execve(") {
+			processes++
+		}
+	}
+	_, err = v.call(ctx, "DEL", p)
+	return calls, processes, err
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/Azure/azure-container-networking/test/node"
+)
+
+// ipam measures the IPAM plugins alone, as another network plugin executes them, in pools of 250 and of 10,000 addresses.
+func (b *bench) ipam(ctx context.Context) error {
+	for _, size := range []int{250, 10_000} {
+		if err := b.ipamPool(ctx, size); err != nil {
+			return fmt.Errorf("a pool of %d: %w", size, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) ipamPool(ctx context.Context, size int) (err error) {
+	v, err := b.vm(pairs[0], size)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.close()) }()
+	for i, section := range []map[string]any{{"type": "azure-vnet-ipam"}, hostLocal(v.dir)} {
+		// libcni executes a list's plugin by its type: here the IPAM plugin itself.
+		conf := map[string]any{"cniVersion": "1.0.0", "name": "ipam", "type": section["type"], "ipam": section}
+		if i == 0 {
+			conf["dataDir"], conf["logFile"], conf["logLevel"] = v.DataDir(), v.LogFile("azure-vnet-ipam"), "info"
+		}
+		if v.lists[i], err = node.List(conf); err != nil {
+			return err
+		}
+	}
+	took := map[string][2][]float64{}
+	for n := range rounds + 2 {
+		var pods [2]*node.Pod
+		for i, list := range v.lists {
+			if pods[i], err = v.NewPod(list); err != nil {
+				return err
+			}
+		}
+		for _, command := range []string{"ADD", "DEL"} {
+			for i, p := range pods {
+				begun := time.Now()
+				if _, err := v.call(ctx, command, p); err != nil {
+					return err
+				}
+				of := took[command]
+				if n >= 2 { // the first asks the host agent
+					of[i] = append(of[i], time.Since(begun).Seconds()*1e3)
+				}
+				took[command] = of
+			}
+		}
+		for _, p := range pods {
+			if err := p.NS.Close(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, command := range []string{"ADD", "DEL"} {
+		b.report.compare(fmt.Sprintf("azure-vnet-ipam alone, a pool of %d (reference: host-local)", size), command, "ms", took[command][0], took[command][1], 0)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"syscall"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/test/node"
+	"github.com/containernetworking/cni/libcni"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "-peak" {
+		peak(os.Args[2:])
+	}
+	var b bench
+	flag.StringVar(&b.bin, "bin", "", "folder of the two plugins")
+	flag.StringVar(&b.reference, "reference", "", "folder of the reference plugins")
+	file := flag.String("json", "", "file for the report; with -plot: to read")
+	only := flag.String("only", ".", "sections to measure: commands, bursts, ipam, packets")
+	plot := flag.String("plot", "", "folder for charts of the report, instead of measuring")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	var err error
+	if *plot != "" {
+		err = charts(*file, *plot)
+	} else {
+		err = b.run(ctx, regexp.MustCompile(*only), *file)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	bin, reference string
+	report         *report
+	files          bool // the programs themselves are measured
+}
+
+func (b *bench) run(ctx context.Context, only *regexp.Regexp, file string) error {
+	b.report = newReport()
+	for _, section := range []struct {
+		name    string
+		measure func(context.Context) error
+	}{{"commands", b.commands}, {"bursts", b.bursts}, {"ipam", b.ipam}, {"packets", b.packets}} {
+		if !only.MatchString(section.name) {
+			continue
+		}
+		fmt.Fprintln(os.Stderr, "measuring", section.name)
+		if err := section.measure(ctx); err != nil {
+			return fmt.Errorf("%s: %w", section.name, err)
+		}
+	}
+	if file != "" {
+		if err := b.report.write(file); err != nil {
+			return err
+		}
+	}
+	return b.report.print(os.Stdout)
+}
+
+// pair is a mode of ours and what a user would pick instead.
+type pair struct {
+	mode, name string
+	plugin     map[string]any
+}
+
+var pairs = []pair{
+	{"bridge", "bridge + host-local", map[string]any{"type": "bridge", "bridge": "cni0", "isGateway": true}},
+	{"tunnel", "bridge + host-local", map[string]any{"type": "bridge", "bridge": "cni0", "isGateway": true}},
+	{"transparent", "ptp + host-local", map[string]any{"type": "ptp"}},
+}
+
+// vm is a simulated VM with the plugins of a pair. Its state, and that of host-local, lies in memory, as that of ours does on
+// a node (/var/run).
+type vm struct {
+	*node.Node
+	fabric *fabric.Fabric
+	dir    string
+	lists  [2]*libcni.NetworkConfigList // ours, the reference
+}
+
+func (b *bench) vm(p pair, addresses int) (_ *vm, err error) {
+	v := &vm{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.close())
+		}
+	}()
+	if v.dir, err = os.MkdirTemp("/dev/shm", "azure-vnet-bench-"); err != nil {
+		return nil, err
+	}
+	if v.fabric, err = fabric.New(fabric.Default(1, addresses)); err != nil {
+		return nil, err
+	}
+	if v.Node, err = node.New(v.fabric.VMs[0], v.dir, b.bin, b.reference); err != nil {
+		return nil, err
+	}
+	if v.lists[0], err = node.List(v.Conf(map[string]any{"cniVersion": "1.0.0", "mode": p.mode, "logLevel": "info"})); err != nil {
+		return nil, err
+	}
+	other := map[string]any{"cniVersion": "1.0.0", "name": "reference", "ipam": hostLocal(v.dir)}
+	for k, value := range p.plugin {
+		other[k] = value
+	}
+	v.lists[1], err = node.List(other)
+	return v, err
+}
+
+func hostLocal(dir string) map[string]any {
+	return map[string]any{"type": "host-local", "dataDir": dir + "/host-local", "ranges": [][]map[string]any{{{"subnet": "10.88.0.0/16"}}}}
+}
+
+func (v *vm) close() error {
+	var err error
+	if v.fabric != nil {
+		err = v.fabric.Close()
+	}
+	return errors.Join(err, os.RemoveAll(v.dir))
+}
+
+// fill adds pods of ours and as many of the reference.
+func (v *vm) fill(ctx context.Context, count int) error {
+	for range count {
+		for _, list := range v.lists {
+			if _, err := v.AddPod(ctx, list); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// peak executes a plugin from a process that is smaller than it, and prints its peak memory in bytes on standard error: a
+// process inherits the peak of the one that starts it (fs/exec.c, setmax_mm_hiwater_rss), and this one has had more.
+func peak(args []string) {
+	cmd := exec.Command(args[0])
+	cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout
+	err := cmd.Run()
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && err == nil {
+		_ = json.NewEncoder(os.Stderr).Encode(usage.Maxrss << 10)
+		os.Exit(0)
+	}
+	os.Exit(1)
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// row is one line of the table: what was measured of us and of the reference, in the unit.
+type row struct {
+	Group     string  `json:"group"`
+	Measure   string  `json:"measure"`
+	Unit      string  `json:"unit"`
+	Ours      float64 `json:"ours"`
+	Reference float64 `json:"reference,omitempty"`
+	// Ratio is ours divided by the reference; of a row without a reference it is ours. Target is what it shall not exceed;
+	// 0: there is no target.
+	Ratio  float64 `json:"ratio,omitempty"`
+	Target float64 `json:"target,omitempty"`
+}
+
+func (r row) met() string {
+	switch {
+	case r.Target == 0:
+		return ""
+	case r.Ratio <= r.Target:
+		return "met"
+	}
+	return "MISSED"
+}
+
+// report is what a run measured, and where.
+type report struct {
+	Date    string `json:"date"`
+	Machine string `json:"machine"`
+	Rows    []row  `json:"rows"`
+}
+
+func newReport() *report {
+	var u unix.Utsname
+	_ = unix.Uname(&u)
+	return &report{
+		Date:    time.Now().UTC().Format(time.DateOnly),
+		Machine: fmt.Sprintf("%d processors (%s), Linux %s", runtime.NumCPU(), processor(), unix.ByteSliceToString(u.Release[:])),
+	}
+}
+
+func processor() string {
+	info, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(info)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// compare adds a row of two medians.
+func (r *report) compare(group, measure, unit string, ours, reference []float64, target float64) {
+	o, ref := quantile(ours, 0.5), quantile(reference, 0.5)
+	r.Rows = append(r.Rows, row{group, measure, unit, o, ref, o / ref, target})
+}
+
+// single adds a row that has no reference.
+func (r *report) single(group, measure, unit string, value, target float64) {
+	r.Rows = append(r.Rows, row{Group: group, Measure: measure, Unit: unit, Ours: value, Ratio: value, Target: target})
+}
+
+func quantile[T cmp.Ordered](list []T, q float64) T {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}
+
+func (r *report) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	_, _ = fmt.Fprintf(t, "%s, %s\n", r.Date, r.Machine)
+	group := ""
+	for _, row := range r.Rows {
+		if row.Group != group {
+			group = row.Group
+			_, _ = fmt.Fprintf(t, "\n%s\tours\treference\tratio\ttarget\t\n", group)
+		}
+		reference, ratio, target := "", "", ""
+		if row.Reference != 0 {
+			reference, ratio = number(row.Reference), fmt.Sprintf("%.2f", row.Ratio)
+		}
+		if row.Target != 0 {
+			target = "≤ " + number(row.Target)
+		}
+		_, _ = fmt.Fprintf(t, "  %s, %s\t%s\t%s\t%s\t%s\t%s\n", row.Measure, row.Unit, number(row.Ours), reference, ratio, target, row.met())
+	}
+	return t.Flush()
+}
+
+// number writes three digits.
+func number(v float64) string {
+	switch {
+	case v == float64(int64(v)) && v < 1e6 || v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+func (r *report) write(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
