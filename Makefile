@@ -37,9 +37,11 @@ MODE ?= both
 RACE ?= -race
 # What go test gets in addition, for example TESTFLAGS='-v -run TestName'.
 TESTFLAGS ?=
-# Which benchmarks, and how often: benchstat compares two runs with COUNT=10.
-BENCH ?= .
+# Which Go benchmarks, and how often: benchstat compares two runs with COUNT=10. Empty: the table of test/bench, or of its SECTION
+# (commands, bursts, ipam, packets).
+BENCH ?=
 COUNT ?= 1
+SECTION ?= .
 
 .DELETE_ON_ERROR:
 
@@ -161,9 +163,17 @@ vulncheck: setup-build $(TOOLS)/govulncheck ## known vulnerabilities in what we 
 	$(TOOLS)/govulncheck -db $(VULNDB) ./...
 
 .PHONY: bench
-bench: require-root setup-test azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## benchmarks into output/bench.txt; BENCH=regexp COUNT=n; needs root
+bench: require-root setup-test azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## a table of our plugins against the reference plugins, and output/bench.json; BENCH=regexp COUNT=n for Go benchmarks instead; needs root
+ifeq ($(BENCH),)
+	go run ./test/bench -bin $(BIN) -reference $(REFERENCE) -json $(OUTPUT)/bench.json -only '$(SECTION)'
+else
 	AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) \
 		go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee $(OUTPUT)/bench.txt
+endif
+
+.PHONY: bench-plot
+bench-plot: ## draw docs/bench-*.svg from output/bench.json
+	go run ./test/bench -plot docs -json $(OUTPUT)/bench.json
 
 .PHONY: benchstat
 benchstat: $(TOOLS)/benchstat ## compare output/bench.txt with OLD=file

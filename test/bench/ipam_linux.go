@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/Azure/azure-container-networking/ipam/ipamtest"
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
@@ -20,11 +21,17 @@ func (b *bench) ipam(ctx context.Context) error {
 }
 
 func (b *bench) ipamPool(ctx context.Context, size int) (err error) {
-	v, err := b.vm(pairs[0], size)
+	v, err := b.vm(pairs[0], 1)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.close()) }()
+	nic := v.VM.Config.PrimaryNIC() // only the host agent knows of so many: no pod will use them
+	subnet := ipamtest.Subnet{Prefix: nic.Prefix, Primary: nic.Address}
+	for a := nic.Pods[0]; len(subnet.Secondary) < size; a = a.Next() {
+		subnet.Secondary = append(subnet.Secondary, a)
+	}
+	v.VM.Agent.SetInterfaces(ipamtest.Interface{MAC: nic.MAC, Primary: true, Subnets: []ipamtest.Subnet{subnet}})
 	for i, section := range []map[string]any{{"type": "azure-vnet-ipam"}, hostLocal(v.dir)} {
 		// libcni executes a list's plugin by its type: here the IPAM plugin itself.
 		conf := map[string]any{"cniVersion": "1.0.0", "name": "ipam", "type": section["type"], "ipam": section}

@@ -17,7 +17,6 @@ import (
 // and over ours; with two pods there and with 250.
 func (b *bench) packets(ctx context.Context) error {
 	for _, p := range []pair{pairs[0], pairs[2]} {
-		var few map[string][]float64
 		for _, there := range []int{2, present} {
 			took, err := b.paths(ctx, p, there)
 			if err != nil {
@@ -31,13 +30,6 @@ func (b *bench) packets(ctx context.Context) error {
 				}
 				b.report.compare(group, m.name+", reference: a plain bridge", "ms", took["ours "+m.name], took["plain "+m.name], target)
 				b.report.compare(group, m.name+", reference: "+p.name, "ms", took["ours "+m.name], took["reference "+m.name], 0)
-			}
-			if few == nil {
-				few = took
-				continue
-			}
-			for _, m := range measures {
-				b.report.compare("pod to pod, "+p.mode+" mode, 250 pods (reference: 2 pods)", m.name, "ms", took["ours "+m.name], few["ours "+m.name], 1.25)
 			}
 		}
 	}
