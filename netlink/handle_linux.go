@@ -86,6 +86,19 @@ func linkError(name string, err error) error {
 	return fmt.Errorf("look up link %s: %w", name, err)
 }
 
+// Index finds a link's index by its name. Unlike looking it up by netlink this needs no lock of the kernel's for which hundreds
+// of processes may wait. Error: ErrNotFound.
+func (h *Handle) Index(name string) (int, error) {
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("look up link %s: %w", name, err)
+	}
+	if err := unix.IoctlIfreq(h.batch.GetFd(), unix.SIOCGIFINDEX, request); err != nil {
+		return 0, linkError(name, err)
+	}
+	return int(request.Uint32()), nil
+}
+
 // Links lists all links.
 func (h *Handle) Links() ([]Link, error) {
 	all, err := retryDump(h.rt.LinkList)

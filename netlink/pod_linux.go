@@ -59,7 +59,7 @@ func PodInterfaceExists(path, ifName string) (bool, error) {
 		return false, err
 	}
 	defer h.Close()
-	if _, err = h.Link(ifName); errors.Is(err, ErrNotFound) {
+	if _, err = h.Index(ifName); errors.Is(err, ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
@@ -83,20 +83,23 @@ func (h *Handle) AddPod(p Pod) (Link, error) {
 	if err := h.addVeth(p, int(ns)); err != nil {
 		return Link{}, err
 	}
-	host, err := h.Link(p.HostName)
+	host, err := h.Index(p.HostName)
 	if err != nil {
-		return Link{}, err
-	}
-	if err := h.addHostEnd(p, host); err != nil {
 		return Link{}, err
 	}
 	if err := p.prepareIPv6(ns); err != nil {
 		return Link{}, err
 	}
+	if err := inPod.setUp(p.IfName); err != nil {
+		return Link{}, err
+	}
+	if err := h.addHostEnd(p, host); err != nil {
+		return Link{}, err
+	}
 	if err := inPod.addPodEnd(p); err != nil {
 		return Link{}, err
 	}
-	return host, h.waitUp(p.HostName)
+	return h.waitUp(p.HostName)
 }
 
 // patience bounds waiting for the kernel's work queue. It needs milliseconds; more when many links change.
@@ -106,17 +109,17 @@ const patience = 5 * time.Second
 // learns that both ends of a pair are up in a work queue, and drops everything until then (net/core/link_watch.c):
 // a pod's first packet, a DNS query often, would be lost. Since Linux 6.8 asking for the link makes the kernel
 // catch up, so that the first look is the last one.
-func (h *Handle) waitUp(name string) error {
+func (h *Handle) waitUp(name string) (Link, error) {
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		l, err := h.rt.LinkByName(name)
 		if err != nil {
-			return linkError(name, err)
+			return Link{}, linkError(name, err)
 		}
 		if l.Attrs().OperState == vnl.OperUp {
-			return nil
+			return linkOf(l), nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("link %s is set up, but does not come up: %v", name, l.Attrs().OperState)
+			return Link{}, fmt.Errorf("link %s is set up, but does not come up: %v", name, l.Attrs().OperState)
 		}
 	}
 }
@@ -142,7 +145,7 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 		configure = append(configure, bridgePort())
 	}
 	b := &batch{}
-	b.add("create veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, true, attrs...))
+	b.add("create veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, false, attrs...))
 	b.add("configure veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, configure...))
 	err := b.send(h.batch)
 	if errors.Is(err, unix.EEXIST) {
@@ -159,12 +162,16 @@ func bridgePort() *nl.RtAttr {
 		u8(nl.IFLA_BRPORT_MODE, 1))) // hairpin: a service's backend may be the client itself
 }
 
-func (h *Handle) addHostEnd(p Pod, host Link) error {
-	if p.Bridge.Index == 0 {
-		return h.addRoutes(p, host)
-	}
+// addHostEnd sets the host's end up, after the pod's: whoever looks at a link that is up without a carrier, as the first of two
+// ends is, makes the kernel stop it, and wait for that while nobody else can change any link (dev_deactivate).
+func (h *Handle) addHostEnd(p Pod, host int) error {
 	b := &batch{}
-	p.pin(b, host.Index)
+	b.add("set "+p.HostName+" up", linkMessage(unix.RTM_NEWLINK, 0, host, true))
+	if p.Bridge.Index == 0 {
+		p.route(b, Link{Index: host})
+	} else {
+		p.pin(b, host)
+	}
 	return b.send(h.batch)
 }
 
@@ -197,17 +204,16 @@ func neighRequest(typ, flags int, m *vnl.Ndmsg, dst, mac []byte) *nl.NetlinkRequ
 	return req
 }
 
+// setUp runs on a handle in the pod's namespace.
+func (h *Handle) setUp(name string) error {
+	b := &batch{}
+	b.add("set "+name+" up in the pod", linkMessage(unix.RTM_NEWLINK, 0, 0, true, str(unix.IFLA_IFNAME, name)))
+	return b.send(h.batch)
+}
+
 // addPodEnd runs on a handle in the pod's namespace.
 func (h *Handle) addPodEnd(p Pod) error {
-	up := &batch{}
-	up.add("set "+p.IfName+" up in the pod", linkMessage(unix.RTM_NEWLINK, 0, 0, true, str(unix.IFLA_IFNAME, p.IfName)))
-	if err := up.send(h.batch); err != nil {
-		return err
-	}
-	if err := h.waitUp(p.IfName); err != nil {
-		return err
-	}
-	l, err := h.Link(p.IfName)
+	l, err := h.waitUp(p.IfName)
 	if err != nil {
 		return err
 	}

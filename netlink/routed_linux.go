@@ -11,14 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// addRoutes makes the host route to the pod's addresses over the host veth.
-func (h *Handle) addRoutes(p Pod, host Link) error {
-	b := &batch{}
+// route makes the host route to the pod's addresses over the host veth.
+func (p Pod) route(b *batch, host Link) {
 	for _, a := range p.Addresses {
 		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(host, a.Addr()), a.Addr().AsSlice(), p.MAC))
 		b.add("add route to "+a.Addr().String(), hostRoute(host, a.Addr()))
 	}
-	return b.send(h.batch)
 }
 
 // hostRoute replaces what a crash may have left of an earlier pod with the address.
@@ -55,7 +53,8 @@ func (h *Handle) Reroute(pods []Pod) error {
 		if err == nil {
 			b := &batch{}
 			b.add("name "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host.Index, true, str(unix.IFLA_IFALIAS, p.Alias)))
-			err = errors.Join(b.send(h.batch), h.addRoutes(p, host))
+			p.route(b, host)
+			err = b.send(h.batch)
 		}
 		errs = errors.Join(errs, err)
 	}

@@ -54,7 +54,8 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 	if n.Mode == ModeTransparent {
 		return routedPod(p), nil
 	}
-	if p.Bridge, err = nl.Link(n.Bridge); err != nil {
+	p.Bridge.Name = n.Bridge
+	if p.Bridge.Index, err = nl.Index(n.Bridge); err != nil {
 		return netlink.Pod{}, err
 	}
 	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
