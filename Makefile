@@ -21,7 +21,6 @@ REFERENCE := $(OUTPUT)/reference
 TOOLS     := $(OUTPUT)/tools
 EXE       := $(if $(filter windows,$(GOOS)),.exe)
 MODULE    := github.com/Azure/azure-container-networking
-ARCHIVE   := $(OUTPUT)/azure-vnet-cni-$(GOOS)-$(GOARCH)-$(VERSION).tgz
 
 # The same commit gives the same bytes on every machine: no paths, no C library, no build time.
 BUILD := go build -trimpath -buildvcs=false
@@ -54,14 +53,7 @@ azure-vnet-ipam: ## build the address management plugin, likewise
 azure-vnet azure-vnet-ipam: setup-build
 	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION)' -o $(BIN)/$@$(EXE) ./cni/$@
 
-.PHONY: azure-cni-plugins
-azure-cni-plugins: azure-vnet azure-vnet-ipam ## build both, and the archive output/azure-vnet-cni-<os>-<arch>-<version>.tgz
-	tar --create --file=- --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,go-w \
-		--transform='s,^10-azure-.*,10-azure.conflist,' \
-		-C $(CURDIR)/$(BIN) azure-vnet$(EXE) azure-vnet-ipam$(EXE) \
-		-C $(CURDIR)/cni/conf 10-azure-$(GOOS).conflist \
-		-C $(CURDIR) LICENSE | gzip -9 --no-name > $(ARCHIVE)
-	@echo $(ARCHIVE)
+include build/release.mk
 
 ## Run
 
@@ -180,8 +172,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What a goal needs of the machine; installed where it is missing.
-.PHONY: setup-build setup-demo setup-test setup-lint setup-windows
-setup-build setup-demo setup-test setup-lint setup-windows: setup-%:
+.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install
+setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install: setup-%:
 	@scripts/setup.sh $*
 
 # First among the prerequisites: whoever lacks root hears it at once and not after the build.
