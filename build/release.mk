@@ -60,6 +60,18 @@ deb: # of azure-cni-plugins' archive: make release
 	dpkg-deb --root-owner-group -Zgzip -z9 --build $(DEB_ROOT) $(DEB)
 	@$(call sum,$(DEB))
 
+# Two versions of this checkout, each with the archive of the reference plugins that a release of those has.
+INSTALL := $(OUTPUT)/install
+REFERENCE_VERSION := v1.9.1
+.PHONY: install-releases
+install-releases: $(REFERENCE)/.built
+	@for v in v1.0.1 v1.0.2; do \
+		$(MAKE) --no-print-directory --silent azure-cni-plugins deb VERSION=$$v OUTPUT=$(INSTALL)/build ARCHIVE_DIR=$(INSTALL)/$$v; \
+		echo $$v > $(INSTALL)/$$v/VERSION; \
+		tar -czf $(INSTALL)/$$v/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz -C $(REFERENCE) loopback portmap; \
+		( $(call sum,$(INSTALL)/$$v/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz) ); \
+	done
+
 .PHONY: test-install
-test-install: require-root setup-release setup-install ## the installers, the packages and the upgrade of a live node; needs root
-	INSTALL_TESTS=all go test -count=1 -timeout 20m $(TESTFLAGS) ./test/install
+test-install: require-root setup-release setup-install install-releases ## the installers, the packages and the upgrade of a live node; needs root
+	INSTALL_RELEASES=$(CURDIR)/$(INSTALL) INSTALL_NODES=$(CURDIR)/$(OUTPUT)/node go test -count=1 -timeout 20m $(TESTFLAGS) ./test/install

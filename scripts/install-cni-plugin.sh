@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs, upgrades and removes the Azure VNET CNI plugins on a Linux node: docs/install.md.
-# What it needs beyond a POSIX shell is on every node, busybox's included: tar, gzip, sha256sum, flock, mktemp; curl or wget.
+# What it needs beyond a POSIX shell is on every node, busybox's included: tar, gzip, sha256sum, cmp, mktemp; curl or wget.
 set -eu
 umask 022
 PATH=$PATH:/usr/sbin:/sbin:/usr/bin:/bin
@@ -69,7 +69,7 @@ check_machine() {
     if [ "$major" -lt 5 ] || { [ "$major" -eq 5 ] && [ "${minor:-0}" -lt 4 ]; }; then
         die 3 "kernel $release is too old" "use 5.4 or newer: docs/network.md, Kernel"
     fi
-    for tool in tar gzip sha256sum flock mktemp cmp; do
+    for tool in tar gzip sha256sum mktemp cmp; do
         command -v "$tool" >/dev/null || die 3 "$tool is missing" "install it with this system's package manager"
     done
     # A package's files are the package manager's.
@@ -102,8 +102,12 @@ workplace() {
         return 0
     fi
     mkdir -p "$store" || die 1 "cannot make $store" "make the file system writable"
-    exec 9>"$store/lock"
-    { flock -n 9 && [ -e "$store/lock" ]; } || die 1 "another $self is at work" "wait for its end"
+    if command -v flock >/dev/null; then
+        exec 9>"$store/lock"
+        { flock -n 9 && [ -e "$store/lock" ]; } || die 1 "another $self is at work" "wait for its end"
+    else
+        say "note: flock is missing, so nothing keeps a second $self out"
+    fi
     trap 'rm -rf "$work"; [ -e "$store/state" ] || rm -rf "$store"' EXIT # without a state nothing was installed
     rm -rf "$store"/work.*
     work=$(mktemp -d "$store/work.XXXXXX")
@@ -121,10 +125,13 @@ fetch() { # fetch SOURCE NAME [REMEDY]: a file from the folder or web folder SOU
             esac
             why=$(curl --fail --location --proto-redir "=$redirects" --silent --show-error --connect-timeout 20 --speed-limit 1 --speed-time 60 -o "$work/$2" "$1/$2" 2>&1)
         elif command -v wget >/dev/null; then
-            tries= # only GNU's wget tries again by itself
-            ! wget --version 2>/dev/null | grep -q GNU || tries='-t 3'
-            # shellcheck disable=SC2086 # two words or none
-            why=$(wget $tries -T 60 -O "$work/$2" "$1/$2" 2>&1)
+            options=
+            case $(wget --help 2>&1 || :) in
+            *GNU*) options='-t 3 -T 60' ;; # it alone tries again by itself, 20 times
+            *'-T '*) options='-T 60' ;;
+            esac
+            # shellcheck disable=SC2086 # several words or none
+            why=$(wget $options -O "$work/$2" "$1/$2" 2>&1)
         else
             die 3 "neither curl nor wget is here" "install one, or get the archives elsewhere and use --from DIR"
         fi || die 1 "cannot get $1/$2: $(echo "$why" | tail -n 2 | tr '\n' ' ')" "${3:-check the version and the way to the server; nothing was installed}"
@@ -211,8 +218,8 @@ write_state() {
 # known says that a file is one that we have installed, of whatever version.
 known() { # known FILE NAME
     [ -e "$1" ] || return 1
-    for kept in "$store"/versions/*; do
-        [ "${kept##*/}" != before ] && [ -e "$kept/$2" ] && cmp -s "$1" "$kept/$2" && return 0
+    for one in "$store"/versions/*; do
+        [ "${one##*/}" != before ] && [ -e "$one/$2" ] && cmp -s "$1" "$one/$2" && return 0
     done
     return 1
 }
@@ -235,10 +242,10 @@ keep_before() {
 }
 
 forget_others() {
-    for kept in "$store"/versions/*; do
-        case ${kept##*/} in
+    for one in "$store"/versions/*; do
+        case ${one##*/} in
         "$current" | "$previous" | before) ;;
-        *) rm -rf "$kept" ;;
+        *) rm -rf "$one" ;;
         esac
     done
 }

@@ -55,7 +55,7 @@ unpack_resolved() {
     dpkg-deb -x "$systemd"/systemd-resolved_*.deb "$systemd"
 }
 
-# Nodes that the installers are tried on: a Debian or Ubuntu of the essential packages and wget, and a busybox alone.
+# Nodes that the installers are tried on: a Debian or Ubuntu of the essential packages, wget and curl, and a busybox alone.
 node=$(dirname "$0")/../output/node
 fetch_node=
 need_node() {
@@ -68,7 +68,7 @@ make_node() {
     # The release of this machine, from where this machine has its packages.
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    mmdebstrap --quiet --variant=essential --include=wget "$release" "$node/debian"
+    mmdebstrap --quiet --variant=essential --include=wget,curl "$release" "$node/debian"
     (cd "$node" && { apt-get download -qq busybox-static 2>/dev/null || { apt-get update -qq && apt-get download -qq busybox-static 2>/dev/null; }; })
     dpkg-deb -x "$node"/busybox-static_*.deb "$node/unpacked"
     mv "$node/unpacked/bin/busybox" "$node/busybox/bin/" 2>/dev/null || mv "$node/unpacked/usr/bin/busybox" "$node/busybox/bin/"
