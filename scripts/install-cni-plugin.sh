@@ -398,8 +398,13 @@ rollback() {
     [ -n "$current" ] || die 1 "nothing was installed by $self" "give the version that you want: $self v1.0.11"
     [ -d "$store/versions/${previous:-none}" ] || die 1 "there is no version before $current" "give the version that you want: $self v1.0.11"
     if [ "$previous" = before ]; then
-        # Another plugin does not know our pods, nor take our rules away.
-        attached=$("$store/versions/$current/azure-vnet" show -o json --data-dir "$(data_dir)" | grep -c '"containerID"' || :)
+        # Another plugin knows neither our pods nor our rules. What the classic plugin left is its own as long as no command of ours
+        # has rewritten it.
+        attached=0
+        state=$(data_dir)
+        if grep -q '"schema"' "$state/azure-vnet.json" 2>/dev/null; then
+            attached=$("$store/versions/$current/azure-vnet" show -o json --data-dir "$state" | grep -c '"containerID"' || :)
+        fi
         [ "$attached" -eq 0 ] || die 1 "$attached pods are connected by $current, which the plugins before it cannot serve" "drain the node, run $bin/azure-vnet cleanup, and try again"
     fi
     if [ -n "$dry_run" ]; then

@@ -203,13 +203,16 @@ func (m *machine) add() *node.Pod {
 // reachable requires that a pod is answered to from outside, and answers outside.
 func (m *machine) reachable(pods ...*node.Pod) {
 	m.Helper()
+	ping := func(ns *fabric.Namespace, to netip.Addr) {
+		ctx, cancel := context.WithTimeout(m.ctx, 10*time.Second)
+		defer cancel()
+		if _, err := ns.Ping(ctx, to, fabric.PingOptions{}); err != nil {
+			m.Error(err)
+		}
+	}
 	for _, p := range pods {
-		if _, err := m.fabric.Ns().Ping(m.ctx, p.IP, fabric.PingOptions{}); err != nil {
-			m.Error(err)
-		}
-		if _, err := p.NS.Ping(m.ctx, fabric.RemoteHost, fabric.PingOptions{}); err != nil {
-			m.Error(err)
-		}
+		ping(m.fabric.Ns(), p.IP)
+		ping(p.NS, fabric.RemoteHost)
 	}
 }
 
