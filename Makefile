@@ -67,9 +67,9 @@ demo: require-root setup-demo azure-vnet azure-vnet-ipam ## two simulated VMs, f
 RESOLVED = $(firstword $(wildcard /lib/systemd/systemd-resolved $(CURDIR)/$(OUTPUT)/systemd/lib/systemd/systemd-resolved))
 
 .PHONY: test
-test: require-root setup-test vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
+test: require-root setup-test setup-release setup-install vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built install-releases ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
 	GOOS=windows go build ./...
-	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CGO_ENABLED=$(if $(RACE),1,0) \
+	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) $(INSTALL_ENV) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./...
 	$(MAKE) test-e2e DATAPLANE=netdev
 
@@ -132,15 +132,17 @@ vet: setup-build ## go vet for every platform
 	done
 	go vet -tags wine ./test/hnssim
 	cd test/hnssim/conformance && GOOS=windows go vet ./...
+	cd test/manifest && $(HOST) go vet ./...
 
 .PHONY: lint
-lint: setup-lint vet $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, go.mod, no binaries in git
+lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, PowerShell, manifest, go.mod, no binaries in git
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "lint: gofmt -w wants to change:" $$files; exit 1; }
 	@# git's --numstat has "-" for the line counts of what it holds to be binary.
 	@files=$$(git diff --cached --numstat $$(git hash-object -t tree /dev/null) | sed -n 's/^-\t-\t//p'); \
 		[ -z "$$files" ] || { echo "lint: binary files in git:" $$files; exit 1; }
-	shellcheck scripts/*.sh test/wine/*.sh .ci/run
+	shellcheck scripts/*.sh test/wine/*.sh build/deb/postinst build/deb/prerm build/deb/postrm .ci/run
 	go mod tidy -diff
+	cd test/manifest && go mod tidy -diff
 	@failed=; for os in linux windows; do \
 		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \
 	done; [ -z "$$failed" ]

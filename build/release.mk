@@ -72,6 +72,27 @@ install-releases: $(REFERENCE)/.built
 		( $(call sum,$(INSTALL)/$$v/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz) ); \
 	done
 
+# What a go test of the package needs; "make test" sets it, too.
+INSTALL_ENV = INSTALL_RELEASES=$(CURDIR)/$(INSTALL) INSTALL_NODES=$(CURDIR)/$(OUTPUT)/node
 .PHONY: test-install
 test-install: require-root setup-release setup-install install-releases ## the installers, the packages and the upgrade of a live node; needs root
-	INSTALL_RELEASES=$(CURDIR)/$(INSTALL) INSTALL_NODES=$(CURDIR)/$(OUTPUT)/node go test -count=1 -timeout 20m $(TESTFLAGS) ./test/install
+	$(INSTALL_ENV) go test -count=1 -timeout 10m $(TESTFLAGS) ./test/install
+
+# The manifest of Kubernetes and the lists of what is in a release, against the types of those who read them.
+.PHONY: test-manifest
+test-manifest: ARCHIVE_DIR := $(OUTPUT)/manifest
+test-manifest: setup-build azure-cni-plugins
+	cd test/manifest && SPDX_DOCUMENTS=$(CURDIR)/$(ARCHIVE_DIR) $(HOST) go test -count=1 ./...
+	@rm -rf $(ARCHIVE_DIR)
+
+# PowerShell does not run here, so its scripts are read by tree-sitter's grammar: docs/install.md, Windows.
+POWERSHELL := $(TOOLS)/powershell
+.PHONY: lint-powershell
+lint-powershell: setup-lint $(POWERSHELL)/node_modules/.package-lock.json
+	node $(POWERSHELL)/check.mjs scripts/*.ps1
+
+$(POWERSHELL)/node_modules/.package-lock.json: build/powershell/package.json build/powershell/package-lock.json build/powershell/check.mjs
+	@mkdir -p $(POWERSHELL)
+	cp build/powershell/* $(POWERSHELL)/
+	cd $(POWERSHELL) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

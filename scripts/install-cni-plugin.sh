@@ -23,7 +23,7 @@ usage() {
     cat <<END
 Installs the Azure VNET CNI plugins into $bin, and their configuration into $conf.
 
-Usage: $self [--from FILE|DIR|URL] [--dry-run] [version] [cniVersion]
+Usage: $self [--from FILE|DIR|URL] [--dry-run | --watch SECONDS] [version] [cniVersion]
        $self --rollback  [--dry-run]     back to the version before
        $self --uninstall [--dry-run]     restore the host's network, and remove what was installed
 
@@ -32,6 +32,7 @@ Usage: $self [--from FILE|DIR|URL] [--dry-run] [version] [cniVersion]
   --from       take the archives from a file, from a folder, or from a web server's folder, and not from
                $releases
   --dry-run    check all, change nothing, say what would be done
+  --watch      go on: look every so many seconds, and install again what somebody has changed
 
 Exit codes: 0 done, or nothing to do; 1 failed, and nothing was changed unless the message says so; 2 wrong usage;
 3 this machine cannot run the plugins.
@@ -224,8 +225,13 @@ known() { # known FILE NAME
     return 1
 }
 
-# keep_before keeps plugins that somebody else has put there: they are the version before.
+# keep_before keeps plugins that somebody else has put there: they are the version before. What somebody has changed of ours is
+# damage, and no version.
 keep_before() {
+    case $current in
+    '' | before) ;;
+    *) return 0 ;;
+    esac
     foreign=
     for p in $plugins; do
         [ ! -e "$bin/$p" ] || known "$bin/$p" "$p" || foreign=yes
@@ -496,7 +502,21 @@ remove_files() {
     rm -rf "$store"
 }
 
-command=install_plugins from='' version='' cni_version='' dry_run=''
+# watch goes on until it is told to end. Each round is a run of its own, which says something only if it found something to do.
+watch() {
+    trap 'exit 0' TERM INT
+    while :; do
+        round=$(sh "$0" ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
+        case $round in
+        *"is installed already") ;;
+        *) echo "$round" ;;
+        esac
+        sleep "$interval" &
+        wait $!
+    done
+}
+
+command=install_plugins from='' version='' cni_version='' dry_run='' interval=''
 while [ $# -gt 0 ]; do
     case $1 in
     --from)
@@ -505,6 +525,13 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --from=*) from=${1#--from=} ;;
+    --watch)
+        interval=${2:-none}
+        case $interval in
+        *[!0-9]* | 0*) misused "--watch needs a number of seconds" ;;
+        esac
+        [ $# -lt 2 ] || shift
+        ;;
     --rollback) command=rollback ;;
     --uninstall) command=uninstall ;;
     --dry-run) dry_run=yes ;;
@@ -519,9 +546,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$command" = install_plugins ] || [ -z "$from$version$cni_version" ] || misused "--$command takes no version"
+[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval" ] || misused "--$command takes no version"
+[ -z "$interval" ] || [ -z "$dry_run" ] || misused "--watch changes what it finds, --dry-run nothing"
 
 check_root
 check_machine
+[ -z "$interval" ] || watch
 workplace
 "$command"

@@ -99,6 +99,8 @@ for goal in "${@:-build}"; do
         need_go
         need git git
         need shellcheck shellcheck
+        need node nodejs
+        need npm npm
         ;;
     windows) # Wine without 32 bits and without a display, and a C compiler for Windows: docs/windows.md
         need_go

@@ -114,6 +114,7 @@ func TestAChangedPluginIsInstalledAgain(t *testing.T) {
 	m.write(bin+"azure-vnet-ipam", "garbage")
 	m.installs("installed "+older, "--from", "/media/old")
 	m.wantVersion(older)
+	m.refuses(1, "no version before", "--rollback") // least of all the garbage
 }
 
 func TestRemovalIsRefusedWhileItWouldHarm(t *testing.T) {
