@@ -18,6 +18,7 @@ endef
 .PHONY: azure-cni-plugins
 azure-cni-plugins: azure-vnet azure-vnet-ipam ## build both, and the archive output/azure-vnet-cni-<os>-<arch>-<version>.tgz (Windows: .zip)
 	@mkdir -p $(ARCHIVE_DIR)
+	$(if $(EXE),$(BUILD) -ldflags '-s -w' -o $(BIN)/azure-vnet-install$(EXE) ./install)
 	$(HOST) go run ./build/pack -os $(GOOS) -arch $(GOARCH) -version $(VERSION) -time $(SOURCE_DATE_EPOCH) -bin $(BIN) -out $(ARCHIVE_DIR)
 	@$(call sum,$(ARCHIVE_DIR)/$(ARCHIVE_NAME)$(if $(filter windows,$(GOOS)),.zip,.tgz))
 

@@ -31,7 +31,7 @@ func (r release) contents(modules []module) ([]file, error) {
 	read("10-azure.conflist", 0o644, filepath.Join(r.source, "cni", "conf", "10-azure-"+r.os+".conflist"))
 	read("LICENSE", 0o644, filepath.Join(r.source, "LICENSE"))
 	files = append(files, file{"THIRD-PARTY-LICENSES", 0o644, thirdParty(modules)})
-	for _, p := range r.plugins() {
+	for _, p := range r.programs() {
 		read(filepath.Base(p), 0o755, p)
 	}
 	return files, errors.Join(errs...)

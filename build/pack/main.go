@@ -24,12 +24,18 @@ func (r release) name() string {
 	return fmt.Sprintf("azure-vnet-cni-%s-%s-%s", r.os, r.arch, r.version)
 }
 
-func (r release) plugins() []string {
+// programs are what the archive is for. On Windows a program installs it; on Linux a script does.
+func (r release) programs() []string {
+	names := []string{"azure-vnet", "azure-vnet-ipam"}
 	exe := ""
 	if r.os == "windows" {
-		exe = ".exe"
+		names, exe = append(names, "azure-vnet-install"), ".exe"
 	}
-	return []string{filepath.Join(r.bin, "azure-vnet"+exe), filepath.Join(r.bin, "azure-vnet-ipam"+exe)}
+	var paths []string
+	for _, n := range names {
+		paths = append(paths, filepath.Join(r.bin, n+exe))
+	}
+	return paths
 }
 
 func main() {
@@ -51,7 +57,7 @@ func main() {
 }
 
 func (r release) make() error {
-	modules, err := linked(r.source, r.plugins())
+	modules, err := linked(r.source, r.programs())
 	if err != nil {
 		return err
 	}

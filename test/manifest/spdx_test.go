@@ -39,7 +39,7 @@ func TestSPDXDocuments(t *testing.T) {
 		for _, x := range d.Files {
 			known[string(x.FileSPDXIdentifier)] = true
 		}
-		if len(d.Files) != 5 || len(d.Packages) < 5 {
+		if len(d.Files) < 5 || len(d.Packages) < 5 {
 			t.Errorf("%s has %d files and %d packages", f, len(d.Files), len(d.Packages))
 		}
 		for _, r := range d.Relationships {
