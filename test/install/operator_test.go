@@ -140,8 +140,9 @@ func TestRemovalIsRefusedWhileItWouldHarm(t *testing.T) {
 func TestAnInterruptedInstallationGoesOn(t *testing.T) {
 	m := newMachine(t, "debian", fabric.Default(1, 1))
 	m.release(older, "/media/old")
-	m.release(newer, "/media/new")
+	m.repack(newer, "/media/new", map[string]string{"10-azure.conflist": otherConflist(m)})
 	m.installs("installed", "--from", "/media/old")
+	shipped := m.read(conflist)
 	// cp fails at the second plugin.
 	m.write("/tmp/fake/cp", "#!/bin/sh\ncase $2 in */.azure-vnet-ipam.installing) echo garbage >\"$2\"; exit 1;; esac\nPATH=/usr/bin:/bin exec cp \"$@\"\n")
 	s := m.run([]string{"PATH=/tmp/fake:/usr/bin:/bin"}, "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/media/new")
@@ -150,6 +151,9 @@ func TestAnInterruptedInstallationGoesOn(t *testing.T) {
 	}
 	if s = m.run(nil, bin+"azure-vnet-ipam", "--version"); !strings.Contains(s.text, older) {
 		t.Errorf("the plugin that could not be replaced is %s", s.text)
+	}
+	if m.read(conflist) != shipped {
+		t.Error("the configuration is newer than the plugins")
 	}
 	m.installs("went back from "+newer+" to "+older, "--rollback")
 	m.wantVersion(older)
