@@ -34,12 +34,14 @@ func TestTheDaemonSetsContainers(t *testing.T) {
 	cmd.Stdout, cmd.Stderr = w, w
 	m.must(cmd.Start())
 	m.must(w.Close())
-	m.write(bin+"azure-vnet", "somebody else's")
 	lines := bufio.NewScanner(r)
-	for lines.Scan() && !strings.Contains(lines.Text(), "installed "+older) {
-		t.Log(lines.Text())
+	for range 3 { // the first may be found by the first round, the third only by another one
+		m.write(bin+"azure-vnet", "somebody else's")
+		for lines.Scan() && !strings.Contains(lines.Text(), "installed "+older) {
+			t.Log(lines.Text())
+		}
+		m.wantVersion(older)
 	}
-	m.wantVersion(older)
 	m.must(cmd.Process.Signal(syscall.SIGTERM))
 	rest, err := io.ReadAll(r)
 	m.must(err)
