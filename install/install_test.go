@@ -140,6 +140,8 @@ func TestAnInterruptedInstallationGoesOn(t *testing.T) {
 	h.fails(h.install(h.release("v2", "two"), "v2"), "replace "+h.at("bin/azure-vnet-ipam.exe"))
 	h.want(map[string]string{"bin/azure-vnet.exe": "azure-vnet.exe v2", "netconf/" + conflist: "one", "bin/.azure-vnet-ipam.exe.installing": ""})
 	h.must(os.RemoveAll(h.at("bin/azure-vnet-ipam.exe")))
+	h.must(h.rollback()) // or back
+	h.wantVersion("v1", "one")
 	h.must(h.install(h.release("v2", "two"), "v2"))
 	h.wantVersion("v2", "two")
 	h.must(h.rollback())
