@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // file is one of the archive's. All lie at its top, so that it can be unpacked into the plugins' folder.
@@ -72,11 +73,18 @@ func (r release) tar(files []file) ([]byte, error) {
 	return out.Bytes(), err
 }
 
+// The first time that zip can tell.
+var zipEpoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func (r release) zip(files []file) ([]byte, error) {
+	modified := r.time
+	if modified.Before(zipEpoch) { // a checkout without git has no time
+		modified = zipEpoch
+	}
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
 	for _, f := range files {
-		h := &zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: r.time}
+		h := &zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: modified}
 		h.SetMode(f.mode)
 		w, err := z.CreateHeader(h)
 		if err != nil {

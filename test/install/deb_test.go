@@ -88,3 +88,15 @@ func TestDebianPackageAfterTheScript(t *testing.T) {
 	delete(files, "/etc/cni") // the package made it, and takes it away; the script had made it before
 	m.untouched(files, network)
 }
+
+// On a node that has a configuration already, as the classic plugin's nodes have.
+func TestDebianPackageOverAConfiguration(t *testing.T) {
+	m := newDebian(t)
+	const mine = `{"cniVersion":"1.0.0","name":"azure","plugins":[{"type":"azure-vnet","mode":"tunnel","ipam":{"type":"azure-vnet-ipam"}}]}`
+	m.write(conflist, mine)
+	m.dpkg("--force-confold", "-i", deb(older))
+	m.reachable(m.add())
+	if m.read(conflist) != mine || !m.there(conflist+".dpkg-dist") {
+		t.Error("the operator's configuration does not stay, or the package's is not beside it")
+	}
+}
