@@ -83,7 +83,7 @@ test-install: require-root setup-release setup-install install-releases ## the i
 .PHONY: test-manifest
 test-manifest: ARCHIVE_DIR := $(OUTPUT)/manifest
 test-manifest: setup-build azure-cni-plugins
-	cd test/manifest && SPDX_DOCUMENTS=$(CURDIR)/$(ARCHIVE_DIR) $(HOST) go test -count=1 ./...
+	cd test/manifest && SPDX_DOCUMENT=$(CURDIR)/$(ARCHIVE_DIR)/$(ARCHIVE_NAME).spdx.json $(HOST) go test -count=1 ./...
 	@rm -rf $(ARCHIVE_DIR)
 
 # PowerShell does not run here, so its scripts are read by tree-sitter's grammar: docs/install.md, Windows.
