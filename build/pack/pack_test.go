@@ -26,7 +26,7 @@ var program = sync.OnceValues(func() ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "plugin")
-	if err = goCommand("../..", "build", "-o", path, "./cni/azure-vnet-ipam").Run(); err != nil {
+	if err = goCommand("../..", "build", "-o", path, "./cni/azure-vnet").Run(); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(path)
