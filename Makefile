@@ -21,7 +21,6 @@ REFERENCE := $(OUTPUT)/reference
 TOOLS     := $(OUTPUT)/tools
 EXE       := $(if $(filter windows,$(GOOS)),.exe)
 MODULE    := github.com/Azure/azure-container-networking
-ARCHIVE   := $(OUTPUT)/azure-vnet-cni-$(GOOS)-$(GOARCH)-$(VERSION).tgz
 
 # The same commit gives the same bytes on every machine: no paths, no C library, no build time.
 BUILD := go build -trimpath -buildvcs=false
@@ -56,14 +55,7 @@ azure-vnet: setup-build ## build the network plugin into output/<os>_<arch>/
 azure-vnet-ipam: azure-vnet ## and the address management plugin: the same program under another name
 	cp $(BIN)/azure-vnet$(EXE) $(BIN)/.$@ && mv -f $(BIN)/.$@ $(BIN)/$@$(EXE)
 
-.PHONY: azure-cni-plugins
-azure-cni-plugins: azure-vnet azure-vnet-ipam ## build both, and the archive output/azure-vnet-cni-<os>-<arch>-<version>.tgz
-	tar --create --file=- --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,go-w \
-		--transform='s,^10-azure-.*,10-azure.conflist,' \
-		-C $(CURDIR)/$(BIN) azure-vnet$(EXE) azure-vnet-ipam$(EXE) \
-		-C $(CURDIR)/cni/conf 10-azure-$(GOOS).conflist \
-		-C $(CURDIR) LICENSE | gzip -9 --no-name > $(ARCHIVE)
-	@echo $(ARCHIVE)
+include build/release.mk
 
 ## Run
 
@@ -77,9 +69,9 @@ demo: require-root setup-demo azure-vnet azure-vnet-ipam ## two simulated VMs, f
 RESOLVED = $(firstword $(wildcard /lib/systemd/systemd-resolved $(CURDIR)/$(OUTPUT)/systemd/lib/systemd/systemd-resolved))
 
 .PHONY: test
-test: require-root setup-test vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
+test: require-root setup-test setup-release setup-install vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built install-releases ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
 	GOOS=windows go build ./...
-	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CGO_ENABLED=$(if $(RACE),1,0) \
+	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) $(INSTALL_ENV) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./...
 	$(MAKE) test-e2e DATAPLANE=netdev
 
@@ -96,7 +88,7 @@ test-e2e: require-root setup-test azure-vnet-ipam $(REFERENCE)/.built ## the end
 # The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.
 WINE_DIR := $(OUTPUT)/wine
 # The packages whose tests build for Windows; those of folders under test/ are about Linux.
-WINDOWS_PACKAGES := ./cni/... ./ipam/... ./log/... ./network/... ./platform/... ./store/...
+WINDOWS_PACKAGES := ./cni/... ./install/... ./ipam/... ./log/... ./network/... ./platform/... ./store/...
 .PHONY: test-windows
 ifeq ($(SKIP_WINDOWS),1)
 test-windows: ## all Windows tests, on Wine with a simulated HNS; needs root; SKIP_WINDOWS=1 where Wine cannot be had
@@ -142,15 +134,17 @@ vet: setup-build ## go vet for every platform
 	done
 	go vet -tags wine ./test/hnssim
 	cd test/hnssim/conformance && GOOS=windows go vet ./...
+	cd test/manifest && $(HOST) go vet ./...
 
 .PHONY: lint
-lint: setup-lint vet $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, go.mod, no binaries in git
+lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, PowerShell, manifest, go.mod, no binaries in git
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "lint: gofmt -w wants to change:" $$files; exit 1; }
 	@# git's --numstat has "-" for the line counts of what it holds to be binary.
 	@files=$$(git diff --cached --numstat $$(git hash-object -t tree /dev/null) | sed -n 's/^-\t-\t//p'); \
 		[ -z "$$files" ] || { echo "lint: binary files in git:" $$files; exit 1; }
-	shellcheck scripts/*.sh test/wine/*.sh .ci/run
+	shellcheck scripts/*.sh test/wine/*.sh build/deb/postinst build/deb/prerm build/deb/postrm .ci/run
 	go mod tidy -diff
+	cd test/manifest && go mod tidy -diff
 	@failed=; for os in linux windows; do \
 		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \
 	done; [ -z "$$failed" ]
@@ -190,8 +184,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What a goal needs of the machine; installed where it is missing.
-.PHONY: setup-build setup-demo setup-test setup-lint setup-windows
-setup-build setup-demo setup-test setup-lint setup-windows: setup-%:
+.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install
+setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install: setup-%:
 	@scripts/setup.sh $*
 
 # First among the prerequisites: whoever lacks root hears it at once and not after the build.

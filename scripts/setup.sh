@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows]...
+# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows|release|install]...
 # On Debian and Ubuntu it installs packages, as root; elsewhere, and without root, it names what is missing.
 # When nothing is missing it changes nothing and asks the network for nothing.
 set -eu
@@ -55,6 +55,30 @@ unpack_resolved() {
     dpkg-deb -x "$systemd"/systemd-resolved_*.deb "$systemd"
 }
 
+# Nodes that the installers are tried on: a Debian or Ubuntu of the essential packages, wget and curl, and a busybox alone.
+node=$(dirname "$0")/../output/node
+fetch_node=
+need_node() {
+    [ -e "$node/.made" ] || fetch_node=yes
+}
+make_node() {
+    echo "setup: unpacking two nodes into output/node"
+    rm -rf "$node"
+    mkdir -p "$node/busybox/bin"
+    # The release of this machine, from where this machine has its packages.
+    # shellcheck source=/dev/null
+    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    mmdebstrap --quiet --variant=essential --include=wget,curl "$release" "$node/debian"
+    (cd "$node" && { apt-get download -qq busybox-static 2>/dev/null || { apt-get update -qq && apt-get download -qq busybox-static 2>/dev/null; }; })
+    dpkg-deb -x "$node"/busybox-static_*.deb "$node/unpacked"
+    mv "$node/unpacked/bin/busybox" "$node/busybox/bin/" 2>/dev/null || mv "$node/unpacked/usr/bin/busybox" "$node/busybox/bin/"
+    for applet in $("$node/busybox/bin/busybox" --list); do
+        [ "$applet" = busybox ] || ln -s busybox "$node/busybox/bin/$applet"
+    done
+    (cd "$node/busybox" && mkdir -p dev etc opt proc root run sys tmp var/lib var/log && ln -s ../run var/run && ln -s bin sbin && mkdir usr && ln -s ../bin usr/bin)
+    touch "$node/.made"
+}
+
 for goal in "${@:-build}"; do
     case $goal in
     build | demo) # plugins, fabric and demo speak netlink themselves: no tool is called
@@ -75,6 +99,8 @@ for goal in "${@:-build}"; do
         need_go
         need git git
         need shellcheck shellcheck
+        need node nodejs
+        need npm npm
         ;;
     windows) # Wine without 32 bits and without a display, and a C compiler for Windows: docs/windows.md
         need_go
@@ -82,8 +108,21 @@ for goal in "${@:-build}"; do
         need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-win32
         need ip iproute2
         ;;
+    release)
+        need_go
+        need dpkg-deb dpkg
+        ;;
+    install) # nodes to install on, made of packages; what installs there, and what an operator sees
+        need_go
+        need git git
+        need mmdebstrap mmdebstrap
+        need ip iproute2
+        need nft nftables
+        need ebtables-nft iptables
+        need_node
+        ;;
     *)
-        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows" >&2
+        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows, release, install" >&2
         exit 2
         ;;
     esac
@@ -91,6 +130,7 @@ done
 
 if [ -z "$missing" ]; then
     [ -z "$fetch_resolved" ] || unpack_resolved
+    [ -z "$fetch_node" ] || make_node
     exit 0
 fi
 
@@ -115,3 +155,4 @@ apt-get update -qq
 # shellcheck disable=SC2086 # a list of package names
 apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 $packages >/dev/null
 [ -z "$fetch_resolved" ] || unpack_resolved
+[ -z "$fetch_node" ] || make_node

@@ -29,6 +29,9 @@ type Node struct {
 	Dir  string   // of state, logs and libcni's cache
 	Path []string // CNI_PATH
 
+	// Root is a folder that the plugins see as /, with a userland and /proc; Path is inside. "" is the machine's own.
+	Root string
+
 	// Mounts is a shell script that prepares the file systems of each plugin process, in a mount namespace
 	// of its own; "" leaves them alone.
 	Mounts string
@@ -54,6 +57,16 @@ func (n *Node) DataDir() string { return filepath.Join(n.Dir, "run") }
 
 // LogFile is where a plugin's log lies.
 func (n *Node) LogFile(plugin string) string { return filepath.Join(n.Dir, "log", plugin+".log") }
+
+// find is where the node sees a plugin.
+func (n *Node) find(plugin string) (string, error) {
+	var paths []string
+	for _, p := range n.Path {
+		paths = append(paths, filepath.Join(n.Root, p))
+	}
+	path, err := invoke.FindInPath(plugin, paths)
+	return strings.TrimPrefix(path, n.Root), err
+}
 
 // Conf is a network configuration for the node: the example of the documents with this node's folders.
 // Fields overwrite what it has; a nil value removes.
@@ -109,7 +122,7 @@ type Reply struct {
 func (n *Node) Exec(ctx context.Context, c Call) (Reply, error) {
 	env := []string{"CNI_COMMAND=" + c.Command, "CNI_CONTAINERID=" + c.ContainerID, "CNI_NETNS=" + c.NetNS, "CNI_IFNAME=" + c.IfName,
 		"CNI_ARGS=" + c.Args, "CNI_PATH=" + strings.Join(n.Path, ":"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	path, err := invoke.FindInPath(c.Plugin, n.Path)
+	path, err := n.find(c.Plugin)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -117,7 +130,7 @@ func (n *Node) Exec(ctx context.Context, c Call) (Reply, error) {
 }
 
 func (n *Node) run(ctx context.Context, path string, stdin []byte, env []string, args ...string) (Reply, error) {
-	cmd := n.command(ctx, path, args...)
+	cmd := n.Command(ctx, path, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = bytes.NewReader(stdin), &stdout, &stderr, env
 	err := cmd.Run()
@@ -138,9 +151,14 @@ func (n *Node) DefaultPaths() string {
 	return fmt.Sprintf("mount --bind %s /var/run && mount --bind %s /var/log", n.DataDir(), filepath.Join(n.Dir, "log"))
 }
 
-func (n *Node) command(ctx context.Context, path string, args ...string) *fabric.Cmd {
+// Command is a program in the VM, as the node sees it; path is absolute.
+func (n *Node) Command(ctx context.Context, path string, args ...string) *fabric.Cmd {
 	if n.Mounts == "" {
-		return n.VM.Ns.Command(ctx, path, args...)
+		cmd := n.VM.Ns.Command(ctx, path, args...)
+		if n.Root != "" {
+			cmd.SysProcAttr.Chroot, cmd.Dir = n.Root, "/"
+		}
+		return cmd
 	}
 	script := "mount --make-rprivate / && " + n.Mounts + ` && exec "$@"`
 	cmd := n.VM.Ns.Command(ctx, "/bin/sh", append([]string{"-c", script, "sh", path}, args...)...)
@@ -150,7 +168,7 @@ func (n *Node) command(ctx context.Context, path string, args ...string) *fabric
 
 // Operator runs a command for a person and returns its output.
 func (n *Node) Operator(ctx context.Context, plugin string, args ...string) (Reply, error) {
-	path, err := invoke.FindInPath(plugin, n.Path)
+	path, err := n.find(plugin)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -170,8 +188,8 @@ type runtimeExec struct {
 
 var _ invoke.Exec = (*runtimeExec)(nil)
 
-func (e *runtimeExec) FindInPath(plugin string, paths []string) (string, error) {
-	return invoke.FindInPath(plugin, paths)
+func (e *runtimeExec) FindInPath(plugin string, _ []string) (string, error) {
+	return e.n.find(plugin)
 }
 
 func (e *runtimeExec) ExecPlugin(ctx context.Context, path string, stdin []byte, env []string) ([]byte, error) {

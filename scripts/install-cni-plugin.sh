@@ -1,0 +1,556 @@
+#!/bin/sh
+# Installs, upgrades and removes the Azure VNET CNI plugins on a Linux node: docs/install.md.
+# What it needs beyond a POSIX shell is on every node, busybox's included: tar, gzip, sha256sum, cmp, mktemp; curl or wget.
+set -eu
+umask 022
+PATH=$PATH:/usr/sbin:/sbin:/usr/bin:/bin
+export LC_ALL=C # names are sorted as runtimes sort them
+self=${0##*/}
+
+bin=/opt/cni/bin
+conf=/etc/cni/net.d
+store=/var/lib/azure-vnet-cni # the versions that are kept, and which of them is in use
+conflist=10-azure.conflist
+plugins='azure-vnet azure-vnet-ipam'
+reference='loopback portmap' # of containernetworking/plugins: every runtime needs the first, our configuration names the second
+
+# Where releases come from; for a mirror with the same layout.
+releases=${AZURE_CNI_RELEASES:-https://github.com/Azure/azure-container-networking/releases}
+reference_releases=${CNI_PLUGINS_RELEASES:-https://github.com/containernetworking/plugins/releases}
+reference_version=v1.9.1
+
+usage() {
+    cat <<END
+Installs the Azure VNET CNI plugins into $bin, and their configuration into $conf.
+
+Usage: $self [--from FILE|DIR|URL] [--dry-run | --watch SECONDS] [version] [cniVersion]
+       $self --rollback  [--dry-run]     back to the version before
+       $self --uninstall [--dry-run]     restore the host's network, and remove what was installed
+
+  version      of the plugins, for example v1.0.11; without it, the newest
+  cniVersion   of the reference plugins loopback and portmap; without it, they are installed ($reference_version) only if they are missing
+  --from       take the archives from a file, from a folder, or from a web server's folder, and not from
+               $releases
+  --dry-run    check all, change nothing, say what would be done
+  --watch      go on: look every so many seconds, and install again what somebody has changed
+
+Exit codes: 0 done, or nothing to do; 1 failed, and nothing was changed unless the message says so; 2 wrong usage;
+3 this machine cannot run the plugins.
+END
+}
+
+say() { echo "$self: $*"; }
+die() { # die CODE WHAT REMEDY
+    echo "$self: $2" >&2
+    [ -z "${3:-}" ] || echo "$self: remedy: $3" >&2
+    exit "$1"
+}
+misused() {
+    echo "$self: $1" >&2
+    usage >&2
+    exit 2
+}
+
+# --- the machine ---
+
+check_root() {
+    [ "$(id -u)" -eq 0 ] || die 1 "needs root, to write to $bin" "sudo $self ..."
+}
+
+check_machine() {
+    [ "$(uname -s)" = Linux ] || die 3 "this is $(uname -s); this script is for Linux" "on Windows: install-cni-plugin.ps1"
+    case $(uname -m) in
+    x86_64 | amd64) arch=amd64 ;;
+    aarch64 | arm64) arch=arm64 ;;
+    *) die 3 "there are no plugins for $(uname -m)" "build them: docs/cni.md" ;;
+    esac
+    release=$(uname -r)
+    major=${release%%.*} minor=${release#*.}
+    minor=${minor%%[!0-9]*}
+    if [ "$major" -lt 5 ] || { [ "$major" -eq 5 ] && [ "${minor:-0}" -lt 4 ]; }; then
+        die 3 "kernel $release is too old" "use 5.4 or newer: docs/network.md, Kernel"
+    fi
+    for tool in tar gzip sha256sum mktemp cmp; do
+        command -v "$tool" >/dev/null || die 3 "$tool is missing" "install it with this system's package manager"
+    done
+    # A package's files are the package manager's.
+    if [ -e /var/lib/dpkg/info/azure-vnet-cni.list ] && [ -e /var/lib/dpkg/info/azure-vnet-cni.prerm ]; then
+        die 1 "the plugins are installed as a Debian package" "upgrade it: dpkg -i azure-vnet-cni_VERSION_$arch.deb; or apt-get purge azure-vnet-cni first"
+    fi
+}
+
+# check_kernel lets the new plugin look what the kernel has. That takes the right to configure networks, which a container that
+# only installs does not have; each ADD looks again.
+check_kernel() { # check_kernel FOLDER
+    version_said=$("$1/azure-vnet" --version 2>&1) || die 3 "the new azure-vnet does not run on this machine: $version_said" "see that $1 is not mounted noexec, and that the archive is for $arch"
+    capabilities=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status 2>/dev/null || :)
+    case $capabilities in # bit 12, CAP_NET_ADMIN: the fourth digit from the right is odd
+    *[13579bdf]???) ;;
+    *) return 0 ;;
+    esac
+    missing=$("$1/azure-vnet" doctor --config "$1/$conflist" --data-dir "$work" 2>/dev/null | grep -A 1 '^failure  *kernel ' || :)
+    [ -z "$missing" ] || die 3 "the kernel cannot run the plugins: $missing" "docs/network.md, Kernel"
+}
+
+# workplace makes the folder for what is under way. It lies beside the versions that are kept, so that a rename is all that makes
+# it one of them. The lock keeps a second installer out; the kernel gives it back when this process ends, however it ends.
+work=
+workplace() {
+    trap 'exit 1' HUP INT TERM
+    if [ -n "$dry_run" ]; then
+        work=$(mktemp -d)
+        trap 'rm -rf "$work"' EXIT
+        return 0
+    fi
+    mkdir -p "$store" || die 1 "cannot make $store" "make the file system writable"
+    if command -v flock >/dev/null; then
+        exec 9>"$store/lock"
+        { flock -n 9 && [ -e "$store/lock" ]; } || die 1 "another $self is at work" "wait for its end"
+    else
+        say "note: flock is missing, so nothing keeps a second $self out"
+    fi
+    trap 'rm -rf "$work"; [ -e "$store/state" ] || rm -rf "$store"' EXIT # without a state nothing was installed
+    rm -rf "$store"/work.*
+    work=$(mktemp -d "$store/work.XXXXXX")
+}
+
+# --- getting ---
+
+fetch() { # fetch SOURCE NAME [REMEDY]: a file from the folder or web folder SOURCE into the workplace
+    case $1 in
+    http://* | https://*)
+        if command -v curl >/dev/null; then
+            case $1 in
+            https:*) redirects=https ;;
+            *) redirects=http,https ;;
+            esac
+            why=$(curl --fail --location --proto-redir "=$redirects" --silent --show-error --connect-timeout 20 --speed-limit 1 --speed-time 60 -o "$work/$2" "$1/$2" 2>&1)
+        elif command -v wget >/dev/null; then
+            options=
+            case $(wget --help 2>&1 || :) in
+            *GNU*) options='-t 3 -T 60' ;; # it alone tries again by itself, 20 times
+            *'-T '*) options='-T 60' ;;
+            esac
+            # shellcheck disable=SC2086 # several words or none
+            why=$(wget $options -O "$work/$2" "$1/$2" 2>&1)
+        else
+            die 3 "neither curl nor wget is here" "install one, or get the archives elsewhere and use --from DIR"
+        fi || die 1 "cannot get $1/$2: $(echo "$why" | tail -n 2 | tr '\n' ' ')" "${3:-check the version and the way to the server; nothing was installed}"
+        ;;
+    *)
+        [ -f "$1/$2" ] || die 1 "$1 has no $2" "${3:-put it there: it is in the release}"
+        cp "$1/$2" "$work/$2" || die 1 "cannot copy $1/$2" "make room in $store"
+        ;;
+    esac
+}
+
+# A sum of the release's: 64 digits.
+published() { # published SOURCE ARCHIVE
+    fetch "$1" "$2.sha256"
+    sum=$(cut -c 1-64 "$work/$2.sha256")
+    case $sum in
+    *[!0-9a-f]* | '') sum=short ;;
+    esac
+    [ ${#sum} -eq 64 ] || die 1 "$1/$2.sha256 is no checksum" "see that the server sends the file itself; nothing was installed"
+}
+
+fetch_verified() { # fetch_verified SOURCE ARCHIVE; the sum is published's
+    fetch "$1" "$2"
+    is=$(sha256sum <"$work/$2" | cut -c 1-64)
+    [ "$is" = "$sum" ] || die 1 "$1/$2 is damaged: its SHA-256 is $is and should be $sum" "get it again; nothing was installed"
+}
+
+# resolve finds out which version is meant, and where it is.
+resolve() {
+    case $from in
+    '')
+        if [ -z "$version" ]; then
+            fetch "$releases/latest/download" VERSION "name the version: $self v1.0.11"
+            version=$(cat "$work/VERSION")
+        fi
+        source=$releases/download/$version
+        ;;
+    http://* | https://*)
+        source=${from%/}
+        ;;
+    *)
+        if [ -d "$from" ]; then
+            source=$(cd "$from" && pwd)
+        elif [ -f "$from" ]; then
+            source=$(cd "$(dirname "$from")" && pwd)
+            named=${from##*/}
+            case $named in
+            azure-vnet-cni-linux-$arch-*.tgz) ;;
+            *) die 1 "$from is no archive for this machine" "take azure-vnet-cni-linux-$arch-VERSION.tgz" ;;
+            esac
+            named=${named#azure-vnet-cni-linux-"$arch"-}
+            named=${named%.tgz}
+            [ -z "$version" ] || [ "$version" = "$named" ] || die 1 "$from is version $named, not $version" "name one of them"
+            version=$named
+        else
+            die 1 "$from is not there" "name a file, a folder or a URL"
+        fi
+        ;;
+    esac
+    if [ -z "$version" ]; then
+        fetch "$source" VERSION "name the version: $self --from $from v1.0.11"
+        version=$(cat "$work/VERSION")
+    fi
+    case $version in
+    '' | .* | before | replaced | *[!A-Za-z0-9._+~-]*) die 1 "'$version' is no version" "for example v1.0.11" ;;
+    esac
+}
+
+# --- the versions that are kept ---
+# $store/versions/VERSION has the files of an archive, and its sum; "before" has what was there before the first install.
+# $store/state has two words: the version in use, and the one before it. It is replaced before anything of $bin is: whoever is
+# interrupted then goes on, or back, by the same commands.
+
+read_state() {
+    current='' previous=''
+    [ ! -e "$store/state" ] || read -r current previous <"$store/state" || :
+}
+
+write_state() {
+    echo "$current $previous" >"$store/state.new"
+    mv -f "$store/state.new" "$store/state"
+}
+
+# known says that a file is one that we have installed, of whatever version.
+known() { # known FILE NAME
+    [ -e "$1" ] || return 1
+    for one in "$store"/versions/*; do
+        [ "${one##*/}" != before ] && [ -e "$one/$2" ] && cmp -s "$1" "$one/$2" && return 0
+    done
+    return 1
+}
+
+# keep_before keeps plugins that somebody else has put there: they are the version before. What somebody has changed of ours is
+# damage, and no version.
+keep_before() {
+    case $current in
+    '' | before) ;;
+    *) return 0 ;;
+    esac
+    foreign=
+    for p in $plugins; do
+        [ ! -e "$bin/$p" ] || known "$bin/$p" "$p" || foreign=yes
+    done
+    [ -n "$foreign" ] || return 0
+    say "keeping the plugins that are in $bin as the version before"
+    rm -rf "$store/versions/before"
+    mkdir "$work/before"
+    for p in $plugins; do
+        [ ! -e "$bin/$p" ] || cp -p "$bin/$p" "$work/before/$p"
+    done
+    mv "$work/before" "$store/versions/before"
+    current=before
+}
+
+forget_others() {
+    for one in "$store"/versions/*; do
+        case ${one##*/} in
+        "$current" | "$previous" | before) ;;
+        *) rm -rf "$one" ;;
+        esac
+    done
+}
+
+# --- putting in place ---
+
+# place puts one file where it belongs, by a rename: whoever opens it meets the old one or the new one. The temporary name ends so
+# that no runtime takes it for a configuration.
+place() { # place FROM TO MODE
+    if [ -e "$2" ] && cmp -s "$1" "$2"; then return 0; fi
+    changed=yes
+    temporary=${2%/*}/.${2##*/}.installing
+    if ! { cp "$1" "$temporary" && chmod "$3" "$temporary" && sync "$temporary" && mv -f "$temporary" "$2"; }; then
+        rm -f "$temporary"
+        die 1 "cannot write $2" "make room, or the file system writable, and run the same command again: it goes on where this one stopped"
+    fi
+}
+
+# folders makes those that are missing, and remembers them for the removal.
+folders() {
+    for d in /opt "${bin%/*}" "$bin" "${conf%/*}" "$conf"; do
+        [ -d "$d" ] || { mkdir "$d" && echo "$d" >>"$store/created"; } || die 1 "cannot make $d" "make the file system writable"
+    done
+}
+
+activate() { # activate VERSION
+    for p in $plugins; do
+        if [ -e "$store/versions/$1/$p" ]; then place "$store/versions/$1/$p" "$bin/$p" 755; else rm -f "$bin/$p"; fi
+    done
+    configure "$store/versions/$1/$conflist"
+}
+
+# Another configuration of the plugins', which the runtime would use instead of ours or beside it.
+others_configuration() {
+    for f in "$conf"/*.conf "$conf"/*.conflist "$conf"/*.json; do
+        [ "$f" != "$conf/$conflist" ] && grep -q '"azure-vnet"' "$f" 2>/dev/null && echo "$f" && return 0
+    done
+    return 0
+}
+
+# configure replaces the configuration if nobody has changed it; else the new one goes beside the one that is there.
+configure() { # configure FILE
+    if [ ! -e "$1" ]; then # "before": its configuration is there yet, or there was none
+        ! known "$conf/$conflist" "$conflist" || rm -f "$conf/$conflist"
+        rm -f "$conf/$conflist.new"
+        return 0
+    fi
+    other=$(others_configuration)
+    if [ -z "$other" ] && { [ ! -e "$conf/$conflist" ] || known "$conf/$conflist" "$conflist"; }; then
+        place "$1" "$conf/$conflist" 644
+        rm -f "$conf/$conflist.new"
+    elif [ -e "$conf/$conflist" ] && cmp -s "$1" "$conf/$conflist"; then
+        rm -f "$conf/$conflist.new"
+    else
+        place "$1" "$conf/$conflist.new" 644
+        say "${other:-$conf/$conflist} is yours and stays; the one of this version is $conf/$conflist.new"
+    fi
+    first=$(for f in "$conf"/*.conf "$conf"/*.conflist "$conf"/*.json; do [ ! -e "$f" ] || echo "${f##*/}"; done | sort | head -n 1)
+    if ! grep -q '"azure-vnet"' "$conf/$first"; then
+        say "note: $conf/$first is the configuration that the runtime takes, since its name comes first"
+    fi
+}
+
+# --- the commands ---
+
+install_reference() {
+    wanted=
+    for p in $reference; do
+        if [ -n "$cni_version" ] || [ ! -e "$bin/$p" ]; then wanted="$wanted $p"; fi
+    done
+    [ -n "$wanted" ] || return 0
+    v=${cni_version:-$reference_version}
+    if [ -n "$cni_version" ] && [ -e "$store/reference" ] && [ "$(cat "$store/reference")" = "$v" ]; then
+        wanted=
+        for p in $reference; do
+            [ -e "$bin/$p" ] || wanted="$wanted $p"
+        done
+        [ -n "$wanted" ] || return 0
+    fi
+    archive=cni-plugins-linux-$arch-$v.tgz
+    if [ -n "$from" ]; then at=$source; else at=$reference_releases/download/$v; fi
+    published "$at" "$archive"
+    fetch_verified "$at" "$archive"
+    mkdir "$work/reference"
+    tar -xzf "$work/$archive" -C "$work/reference" || die 1 "$archive cannot be unpacked" "make room in $store; nothing was installed"
+    for p in $wanted; do
+        [ -f "$work/reference/$p" ] || die 1 "$archive has no $p" "name another cniVersion; nothing was installed"
+    done
+}
+
+place_reference() {
+    for p in $wanted; do
+        say "installing $bin/$p ($v)"
+        # One that was there before stays when ours are removed, and one that somebody replaces after us.
+        [ -e "$bin/$p" ] || sha256sum <"$work/reference/$p" | sed "s,-\$,$bin/$p," >>"$store/reference-sums"
+        place "$work/reference/$p" "$bin/$p" 755
+    done
+    [ -z "$wanted" ] || echo "$v" >"$store/reference"
+}
+
+unpack() { # unpack ARCHIVE: into $work/new, complete or not at all
+    mkdir "$work/new"
+    tar -xzf "$work/$1" -C "$work/new" || die 1 "$1 cannot be unpacked" "make room in $store; nothing was installed"
+    for f in $plugins $conflist; do
+        [ -f "$work/new/$f" ] || die 1 "$1 has no $f" "take an archive of the release; nothing was installed"
+    done
+    chmod 755 "$work/new/azure-vnet" "$work/new/azure-vnet-ipam"
+    echo "$sum" >"$work/new/.sha256"
+}
+
+install_plugins() {
+    resolve
+    archive=azure-vnet-cni-linux-$arch-$version.tgz
+    published "$source" "$archive"
+    read_state
+    kept=$store/versions/$version
+    fresh=
+    if [ "$sum" != "$(cat "$kept/.sha256" 2>/dev/null || :)" ]; then
+        fresh=yes
+        fetch_verified "$source" "$archive"
+        unpack "$archive"
+        check_kernel "$work/new"
+    fi
+    install_reference
+    if [ -n "$dry_run" ]; then
+        say "would install $version into $bin, and ${wanted:-no reference plugin}; now there is ${current:-nothing of ours}"
+        return 0
+    fi
+    folders
+    mkdir -p "$store/versions"
+    keep_before
+    if [ -n "$fresh" ]; then
+        rm -rf "$store/versions/replaced" # the same version, built anew: its files are known to be ours for a while yet
+        [ ! -e "$kept" ] || mv "$kept" "$store/versions/replaced"
+        mv "$work/new" "$kept"
+    fi
+    if [ "$current" != "$version" ]; then
+        previous=$current current=$version
+        write_state
+    fi
+    changed=
+    place_reference
+    activate "$version"
+    forget_others
+    if [ -n "$changed" ]; then say "installed $version${previous:+; --rollback goes back to $previous}"; else say "$version is installed already"; fi
+}
+
+rollback() {
+    read_state
+    [ -n "$current" ] || die 1 "nothing was installed by $self" "give the version that you want: $self v1.0.11"
+    [ -d "$store/versions/${previous:-none}" ] || die 1 "there is no version before $current" "give the version that you want: $self v1.0.11"
+    if [ "$previous" = before ]; then
+        # Another plugin knows neither our pods nor our rules. What the classic plugin left is its own as long as no command of ours
+        # has rewritten it.
+        attached=0
+        state=$(data_dir)
+        if grep -q '"schema"' "$state/azure-vnet.json" 2>/dev/null; then
+            attached=$("$store/versions/$current/azure-vnet" show -o json --data-dir "$state" | grep -c '"containerID"' || :)
+        fi
+        [ "$attached" -eq 0 ] || die 1 "$attached pods are connected by $current, which the plugins before it cannot serve" "drain the node, run $bin/azure-vnet cleanup, and try again"
+    fi
+    if [ -n "$dry_run" ]; then
+        say "would go back from $current to $previous"
+        return 0
+    fi
+    was=$current current=$previous previous=$was
+    write_state
+    activate "$current"
+    say "went back from $was to $current; --rollback again returns to $was"
+}
+
+# The state's folder, if the configuration names another one than the plugins' own.
+data_dir() {
+    named=
+    for f in "$conf"/*.conf "$conf"/*.conflist "$conf"/*.json; do
+        [ -n "$named" ] || ! grep -q '"azure-vnet"' "$f" 2>/dev/null ||
+            named=$(sed -n 's/.*"dataDir"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p' "$f" | head -n 1)
+    done
+    echo "${named:-/var/run}"
+}
+
+uninstall() {
+    read_state
+    [ -n "$current" ] || die 1 "nothing was installed by $self" "what others have installed, they remove"
+    if [ -n "$dry_run" ]; then
+        say "would clean up the host, and remove $current from $bin and $conf"
+        return 0
+    fi
+    if [ "$current" != before ]; then
+        state=$(data_dir)
+        clean_up
+        for p in $plugins; do
+            rm -f "$state/$p.json" "$state/$p.json.bak" "$state/$p.lock" "/var/log/$p.log" "/var/log/$p.log".[0-9]*
+        done
+        rm -f "$state/azure-vnet-network.lock" "$state/azure-vnet-ipam-refresh.lock"
+    fi
+    remove_files
+    say "removed ${current}"
+}
+
+# clean_up takes pods and network away while the plugins are there yet. The configuration goes first, so that the runtime starts no pod
+# any more; it comes back if the host cannot be cleaned up.
+clean_up() {
+    ours=$store/versions/$current
+    aside=
+    if known "$conf/$conflist" "$conflist"; then
+        aside=$conf/$conflist
+        mv "$aside" "$aside.uninstalling"
+    fi
+    failed=
+    why=$("$ours/azure-vnet" cleanup --yes --data-dir "$state" 2>&1) || failed=$why
+    if [ -z "$failed" ]; then
+        held=$("$ours/azure-vnet-ipam" show -o json --data-dir "$state" 2>&1) || failed=$held
+    fi
+    if [ -z "$failed" ] && echo "$held" | grep -q '"containerID"'; then
+        failed="azure-vnet-ipam serves another network plugin: azure-vnet-ipam show"
+    fi
+    if [ -n "$failed" ]; then
+        [ -z "$aside" ] || mv "$aside.uninstalling" "$aside"
+        die 1 "the host could not be cleaned up, and nothing was removed: $failed" "azure-vnet doctor says what is wrong; containers of other network plugins have to go first"
+    fi
+    echo "$why" | sed "s/^/$self: /"
+}
+
+# remove_files removes what we installed and nobody changed, and puts back what was there before.
+remove_files() {
+    for p in $plugins; do
+        rm -f "$bin/.$p.installing"
+        if [ -e "$store/versions/before/$p" ]; then
+            ! known "$bin/$p" "$p" || place "$store/versions/before/$p" "$bin/$p" 755
+        elif known "$bin/$p" "$p"; then
+            rm -f "$bin/$p"
+        fi
+    done
+    if [ -e "$store/reference-sums" ]; then
+        while read -r s p; do
+            [ "$s" != "$(sha256sum <"$p" | cut -c 1-64)" ] || rm -f "$p"
+        done <"$store/reference-sums"
+    fi
+    rm -f "$conf/$conflist.uninstalling" "$conf/.$conflist.installing"
+    for f in "$conf/$conflist" "$conf/$conflist.new"; do
+        ! known "$f" "$conflist" || rm -f "$f"
+    done
+    [ ! -e "$conf/$conflist" ] || say "$conf/$conflist is yours and stays"
+    if [ -e "$store/created" ]; then
+        sort -r "$store/created" | while read -r d; do rmdir "$d" 2>/dev/null || :; done
+    fi
+    rm -rf "$store"
+}
+
+# watch goes on until it is told to end. Each round is a run of its own, which says something only if it found something to do.
+watch() {
+    trap 'exit 0' TERM INT
+    while :; do
+        round=$(sh "$0" ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
+        case $round in
+        *"is installed already") ;;
+        *) echo "$round" ;;
+        esac
+        sleep "$interval" &
+        wait $!
+    done
+}
+
+command=install_plugins from='' version='' cni_version='' dry_run='' interval=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --from)
+        [ -n "${2:-}" ] || misused "--from needs a file, a folder or a URL"
+        from=$2
+        shift
+        ;;
+    --from=*) from=${1#--from=} ;;
+    --watch)
+        interval=${2:-none}
+        case $interval in
+        *[!0-9]* | 0*) misused "--watch needs a number of seconds" ;;
+        esac
+        [ $# -lt 2 ] || shift
+        ;;
+    --rollback) command=rollback ;;
+    --uninstall) command=uninstall ;;
+    --dry-run) dry_run=yes ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    -*) misused "unknown option $1" ;;
+    *)
+        if [ -z "$version" ]; then version=$1; elif [ -z "$cni_version" ]; then cni_version=$1; else misused "too many arguments: $1"; fi
+        ;;
+    esac
+    shift
+done
+[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval" ] || misused "--$command takes no version"
+[ -z "$interval" ] || [ -z "$dry_run" ] || misused "--watch changes what it finds, --dry-run nothing"
+
+check_root
+check_machine
+[ -z "$interval" ] || watch
+workplace
+"$command"

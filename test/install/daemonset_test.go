@@ -1,0 +1,62 @@
+//go:build linux
+
+package install
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+	"golang.org/x/sys/unix"
+)
+
+// The containers of scripts/kubernetes/azure-vnet-cni.yaml, as the kubelet starts them: no capability, and a root that cannot be
+// written to but for the three folders of the node. (That the manifest has these arguments is tested in test/manifest.)
+func TestTheDaemonSetsContainers(t *testing.T) {
+	m := newMachine(t, "debian", fabric.Default(1, 2))
+	m.release(older, "/release")
+	m.readOnlyBut("/opt/cni/bin", "/etc/cni/net.d", "/var/lib/azure-vnet-cni")
+	contained := []string{"--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/release"}
+
+	if s := m.run(nil, "/usr/bin/setpriv", contained...); s.code != 0 || !strings.Contains(s.text, "installed "+older) {
+		t.Fatalf("init container: exit %d: %s", s.code, s.text)
+	}
+	m.wantVersion(older)
+
+	cmd := m.node.Command(m.ctx, "/usr/bin/setpriv", append(contained, "--watch", "1")...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	r, w, err := os.Pipe()
+	m.must(err)
+	cmd.Stdout, cmd.Stderr = w, w
+	m.must(cmd.Start())
+	m.must(w.Close())
+	lines := bufio.NewScanner(r)
+	for range 3 { // the first may be found by the first round, the third only by another one
+		m.write(bin+"azure-vnet", "somebody else's")
+		for lines.Scan() && !strings.Contains(lines.Text(), "installed "+older) {
+			t.Log(lines.Text())
+		}
+		m.wantVersion(older)
+	}
+	m.must(cmd.Process.Signal(syscall.SIGTERM))
+	rest, err := io.ReadAll(r)
+	m.must(err)
+	if err = cmd.Wait(); err != nil || len(rest) > 0 {
+		t.Errorf("it ends with %v, and says %q", err, rest)
+	}
+}
+
+// readOnlyBut makes the node's root read-only, but for some folders.
+func (m *machine) readOnlyBut(folders ...string) {
+	m.Helper()
+	for _, f := range folders {
+		m.must(os.MkdirAll(m.path(f), 0o755))
+		m.must(unix.Mount(m.path(f), m.path(f), "", unix.MS_BIND, ""))
+		m.Cleanup(func() { _ = unix.Unmount(m.path(f), unix.MNT_DETACH) })
+	}
+	m.must(unix.Mount("", m.root, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
+}
