@@ -99,6 +99,10 @@ type Network struct {
 	// DNS is what systemd-resolved was told for the master, when the bridge was made.
 	DNS resolved.Settings `json:"dns,omitempty"`
 
+	// HNSID is the network's ID in HNS, on Windows; HNS is what the configuration says to it.
+	HNSID string     `json:"hnsID,omitempty"`
+	HNS   *HNSConfig `json:"-"`
+
 	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
 	Live []*Endpoint `json:"-"`
 
@@ -146,6 +150,9 @@ type Endpoint struct {
 	Addresses    []netip.Prefix `json:"addresses"`
 	Routes       []Route        `json:"routes,omitempty"`
 	Created      time.Time      `json:"created"`
+
+	// HNS is what it has on Windows only.
+	HNS *HNSEndpoint `json:"hns,omitempty"`
 
 	// Rebuilt says that the record was lost, and made again from what the host shows.
 	Rebuilt bool `json:"rebuilt,omitempty"`

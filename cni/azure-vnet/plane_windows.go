@@ -2,8 +2,11 @@ package main
 
 import (
 	"log/slog"
+	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/network"
 )
 
-func newPlane(string, *slog.Logger) network.Dataplane { return &network.Windows{} }
+func newPlane(dir string, logger *slog.Logger) network.Dataplane {
+	return network.NewWindows(filepath.Join(dir, name+"-network.lock"), logger)
+}
