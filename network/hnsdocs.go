@@ -178,7 +178,7 @@ func endpointV1(networkID string, n *Network, e *Endpoint) ([]byte, error) {
 		Name: e.Owner.hnsName(), VirtualNetwork: networkID, IPAddress: e.Addresses[0].Addr().String(), PrefixLength: e.Addresses[0].Bits(),
 		DNSSuffix: strings.Join(e.HNS.Told.Search, ","), DNSServerList: strings.Join(e.HNS.Told.Servers, ","), DNSDomain: e.HNS.Told.Domain,
 	}
-	flat, err := flatPolicies(n, e)
+	given, acls, err := flatPolicies(n, e)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func endpointV1(networkID string, n *Network, e *Endpoint) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc.Policies = slices.Concat(flat, ports, hostAgentPolicies(n))
+	doc.Policies = slices.Concat(given, ports, acls)
 	return json.Marshal(doc)
 }
 
@@ -196,7 +196,7 @@ func endpointV2(networkID string, n *Network, e *Endpoint) ([]byte, error) {
 		Name: e.Owner.hnsName(), HostComputeNetwork: networkID, SchemaVersion: schema2,
 		Dns: dnsDocV2{Domain: dns.Domain, Search: dns.Search, ServerList: dns.Servers, Options: dns.Options},
 	}
-	flat, err := flatPolicies(n, e)
+	given, acls, err := flatPolicies(n, e)
 	if err != nil {
 		return nil, err
 	}
@@ -204,15 +204,15 @@ func endpointV2(networkID string, n *Network, e *Endpoint) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	given, err := convert(flat)
+	before, err := convert(given)
 	if err != nil {
 		return nil, err
 	}
-	agent, err := convert(hostAgentPolicies(n))
+	behind, err := convert(acls)
 	if err != nil {
 		return nil, err
 	}
-	doc.Policies = slices.Concat(given, ports, agent)
+	doc.Policies = slices.Concat(before, ports, behind)
 	for _, a := range e.Addresses {
 		doc.IpConfigurations = append(doc.IpConfigurations, ipConfigDocV2{a.Addr(), a.Bits()})
 	}

@@ -94,23 +94,32 @@ func encoded(v any) json.RawMessage {
 	return b
 }
 
-// flatPolicies are the configuration's, and with ipMasq one that translates what leaves the VNET, unless the configuration
-// has its own.
+// flatPolicies are the configuration's, those of type ACL apart, with what closes the host agent's ports behind them; and
+// with ipMasq one that translates what leaves the VNET, unless the configuration has its own.
 // Error: ErrUnsupported.
-func flatPolicies(n *Network, e *Endpoint) ([]json.RawMessage, error) {
-	list := slices.Clone(e.HNS.Policies)
+func flatPolicies(n *Network, e *Endpoint) (list, acls []json.RawMessage, err error) {
 	translates := false
-	for _, raw := range list {
+	for _, raw := range e.HNS.Policies {
 		p, err := parsePolicy(raw)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if _, acl := p.(*aclPolicy); acl {
+			acls = append(acls, raw)
+			continue
 		}
 		_, nat := p.(*outBoundNAT)
 		translates = translates || nat
+		list = append(list, raw)
 	}
-	if !n.Masquerade || translates {
-		return list, nil
+	if n.Masquerade && !translates {
+		list = append(list, encoded(n.masquerading()))
 	}
+	return list, append(acls, hostAgentPolicies(n)...), nil
+}
+
+// masquerading translates all but what is for the VNET and for the host agent.
+func (n *Network) masquerading() outBoundNAT {
 	nat := outBoundNAT{Type: "OutBoundNAT"}
 	for _, p := range slices.Concat(n.Prefixes, n.VNET) {
 		if p.Addr().Is4() && !slices.Contains(nat.ExceptionList, p.String()) {
@@ -118,7 +127,7 @@ func flatPolicies(n *Network, e *Endpoint) ([]json.RawMessage, error) {
 		}
 	}
 	nat.ExceptionList = append(nat.ExceptionList, hostAgentPrefix)
-	return append(list, encoded(nat)), nil
+	return nat
 }
 
 // parsePolicy reads a flat policy. It is strict: of what we do not know, nothing would reach HNS v2.

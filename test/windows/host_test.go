@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func newHost(t *testing.T, o options) *host {
 		o.hns.Adapters = []string{"eth0"}
 	}
 	f := fabric.Start(t, o.fabric)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	h := &host{T: t, ctx: ctx, vm: f.VMs[0], bin: t.TempDir()}
 	var err error
@@ -337,10 +338,15 @@ func address(t *testing.T, r *types100.Result) netip.Prefix {
 	return netip.MustParsePrefix(r.IPs[0].Address.String())
 }
 
-// runGoCNI lets containerd's go-cni do something with a pod, and returns its answer.
-func (h *host) runGoCNI(confDir string, args ...string) ([]byte, error) {
-	cmd := h.vm.Ns.Command(h.ctx, gocni, append([]string{"-conf", confDir, "-bin", h.bin}, args...)...)
-	cmd.Env = append(h.env(), "PATH=/usr/bin:/bin")
+// goCNI lets containerd's go-cni do something with a pod, and returns its answer. Its cache would be /var/lib/cni.
+func (h *host) goCNI(confDir string, args ...string) (out []byte, err error) {
+	h.Helper()
+	cache := filepath.Join(h.node.Dir, "var-lib")
+	h.must(os.MkdirAll(cache, 0o755))
+	const script = `mount --make-rprivate / && mount --bind "$0" /var/lib && exec "$@"`
+	cmd := h.vm.Ns.Command(h.ctx, "/bin/sh", append([]string{"-c", script, cache, gocni, "-conf", confDir, "-bin", h.bin}, args...)...)
+	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	cmd.Env = h.env()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -348,3 +354,20 @@ func (h *host) runGoCNI(confDir string, args ...string) ([]byte, error) {
 	}
 	return stdout.Bytes(), nil
 }
+
+// lines are the records of a log that tell the outcome of a command.
+func (h *host) lines(file string) (list []string) {
+	h.Helper()
+	b, err := os.ReadFile(h.path(file))
+	h.must(err)
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, "msg=done") || strings.Contains(line, "msg=failed") {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+func dual() fabric.Config { return fabric.DefaultDual(1, 20) }
+
+func upper(s string) string { return strings.ToUpper(s) }
