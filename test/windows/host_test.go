@@ -102,7 +102,7 @@ func newHost(t *testing.T, o options) *host {
 	}
 	t.Cleanup(h.explain)
 	h.boot()
-	t.Cleanup(h.shutDown)
+	t.Cleanup(func() { h.shutDown(); h.sweep() })
 	return h
 }
 
@@ -138,6 +138,21 @@ func (h *host) shutDown() {
 		h.Errorf("stop wineserver: %v: %s", err, out)
 	}
 	_ = h.server.Wait() // it says that it was told to end
+}
+
+// sweep ends what is left of Wine's own processes when its server ended in another way than by shutDown.
+func (h *host) sweep() {
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range environs {
+		env, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(env, []byte("WINEPREFIX="+h.prefix+"\x00")) {
+			continue // another's, or gone
+		}
+		var pid int
+		if _, err := fmt.Sscanf(file, "/proc/%d/environ", &pid); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may end by itself just now
+		}
+	}
 }
 
 // explain shows what a person would look at after a failure.
