@@ -158,7 +158,7 @@ func TestRebootOfDockersNode(t *testing.T) {
 
 func TestSixtyFourAtOnce(t *testing.T) {
 	const pods = 64
-	h := newHost(t, options{fabric: fabric.Default(1, pods)})
+	h := newHost(t, options{fabric: fabric.Default(1, pods), alone: true})
 	conf := h.conf(nil)
 	namespaces := make([]string, pods)
 	for i := range namespaces {
@@ -182,41 +182,63 @@ func TestSixtyFourAtOnce(t *testing.T) {
 	h.wantNothing()
 }
 
-// Whenever it is killed: the lock is free, the state whole, and the retry works.
+// Whenever it is killed: the lock is free, the state whole, and the retry works. Every other time it is killed while it asks
+// HNS, where there is most to lose; else after a random time.
 func TestKilledAtRandom(t *testing.T) {
-	const times = 50
-	h := newHost(t, options{})
+	const times, most = 50, 500
+	h := newHost(t, options{alone: true})
 	conf := h.conf(nil)
 	ns := h.hns.AddNamespace()
-	began := time.Now()
-	h.wantResult(h.call("ADD", id(1), ns, conf))
-	add := time.Since(began)
-	began = time.Now()
-	h.wantSuccess(h.call("DEL", id(1), ns, conf))
-	lasts := map[string]time.Duration{"ADD": add, "DEL": time.Since(began)}
-	killed := 0
-	for i := range times {
-		command, before := "ADD", func() {}
-		if i%2 == 1 {
-			command, before = "DEL", func() { h.wantResult(h.call("ADD", id(1), ns, conf)) }
+	lasts := map[string]time.Duration{}
+	calls := map[string]int{}
+	for _, command := range []string{"ADD", "DEL"} {
+		h.hns.Forget()
+		began := time.Now()
+		if r := h.call(command, id(1), ns, conf); r.Exit != 0 {
+			t.Fatalf("%s %s", r.Stdout, r.Stderr)
 		}
-		before()
-		if h.kill(command, id(1), ns, conf, time.Duration(rand.Int64N(int64(lasts[command])))) {
+		lasts[command], calls[command] = time.Since(began), len(h.hns.Calls())
+	}
+	killed := 0
+	for i := 0; killed < times; i++ {
+		if i == most {
+			t.Fatalf("%d commands were killed in %d attempts", killed, i)
+		}
+		command := "ADD"
+		if rand.IntN(2) == 0 {
+			command = "DEL"
+			h.wantResult(h.call("ADD", id(1), ns, conf))
+		}
+		h.hns.Forget()
+		ctx, cancel := context.WithTimeout(h.ctx, time.Duration(rand.Int64N(int64(lasts[command]))))
+		hang := make(chan struct{})
+		if i%2 == 0 {
+			reached := make(chan struct{})
+			h.hns.On(hnssim.Rule{Nth: 1 + rand.IntN(calls[command]), Until: hang, Reached: reached})
+			cancel()
+			ctx, cancel = context.WithCancel(h.ctx)
+			go func() {
+				select {
+				case <-reached:
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+		}
+		if h.kill(ctx, command, id(1), ns, conf) {
 			killed++
 		}
+		cancel()
+		close(hang)
 		h.wantSuccess(h.call("DEL", id(1), ns, conf)) // as a runtime does after a failed ADD or DEL
 		h.wantNothing()
-	}
-	t.Logf("killed %d of %d", killed, times)
-	if killed < times/3 { // the first ones, which it goes by, took longer than what follows
-		t.Errorf("only %d of %d were killed before they ended", killed, times)
 	}
 	h.wantResult(h.call("ADD", id(1), ns, conf))
 }
 
-// kill starts a command, kills it after a while, and says whether it was still running. Its streams are no pipes: the
-// IPAM plugin that it started lives on, and keeps them.
-func (h *host) kill(command, containerID, netns string, conf map[string]any, after time.Duration) bool {
+// kill starts a command, kills it when ctx ends, and says whether it was still running. Its streams are no pipes: the IPAM
+// plugin that it started lives on, and keeps them.
+func (h *host) kill(ctx context.Context, command, containerID, netns string, conf map[string]any) bool {
 	h.Helper()
 	stdin, err := os.CreateTemp(h.TempDir(), "conf")
 	h.must(err)
@@ -225,12 +247,12 @@ func (h *host) kill(command, containerID, netns string, conf map[string]any, aft
 	h.must(err)
 	_, err = stdin.Seek(0, io.SeekStart)
 	h.must(err)
-	ctx, cancel := context.WithTimeout(h.ctx, after)
-	defer cancel()
 	cmd := h.vm.Ns.Command(ctx, filepath.Join(h.bin, "azure-vnet"))
 	cmd.Stdin = stdin
 	cmd.Env = append(h.env(), "CNI_COMMAND="+command, "CNI_CONTAINERID="+containerID, "CNI_NETNS="+netns, "CNI_IFNAME=eth0", "CNI_ARGS=", "CNI_PATH="+h.bin)
-	h.must(cmd.Start())
+	if err := cmd.Start(); err != nil {
+		return false // it was too early
+	}
 	_ = cmd.Wait() // it may have been killed
-	return ctx.Err() != nil
+	return !cmd.ProcessState.Exited()
 }
