@@ -108,28 +108,11 @@ func (h *host) oneFault(w way, command string, conf map[string]any, nth int, fau
 		h.wantResult(h.call("ADD", id(1), ns, conf))
 	}
 	h.hns.Forget()
-	hang, reached, answered := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	rule := hnssim.Rule{Nth: nth, Reached: reached, Answered: answered}
-	switch fault {
-	case fails:
-		rule.Code = hnssim.Timeout
-	case failsTooLate:
-		rule.Code, rule.After = hnssim.Timeout, true
-	case hangs:
-		rule.Code, rule.Until = hnssim.Timeout, hang
-	case hangsTooLong:
-		rule.Until = hang
-	}
-	h.hns.On(rule)
+	f := h.fault(nth, fault)
 	began := time.Now()
 	r := h.call(command, id(1), ns, conf)
 	if took := time.Since(began); took > 10*limit {
 		h.Errorf("it took %s, with %s for a call", took, limit)
-	}
-	select {
-	case <-reached:
-	default:
-		h.Fatalf("there was no such call")
 	}
 	if r.Exit != 0 {
 		h.wantError(r, 11)
@@ -137,62 +120,88 @@ func (h *host) oneFault(w way, command string, conf map[string]any, nth int, fau
 			h.wantNothing()
 		}
 	}
-	close(hang)
-	<-answered
+	f.end()
 	h.wantSuccess(h.call("DEL", id(1), ns, conf)) // the retry
 	h.wantNothing()
 }
 
+// planned is a fault that a call meets.
+type planned struct {
+	*host
+	hang              chan struct{}
+	reached, answered chan struct{}
+}
+
+// fault lets the nth call from now on meet a fault.
+func (h *host) fault(nth int, fault string) planned {
+	f := planned{h, make(chan struct{}), make(chan struct{}), make(chan struct{})}
+	rule := hnssim.Rule{Nth: nth, Reached: f.reached, Answered: f.answered, After: fault == failsTooLate}
+	if fault != hangsTooLong {
+		rule.Code = hnssim.Timeout
+	}
+	if fault == hangs || fault == hangsTooLong {
+		rule.Until = f.hang
+	}
+	h.hns.On(rule)
+	return f
+}
+
+// end lets a call that hangs go on, waits until HNS is done with it, and requires that there was one.
+func (f planned) end() {
+	f.Helper()
+	select {
+	case <-f.reached:
+	default:
+		f.Fatal("there was no such call")
+	}
+	close(f.hang)
+	<-f.answered
+}
+
 // The containers of a pod that share its endpoint: whatever fails, the endpoint and its address stay the sandbox's.
 func TestEveryCallOfHNSForASharedEndpoint(t *testing.T) {
-	h := newHost(t, options{})
+	for _, command := range []string{"ADD", "DEL"} {
+		for _, fault := range []string{fails, failsTooLate, hangs, hangsTooLong} {
+			t.Run(command+", it "+fault, func(t *testing.T) { newHost(t, options{}).failEachShared(command, fault) })
+		}
+	}
+}
+
+func (h *host) failEachShared(command, fault string) {
+	h.Helper()
 	conf := h.conf(map[string]any{"windowsSettings": map[string]any{"hnsTimeoutDurationInSeconds": int(limit / time.Second)}})
 	sandbox, workload, netns := id(1), id(2), "container:"+id(1)
 	h.hns.AddContainer(sandbox)
 	h.hns.AddContainer(workload)
 	h.wantResult(h.call("ADD", sandbox, "none", conf))
-	for _, command := range []string{"ADD", "DEL"} {
-		prepare := func() {
-			h.hns.Forget()
-			if command == "DEL" {
-				h.wantResult(h.call("ADD", workload, netns, conf))
-				h.hns.Forget()
-			}
+	prepare := func() {
+		if command == "DEL" {
+			h.wantResult(h.call("ADD", workload, netns, conf))
 		}
+		h.hns.Forget()
+	}
+	prepare()
+	if r := h.call(command, workload, netns, conf); r.Exit != 0 {
+		h.Fatalf("%s", r.Stdout)
+	}
+	calls := len(h.hns.Calls())
+	h.wantSuccess(h.call("DEL", workload, netns, conf))
+	if calls < 2 {
+		h.Fatalf("%s makes %d calls", command, calls)
+	}
+	for nth := 1; nth <= calls; nth++ {
 		prepare()
+		f := h.fault(nth, fault)
 		if r := h.call(command, workload, netns, conf); r.Exit != 0 {
-			t.Fatalf("%s", r.Stdout)
+			h.wantError(r, 11)
 		}
-		calls := len(h.hns.Calls())
+		f.end()
+		if command == "ADD" {
+			h.wantResult(h.call("ADD", workload, netns, conf)) // the retry
+		}
 		h.wantSuccess(h.call("DEL", workload, netns, conf))
-		if calls < 2 {
-			t.Fatalf("%s makes %d calls", command, calls)
-		}
-		for nth := 1; nth <= calls; nth++ {
-			for _, fault := range []string{fails, failsTooLate, hangs, hangsTooLong} {
-				prepare()
-				hang, answered := make(chan struct{}), make(chan struct{})
-				rule := hnssim.Rule{Nth: nth, Answered: answered, After: fault == failsTooLate}
-				if fault != hangsTooLong {
-					rule.Code = hnssim.Timeout
-				}
-				if fault == hangs || fault == hangsTooLong {
-					rule.Until = hang
-				}
-				h.hns.On(rule)
-				if r := h.call(command, workload, netns, conf); r.Exit != 0 {
-					h.wantError(r, 11)
-				}
-				close(hang)
-				<-answered
-				if command == "ADD" {
-					h.wantResult(h.call("ADD", workload, netns, conf)) // the retry
-				}
-				h.wantSuccess(h.call("DEL", workload, netns, conf))
-				if e, r := h.hns.Endpoints(), h.reservations(); len(e) != 1 || len(e[0].Containers()) != 1 || len(r) != 1 {
-					t.Fatalf("call %d of %s %s: endpoints %+v, addresses %v", nth, command, fault, e, r)
-				}
-			}
+		if e, r := h.hns.Endpoints(), h.reservations(); len(e) != 1 || len(e[0].Containers()) != 1 || len(r) != 1 {
+			h.Fatalf("call %d of %s %s: endpoints %+v, addresses %v", nth, command, fault, e, r)
 		}
 	}
 	h.hns.Forget()
