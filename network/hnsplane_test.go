@@ -27,6 +27,7 @@ type fakeHNS struct {
 	hang            map[string]bool
 	networks        []hnsNetwork
 	names           []string
+	hidden          int // so many looks for a network do not find it yet
 	endpoints       []hnsEndpoint
 	places          []string
 
@@ -60,9 +61,10 @@ func (f *fakeHNS) Network(name string) (hnsNetwork, error) {
 	if err := f.call("network"); err != nil {
 		return hnsNetwork{}, err
 	}
-	if i := slices.Index(f.names, name); i >= 0 {
+	if i := slices.Index(f.names, name); i >= 0 && f.hidden <= 0 {
 		return f.networks[i], nil
 	}
+	f.hidden--
 	return hnsNetwork{}, errGone
 }
 
@@ -205,16 +207,18 @@ func TestCheckNetNSOnHNS(t *testing.T) {
 func TestEnsureNetworkOnHNS(t *testing.T) {
 	there := hnsNetwork{"there", "l2bridge", prefixList("10.240.0.0/16", "fd00::/64")}
 	for name, c := range map[string]struct {
-		has   *hnsNetwork
-		fail  map[string]error
-		dual  error
-		mode  Mode
-		want  error
-		calls []string
-		id    string
+		has    *hnsNetwork
+		hidden int
+		fail   map[string]error
+		dual   error
+		mode   Mode
+		want   error
+		calls  []string
+		id     string
 	}{
 		"it is there":                         {has: &there, calls: []string{"supported", "network"}, id: "there"},
 		"it is made":                          {calls: []string{"supported", "network", "network", "create network", "slow"}, id: "made"},
+		"another process was faster":          {has: &there, hidden: 1, calls: []string{"supported", "network", "network"}, id: "there"},
 		"another call was faster":             {fail: map[string]error{"create network": errThere}, calls: []string{"supported", "network", "network", "create network", "network"}, id: "made"},
 		"it cannot be asked for":              {fail: map[string]error{"network": errors.New("busy")}, want: ErrHNS, calls: []string{"supported", "network"}},
 		"there is no such adapter":            {fail: map[string]error{"create network": fmt.Errorf("%w: adapter", ErrMaster)}, want: ErrMaster, calls: []string{"supported", "network", "network", "create network"}},
@@ -223,7 +227,7 @@ func TestEnsureNetworkOnHNS(t *testing.T) {
 		"two families on an HNS that has one": {dual: fmt.Errorf("%w: IPv6", ErrKernel), want: ErrKernel, calls: []string{"supported"}},
 	} {
 		w, _, v2 := newWindows(t, namespace)
-		v2.fail, v2.dual = c.fail, c.dual
+		v2.fail, v2.dual, v2.hidden = c.fail, c.dual, c.hidden
 		if c.has != nil {
 			v2.networks, v2.names = []hnsNetwork{*c.has}, []string{"azure"}
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/test/hnssim"
 	"github.com/containernetworking/cni/libcni"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 )
@@ -168,7 +169,13 @@ func TestGCKeepsWhatIsListed(t *testing.T) {
 
 func TestCleanupTakesTheNetworkAway(t *testing.T) {
 	h := newHost(t, options{})
-	h.wantResult(h.call("ADD", id(1), h.hns.AddNamespace(), h.conf(nil)))
+	ns := h.hns.AddNamespace()
+	h.wantResult(h.call("ADD", id(1), ns, h.conf(nil)))
+	h.wantSuccess(h.call("DEL", id(1), ns, h.conf(nil)))
+	h.hns.On(hnssim.Rule{Op: hnssim.Enumerate, Kind: hnssim.KindNetwork, Code: hnssim.Timeout})
+	h.wantError(h.call("ADD", id(1), ns, h.conf(nil)), 11) // which does not forget the network that is there
+	h.hns.Forget()
+	h.wantNothing()
 	r, err := h.node.Operator(h.ctx, "azure-vnet", "cleanup", "--yes")
 	h.must(err)
 	if r.Exit != 0 {
