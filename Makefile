@@ -74,6 +74,7 @@ test: require-root setup-test setup-release setup-install vet azure-vnet azure-v
 	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) $(INSTALL_ENV) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./...
 	$(MAKE) test-e2e DATAPLANE=netdev
+	$(MAKE) test-windows SKIP_WINDOWS=$(SKIP_WINDOWS)
 
 # The family of nftables that the plugin finds: bridge, or netdev as on a kernel without the bridge family.
 DATAPLANE ?= bridge
@@ -98,6 +99,10 @@ test-windows: require-root setup-windows $(WINE_DIR)/prefix/.made
 	cd test/hnssim/conformance && GOOS=windows go test -c -tags integration -o $(CURDIR)/$(WINE_DIR)/hcn.exe github.com/Microsoft/hcsshim/hcn
 	cd test/hnssim/conformance && GOOS=windows go test -c -o $(CURDIR)/$(WINE_DIR)/docs.exe .
 	test/wine/run.sh $(WINE_DIR)/prefix $(MAKE) --no-print-directory on-wine
+	$(MAKE) --no-print-directory GOOS=windows GOARCH=amd64 azure-vnet azure-vnet-ipam
+	cd test/gocni && $(HOST) $(BUILD) -o $(CURDIR)/$(WINE_DIR)/gocni .
+	AZURE_CNI_WINDOWS_BIN=$(CURDIR)/$(OUTPUT)/windows_amd64 WINE_PREFIX=$(CURDIR)/$(WINE_DIR)/prefix GOCNI_BIN=$(CURDIR)/$(WINE_DIR)/gocni \
+		go test -count=1 -tags wine -parallel 12 $(TESTFLAGS) ./test/windows
 	@echo "make test-windows: passed, on Wine with a simulated HNS"
 endif
 
@@ -132,7 +137,8 @@ vet: setup-build ## go vet for every platform
 	@for p in $(PLATFORMS); do \
 		echo "go vet ./... ($$p)"; GOOS=$${p%/*} GOARCH=$${p#*/} go vet ./...; \
 	done
-	go vet -tags wine ./test/hnssim
+	go vet -tags wine ./test/hnssim ./test/windows
+	cd test/gocni && go vet ./...
 	cd test/hnssim/conformance && GOOS=windows go vet ./...
 	cd test/manifest && $(HOST) go vet ./...
 

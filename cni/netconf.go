@@ -74,6 +74,9 @@ type NetConf struct {
 type RuntimeConfig struct {
 	MAC string     `json:"mac"`
 	DNS RuntimeDNS `json:"dns"`
+
+	// PortMappings are for us on Windows only; elsewhere they are the portmap plugin's. See NetConf.Ports.
+	PortMappings json.RawMessage `json:"portMappings"`
 }
 
 // RuntimeDNS has the names of the convention, which are not those of a result.

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -36,7 +37,7 @@ func (s *State) usableMAC(n *Network, mac string, ifaces []platform.Interface) e
 // plugin made wants nothing but its bridge and its mode.
 func (s *State) disagrees(name, master, bridge string, c Config) string {
 	for _, n := range s.Networks {
-		if n.Name == name || n.Master != master || n.Endpoints.Len() == 0 {
+		if n.Name == name || n.Master != master || n.Endpoints.Len() == 0 || c.HNS != nil { // HNS keeps them apart
 			continue
 		}
 		if n.Bridge != bridge || n.Mode != c.Mode || !n.Imported && !reflect.DeepEqual(n.Settings, c.Settings) {
@@ -62,6 +63,12 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 	if err != nil {
 		return nil, err
 	}
+	if c.HNS != nil {
+		n := *c.HNS
+		n.Adapter = adapterFor(ifaces, cmp.Or(n.Adapter, master.Name))
+		c.HNS, c.Bridge = &n, name // HNS knows its switch by the network's name
+	}
+	master.Name = platform.AdapterName(master.Name)
 	n := &Network{Name: name, Master: master.Name}
 	if known != nil {
 		n = known
@@ -89,7 +96,7 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 		return nil, fmt.Errorf("%w: network %s has pods on %s with other settings (mode, protection, masquerading …) than network %s: networks of one interface share its rules. Use the same settings, or another interface (\"master\")",
 			ErrConflict, other, master.Name, name)
 	}
-	n.Master, n.Bridge, n.Mode, n.Settings = master.Name, bridge, c.Mode, c.Settings
+	n.Master, n.Bridge, n.Mode, n.Settings, n.HNS = master.Name, bridge, c.Mode, c.Settings, c.HNS
 	for _, a := range subnets {
 		n.Prefixes = addPrefix(n.Prefixes, a.Masked())
 	}

@@ -20,6 +20,10 @@ var (
 	ErrNetNS = errors.New("network namespace not usable")
 	// ErrLeft: the host still has something of an endpoint whose ADD failed; its addresses must not be given away.
 	ErrLeft = errors.New("something of the endpoint is left on the host")
+	// ErrHNS: Windows' Host Networking Service failed, or did not answer.
+	ErrHNS = errors.New("the Host Networking Service failed")
+	// ErrPorts: a host port that cannot be mapped.
+	ErrPorts = errors.New("runtimeConfig.portMappings cannot be served")
 	// ErrBusy: a lock could not be had in time.
 	ErrBusy = errors.New("busy")
 )

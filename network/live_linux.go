@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"errors"
-	"iter"
 	"net/netip"
 	"slices"
 
@@ -15,19 +14,6 @@ type livePod struct {
 	endpoint *Endpoint
 	pod      netlink.Pod
 	port     int
-}
-
-// live are the endpoints in Live.
-func (n *Network) live() iter.Seq[*Endpoint] {
-	return func(yield func(*Endpoint) bool) {
-		for i := range n.Live {
-			for e := range n.Live[i].All() {
-				if !yield(e) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // livePods are the pods that may be connected to the network's interface, for a repair.

@@ -63,6 +63,7 @@ type Config struct {
 	Master string // empty: found by the pods' subnet
 	Bridge string // empty: "azure" and the master's index
 	Settings
+	HNS *HNSConfig // on Windows
 }
 
 // Precheck says whether an ADD of this endpoint could work, before anything is taken for it: the owner has
@@ -168,7 +169,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
 		return err
 	}
-	if n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && n.Imported == known.Imported && bytes.Equal(n.Host, known.Host) && maps.EqualFunc(n.DNS, known.DNS, slices.Equal) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
+	if n.HNSID == known.HNSID && n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && n.Imported == known.Imported && bytes.Equal(n.Host, known.Host) && maps.EqualFunc(n.DNS, known.DNS, slices.Equal) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
 		return nil
 	}
 	return m.Store.Update(ctx, func(s *State) error {
@@ -176,7 +177,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 		if record == nil || record.Bridge != n.Bridge {
 			return nil // somebody changed or removed it meanwhile; what we saw is of no use
 		}
-		record.MAC, record.MTU, record.Rules = n.MAC, n.MTU, n.Rules
+		record.MAC, record.MTU, record.Rules, record.HNSID = n.MAC, n.MTU, n.Rules, n.HNSID
 		for _, other := range s.carriedWith(record) {
 			other.Host, other.DNS, other.Imported = n.Host, n.DNS, n.Imported
 		}
@@ -258,7 +259,7 @@ func (m *Manager) forget(ctx context.Context, o Owner, network bool) error {
 			return nil
 		}
 		n.Endpoints.Delete(o.key())
-		if network && n.Endpoints.Len() == 0 && n.MAC == "" {
+		if network && n.Endpoints.Len() == 0 && n.MAC == "" && n.HNSID == "" {
 			delete(s.Networks, o.Network)
 		}
 		return nil
@@ -279,7 +280,11 @@ func (m *Manager) Remove(ctx context.Context, o Owner) (*Endpoint, error) {
 		return nil, err
 	}
 	if e == nil {
-		return nil, m.Plane.DeleteEndpoint(ctx, &Network{Name: o.Network}, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
+		unknown := &Network{Name: o.Network}
+		if n != nil {
+			unknown.Live = n.Live // what is known to be others'
+		}
+		return nil, m.Plane.DeleteEndpoint(ctx, unknown, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
 	}
 	if n.Imported {
 		// What another plugin made of a pod can be taken away only when it is in our form.
@@ -296,7 +301,7 @@ func (m *Manager) Remove(ctx context.Context, o Owner) (*Endpoint, error) {
 func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, err error) {
 	err = m.Store.View(ctx, func(s *State) error {
 		record, known := s.endpoint(o)
-		if known != nil {
+		if record != nil {
 			n, e = s.view(record), known
 		}
 		return nil

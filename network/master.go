@@ -16,7 +16,7 @@ import (
 func pickMaster(ifaces []platform.Interface, want string, pods []netip.Prefix) (platform.Interface, error) {
 	if want != "" {
 		for _, i := range ifaces {
-			if i.Name == want {
+			if platform.AdapterName(i.Name) == platform.AdapterName(want) {
 				return i, usableMaster(i, true)
 			}
 		}
@@ -79,4 +79,15 @@ func usableNames(ifaces []platform.Interface) string {
 		return "(none is usable)"
 	}
 	return strings.Join(names, ", ")
+}
+
+// adapterFor is the adapter that HNS is to be told: none if the host shows, in its place or beside it, the port of the
+// virtual switch that it is behind already.
+func adapterFor(ifaces []platform.Interface, name string) string {
+	for _, i := range ifaces {
+		if platform.AdapterName(i.Name) == platform.AdapterName(name) && platform.AdapterName(i.Name) != i.Name {
+			return ""
+		}
+	}
+	return name
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"slices"
@@ -98,6 +99,10 @@ type Network struct {
 	// DNS is what systemd-resolved was told for the master, when the bridge was made.
 	DNS resolved.Settings `json:"dns,omitempty"`
 
+	// HNSID is the network's ID in HNS, on Windows; HNS is what the configuration says to it.
+	HNSID string     `json:"hnsID,omitempty"`
+	HNS   *HNSConfig `json:"-"`
+
 	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
 	Live []Endpoints `json:"-"`
 
@@ -147,6 +152,9 @@ type Endpoint struct {
 	Routes       []Route        `json:"routes,omitempty"`
 	Created      time.Time      `json:"created"`
 
+	// HNS is what it has on Windows only.
+	HNS *HNSEndpoint `json:"hns,omitempty"`
+
 	// Rebuilt says that the record was lost, and made again from what the host shows.
 	Rebuilt bool `json:"rebuilt,omitempty"`
 }
@@ -180,6 +188,19 @@ func (s *State) view(record *Network) *Network {
 		}
 	}
 	return &n
+}
+
+// live are the endpoints in Live.
+func (n *Network) live() iter.Seq[*Endpoint] {
+	return func(yield func(*Endpoint) bool) {
+		for i := range n.Live {
+			for e := range n.Live[i].All() {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (s *State) endpoint(o Owner) (*Network, *Endpoint) {

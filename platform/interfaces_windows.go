@@ -31,17 +31,6 @@ func Interfaces() ([]Interface, error) {
 	return out, nil
 }
 
-// InterfaceByName returns one interface. It says false if there is none of that name.
-func InterfaceByName(name string) (Interface, bool, error) {
-	list, err := Interfaces()
-	for _, i := range list {
-		if i.Name == name {
-			return i, true, nil
-		}
-	}
-	return Interface{}, false, err
-}
-
 func toPrefixes(addrs []net.Addr) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, a := range addrs {

@@ -28,6 +28,8 @@ var codes = []cni.Code{
 	{Err: network.ErrUnsupported, Code: types.ErrUnsupportedField},
 	{Err: network.ErrConflict, Code: types.ErrInvalidNetworkConfig},
 	{Err: network.ErrNetNS, Code: types.ErrInvalidNetNS, Remedy: "CNI_NETNS must name a network namespace that is not the host's"},
+	{Err: network.ErrHNS, Code: types.ErrTryAgainLater, Remedy: "look at the service hns (Get-Service hns, Get-HnsNetwork); the runtime tries again"},
+	{Err: network.ErrPorts, Code: types.ErrInvalidNetworkConfig},
 	{Err: network.ErrBusy, Code: types.ErrTryAgainLater},
 	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
 	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file away"},
@@ -70,11 +72,15 @@ func newCommand(c *cni.Command) (*command, error) {
 		return nil, err
 	}
 	c.Note("network", conf.Name)
-	return &command{
+	cmd := &command{
 		Command: c, conf: conf, manager: m, ipam: newDelegate(c, conf),
 		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
 		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: settings(conf)},
-	}, nil
+	}
+	if onHNS {
+		cmd.serveHNS()
+	}
+	return cmd, nil
 }
 
 // settings are the configuration's, as the network package has them.
@@ -102,7 +108,7 @@ func newManager(dir string, logger *slog.Logger) (*network.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: platform.InterfaceByName, Now: time.Now, Log: logger}, nil
+	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, Now: time.Now, Log: logger}, nil
 }
 
 func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], error) {
@@ -133,6 +139,14 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 	if pod := args.Pod(); pod != "" {
 		c.Note("pod", pod)
 	}
+	if onHNS {
+		if err := cmd.configureHNS(e); err != nil {
+			return nil, err
+		}
+		if shared, err := cmd.shareOnHNS(ctx); shared != nil || err != nil {
+			return shared, err
+		}
+	}
 	if err := cmd.manager.Precheck(ctx, cmd.config, e); err != nil {
 		return nil, err
 	}
@@ -153,12 +167,18 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 	if err := apply(given, e); err != nil {
 		return nil, err
 	}
+	if onHNS {
+		cmd.givenOnHNS(given, e)
+	}
 	n, err := cmd.manager.Add(ctx, cmd.config, e)
 	if err != nil {
 		return nil, err
 	}
 	c.Note("mode", n.Mode)
 	c.Note("addresses", e.Addresses)
+	if onHNS {
+		return resultOnHNS(e), nil
+	}
 	return result(n, e, given, cmd.conf.PodDNS(given.DNS)), nil
 }
 
@@ -166,6 +186,11 @@ func del(ctx context.Context, c *cni.Command) error {
 	cmd, err := newCommand(c)
 	if err != nil {
 		return err
+	}
+	if onHNS {
+		if done, err := cmd.unshareOnHNS(ctx); done {
+			return err
+		}
 	}
 	// The host first: an address must not be given again while its pod can still use it.
 	e, err := cmd.manager.Remove(ctx, cmd.owner)

@@ -48,14 +48,19 @@ func result(n *network.Network, e *network.Endpoint, given *types100.Result, dns
 	r.Interfaces = append(r.Interfaces,
 		&types100.Interface{Name: e.HostIfName, Mac: e.HostMAC, Mtu: e.MTU},
 		&types100.Interface{Name: e.IfName, Mac: e.MAC, Mtu: e.MTU, Sandbox: e.NetNS})
+	addAddresses(r, e, func(i int) net.IP { return given.IPs[i].Gateway })
+	return r
+}
+
+// addAddresses adds what the pod's interface, the last one, has. given is the gateway of an address that no default route tells.
+func addAddresses(r *types100.Result, e *network.Endpoint, given func(i int) net.IP) {
 	inPod := len(r.Interfaces) - 1
 	for i, a := range e.Addresses {
-		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: cni.IPNet(a), Gateway: gateway(e, a.Addr().Is6(), given.IPs[i].Gateway)})
+		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: cni.IPNet(a), Gateway: gateway(e, a.Addr().Is6(), given(i))})
 	}
 	for _, route := range e.Routes {
 		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice()), Priority: route.Metric})
 	}
-	return r
 }
 
 // gateway is where the pod's default route of a family goes, or what the IPAM plugin said if it has none.

@@ -1,6 +1,7 @@
 package ipamplugin
 
 import (
+	"encoding/json"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -57,9 +58,17 @@ func firstAttachments(files []string) map[netip.Addr]ipam.Owner {
 		if err != nil {
 			continue
 		}
-		if owners := ipam.AttachmentOwners(raw); len(owners) > 0 {
+		if owners := ipam.AttachmentOwners(raw); len(owners) > 0 && !ofEarlierBoot(raw) {
 			return owners
 		}
 	}
 	return map[netip.Addr]ipam.Owner{}
+}
+
+// ofEarlierBoot says whether a state of ours was written before the machine was booted: none of its containers is alive. Where
+// the folder outlives a reboot (C:\k), azure-vnet finds that out only after it has asked us for an address.
+func ofEarlierBoot(raw []byte) bool {
+	var head struct{ BootID string }
+	boot, err := platform.BootID()
+	return err == nil && json.Unmarshal(raw, &head) == nil && head.BootID != "" && head.BootID != boot
 }

@@ -66,6 +66,8 @@ type Rule struct {
 	Until <-chan struct{}
 	// Reached, if not nil, is closed when the first such call is there.
 	Reached chan<- struct{}
+	// Answered, if not nil, is closed when the first such call has been carried out, or has failed.
+	Answered chan<- struct{}
 }
 
 type rule struct {
@@ -153,5 +155,9 @@ func (s *Server) answer(c Call) answer {
 	a := c.reply(reply, err)
 	c.Code = codeOf(err)
 	s.calls = append(s.calls, c)
+	if r != nil && r.Answered != nil {
+		close(r.Answered)
+		r.Answered = nil
+	}
 	return a
 }

@@ -25,6 +25,13 @@ func (s *Server) RemoveNamespace(id string) {
 	s.m.deleteNamespace(strings.ToLower(id))
 }
 
+// RemoveEndpoint takes an endpoint away, as a person does.
+func (s *Server) RemoveEndpoint(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m.deleteEndpoint(strings.ToLower(id))
+}
+
 // AddContainer lets a container run, so that endpoints can be attached to it: Docker's way.
 func (s *Server) AddContainer(id string) {
 	s.mu.Lock()

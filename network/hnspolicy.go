@@ -1,0 +1,334 @@
+package network
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The policies of endpoints. Configurations have them as v1 does, flat; v2 wants their settings apart, and other names.
+
+type (
+	outBoundNAT struct {
+		Type             string
+		VIP              string   `json:",omitempty"`
+		ExceptionList    []string `json:",omitempty"`
+		Destinations     []string `json:",omitempty"`
+		MaxPortPoolUsage uint16   `json:",omitempty"`
+	}
+	outBoundNATV2 struct {
+		VirtualIP        string   `json:",omitempty"`
+		Exceptions       []string `json:",omitempty"`
+		Destinations     []string `json:",omitempty"`
+		MaxPortPoolUsage uint16   `json:",omitempty"`
+	}
+	routePolicy struct {
+		Type string
+		routeSettings
+	}
+	routeSettings struct {
+		DestinationPrefix string `json:",omitempty"`
+		NextHop           string `json:",omitempty"`
+		NeedEncap         bool   `json:",omitempty"`
+	}
+	aclPolicy struct {
+		Type string
+		aclSettings
+		// The older names of fields of aclSettings.
+		Protocol, LocalPort, RemotePort uint16 `json:",omitempty"`
+	}
+	aclSettings struct {
+		Protocols       string `json:",omitempty"`
+		Action          string
+		Direction       string
+		LocalAddresses  string `json:",omitempty"`
+		RemoteAddresses string `json:",omitempty"`
+		LocalPorts      string `json:",omitempty"`
+		RemotePorts     string `json:",omitempty"`
+		RuleType        string `json:",omitempty"`
+		Priority        uint16
+	}
+	natV1 struct {
+		Type, Protocol             string
+		InternalPort, ExternalPort int
+	}
+	portMappingV2 struct {
+		Protocol                   int
+		InternalPort, ExternalPort int
+		VIP                        string `json:",omitempty"`
+		Flags                      int
+	}
+)
+
+// The host agent, where the machine's credentials are to be had, and its ports that pods have no business with: 80 is the
+// wire server, 32526 the guest agent's. (On Linux netlink has them.)
+const hostAgentPrefix = "168.63.129.16/32"
+
+var hostAgentPorts = []int{80, 32526}
+
+// hostAgentPolicies close the host agent's ports to the pod. Once there is an ACL, what no ACL speaks of need not pass: so
+// the last word is to allow, as AKS has it in its configurations.
+func hostAgentPolicies(n *Network) (list []json.RawMessage) {
+	if n.HostAgent {
+		return nil
+	}
+	const tcp, first, last = "6", 200, 65500
+	for _, port := range hostAgentPorts {
+		list = append(list, encoded(aclPolicy{Type: "ACL", aclSettings: aclSettings{
+			Protocols: tcp, Action: "Block", Direction: "Out", RemoteAddresses: hostAgentPrefix, RemotePorts: strconv.Itoa(port), RuleType: "Switch", Priority: first,
+		}}))
+	}
+	for _, direction := range []string{"In", "Out"} {
+		list = append(list, encoded(aclPolicy{Type: "ACL", aclSettings: aclSettings{Action: "Allow", Direction: direction, RuleType: "Switch", Priority: last}}))
+	}
+	return list
+}
+
+// encoded is a document of ours, which can always be encoded.
+func encoded(v any) json.RawMessage {
+	b, _ := json.Marshal(v)
+	return b
+}
+
+// flatPolicies are the configuration's, those of type ACL apart, with what closes the host agent's ports behind them; and
+// with ipMasq one that translates what leaves the VNET, unless the configuration has its own.
+// Error: ErrUnsupported.
+func flatPolicies(n *Network, e *Endpoint) (list, acls []json.RawMessage, err error) {
+	translates := false
+	for _, raw := range e.HNS.Policies {
+		p, err := parsePolicy(raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, acl := p.(*aclPolicy); acl {
+			acls = append(acls, raw)
+			continue
+		}
+		_, nat := p.(*outBoundNAT)
+		translates = translates || nat
+		list = append(list, raw)
+	}
+	if n.Masquerade && !translates {
+		list = append(list, encoded(n.masquerading()))
+	}
+	return list, append(acls, hostAgentPolicies(n)...), nil
+}
+
+// masquerading translates all but what is for the VNET and for the host agent.
+func (n *Network) masquerading() outBoundNAT {
+	nat := outBoundNAT{Type: "OutBoundNAT"}
+	for _, p := range slices.Concat(n.Prefixes, n.VNET) {
+		if p.Addr().Is4() && !slices.Contains(nat.ExceptionList, p.String()) {
+			nat.ExceptionList = append(nat.ExceptionList, p.String())
+		}
+	}
+	nat.ExceptionList = append(nat.ExceptionList, hostAgentPrefix)
+	return nat
+}
+
+// parsePolicy reads a flat policy. It is strict: of what we do not know, nothing would reach HNS v2.
+// Error: ErrUnsupported.
+func parsePolicy(raw json.RawMessage) (any, error) {
+	var kind struct{ Type string }
+	if err := json.Unmarshal(raw, &kind); err != nil {
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy %s: %w", ErrUnsupported, raw, err)
+	}
+	var policy any
+	switch kind.Type {
+	case "OutBoundNAT":
+		policy = &outBoundNAT{}
+	case "ROUTE":
+		policy = &routePolicy{}
+	case "ACL":
+		policy = &aclPolicy{}
+	default:
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %q; OutBoundNAT, ROUTE and ACL are", ErrUnsupported, kind.Type)
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(policy); err != nil {
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %s: %w", ErrUnsupported, kind.Type, err)
+	}
+	return policy, nil
+}
+
+// convert writes flat policies as v2 has them.
+// Error: ErrUnsupported.
+func convert(flat []json.RawMessage) (list []policyDocV2, err error) {
+	for _, raw := range flat {
+		policy, err := parsePolicy(raw)
+		if err != nil {
+			return nil, err
+		}
+		switch p := policy.(type) {
+		case *outBoundNAT:
+			list = append(list, policyDocV2{"OutBoundNAT", outBoundNATV2{p.VIP, p.ExceptionList, p.Destinations, p.MaxPortPoolUsage}})
+		case *routePolicy:
+			list = append(list, policyDocV2{"SDNRoute", p.routeSettings})
+		case *aclPolicy:
+			s := p.aclSettings
+			for _, old := range []struct {
+				value uint16
+				into  *string
+			}{{p.Protocol, &s.Protocols}, {p.LocalPort, &s.LocalPorts}, {p.RemotePort, &s.RemotePorts}} {
+				if old.value != 0 && *old.into == "" {
+					*old.into = strconv.Itoa(int(old.value))
+				}
+			}
+			list = append(list, policyDocV2{"ACL", s})
+		}
+	}
+	return list, nil
+}
+
+// wrapped is a flat network policy as v2 has it. Only its type is known here: HNS says what it does not like of the rest.
+// Error: ErrUnsupported.
+func wrapped(raw json.RawMessage) (policyDocV2, error) {
+	fields := map[string]json.RawMessage{}
+	var kind string
+	if json.Unmarshal(raw, &fields) != nil || json.Unmarshal(fields["Type"], &kind) != nil || kind == "" {
+		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy %s: an object with a Type is expected", ErrUnsupported, raw)
+	}
+	if !slices.Contains(networkPolicies, kind) {
+		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy of type %q; %s are", ErrUnsupported, kind, strings.Join(networkPolicies, ", "))
+	}
+	delete(fields, "Type")
+	return policyDocV2{kind, fields}, nil
+}
+
+// networkPolicies are those of hcn (hcnpolicy.go) that mean something to a switch on an adapter. (NetAdapterName is ours.)
+var networkPolicies = []string{"SourceMacAddress", "VSwitchExtension", "AutomaticDNS", "InterfaceConstraint", "SetPolicy", "NetworkACL"}
+
+// checkPolicies says whether HNS could be told what is wanted, before anything is taken for it.
+// Errors: ErrUnsupported, ErrPorts.
+func (e *Endpoint) checkPolicies() error {
+	if e.HNS == nil {
+		return nil
+	}
+	for _, raw := range e.HNS.Policies {
+		if _, err := parsePolicy(raw); err != nil {
+			return err
+		}
+	}
+	if !IsNamespace(e.NetNS) {
+		_, err := portsV1(e.HNS.Ports)
+		return err
+	}
+	for _, m := range e.HNS.Ports {
+		if _, _, err := m.port(); err != nil {
+			return err
+		}
+		if _, err := m.hostIP(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// String is for messages: tcp/8080.
+func (m PortMapping) String() string {
+	return strings.ToLower(m.Protocol) + "/" + strconv.Itoa(m.HostPort)
+}
+
+// port checks one mapping. ok is false for one without a host port, which means nothing.
+// Error: ErrPorts.
+func (m PortMapping) port() (protocol int, ok bool, err error) {
+	if m.HostPort <= 0 {
+		return 0, false, nil
+	}
+	if m.HostPort > 65535 || m.ContainerPort < 1 || m.ContainerPort > 65535 {
+		return 0, false, fmt.Errorf("%w: host port %d to port %d of the pod", ErrPorts, m.HostPort, m.ContainerPort)
+	}
+	switch strings.ToLower(m.Protocol) {
+	case "tcp":
+		return 6, true, nil
+	case "udp":
+		return 17, true, nil
+	}
+	return 0, false, fmt.Errorf("%w: host port %d has protocol %q; tcp and udp are known", ErrPorts, m.HostPort, m.Protocol)
+}
+
+// hostIP is the address of the host that the mapping is for; the zero value is any, an unspecified address any of its family.
+// Error: ErrPorts.
+func (m PortMapping) hostIP() (netip.Addr, error) {
+	if m.HostIP == "" {
+		return netip.Addr{}, nil
+	}
+	a, err := netip.ParseAddr(m.HostIP)
+	if err != nil {
+		return a, fmt.Errorf("%w: host port %d has hostIP %q", ErrPorts, m.HostPort, m.HostIP)
+	}
+	return a.Unmap(), nil
+}
+
+// portsV1 has no place for an address of the host.
+// Error: ErrPorts.
+func portsV1(list []PortMapping) (out []json.RawMessage, err error) {
+	for _, m := range list {
+		protocol, ok, err := m.port()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		ip, err := m.hostIP()
+		if err != nil {
+			return nil, err
+		}
+		if ip.IsValid() && !ip.IsUnspecified() {
+			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and HNS v1 (Docker's way) maps ports of all addresses only", ErrPorts, m.HostPort, m.HostIP)
+		}
+		name := map[int]string{6: "TCP", 17: "UDP"}[protocol]
+		out = append(out, encoded(natV1{"NAT", name, m.ContainerPort, m.HostPort}))
+	}
+	return out, nil
+}
+
+// Flags of a port mapping (hcn.NatFlags): the host's own address leads to the pod, too; the mapping is for IPv6.
+const (
+	localRoutedVIP = 1
+	natIPv6        = 2
+)
+
+// portsV2 maps for each family that the pod and the address of the host have.
+// Error: ErrPorts.
+func portsV2(list []PortMapping, pod []netip.Prefix) (out []policyDocV2, err error) {
+	for _, m := range list {
+		protocol, ok, err := m.port()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		ip, err := m.hostIP()
+		if err != nil {
+			return nil, err
+		}
+		mapped := false
+		for _, v6 := range []bool{false, true} {
+			has := slices.ContainsFunc(pod, func(p netip.Prefix) bool { return p.Addr().Is6() == v6 })
+			if !has || ip.IsValid() && ip.Is6() != v6 {
+				continue
+			}
+			s := portMappingV2{Protocol: protocol, InternalPort: m.ContainerPort, ExternalPort: m.HostPort, Flags: localRoutedVIP}
+			if v6 {
+				s.Flags = natIPv6
+			}
+			if ip.IsValid() && !ip.IsUnspecified() {
+				s.VIP = ip.String()
+			}
+			out = append(out, policyDocV2{"PortMapping", s})
+			mapped = true
+		}
+		if !mapped {
+			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and the pod has no address of that family", ErrPorts, m.HostPort, m.HostIP)
+		}
+	}
+	return out, nil
+}
