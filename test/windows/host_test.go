@@ -53,9 +53,8 @@ type host struct {
 	vm     *fabric.VM
 	node   *node.Node
 	hns    *hnssim.Server
-	server *fabric.Cmd // wineserver, as long as Windows is up
-	prefix string      // of Wine: this host's disk
-	bin    string      // the launchers
+	prefix string // of Wine: this host's disk
+	bin    string // the launchers
 }
 
 // options describe a host.
@@ -97,6 +96,12 @@ func newHost(t *testing.T, o options) *host {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	// But not the registry: wineserver writes files of several links in place, into all clones at once and into the prefix.
+	registry, err := filepath.Glob(filepath.Join(prefix, "*.reg"))
+	h.must(err)
+	if out, err = exec.Command("cp", append(append([]string{"--remove-destination"}, registry...), h.prefix)...).CombinedOutput(); err != nil || len(registry) == 0 {
+		t.Fatalf("%v: %s", err, out)
+	}
 	bin := h.path(binDir)
 	h.must(os.MkdirAll(bin, 0o755))
 	for _, plugin := range []string{"azure-vnet", "azure-vnet-ipam"} {
@@ -124,36 +129,42 @@ func (h *host) env() []string {
 // boot starts Windows: the boot time is that of wineserver.
 func (h *host) boot() {
 	h.Helper()
-	h.server = h.vm.Ns.Command(h.ctx, wineserver, "-f", "-p")
-	h.server.Env = h.env()
-	h.must(h.server.Start())
-	// The first program starts Windows' services, among them the driver without which there are no adapters. Nothing waits for
-	// that but we. The services keep its streams, so these are a file.
-	for {
+	// It returns when it is ready; a program that comes earlier would start another one. It ends by itself when this process
+	// did not come to that: it stays for so many seconds after the last program.
+	h.wineserver("-p300")
+	// The first program starts Windows' services, which keep its streams.
+	first := h.vm.Ns.Command(h.ctx, wine, "cmd", "/c", "exit")
+	first.Env = h.env()
+	h.must(first.Run())
+	for !h.adaptersShow() {
 		h.must(h.ctx.Err())
-		out, err := os.Create(filepath.Join(h.bin, "ipconfig.txt"))
-		h.must(err)
-		cmd := h.vm.Ns.Command(h.ctx, wine, "ipconfig")
-		cmd.Env, cmd.Stdout = h.env(), out
-		err = cmd.Run()
-		h.must(out.Close())
-		shown, rerr := os.ReadFile(out.Name())
-		h.must(rerr)
-		if err == nil && bytes.Contains(shown, []byte(h.vm.Config.NICs[0].Name)) {
-			return
-		}
 	}
+	h.hns.Forget()
+}
+
+// adaptersShow says whether Windows is so far that a program is told the adapters: the driver that knows them comes up on
+// its own time. STATUS asks, with files apart from those of the tests.
+func (h *host) adaptersShow() bool {
+	h.Helper()
+	const apart = `C:\windows\temp`
+	conf := h.conf(map[string]any{"cniVersion": "1.1.0", "master": h.vm.Config.PrimaryNIC().Name, "dataDir": apart, "logFile": apart + `\boot.log`})
+	return h.call("STATUS", "", "", conf).Exit == 0
 }
 
 // shutDown ends all Windows programs.
 func (h *host) shutDown() {
 	h.Helper()
-	stop := exec.Command(wineserver, "-k")
-	stop.Env = h.env()
-	if out, err := stop.CombinedOutput(); err != nil {
-		h.Errorf("stop wineserver: %v: %s", err, out)
+	h.wineserver("-k")
+	h.wineserver("-w")
+}
+
+func (h *host) wineserver(option string) {
+	h.Helper()
+	cmd := h.vm.Ns.Command(h.ctx, wineserver, option)
+	cmd.Env = h.env()
+	if err := cmd.Run(); err != nil {
+		h.Errorf("wineserver %s: %v", option, err)
 	}
-	_ = h.server.Wait() // it says that it was told to end
 }
 
 // sweep ends what is left of Wine's own processes when its server ended in another way than by shutDown.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes a Wine prefix that passes for Windows Server 2022 with HNS: prefix.sh FOLDER DLL...
 # The DLLs go into its system32. Call it in the network namespace in which Wine may run (see run.sh).
+# Nothing may write into it once it is made: who clones it with hard links copies its registry (*.reg) apart.
 set -eu
 
 folder=$(realpath -m "$1") # Wine wants absolute paths
