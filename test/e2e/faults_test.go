@@ -42,7 +42,7 @@ func (l *lab) traced(n *node.Node, command, id, netns string, conf []byte, optio
 // read of the pipe by which os/exec learns of execve makes Go wait for the child that waits for us, and a
 // failing flock(LOCK_UN) keeps the lock; neither can happen on a real kernel.
 var injected = []string{"openat", "socket", "bind", "getsockname", "setsockopt", "sendto", "sendmsg", "recvfrom", "recvmsg", "setns",
-	"connect", "fsync", "renameat", "newfstatat", "fstat", "unlinkat", "getdents64", "execve", "pipe2"}
+	"connect", "fsync", "ioctl", "renameat", "newfstatat", "fstat", "unlinkat", "getdents64", "execve", "pipe2"}
 
 // Whatever system call fails: standard output has exactly one JSON document that goes with the exit code,
 // the host keeps its configuration, and the runtime's DEL leaves nothing.
