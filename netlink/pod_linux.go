@@ -147,11 +147,22 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 	b := &batch{}
 	b.add("create veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, false, attrs...))
 	b.add("configure veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, configure...))
+	if p.Bridge.Index != 0 {
+		// A port needs no address. With one the kernel would send reports and look for duplicates, and every listing of addresses
+		// would have one for each pod. A kernel without IPv6 refuses, and needs nothing.
+		b.add("no address for "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, p.HostName), noLinkLocal()), anything)
+	}
 	err := b.send(h.batch)
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%w: %s, or %s in the pod: %w", ErrExists, p.HostName, p.IfName, err)
 	}
 	return err
+}
+
+// noLinkLocal keeps the kernel from giving a link an IPv6 address of its own.
+func noLinkLocal() *nl.RtAttr {
+	const addrGenMode, none = 8, 1 // IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE: include/uapi/linux/if_link.h
+	return nest(unix.IFLA_AF_SPEC, nest(unix.AF_INET6, u8(addrGenMode, none)))
 }
 
 // bridgePort makes a link a port that learns nothing and is flooded with nothing: where each MAC is, is known

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,6 +166,9 @@ func TestHostilePod(t *testing.T) {
 			l.podRun(h.other, "sysctl -qw net.ipv6.conf.eth0.accept_ra=2")
 			l.podRun(h.own, "ip link set eth0 promisc on") // nothing but the rules may stop it
 			h.everybodyTalks()
+			if text := l.run(n, "ip -o -6 addr"); strings.Contains(text, "azv") != (mode == "transparent") {
+				t.Errorf("a port needs no address: %s", text)
+			}
 			before := h.seen()
 			var err error
 			h.frames, err = h.own.NS.Frames("eth0")
