@@ -126,8 +126,8 @@ $(WINE_DIR)/prefix/.made: test/wine/prefix.sh test/wine/gaps.c test/hnssim/dll/h
 FUZZTIME ?= 20s
 .PHONY: fuzz
 fuzz: setup-test ## every fuzz target for FUZZTIME (20s)
-	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' cni ipam network platform | sed 's/^func //' | sort | while read -r target; do \
-		package=$$(grep -rl --include='*_test.go' "^func $$target(" cni ipam network platform | xargs -n 1 dirname); \
+	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' cni ipam netlink network platform store | sed 's/^func //' | sort | while read -r target; do \
+		package=$$(grep -rl --include='*_test.go' "^func $$target(" cni ipam netlink network platform store | xargs -n 1 dirname); \
 		echo "go test -fuzz $$target ./$$package"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s -parallel 2 "./$$package"; \
 	done
