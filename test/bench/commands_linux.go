@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -213,7 +214,7 @@ func (v *vm) call(ctx context.Context, command string, p *node.Pod, below ...str
 			break
 		}
 	}
-	line := append(below, path)
+	line := slices.Concat(below, []string{path})
 	cmd := v.VM.Ns.Command(ctx, line[0], line[1:]...)
 	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + p.ID, "CNI_NETNS=" + p.NS.Path(), "CNI_IFNAME=" + p.IfName, "CNI_PATH=" + strings.Join(v.Path, ":"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	var out, errs bytes.Buffer

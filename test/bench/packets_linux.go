@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/test/traffic"
 )
 
 // packets measures what a packet costs from pod to pod of one VM, over a bridge without any rules, over the reference plugin's,
@@ -23,41 +23,23 @@ func (b *bench) packets(ctx context.Context) error {
 				return fmt.Errorf("%s mode: %w", p.mode, err)
 			}
 			group := fmt.Sprintf("pod to pod, %s mode, %d pods", p.mode, there)
-			for _, m := range measures {
+			for _, m := range traffic.Measures {
 				target := 0.0
 				if there == present && p.mode == "bridge" {
 					target = 1.25
 				}
-				b.report.compare(group, m.name+", reference: a plain bridge", "ms", took["ours "+m.name], took["plain "+m.name], target)
-				b.report.compare(group, m.name+", reference: "+p.name, "ms", took["ours "+m.name], took["reference "+m.name], 0)
+				b.report.compare(group, m.Name+", reference: a plain bridge", "ms", took["ours "+m.Name], took["plain "+m.Name], target)
+				b.report.compare(group, m.Name+", reference: "+p.name, "ms", took["ours "+m.Name], took["reference "+m.Name], 0)
 			}
 		}
 	}
 	return nil
 }
 
-const (
-	bulk   = 64 << 20 // bytes of one measurement of throughput
-	piece  = 64 << 10
-	trips  = 1000
-	trains = 50 // of small packets, as many as a socket's buffer can hold
-	train  = 100
-)
-
-var measures = []struct {
+// namedPath goes over ours, the reference's, or a plain bridge.
+type namedPath struct {
 	name string
-	run  func(*path) error
-}{
-	{"64 MiB by TCP", (*path).transfer}, {"64 MiB by TCP, the other way", (*path).back},
-	{"1000 round trips by UDP", (*path).roundTrips}, {"5000 small packets by UDP", (*path).smallPackets},
-}
-
-// path is two pods that talk to each other.
-type path struct {
-	name      string
-	tcp, peer net.Conn
-	udp       net.Conn // to socket, which answers what does not begin with 0
-	socket    net.PacketConn
+	*traffic.Path
 }
 
 func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]float64, err error) {
@@ -66,16 +48,16 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.close()) }()
-	var paths []*path
+	var paths []namedPath
 	defer func() {
 		for _, p := range paths {
-			p.close()
+			p.Close()
 		}
 	}()
 	open := func(name string, from, to *fabric.Namespace, at netip.Addr) error {
-		p, err := openPath(ctx, name, from, to, at)
+		p, err := traffic.Open(ctx, from, to, net.JoinHostPort(at.String(), "7000"))
 		if err == nil {
-			paths = append(paths, p)
+			paths = append(paths, namedPath{name, p})
 		}
 		return err
 	}
@@ -104,13 +86,13 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 	}
 	took := map[string][]float64{}
 	for range 15 {
-		for _, m := range measures {
+		for _, m := range traffic.Measures {
 			for _, p := range paths {
 				begun := time.Now()
-				if err := m.run(p); err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", p.name, m.name, err)
+				if err := m.Run(p.Path); err != nil {
+					return nil, fmt.Errorf("%s, %s: %w", p.name, m.Name, err)
 				}
-				took[p.name+" "+m.name] = append(took[p.name+" "+m.name], time.Since(begun).Seconds()*1e3)
+				took[p.name+" "+m.Name] = append(took[p.name+" "+m.Name], time.Since(begun).Seconds()*1e3)
 			}
 		}
 	}
@@ -147,113 +129,4 @@ func (v *vm) ip(ctx context.Context, ns *fabric.Namespace, batch, before string)
 		return fmt.Errorf("ip %s: %w: %s", batch, err, out)
 	}
 	return nil
-}
-
-func openPath(ctx context.Context, name string, from, to *fabric.Namespace, at netip.Addr) (p *path, err error) {
-	p = &path{name: name}
-	defer func() {
-		if err != nil {
-			p.close()
-		}
-	}()
-	address := net.JoinHostPort(at.String(), "7000")
-	listener, err := to.Listen("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = listener.Close() }()
-	if p.tcp, err = from.Dial(ctx, "tcp", address); err != nil {
-		return nil, err
-	}
-	if p.peer, err = listener.Accept(); err != nil {
-		return nil, err
-	}
-	if p.socket, err = to.ListenPacket("udp", address); err != nil {
-		return nil, err
-	}
-	if p.udp, err = from.Dial(ctx, "udp", address); err != nil {
-		return nil, err
-	}
-	go p.echo()
-	return p, nil
-}
-
-func (p *path) close() {
-	for _, c := range []io.Closer{p.tcp, p.peer, p.udp, p.socket} {
-		if c != nil {
-			_ = c.Close()
-		}
-	}
-}
-
-func (p *path) echo() {
-	buf := make([]byte, 2048)
-	for {
-		n, from, err := p.socket.ReadFrom(buf)
-		if err != nil {
-			return
-		}
-		if buf[0] != 0 {
-			_, _ = p.socket.WriteTo(buf[:n], from)
-		}
-	}
-}
-
-func (p *path) transfer() error { return transfer(p.tcp, p.peer) }
-func (p *path) back() error     { return transfer(p.peer, p.tcp) }
-
-func transfer(from, to net.Conn) error {
-	sent := make(chan error, 1)
-	go func() {
-		data := make([]byte, piece)
-		for left := bulk; left > 0; left -= piece {
-			if _, err := from.Write(data); err != nil {
-				sent <- err
-				return
-			}
-		}
-		sent <- nil
-	}()
-	if _, err := io.CopyN(io.Discard, to, bulk); err != nil {
-		return err
-	}
-	return <-sent
-}
-
-func (p *path) roundTrips() error {
-	for range trips {
-		if err := p.ask(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// smallPackets sends many without an answer, then one with: a packet overtakes none of its flow.
-func (p *path) smallPackets() error {
-	data := make([]byte, 64)
-	for range trains {
-		for range train {
-			if _, err := p.udp.Write(data); err != nil {
-				return err
-			}
-		}
-		if err := p.ask(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *path) ask() error {
-	data := make([]byte, 64)
-	data[0] = 1
-	if err := p.udp.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return err
-	}
-	if _, err := p.udp.Write(data); err != nil {
-		return err
-	}
-	_, err := io.ReadAtLeast(p.udp, data, 1)
-	return err
 }
