@@ -1,0 +1,73 @@
+package docs
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// lies of one document, of every kind that needs no other one.
+func (r *repository) lies(d *document) (all []string) {
+	for _, check := range []func(*document) []string{
+		r.wrongLinks, r.wrongPaths, r.wrongTests, r.wrongCommands, r.wrongJSON, r.unknownFields, r.wrongCodes, r.wrongDoctor,
+	} {
+		all = append(all, check(d)...)
+	}
+	return all
+}
+
+func TestDocumentsAreTrue(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/cni.md", "docs/acs.md", "docs/network.md", "docs/ipam.md",
+		"docs/migration.md", "docs/troubleshooting.md", "docs/architecture.md", "docs/development.md", "docs/testing.md", "docs/install.md"} {
+		if r.documents[name] == nil {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.documents)) {
+		for _, lie := range r.lies(r.documents[name]) {
+			t.Errorf("%s: %s", name, lie)
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	for _, lie := range r.untoldFields(r.documents["docs/cni.md"], r.documents["docs/ipam.md"]) {
+		t.Errorf("docs/cni.md or docs/ipam.md: %s", lie)
+	}
+}
+
+// Whoever reads a document comes to the others by links.
+func TestEveryDocumentIsLinked(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	linked := map[string]bool{"README.md": true}
+	for _, d := range r.documents {
+		for _, l := range d.links {
+			file, _, _ := strings.Cut(l.text, "#")
+			linked[d.beside(file)] = true
+		}
+	}
+	for name := range r.documents {
+		if !linked[name] {
+			t.Errorf("no document has a link to %s", name)
+		}
+	}
+}
+
+func TestManPagesAreTrue(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	for _, name := range []string{"docs/man/azure-vnet.8", "docs/man/azure-vnet-ipam.8"} {
+		text, ok := r.man[name]
+		if !ok {
+			t.Errorf("%s is missing", name)
+			continue
+		}
+		for _, lie := range append(r.wrongManOptions(name, text), r.wrongManCodes(name, text)...) {
+			t.Errorf("%s: %s", name, lie)
+		}
+	}
+}
