@@ -71,3 +71,33 @@ func TestManPagesAreTrue(t *testing.T) {
 		}
 	}
 }
+
+// Each row of the field notes has its test in testing.md, and its symptom in troubleshooting.md.
+func TestFieldNotesAreToldToOperators(t *testing.T) {
+	t.Parallel()
+	r := open(t)
+	told := rowsOf(r.documents["docs/troubleshooting.md"], func(table table, cells []string) string { return cells[len(table.head)-1] })
+	tested := rowsOf(r.documents["docs/testing.md"], func(_ table, cells []string) string { return cells[0] })
+	if len(tested) != 16 {
+		t.Errorf("testing.md has %d rows of the field notes, and there are 16", len(tested))
+	}
+	for _, lie := range difference("row", told, tested, "testing.md does not have it", "is not in troubleshooting.md") {
+		t.Error(lie)
+	}
+}
+
+// rowsOf are the numbers in the column "row", which cell finds.
+func rowsOf(d *document, cell func(table, []string) string) map[string]bool {
+	rows := map[string]bool{}
+	for _, t := range d.tables {
+		if !slices.Contains(t.head, "row") {
+			continue
+		}
+		for _, cells := range t.rows {
+			for _, n := range number.FindAllString(cell(t, cells), -1) {
+				rows[n] = true
+			}
+		}
+	}
+	return rows
+}

@@ -64,16 +64,13 @@ func (r *repository) wrongLinks(d *document) (lies []string) {
 			continue
 		}
 		file, heading, _ := strings.Cut(l.text, "#")
-		target := d.path
+		target, other := d.path, d
 		if file != "" {
 			target = d.beside(file)
-		}
-		other := r.documents[target]
-		if target == d.path {
-			other = d
+			other = r.documents[target]
 		}
 		switch {
-		case !r.files[target]:
+		case file != "" && !r.files[target]:
 			lies = append(lies, fmt.Sprintf("line %d: link %s: there is no %s", l.line, l.text, target))
 		case heading != "" && (other == nil || !other.anchors[heading]):
 			lies = append(lies, fmt.Sprintf("line %d: link %s: %s has no such heading", l.line, l.text, target))
