@@ -3,6 +3,7 @@ package docs
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni"
@@ -71,9 +72,18 @@ func documentedFields(d *document) map[string]bool {
 	return named
 }
 
+// inSection is a field in running text that can be nothing else.
+var inSection = regexp.MustCompile(`^(ipam|runtimeConfig|args)(\.\w+)+$`)
+
 func (r *repository) unknownFields(d *document) (lies []string) {
 	protocol := protocolFields()
-	for name := range documentedFields(d) {
+	named := documentedFields(d)
+	for _, s := range d.spans {
+		if inSection.MatchString(s.text) && !r.files[s.text] {
+			named[s.text] = true
+		}
+	}
+	for name := range named {
 		if !r.fields[name] && !protocol[name] {
 			lies = append(lies, fmt.Sprintf("field %s: the plugins do not read it", name))
 		}

@@ -39,6 +39,7 @@ func TestEachKindOfLieIsSeen(t *testing.T) {
 		"a field of doctor's":               {"docs/a.md", "```json\n{\"healthy\":true,\"findings\":[{\"check\":\"a\",\"found\":\"b\",\"level\":\"ok\",\"hint\":\"c\"}]}\n```", "hint"},
 		"a result":                          {"docs/a.md", "```json\n{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.0.0\"}]}\n```", "10.0.0"},
 		"a field":                           {"docs/ipam.md", "| field | |\n|---|---|\n| `subnet`, `subnets` | |", "ipam.subnets"},
+		"a field in the text":               {"docs/a.md", "`ipam.queryUrl` `ipam.queryURI`", "ipam.queryURI"},
 		"an error code":                     {"docs/cni.md", "| code | |\n|---|---|\n| 6, 7 | |\n| 107 | |", "error code 107"},
 		"an error code that is left out":    {"docs/cni.md", "| code | |\n|---|---|\n| 6, 7 | |", "error code 100 is not documented"},
 		"a check of doctor's":               {"docs/cni.md", "| check | |\n|---|---|\n| `bridge`, `bridges` | |", "check bridges"},
