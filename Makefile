@@ -143,12 +143,15 @@ vet: setup-build ## go vet for every platform
 	cd test/manifest && $(HOST) go vet ./...
 
 .PHONY: lint
-lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, PowerShell, manifest, go.mod, no binaries in git
+lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, PowerShell, manifest, documents and their links, man pages, go.mod, no binaries in git
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "lint: gofmt -w wants to change:" $$files; exit 1; }
 	@# git's --numstat has "-" for the line counts of what it holds to be binary.
 	@files=$$(git diff --cached --numstat $$(git hash-object -t tree /dev/null) | sed -n 's/^-\t-\t//p'); \
 		[ -z "$$files" ] || { echo "lint: binary files in git:" $$files; exit 1; }
 	shellcheck scripts/*.sh test/wine/*.sh build/deb/postinst build/deb/prerm build/deb/postrm .ci/run
+	@# The pages name each other, and need not be installed here.
+	@wrong=$$(mandoc -T lint docs/man/*.8 | grep -v 'referenced manual not found: Xr azure-vnet' || :); [ -z "$$wrong" ] || { echo "$$wrong"; exit 1; }
+	$(HOST) go test -count=1 ./test/docs
 	go mod tidy -diff
 	cd test/manifest && go mod tidy -diff
 	@failed=; for os in linux windows; do \

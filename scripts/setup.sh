@@ -99,6 +99,7 @@ for goal in "${@:-build}"; do
         need_go
         need git git
         need shellcheck shellcheck
+        need mandoc mandoc
         need node nodejs
         need npm npm
         ;;

@@ -62,6 +62,46 @@ func TestInstallationOverTheClassicPlugin(t *testing.T) {
 	}
 }
 
+// After the takeover the way back of docs/migration.md gives the host its network back: its address and its way out on the master,
+// and nothing of ours.
+func TestTheWayBackAfterATakeOver(t *testing.T) {
+	for _, found := range []string{"v1.0.33/bridge", "v1.4.59/tunnel", "v1.6.48/transparent"} {
+		t.Run(found, func(t *testing.T) {
+			m := newMachine(t, "debian", classicFabric())
+			m.release(older, "/media/old")
+			mode := filepath.Base(found)
+			conf := fmt.Sprintf(`{"cniVersion":"0.3.0","name":"azure","plugins":[{"type":"azure-vnet","mode":%q,"bridge":"azure0","ipam":{"type":"azure-vnet-ipam"}}]}`, mode)
+			m.write(conflist, conf)
+			for _, p := range []string{"azure-vnet", "azure-vnet-ipam"} {
+				m.write(bin+p, "#!/bin/sh\necho the classic plugin\n")
+			}
+			m.classic(filepath.Join("../../ipam/testdata/classic", found), mode)
+			m.installs("--rollback goes back to before", "--from", "/media/old")
+			m.reachable(m.add())
+			m.refuses(1, "4 pods are connected", "--rollback")
+
+			if s := m.run(nil, bin+"azure-vnet", "cleanup", "--yes"); s.code != 0 {
+				t.Fatalf("cleanup: %s", s.text)
+			}
+			m.installs("went back from "+older+" to before", "--rollback")
+			if s := m.run(nil, bin+"azure-vnet"); !strings.Contains(s.text, "the classic plugin") || m.read(conflist) != conf {
+				t.Errorf("the classic plugin is not back: %s", s.text)
+			}
+			after := m.network()
+			for _, ours := range []string{"azure0", "azv", "azure-vnet", "10.240.0.5"} { // the classic rules' empty chains stay
+				if strings.Contains(after, ours) {
+					t.Errorf("%s is left:\n%s", ours, after)
+				}
+			}
+			for _, hosts := range []string{"default via 10.240.0.1 dev eth0", "local 10.240.0.4 dev eth0"} {
+				if !strings.Contains(after, hosts) {
+					t.Errorf("the host does not have %q:\n%s", hosts, after)
+				}
+			}
+		})
+	}
+}
+
 // pace is how often each pod is looked at. A flood would lose pings by itself.
 const pace = 20 * time.Millisecond
 
