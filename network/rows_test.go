@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func parsed(t *testing.T, text string) (*State, error) {
 func endpointsOf(s *State) (out []string) {
 	for _, n := range s.Networks {
 		for e := range n.Endpoints.All() {
-			out = append(out, e.Owner.String()+" "+e.State+" "+e.HostIfName+" "+e.NetNS+" "+e.Addresses[0].String())
+			out = append(out, e.Owner.String()+" "+e.State+" "+e.HostIfName+" "+strconv.Itoa(e.HostIfIndex)+" "+e.NetNS+" "+e.Addresses[0].String())
 		}
 	}
 	slices.Sort(out)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -37,4 +38,24 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%d bytes of %d that were sent", len(body), len(sent))
 		}
 	})
+}
+
+// HTTP/1.0 has no transfer encodings: what uses one all the same would be taken for XML.
+func TestAnAnswerInATransferEncodingIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n<xml>\r\n0\r\n\r\n")
+		_ = conn.Close()
+	}()
+	if _, err := (HostAgent{URL: "http://" + l.Addr().String()}).Subnets(t.Context()); err == nil || !strings.Contains(err.Error(), `"chunked"`) {
+		t.Errorf("error %v", err)
+	}
 }
