@@ -65,6 +65,14 @@ demo: require-root setup-demo azure-vnet azure-vnet-ipam ## two simulated VMs, f
 
 ## Verify
 
+# How long the soak lasts, and which random numbers it takes: without SEED others each time, which it prints.
+MINUTES ?= 10
+SEED ?=
+.PHONY: soak
+soak: require-root setup-test azure-vnet azure-vnet-ipam ## 32 workers, three modes, everything goes wrong; MINUTES=10 SEED=…; needs root
+	AZURE_CNI_BIN=$(CURDIR)/$(BIN) SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_SEED=$(SEED) \
+		go test -count=1 -timeout $$(($(MINUTES) + 10))m -v -run TestSoak $(TESTFLAGS) ./test/soak
+
 # The machine's own systemd-resolved, or the one that setup has unpacked.
 RESOLVED = $(firstword $(wildcard /lib/systemd/systemd-resolved $(CURDIR)/$(OUTPUT)/systemd/lib/systemd/systemd-resolved))
 
