@@ -103,7 +103,9 @@ func (m *machine) judge(command string, s *slot, err error, stdout, stderr []byt
 		}
 		return answer{}
 	}
-	var result struct{ IPs []struct{ Address netip.Prefix } }
+	var result struct {
+		IPs []struct{ Address netip.Prefix }
+	}
 	if err := json.Unmarshal(stdout, &result); err != nil || len(result.IPs) != 2 {
 		m.fail("ADD of %s succeeds without one document with two addresses: %v: %q", s.id, err, stdout)
 	}
