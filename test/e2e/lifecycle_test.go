@@ -404,3 +404,21 @@ func TestLogHasOneLinePerCommand(t *testing.T) {
 		}
 	}
 }
+
+// In transparent mode the set of addresses knows no MAC: an element that is there alone names its owner and no more, and is
+// collected all the same.
+func TestGCOfAnAddressWithoutMAC(t *testing.T) {
+	l := newLab(t, fabric.DefaultDual(1, 8))
+	n := l.nodes[0]
+	fields := map[string]any{"mode": "transparent", "ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}}
+	p := l.add(n, l.list(n, fields))
+	l.must(p.Del(l.ctx))
+	l.load(n, `add element inet azure-vnet eth0-pods4 { 10.240.1.7 comment "azure/lost/eth0" }
+add element inet azure-vnet eth0-pods6 { fd00::1:7 comment "azure/lost/eth0" }
+`)
+	fields["cni.dev/valid-attachments"] = []any{}
+	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, fields)}))
+	if left := l.leftovers(n); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
