@@ -422,3 +422,25 @@ add element inet azure-vnet eth0-pods6 { fd00::1:7 comment "azure/lost/eth0" }
 		t.Errorf("left: %v", left)
 	}
 }
+
+// When a pod's veth, its elements and its record are gone, its neighbours on the bridge name nobody, and go all the same.
+func TestGCOfANeighbourThatNobodyHas(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 8))
+	n := l.nodes[0]
+	p := l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
+	l.run(n, "ip neigh add 10.240.1.7 lladdr 0a:58:0a:f0:01:07 dev azure0 nud permanent")
+	gc := func(valid ...any) {
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"mode": "bridge", "cni.dev/valid-attachments": append([]any{}, valid...)})}))
+	}
+	gc(map[string]string{"containerID": p.ID, "ifname": "eth0"})
+	for _, left := range l.leftovers(n) {
+		if strings.Contains(left, "10.240.1.7") {
+			t.Errorf("left: %s", left)
+		}
+	}
+	l.must(p.Check(l.ctx)) // has its own neighbour
+	gc()
+	if left := l.leftovers(n); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
