@@ -42,12 +42,31 @@ func (a answer) String() string {
 // slowDisk makes each call that waits for a disk last 50 ms longer.
 var slowDisk = []string{"-f", "-qqq", "-o", "/dev/null", "-e", "trace=fsync,renameat,linkat", "-e", "inject=fsync,renameat,linkat:delay_exit=50000"}
 
+// failures is how many system calls failing knows.
+const failures = 24
+
+// failing makes one of the system calls of an ADD fail that speak to the kernel's network, or the first one that enters the pod's
+// namespace. (The second one is the way back, which cannot fail on a real kernel, and leaves Go with a thread in the pod.)
+func failing(which int) []string {
+	name, when := "sendto", which // rtnetlink
+	switch {
+	case which > failures-2:
+		name, when = "setns", 1
+	case which > failures-4:
+		name, when = "sendmsg", which-(failures-4) // nftables
+	}
+	return []string{"-f", "-qqq", "-o", "/dev/null", "-e", "trace=" + name, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", name, when)}
+}
+
 // call executes a command for a slot as a decision says, and requires that it ends in time with what the specification wants on
 // standard output.
 func (m *machine) call(command string, s *slot, d decision, fields map[string]any) answer {
 	path, args := filepath.Join(binaries, "azure-vnet"), []string(nil)
 	if d.slow {
 		path, args = "strace", append(append(args, slowDisk...), path)
+	}
+	if d.fail > 0 && command == "ADD" {
+		path, args = "strace", append(append(args, failing(d.fail)...), path)
 	}
 	cmd := m.Command(context.Background(), path, args...)
 	netns := ""
@@ -83,7 +102,7 @@ func (m *machine) call(command string, s *slot, d decision, fields map[string]an
 	}
 	a := m.judge(command, s, err, stdout.Bytes(), stderr.Bytes())
 	a.excused = excused()
-	m.took(command, took, d.slow)
+	m.took(command, took, d.slow || d.fail > 0)
 	m.note(command, "of %.12s by %s: %s after %s", s.id, d, a, took.Round(time.Millisecond))
 	return a
 }

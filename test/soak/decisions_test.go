@@ -18,6 +18,7 @@ type decision struct {
 	kill  bool          // kill -9 …
 	when  float64       // … after this part of what such a call takes
 	slow  bool          // on a slow disk
+	fail  int           // a system call of an ADD fails: which one of them; 0 is none
 	hasty bool          // a runtime that tries again without cleaning up, or collects what it is not sure of
 	v6    bool          // by which family the pod is tried
 }
@@ -27,7 +28,7 @@ func (d decision) String() string {
 	for _, f := range []struct {
 		name string
 		on   bool
-	}{{fmt.Sprintf("killed at %.2f", d.when), d.kill}, {"slow", d.slow}, {"hasty", d.hasty}, {"v6", d.v6}} {
+	}{{fmt.Sprintf("killed at %.2f", d.when), d.kill}, {"slow", d.slow}, {fmt.Sprintf("failing at %d", d.fail), d.fail > 0}, {"hasty", d.hasty}, {"v6", d.v6}} {
 		if f.on {
 			s += " " + f.name
 		}
@@ -62,6 +63,9 @@ func draw(r *rand.Rand) decision {
 	d := decision{op: pick(r, ops), pause: time.Duration(r.IntN(50)) * time.Millisecond, when: r.Float64() * 1.2}
 	d.kill, d.slow, d.hasty, d.v6 = r.IntN(100) < 15, r.IntN(100) < 3, r.IntN(2) == 0, r.IntN(2) == 0
 	d.slow = d.slow && !d.kill
+	if r.IntN(100) < 5 && !d.kill && !d.slow {
+		d.fail = 1 + r.IntN(failures)
+	}
 	return d
 }
 

@@ -84,14 +84,26 @@ func newMachine(t *testing.T, stop context.CancelFunc, vm *fabric.VM, mode strin
 // fail reports that something does not hold, with what happened before, and ends the soak.
 func (m *machine) fail(format string, args ...any) {
 	m.mu.Lock()
-	journal := "before:\n" + strings.Join(m.journal[max(0, len(m.journal)-40):], "\n")
-	if m.failed {
-		journal = "" // has been shown
+	journal := ""
+	if !m.failed { // else it has been shown
+		journal = "before:\n" + strings.Join(m.journal[max(0, len(m.journal)-40):], "\n") + "\nall of it: " + m.keepJournal()
 	}
 	m.failed = true
 	m.mu.Unlock()
 	m.t.Errorf("VM %s (%s): %s\n%s", m.VM.Config.Name, m.mode, fmt.Sprintf(format, args...), journal)
 	m.stop()
+}
+
+// keepJournal writes the whole journal, and the plugins' log, to a file that stays.
+func (m *machine) keepJournal() string {
+	log, _ := os.ReadFile(m.LogFile("azure-vnet")) // as much as there is
+	f, err := os.CreateTemp("", "soak-"+m.mode+"-*.txt")
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = f.Close() }()
+	_, _ = fmt.Fprintf(f, "%s\n\nlog:\n%s", strings.Join(m.journal, "\n"), log)
+	return f.Name()
 }
 
 // note writes into the journal, and counts what.

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // probe is a pod of the soak's own, which shows that a machine works, and whose ADD repairs what it finds.
@@ -119,6 +121,22 @@ var traces = map[string]*regexp.Regexp{
 	"ip -6 neigh":      regexp.MustCompile(`.*(azv|lladdr 0a:58).*`),
 	"bridge fdb":       regexp.MustCompile(`.*(azv|^0a:58).*`),
 	"nft list ruleset": regexp.MustCompile(`[^,{]*comment "azure/[^,}]*|chain .*-azv.*`),
+}
+
+// gaveBack requires that an ADD which failed has left nothing. Its undoing may meet the same failure; then it says so.
+func (m *machine) gaveBack(s *slot, a answer) {
+	if strings.Contains(a.err, network.ErrLeft.Error()) {
+		m.note("failed ADD that left something", "%.12s", s.id)
+		return
+	}
+	m.note("failed ADD", "%.12s", s.id)
+	excused := m.callFault.watch()
+	for _, command := range []string{"ip link", "nft list ruleset", "$BIN/azure-vnet show -o json --data-dir run", "$BIN/azure-vnet-ipam show -o json --data-dir run"} {
+		out, err := m.sh("BIN=" + binaries + "; " + command)
+		if i := strings.Index(out, s.id); (err != nil || i >= 0) && !excused() {
+			m.fail("ADD of %s failed (%s) and left, as %q says (%v): %s", s.id, a, command, err, out[max(0, i-200):min(len(out), i+200)])
+		}
+	}
 }
 
 // leftovers lists what there is of pods on a machine that has none.

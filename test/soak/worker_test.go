@@ -84,7 +84,7 @@ func (m *machine) turn(d decision, s *slot, id string) {
 }
 
 func (m *machine) add(d decision, s *slot) {
-	again := s.state == unknown
+	again := s.state == unknown // and may have something from before
 	s.state = unknown
 	a := m.call("ADD", s, d, nil)
 	switch {
@@ -93,8 +93,10 @@ func (m *machine) add(d decision, s *slot) {
 		m.claim(s)
 		m.ping(s, d)
 	case a.killed, a.excused, again && a.code == cni.CodeExists: // the killed one had done all but say so
-	default:
+	case d.fail == 0:
 		m.fail("ADD of %s: %s", s.id, a)
+	case !again:
+		m.gaveBack(s, a)
 	}
 }
 
