@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os/exec"
@@ -111,7 +112,8 @@ func (m *machine) call(command string, s *slot, d decision, fields map[string]an
 func (m *machine) judge(command string, s *slot, err error, stdout, stderr []byte) (a answer) {
 	if err != nil {
 		var e types.Error
-		if _, exited := err.(*exec.ExitError); !exited || json.Unmarshal(stdout, &e) != nil || e.Code == 0 || e.Msg == "" {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || json.Unmarshal(stdout, &e) != nil || e.Code == 0 || e.Msg == "" {
 			m.fail("%s of %s: %v without exactly one error on standard output: %q %s", command, s.id, err, stdout, stderr)
 		}
 		return answer{code: max(1, e.Code), err: e.Error()}

@@ -58,11 +58,11 @@ func (m *machine) make(ctx context.Context, t trouble) error {
 		m.VM.Agent.SetFault(ipamtest.Fault{})
 		return nil
 	case "flush the rules":
-		return m.explained(t, func() error { _, err := m.sh("nft flush ruleset"); return err }, m.callFault.begin, m.dataFault.begin)
+		return m.explained(func() error { _, err := m.sh("nft flush ruleset"); return err }, m.callFault.begin, m.dataFault.begin)
 	case "master down":
-		return m.explained(t, func() error { return m.flap(ctx, t.lasts) }, m.callFault.begin, m.dataFault.begin, m.hostFault.begin)
+		return m.explained(func() error { return m.flap(ctx, t.lasts) }, m.callFault.begin, m.dataFault.begin, m.hostFault.begin)
 	case "full disk":
-		return m.explained(t, func() error { return m.fillDisk(ctx, t.lasts) }, m.callFault.begin)
+		return m.explained(func() error { return m.fillDisk(ctx, t.lasts) }, m.callFault.begin)
 	case "clock jump":
 		m.calls.Lock()
 		defer m.calls.Unlock()
@@ -77,7 +77,7 @@ func (m *machine) make(ctx context.Context, t trouble) error {
 }
 
 // explained does what explains things that otherwise must not happen, while the workers go on.
-func (m *machine) explained(_ trouble, fault func() error, begin ...func() (end func())) error {
+func (m *machine) explained(fault func() error, begin ...func() (end func())) error {
 	before, err := m.VM.Counters()
 	if err != nil {
 		return err
