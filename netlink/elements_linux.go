@@ -95,6 +95,9 @@ func (n *NFT) AddElements(elements ...Element) error {
 	return err
 }
 
+// TakeElements takes addresses, which are in all sets, from whoever else has them there.
+func (n *NFT) TakeElements(elements ...Element) error { return n.add(true, elements) }
+
 func (n *NFT) add(replace bool, elements []Element) error {
 	for _, e := range elements {
 		var errs error

@@ -381,6 +381,13 @@ func TestGCSparesAnAddressThatWasGivenAgain(t *testing.T) {
 			l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": valid})}))
 			l.reach("pod", heir.NS, "gateway", gateway, 64)
 			l.reach("fabric", l.fabric.Ns(), "pod", heir.IP, 64)
+			// CHECK finds the lost one's name, and puts the heir's there.
+			if err := heir.Check(l.ctx); err == nil || !strings.Contains(err.Error(), "repaired just now") {
+				t.Errorf("CHECK: %v", err)
+			}
+			l.must(heir.Check(l.ctx))
+			l.reach("pod", heir.NS, "gateway", gateway, 64)
+			l.reach("fabric", l.fabric.Ns(), "pod", heir.IP, 64)
 		})
 	}
 }
