@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
@@ -125,7 +126,12 @@ func (m *machine) check(s *slot, d decision) {
 		return
 	}
 	excused := m.dataFault.watch()
-	if a := m.call("CHECK", s, d, nil); !a.killed && a.code != 0 && !a.excused && !excused() {
+	a := m.call("CHECK", s, d, nil)
+	switch {
+	case a.ok(), a.killed, a.excused, excused():
+	case strings.Contains(a.err, "repaired just now"): // what an earlier fault left: a repair that crossed a DEL, say
+		m.note("CHECK that repaired", "%.12s", s.id)
+	default:
 		m.fail("CHECK of %s: %s", s.id, a)
 	}
 }
