@@ -64,7 +64,10 @@ func restoreElements(k *kernel, n *Network, list []livePod) error {
 		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
 			err = errors.Join(err, k.nft.AddElements(want))
 			// The kernel takes an element again and keeps the comment that it had: another owner's, who left it.
-			if slices.ContainsFunc(have, func(h netlink.Element) bool { return h.Address == want.Address && (h.Shared || h.Comment != want.Comment) }) {
+			anothers := func(h netlink.Element) bool {
+				return h.Address == want.Address && (h.Shared || h.Comment != want.Comment)
+			}
+			if slices.ContainsFunc(have, anothers) {
 				err = errors.Join(err, k.nft.TakeElements(want))
 			}
 		}
