@@ -65,6 +65,14 @@ demo: require-root setup-demo azure-vnet azure-vnet-ipam ## two simulated VMs, f
 
 ## Verify
 
+# How long the soak lasts, and which random numbers it takes: without SEED others each time, which it prints.
+MINUTES ?= 10
+SEED ?=
+.PHONY: soak
+soak: require-root setup-test azure-vnet azure-vnet-ipam ## 32 workers, three modes, everything goes wrong; MINUTES=10 SEED=…; needs root
+	AZURE_CNI_BIN=$(CURDIR)/$(BIN) SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_SEED=$(SEED) \
+		go test -count=1 -timeout $$(($(MINUTES) + 10))m -v -run TestSoak $(TESTFLAGS) ./test/soak
+
 # The machine's own systemd-resolved, or the one that setup has unpacked.
 RESOLVED = $(firstword $(wildcard /lib/systemd/systemd-resolved $(CURDIR)/$(OUTPUT)/systemd/lib/systemd/systemd-resolved))
 
@@ -74,7 +82,16 @@ test: require-root setup-test setup-release setup-install vet azure-vnet azure-v
 	RESOLVED_BIN=$(RESOLVED) AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) $(INSTALL_ENV) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./...
 	$(MAKE) test-e2e DATAPLANE=netdev
+	$(MAKE) test-runtimes
 	$(MAKE) test-windows SKIP_WINDOWS=$(SKIP_WINDOWS)
+
+# containerd and its CRI plugin on nodes of the fabric: docs/testing.md. A module of its own, like the reference plugins.
+CONTAINERD := $(OUTPUT)/containerd
+.PHONY: test-runtimes
+test-runtimes: require-root setup-runtimes azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## pods by containerd's CRI on two nodes: chained plugins, a crash, 100 that come and go; needs root
+	cd test/runtimes && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CONTAINERD)/pause ./pause
+	cd test/runtimes && AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) CONTAINERD=$(CURDIR)/$(CONTAINERD) PAUSE=$(CURDIR)/$(CONTAINERD)/pause \
+		go test -count=1 -timeout 10m $(TESTFLAGS) ./...
 
 # The family of nftables that the plugin finds: bridge, or netdev as on a kernel without the bridge family.
 DATAPLANE ?= bridge
@@ -141,6 +158,7 @@ vet: setup-build ## go vet for every platform
 	cd test/gocni && go vet ./...
 	cd test/hnssim/conformance && GOOS=windows go vet ./...
 	cd test/manifest && $(HOST) go vet ./...
+	cd test/runtimes && $(HOST) go vet ./...
 
 .PHONY: lint
 lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint ## formatting, vet, golangci-lint for linux and windows, shellcheck, PowerShell, manifest, documents and their links, man pages, go.mod, no binaries in git
@@ -154,6 +172,7 @@ lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint ## for
 	$(HOST) go test -count=1 ./test/docs
 	go mod tidy -diff
 	cd test/manifest && go mod tidy -diff
+	cd test/runtimes && go mod tidy -diff
 	@failed=; for os in linux windows; do \
 		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \
 	done; [ -z "$$failed" ]
@@ -193,8 +212,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What a goal needs of the machine; installed where it is missing.
-.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install
-setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install: setup-%:
+.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes
+setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes: setup-%:
 	@scripts/setup.sh $*
 
 # First among the prerequisites: whoever lacks root hears it at once and not after the build.

@@ -56,6 +56,16 @@ func (e Element) entries() []entry {
 	return list
 }
 
+// deletable are the entries whose keys are known. Where the host routes, the set of addresses knows no MAC, so what was found in that
+// one alone has none, and the kernel refuses a key that lacks it (EINVAL).
+func (e Element) deletable() []entry {
+	list := e.entries()
+	if len(e.MAC) == 6 {
+		return list
+	}
+	return slices.DeleteFunc(list, func(part entry) bool { return part.set.Name == e.owned(e.Address.Is6()).Name })
+}
+
 // macAt and addrAt are where MAC and address lie in the key of an owned set; the MAC is padded to 8 bytes.
 const (
 	macAt  = unix.IFNAMSIZ
@@ -84,6 +94,9 @@ func (n *NFT) AddElements(elements ...Element) error {
 	}
 	return err
 }
+
+// TakeElements takes addresses, which are in all sets, from whoever else has them there.
+func (n *NFT) TakeElements(elements ...Element) error { return n.add(true, elements) }
 
 func (n *NFT) add(replace bool, elements []Element) error {
 	for _, e := range elements {
@@ -172,7 +185,7 @@ func (n *NFT) DeleteElements(elements ...Element) error {
 		}
 	}
 	for _, e := range elements {
-		for _, part := range e.entries() {
+		for _, part := range e.deletable() {
 			once(part.set.Name+string(part.element.Key), func() error {
 				return n.conn.SetDeleteElements(part.set, []nftables.SetElement{{Key: part.element.Key}})
 			})
@@ -215,7 +228,7 @@ func (n *NFT) DeleteManyElements(elements ...Element) error {
 	seen := map[string]bool{}
 	var chains []*nftables.Chain
 	for _, e := range elements {
-		for _, part := range e.entries() {
+		for _, part := range e.deletable() {
 			if id := part.set.Name + string(part.element.Key); !seen[id] {
 				seen[id], sets[part.set.Name] = true, part.set
 				keys[part.set.Name] = append(keys[part.set.Name], nftables.SetElement{Key: part.element.Key})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -49,7 +50,32 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		}
 		collected++
 	}
+	if plane, ok := m.Plane.(sweeper); ok && n.Bridge != "" && !n.Imported {
+		errs = errors.Join(errs, plane.Sweep(ctx, n, m.addresses))
+	}
 	return collected, errs
+}
+
+// sweeper is what a data plane can offer besides: to remove what is left of addresses that nobody has, and that names no owner. known
+// are those of all endpoints; it is called after looking at the host, where nothing is made before it is in the state.
+type sweeper interface {
+	Sweep(ctx context.Context, n *Network, known func(context.Context) (map[netip.Addr]bool, error)) error
+}
+
+// addresses are those of all endpoints that the state knows.
+func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
+	known := map[netip.Addr]bool{}
+	err := m.Store.View(ctx, func(s *State) error {
+		for _, n := range s.Networks {
+			for e := range n.Endpoints.All() {
+				for _, a := range e.Addresses {
+					known[a.Addr()] = true
+				}
+			}
+		}
+		return nil
+	})
+	return known, err
 }
 
 // bulk is what a data plane can offer besides: many endpoints go at once much faster than one by one.

@@ -63,6 +63,13 @@ func restoreElements(k *kernel, n *Network, list []livePod) error {
 	for _, want := range liveElements(n, list) {
 		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
 			err = errors.Join(err, k.nft.AddElements(want))
+			// The kernel takes an element again and keeps the comment that it had: another owner's, who left it.
+			anothers := func(h netlink.Element) bool {
+				return h.Address == want.Address && (h.Shared || h.Comment != want.Comment)
+			}
+			if slices.ContainsFunc(have, anothers) {
+				err = errors.Join(err, k.nft.TakeElements(want))
+			}
 		}
 	}
 	return err

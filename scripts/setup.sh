@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows|release|install]...
+# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows|release|install|runtimes]...
 # On Debian and Ubuntu it installs packages, as root; elsewhere, and without root, it names what is missing.
 # When nothing is missing it changes nothing and asks the network for nothing.
 set -eu
@@ -79,6 +79,31 @@ make_node() {
     touch "$node/.made"
 }
 
+# containerd and runc for nodes of their own, and busybox for an image. Installed, containerd would be started as the machine's.
+containerd=$(dirname "$0")/../output/containerd
+fetch_containerd=
+need_containerd() {
+    [ -e "$containerd/.unpacked" ] || fetch_containerd=yes
+}
+unpack_containerd() {
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: missing: packages of Debian or Ubuntu with containerd, runc and busybox-static: this needs apt-get" >&2
+        exit 1
+    fi
+    echo "setup: unpacking containerd, runc and busybox into output/containerd"
+    rm -rf "$containerd"
+    mkdir -p "$containerd"
+    packages='containerd runc busybox-static'
+    # shellcheck disable=SC2086 # a list of package names
+    (cd "$containerd" && { apt-get download -qq $packages 2>/dev/null || { apt-get update -qq && apt-get download -qq $packages 2>/dev/null; }; })
+    for package in "$containerd"/*.deb; do
+        dpkg-deb -x "$package" "$containerd"
+    done
+    # Newer releases have one folder for both.
+    [ -e "$containerd/bin/busybox" ] || ln -s usr/bin "$containerd/bin"
+    touch "$containerd/.unpacked"
+}
+
 for goal in "${@:-build}"; do
     case $goal in
     build | demo) # plugins, fabric and demo speak netlink themselves: no tool is called
@@ -122,8 +147,16 @@ for goal in "${@:-build}"; do
         need ebtables-nft iptables
         need_node
         ;;
+    runtimes) # containerd on nodes of its own; what the chained plugins call, and what an operator sees
+        need_go
+        need ip iproute2
+        need nft nftables
+        need iptables iptables
+        need nsenter util-linux
+        need_containerd
+        ;;
     *)
-        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows, release, install" >&2
+        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows, release, install, runtimes" >&2
         exit 2
         ;;
     esac
@@ -132,6 +165,7 @@ done
 if [ -z "$missing" ]; then
     [ -z "$fetch_resolved" ] || unpack_resolved
     [ -z "$fetch_node" ] || make_node
+    [ -z "$fetch_containerd" ] || unpack_containerd
     exit 0
 fi
 
@@ -157,3 +191,4 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 $packages >/dev/null
 [ -z "$fetch_resolved" ] || unpack_resolved
 [ -z "$fetch_node" ] || make_node
+[ -z "$fetch_containerd" ] || unpack_containerd

@@ -381,6 +381,13 @@ func TestGCSparesAnAddressThatWasGivenAgain(t *testing.T) {
 			l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": valid})}))
 			l.reach("pod", heir.NS, "gateway", gateway, 64)
 			l.reach("fabric", l.fabric.Ns(), "pod", heir.IP, 64)
+			// CHECK finds the lost one's name, and puts the heir's there.
+			if err := heir.Check(l.ctx); err == nil || !strings.Contains(err.Error(), "repaired just now") {
+				t.Errorf("CHECK: %v", err)
+			}
+			l.must(heir.Check(l.ctx))
+			l.reach("pod", heir.NS, "gateway", gateway, 64)
+			l.reach("fabric", l.fabric.Ns(), "pod", heir.IP, 64)
 		})
 	}
 }
@@ -402,5 +409,45 @@ func TestLogHasOneLinePerCommand(t *testing.T) {
 		if !strings.Contains(lines[1], want) {
 			t.Errorf("%q is missing in %s", want, lines[1])
 		}
+	}
+}
+
+// In transparent mode the set of addresses knows no MAC: an element that is there alone names its owner and no more, and is
+// collected all the same.
+func TestGCOfAnAddressWithoutMAC(t *testing.T) {
+	l := newLab(t, fabric.DefaultDual(1, 8))
+	n := l.nodes[0]
+	fields := map[string]any{"mode": "transparent", "ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}}
+	p := l.add(n, l.list(n, fields))
+	l.must(p.Del(l.ctx))
+	l.load(n, `add element inet azure-vnet eth0-pods4 { 10.240.1.7 comment "azure/lost/eth0" }
+add element inet azure-vnet eth0-pods6 { fd00::1:7 comment "azure/lost/eth0" }
+`)
+	fields["cni.dev/valid-attachments"] = []any{}
+	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, fields)}))
+	if left := l.leftovers(n); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// When a pod's veth, its elements and its record are gone, its neighbours on the bridge name nobody, and go all the same.
+func TestGCOfANeighbourThatNobodyHas(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 8))
+	n := l.nodes[0]
+	p := l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
+	l.run(n, "ip neigh add 10.240.1.7 lladdr 0a:58:0a:f0:01:07 dev azure0 nud permanent")
+	gc := func(valid ...any) {
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"mode": "bridge", "cni.dev/valid-attachments": append([]any{}, valid...)})}))
+	}
+	gc(map[string]string{"containerID": p.ID, "ifname": "eth0"})
+	for _, left := range l.leftovers(n) {
+		if strings.Contains(left, "10.240.1.7") {
+			t.Errorf("left: %s", left)
+		}
+	}
+	l.must(p.Check(l.ctx)) // has its own neighbour
+	gc()
+	if left := l.leftovers(n); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
