@@ -20,6 +20,9 @@ var (
 	ErrMasterTaken = errors.New("the master belongs to another bridge")
 )
 
+// ErrSlow: the kernel's work queues did not get to do what was asked for within seconds. Everything is as if it had failed.
+var ErrSlow = errors.New("the kernel is too busy")
+
 // Handle holds the sockets of one command: one for single requests, one for batches and raw dumps.
 type Handle struct {
 	rt    *vnl.Handle

@@ -75,7 +75,7 @@ func (h *Handle) settle(l Link, addrs []netip.Prefix) error {
 				break
 			}
 			if time.Now().After(end) {
-				return errors.Join(fmt.Errorf("address %s does not become usable on %s", a, l.Name), err)
+				return errors.Join(fmt.Errorf("%w: address %s does not become usable on %s", ErrSlow, a, l.Name), err)
 			}
 		}
 	}

@@ -119,7 +119,7 @@ func (h *Handle) waitUp(name string) (Link, error) {
 			return linkOf(l), nil
 		}
 		if time.Now().After(end) {
-			return Link{}, fmt.Errorf("link %s is set up, but does not come up: %v", name, l.Attrs().OperState)
+			return Link{}, fmt.Errorf("%w: link %s is set up, but does not come up: %v", ErrSlow, name, l.Attrs().OperState)
 		}
 	}
 }

@@ -32,6 +32,9 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 	if errors.Is(err, netlink.ErrExists) {
 		return fmt.Errorf("%w: %w", ErrExists, err)
 	}
+	if errors.Is(err, netlink.ErrSlow) {
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
 	if err != nil {
 		return err
 	}

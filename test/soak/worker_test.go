@@ -94,6 +94,11 @@ func (m *machine) add(d decision, s *slot) {
 		m.claim(s)
 		m.ping(s, d)
 	case a.killed, a.excused, again && a.code == cni.CodeExists: // the killed one had done all but say so
+	case a.code == 11 && strings.Contains(a.err, "the kernel is too busy"): // it says so, and leaves nothing
+		m.note("ADD that gave up waiting for the kernel", "%.12s", s.id)
+		if !again {
+			m.gaveBack(s, a)
+		}
 	case d.fail == 0:
 		m.fail("ADD of %s: %s", s.id, a)
 	case !again:
