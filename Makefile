@@ -196,8 +196,9 @@ else
 endif
 
 .PHONY: bench-plot
-bench-plot: ## draw docs/bench-*.svg from output/bench.json
+bench-plot: ## draw docs/bench-*.svg from output/bench.json, and print its table as Markdown
 	go run ./test/bench -plot docs -json $(OUTPUT)/bench.json
+	go run ./test/bench -markdown -json $(OUTPUT)/bench.json
 
 .PHONY: benchstat
 benchstat: $(TOOLS)/benchstat ## compare output/bench.txt with OLD=file

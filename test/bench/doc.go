@@ -4,4 +4,5 @@
 //
 //	go run ./test/bench -bin output/linux_amd64 -reference output/reference [-json FILE] [-only REGEXP]
 //	go run ./test/bench -plot FOLDER -json FILE
+//	go run ./test/bench -markdown -json FILE
 package main

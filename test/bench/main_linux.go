@@ -24,16 +24,22 @@ func main() {
 	var b bench
 	flag.StringVar(&b.bin, "bin", "", "folder of the two plugins")
 	flag.StringVar(&b.reference, "reference", "", "folder of the reference plugins")
-	file := flag.String("json", "", "file for the report; with -plot: to read")
+	file := flag.String("json", "", "file for the report; with -plot and -markdown: to read")
 	only := flag.String("only", ".", "sections to measure: commands, bursts, ipam, packets")
 	plot := flag.String("plot", "", "folder for charts of the report, instead of measuring")
+	markdown := flag.Bool("markdown", false, "print the report as Markdown, instead of measuring")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var err error
-	if *plot != "" {
+	switch {
+	case *plot != "":
 		err = charts(*file, *plot)
-	} else {
+	case *markdown:
+		if b.report, err = readReport(*file); err == nil {
+			b.report.markdown(os.Stdout)
+		}
+	default:
 		err = b.run(ctx, regexp.MustCompile(*only), *file)
 	}
 	if err != nil {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"html"
 	"os"
@@ -12,16 +10,9 @@ import (
 
 // charts draws one chart for each kind of measurement: bars of the ratios to the reference, with a line where both are equal.
 func charts(from, folder string) error {
-	if from == "" {
-		return errors.New("-plot needs -json, the report to draw")
-	}
-	text, err := os.ReadFile(from)
+	r, err := readReport(from)
 	if err != nil {
 		return err
-	}
-	var r report
-	if err := json.Unmarshal(text, &r); err != nil {
-		return fmt.Errorf("%s: %w", from, err)
 	}
 	for name, want := range map[string]string{"bench-commands": " there (reference", "bench-bursts": " at once (reference", "bench-packets": "pod to pod"} {
 		var rows []row
@@ -33,7 +24,7 @@ func charts(from, folder string) error {
 		if len(rows) == 0 {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(folder, name+".svg"), []byte(chart(r, rows)), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, name+".svg"), []byte(chart(*r, rows)), 0o644); err != nil {
 			return err
 		}
 	}

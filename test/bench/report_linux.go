@@ -101,6 +101,38 @@ func (r *report) print(w io.Writer) error {
 	return t.Flush()
 }
 
+// markdown prints the table as documents have it.
+func (r *report) markdown(w io.Writer) {
+	_, _ = fmt.Fprintf(w, "Measured on %s, %s.\n", r.Date, r.Machine)
+	group := ""
+	for _, row := range r.Rows {
+		if row.Group != group {
+			group = row.Group
+			_, _ = fmt.Fprintf(w, "\n| %s | ours | reference | ratio | target | |\n|---|---|---|---|---|---|\n", group)
+		}
+		reference, ratio, target := "", "", ""
+		if row.Reference != 0 {
+			reference, ratio = number(row.Reference), fmt.Sprintf("%.2f", row.Ratio)
+		}
+		if row.Target != 0 {
+			target = "≤ " + number(row.Target)
+		}
+		_, _ = fmt.Fprintf(w, "| %s, %s | %s | %s | %s | %s | %s |\n", row.Measure, row.Unit, number(row.Ours), reference, ratio, target, row.met())
+	}
+}
+
+func readReport(path string) (*report, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &report{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
 // number writes three digits.
 func number(v float64) string {
 	switch {
