@@ -20,7 +20,7 @@ var (
 	ErrMasterTaken = errors.New("the master belongs to another bridge")
 )
 
-// ErrSlow: the kernel's work queues did not get to do what was asked for within seconds. Everything is as if it had failed.
+// ErrSlow means that the kernel's work queues did not get to do within seconds what was asked for; what was made is to be taken away.
 var ErrSlow = errors.New("the kernel is too busy")
 
 // Handle holds the sockets of one command: one for single requests, one for batches and raw dumps.

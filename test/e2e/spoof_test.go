@@ -224,7 +224,7 @@ func (h *hostile) seen() string {
 	if h.mode != "transparent" {
 		text += h.run(h.n, "bridge fdb show br azure0")
 	}
-	return regexp.MustCompile(`expires \d+sec|(valid|preferred)_lft \S+`).ReplaceAllString(text, "")
+	return regexp.MustCompile(`expires \d+sec|(valid|preferred)_lft \S+| tentative`).ReplaceAllString(text, "")
 }
 
 var countedDrops = regexp.MustCompile(`counter packets (\d+)`)
