@@ -38,6 +38,18 @@ func (r row) met() string {
 	return "MISSED"
 }
 
+// cells are the row as people read it: what, ours, the reference's, ratio, target, and whether it is met.
+func (r row) cells() []string {
+	reference, ratio, target := "", "", ""
+	if r.Reference != 0 {
+		reference, ratio = number(r.Reference), fmt.Sprintf("%.2f", r.Ratio)
+	}
+	if r.Target != 0 {
+		target = "≤ " + number(r.Target)
+	}
+	return []string{r.Measure + ", " + r.Unit, number(r.Ours), reference, ratio, target, r.met()}
+}
+
 // report is what a run measured, and where.
 type report struct {
 	Date    string `json:"date"`
@@ -89,14 +101,7 @@ func (r *report) print(w io.Writer) error {
 			group = row.Group
 			_, _ = fmt.Fprintf(t, "\n%s\tours\treference\tratio\ttarget\t\n", group)
 		}
-		reference, ratio, target := "", "", ""
-		if row.Reference != 0 {
-			reference, ratio = number(row.Reference), fmt.Sprintf("%.2f", row.Ratio)
-		}
-		if row.Target != 0 {
-			target = "≤ " + number(row.Target)
-		}
-		_, _ = fmt.Fprintf(t, "  %s, %s\t%s\t%s\t%s\t%s\t%s\n", row.Measure, row.Unit, number(row.Ours), reference, ratio, target, row.met())
+		_, _ = fmt.Fprintln(t, "  "+strings.Join(row.cells(), "\t"))
 	}
 	return t.Flush()
 }
@@ -110,14 +115,7 @@ func (r *report) markdown(w io.Writer) {
 			group = row.Group
 			_, _ = fmt.Fprintf(w, "\n| %s | ours | reference | ratio | target | |\n|---|---|---|---|---|---|\n", group)
 		}
-		reference, ratio, target := "", "", ""
-		if row.Reference != 0 {
-			reference, ratio = number(row.Reference), fmt.Sprintf("%.2f", row.Ratio)
-		}
-		if row.Target != 0 {
-			target = "≤ " + number(row.Target)
-		}
-		_, _ = fmt.Fprintf(w, "| %s, %s | %s | %s | %s | %s | %s |\n", row.Measure, row.Unit, number(row.Ours), reference, ratio, target, row.met())
+		_, _ = fmt.Fprintln(w, "| "+strings.Join(row.cells(), " | ")+" |")
 	}
 }
 
