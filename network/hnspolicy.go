@@ -219,10 +219,7 @@ func (e *Endpoint) checkPolicies() error {
 		return err
 	}
 	for _, m := range e.HNS.Ports {
-		if _, _, err := m.port(); err != nil {
-			return err
-		}
-		if _, err := m.hostIP(); err != nil {
+		if _, _, err := m.parse(); err != nil {
 			return err
 		}
 	}
@@ -234,51 +231,42 @@ func (m PortMapping) String() string {
 	return strings.ToLower(m.Protocol) + "/" + strconv.Itoa(m.HostPort)
 }
 
-// port checks one mapping. ok is false for one without a host port, which means nothing.
+// parse checks one mapping. Protocol is 0 for one without a host port, which means nothing. ip is the address of the host that the
+// mapping is for: the zero value is any, an unspecified address any of its family.
 // Error: ErrPorts.
-func (m PortMapping) port() (protocol int, ok bool, err error) {
+func (m PortMapping) parse() (protocol int, ip netip.Addr, err error) {
 	if m.HostPort <= 0 {
-		return 0, false, nil
+		return 0, ip, nil
 	}
 	if m.HostPort > 65535 || m.ContainerPort < 1 || m.ContainerPort > 65535 {
-		return 0, false, fmt.Errorf("%w: host port %d to port %d of the pod", ErrPorts, m.HostPort, m.ContainerPort)
+		return 0, ip, fmt.Errorf("%w: host port %d to port %d of the pod", ErrPorts, m.HostPort, m.ContainerPort)
 	}
 	switch strings.ToLower(m.Protocol) {
 	case "tcp":
-		return 6, true, nil
+		protocol = 6
 	case "udp":
-		return 17, true, nil
+		protocol = 17
+	default:
+		return 0, ip, fmt.Errorf("%w: host port %d has protocol %q; tcp and udp are known", ErrPorts, m.HostPort, m.Protocol)
 	}
-	return 0, false, fmt.Errorf("%w: host port %d has protocol %q; tcp and udp are known", ErrPorts, m.HostPort, m.Protocol)
-}
-
-// hostIP is the address of the host that the mapping is for; the zero value is any, an unspecified address any of its family.
-// Error: ErrPorts.
-func (m PortMapping) hostIP() (netip.Addr, error) {
-	if m.HostIP == "" {
-		return netip.Addr{}, nil
+	if m.HostIP != "" {
+		if ip, err = netip.ParseAddr(m.HostIP); err != nil {
+			return 0, ip, fmt.Errorf("%w: host port %d has hostIP %q", ErrPorts, m.HostPort, m.HostIP)
+		}
 	}
-	a, err := netip.ParseAddr(m.HostIP)
-	if err != nil {
-		return a, fmt.Errorf("%w: host port %d has hostIP %q", ErrPorts, m.HostPort, m.HostIP)
-	}
-	return a.Unmap(), nil
+	return protocol, ip.Unmap(), nil
 }
 
 // portsV1 has no place for an address of the host.
 // Error: ErrPorts.
 func portsV1(list []PortMapping) (out []json.RawMessage, err error) {
 	for _, m := range list {
-		protocol, ok, err := m.port()
+		protocol, ip, err := m.parse()
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
+		if protocol == 0 {
 			continue
-		}
-		ip, err := m.hostIP()
-		if err != nil {
-			return nil, err
 		}
 		if ip.IsValid() && !ip.IsUnspecified() {
 			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and HNS v1 (Docker's way) maps ports of all addresses only", ErrPorts, m.HostPort, m.HostIP)
@@ -299,16 +287,12 @@ const (
 // Error: ErrPorts.
 func portsV2(list []PortMapping, pod []netip.Prefix) (out []policyDocV2, err error) {
 	for _, m := range list {
-		protocol, ok, err := m.port()
+		protocol, ip, err := m.parse()
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
+		if protocol == 0 {
 			continue
-		}
-		ip, err := m.hostIP()
-		if err != nil {
-			return nil, err
 		}
 		mapped := false
 		for _, v6 := range []bool{false, true} {
