@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -119,7 +120,7 @@ func (d *examination) delOf(o network.Owner) string {
 			return "let the runtime collect garbage (GC)"
 		}
 	}
-	conf := map[string]any{"cniVersion": "1.0.0", "name": o.Network, "type": name, "dataDir": d.dataDir, "ipam": map[string]string{"type": ipamType}}
+	conf := map[string]any{"cniVersion": "1.0.0", "name": o.Network, "type": name, "dataDir": d.dataDir, "ipam": map[string]string{"type": ipamplugin.Name}}
 	if d.conf != nil {
 		conf["logFile"], conf["ipam"] = d.logFile, map[string]string{"type": d.conf.IPAM.Type}
 	}

@@ -9,13 +9,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
 )
 
 // viewIPAM reads the state of azure-vnet-ipam. What cannot be read is empty: the check of the state files says so.
 func (d *examination) viewIPAM(ctx context.Context) (state ipam.State) {
-	s, err := openIPAM(d.dataDir, discard)
+	s, err := ipamplugin.OpenStore(d.dataDir, discard)
 	if err == nil {
 		_ = s.View(ctx, func(have *ipam.State) error {
 			state = *have

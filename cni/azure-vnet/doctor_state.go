@@ -12,14 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/log"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
-	"github.com/Azure/azure-container-networking/store"
 )
-
-const ipamType = "azure-vnet-ipam"
 
 var discard = slog.New(slog.DiscardHandler)
 
@@ -64,8 +62,8 @@ func (d *examination) states(ctx context.Context) []network.Finding {
 			}
 			return s.View(ctx, func(*network.State) error { return nil })
 		},
-		ipamType: func(l *slog.Logger) error {
-			s, err := openIPAM(d.dataDir, l)
+		ipamplugin.Name: func(l *slog.Logger) error {
+			s, err := ipamplugin.OpenStore(d.dataDir, l)
 			if err != nil {
 				return err
 			}
@@ -116,23 +114,11 @@ func remedyOf(err error) string {
 	return "run doctor as root, on the host"
 }
 
-func openIPAM(dir string, logger *slog.Logger) (*store.Store[ipam.State], error) {
-	boot, err := platform.BootID()
-	if err != nil {
-		return nil, err
-	}
-	return store.New(store.Options[ipam.State]{
-		Path: filepath.Join(dir, ipamType+".json"), Schema: ipam.Schema, Boot: boot, Log: logger,
-		Rebooted: func(s *ipam.State) { s.Reset() },
-		Import:   func(raw []byte, s *ipam.State) error { return ipam.ImportClassic(raw, s, nil, time.Now()) },
-	}), nil
-}
-
 // locks finds processes that hold a lock for long.
 func (d *examination) locks(context.Context) []network.Finding {
 	var wrong []network.Finding
 	// Not the one of who asks the host agent: that takes its time, which is bounded.
-	for _, lock := range []string{name, ipamType, name + "-network"} {
+	for _, lock := range []string{name, ipamplugin.Name, name + "-network"} {
 		path := filepath.Join(d.dataDir, lock+".lock")
 		h, err := platform.LockHolder(path)
 		switch {
@@ -173,7 +159,7 @@ func (d *examination) logs(context.Context) []network.Finding {
 }
 
 // ipamIsOurs says whether addresses come from azure-vnet-ipam, as far as that is known.
-func (d *examination) ipamIsOurs() bool { return d.conf == nil || d.conf.IPAM.Type == ipamType }
+func (d *examination) ipamIsOurs() bool { return d.conf == nil || d.conf.IPAM.Type == ipamplugin.Name }
 
 // source is where addresses come from: environment, and URL or file.
 func (d *examination) source(a ipam.Answer) (environment, from string) {

@@ -100,11 +100,12 @@ func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) 
 	m.RefreshLock = filepath.Join(dir, Name+"-refresh.lock")
 	m.InUse = func() (map[netip.Addr]ipam.Owner, error) { return inUse(dir, logger), nil }
 	var err error
-	m.Store, err = openStore(dir, logger)
+	m.Store, err = OpenStore(dir, logger)
 	return m, err
 }
 
-func openStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error) {
+// OpenStore opens the plugin's state in the folder.
+func OpenStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error) {
 	boot, err := platform.BootID()
 	if err != nil {
 		return nil, fmt.Errorf("boot identity: %w", err)

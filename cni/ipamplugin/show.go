@@ -33,7 +33,7 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		flags.Usage()
 		return 2
 	}
-	s, err := openStore(*dir, slog.New(slog.NewTextHandler(stderr, nil)))
+	s, err := OpenStore(*dir, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err == nil {
 		err = s.View(ctx, func(state *ipam.State) error { return show(state, *output, stdout) })
 	}
