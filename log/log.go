@@ -33,6 +33,15 @@ type Options struct {
 	Fields   []slog.Attr // added to each record, after the process ID
 }
 
+// OpenFor opens a plugin's log. A level that nobody knows is info here: the check of the configuration reports it.
+func OpenFor(path, level string, stderr io.Writer) (*slog.Logger, io.Closer, error) {
+	l, err := ParseLevel(level)
+	if err != nil {
+		l = slog.LevelInfo
+	}
+	return Open(Options{Path: path, Level: l, Stderr: stderr})
+}
+
 // Open returns a logger, and what closes its file. Neither is ever nil: if the file cannot be opened, the logger writes to
 // Options.Stderr and the error says why, for the caller to log.
 func Open(o Options) (*slog.Logger, io.Closer, error) {

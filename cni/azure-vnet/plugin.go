@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/log"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
@@ -20,7 +22,7 @@ import (
 
 const name = "azure-vnet"
 
-var codes = []cni.Code{
+var codes = append([]cni.Code{
 	{Err: network.ErrExists, Code: cni.CodeExists, Remedy: "DEL it first"},
 	{Err: network.ErrMaster, Code: cni.CodeMaster, Remedy: "set \"master\" in the network configuration to the interface of this VM that is in the VNET"},
 	{Err: network.ErrDifference, Code: cni.CodeDifference, Remedy: "the next ADD repairs what belongs to the network; recreate the pod to repair the rest"},
@@ -31,21 +33,10 @@ var codes = []cni.Code{
 	{Err: network.ErrHNS, Code: types.ErrTryAgainLater, Remedy: "look at the service hns (Get-Service hns, Get-HnsNetwork); the runtime tries again"},
 	{Err: network.ErrPorts, Code: types.ErrInvalidNetworkConfig},
 	{Err: network.ErrBusy, Code: types.ErrTryAgainLater},
-	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
-	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file away"},
-	{Err: store.ErrUnusable, Code: cni.CodeState, Remedy: "move the file away; the plugin rebuilds its state"},
-	{Err: store.ErrWrite, Code: types.ErrIOFailure, Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},
-}
+}, ipamplugin.StoreCodes...)
 
 func openLog(file, level string) (*slog.Logger, io.Closer, error) {
-	if file == "" {
-		file = platform.DefaultLogFile(name)
-	}
-	l, err := log.ParseLevel(level)
-	if err != nil {
-		l = slog.LevelInfo // the configuration's own check reports it
-	}
-	return log.Open(log.Options{Path: file, Level: l, Stderr: os.Stderr})
+	return log.OpenFor(cmp.Or(file, platform.DefaultLogFile(name)), level, os.Stderr)
 }
 
 // command is one CNI command with all it needs.

@@ -29,18 +29,22 @@ const Name = "azure-vnet-ipam"
 // dnsServer answers on every Azure VM (config.md, Sources of addresses).
 const dnsServer = "168.63.129.16"
 
-var codes = []cni.Code{
+// StoreCodes are those of a state file, whoever's it is.
+var StoreCodes = []cni.Code{
+	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
+	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file away"},
+	{Err: store.ErrUnusable, Code: cni.CodeState, Remedy: "move the file away; the plugin rebuilds its state"},
+	{Err: store.ErrWrite, Code: types.ErrIOFailure, Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},
+}
+
+var codes = append([]cni.Code{
 	{Err: ipam.ErrExhausted, Code: cni.CodeNoAddress, Remedy: "assign more addresses to the NIC, or delete pods; \"azure-vnet-ipam show\" lists the holders"},
 	{Err: ipam.ErrNoPool, Code: cni.CodeNoPool, Remedy: "assign secondary addresses to a NIC of this VM (docs/ipam.md)"},
 	{Err: ipam.ErrNotListed, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address that Azure assigned to this VM's NIC"},
 	{Err: ipam.ErrInUse, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for another address; \"azure-vnet-ipam show\" lists the holders"},
 	{Err: ipam.ErrNotReserved, Code: cni.CodeDifference},
-	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
-	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file away"},
-	{Err: store.ErrUnusable, Code: cni.CodeState, Remedy: "move the file away; the plugin rebuilds its state"},
-	{Err: store.ErrWrite, Code: types.ErrIOFailure, Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},
 	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: "check that the host agent answers: curl http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1"},
-}
+}, StoreCodes...)
 
 // New is the plugin; version is for people.
 func New(version string) *cni.Plugin {
@@ -51,14 +55,7 @@ func New(version string) *cni.Plugin {
 }
 
 func openLog(file, level string) (*slog.Logger, io.Closer, error) {
-	if file == "" {
-		file = platform.DefaultLogFile(Name)
-	}
-	l, err := log.ParseLevel(level)
-	if err != nil {
-		l = slog.LevelInfo // the configuration's own check reports it
-	}
-	return log.Open(log.Options{Path: file, Level: l, Stderr: os.Stderr})
+	return log.OpenFor(cmp.Or(file, platform.DefaultLogFile(Name)), level, os.Stderr)
 }
 
 // command is one CNI command with all it needs.
