@@ -27,6 +27,7 @@ import (
 )
 
 const (
+	setarch    = "/usr/bin/setarch"
 	wine       = "/usr/lib/wine/wine64"
 	wineserver = "/usr/lib/wine/wineserver64"
 	// binDir is where Kubernetes nodes of Azure have the plugins.
@@ -114,11 +115,11 @@ func newHost(t *testing.T, o options) *host {
 	return h
 }
 
-// launcher makes what a runtime executes in place of a Windows program.
+// launcher makes what a runtime executes in place of a Windows program. It loads Wine where it always is: see test/wine/run.sh.
 func (h *host) launcher(plugin string) {
 	h.Helper()
-	script := fmt.Sprintf("#!/bin/sh\nexport HOME='%s' WINEPREFIX='%s' WINEDEBUG=-all %s CNI_PATH='%s'\nexec %s '%s\\%s.exe' \"$@\"\n",
-		h.prefix, h.prefix, h.hns.Env(), binDir, wine, binDir, plugin)
+	script := fmt.Sprintf("#!/bin/sh\nexport HOME='%s' WINEPREFIX='%s' WINEDEBUG=-all %s CNI_PATH='%s'\nexec %s -R %s '%s\\%s.exe' \"$@\"\n",
+		h.prefix, h.prefix, h.hns.Env(), binDir, setarch, wine, binDir, plugin)
 	h.must(os.WriteFile(filepath.Join(h.bin, plugin), []byte(script), 0o755))
 }
 
@@ -133,7 +134,7 @@ func (h *host) boot() {
 	// did not come to that: it stays for so many seconds after the last program.
 	h.wineserver("-p300")
 	// The first program starts Windows' services, which keep its streams.
-	first := h.vm.Ns.Command(h.ctx, wine, "cmd", "/c", "exit")
+	first := h.vm.Ns.Command(h.ctx, setarch, "-R", wine, "cmd", "/c", "exit")
 	first.Env = h.env()
 	h.must(first.Run())
 	for !h.adaptersShow() {
