@@ -96,7 +96,7 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 	conf.remove(do)
 	pinFabric(do, b.Master)
 	connectPods(do, to, lost.Pods, links)
-	if err := do.send(h.batch); err != nil {
+	if err := do.send(h.socket); err != nil {
 		return b, errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, to, created))
 	}
 	b, ok, err = h.Bridge(name, master)
@@ -111,11 +111,11 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 
 // nameOf is the name of a link, for messages.
 func (h *Handle) nameOf(index int) string {
-	l, err := h.rt.LinkByIndex(index)
+	l, err := h.link(linkMessage(unix.RTM_GETLINK, 0, index, false, brief()))
 	if err != nil {
 		return fmt.Sprintf("interface %d", index)
 	}
-	return l.Attrs().Name
+	return l.Name
 }
 
 func (h *Handle) undoMove(conf hostConf, to device, created bool) error {
@@ -125,7 +125,7 @@ func (h *Handle) undoMove(conf hostConf, to device, created bool) error {
 	if created {
 		undo.add("delete bridge "+to.name, linkMessage(unix.RTM_DELLINK, 0, to.index, false), unix.ENODEV)
 	}
-	if err := undo.send(h.batch); err != nil {
+	if err := undo.send(h.socket); err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
 	return nil
@@ -155,7 +155,7 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 		do.add("release "+master+" from "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, 0)))
 		do.add("delete bridge "+name, linkMessage(unix.RTM_DELLINK, 0, b.Link.Index, false))
 	}
-	if err := do.send(h.batch); err != nil {
+	if err := do.send(h.socket); err != nil {
 		return fmt.Errorf("move the host's configuration from %s to %s: %w", name, master, err)
 	}
 	addrs, err := h.Addresses(b.Master)
@@ -215,18 +215,18 @@ func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 	do.add("configure bridge "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, bridgeSettings()))
 	pinFabric(do, b.Master)
 	connectPods(do, device{b.Link.Index, b.Link.Name}, pods, links)
-	return do.send(h.batch)
+	return do.send(h.socket)
 }
 
 // Ports lists the names of the bridge's ports.
 func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
-	list, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, unix.AF_BRIDGE, func(m kernelMessage) bool { return int(m.u32(unix.IFLA_MASTER)) == bridge.Index })
+	list, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{family: unix.AF_BRIDGE}, func(m kernelMessage) bool { return int(m.u32(unix.IFLA_MASTER)) == bridge.Index })
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge.Name, err)
 	}
 	ports := make(map[string]bool, len(list))
 	for _, m := range list {
-		ports[string(bytes.TrimRight(m.get(unix.IFLA_IFNAME), "\x00"))] = true
+		ports[text(m.get(unix.IFLA_IFNAME))] = true
 	}
 	return ports, nil
 }

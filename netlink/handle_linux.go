@@ -1,6 +1,8 @@
 package netlink
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -23,37 +25,30 @@ var (
 // ErrSlow means that the kernel's work queues did not get to do within seconds what was asked for; what was made is to be taken away.
 var ErrSlow = errors.New("the kernel is too busy")
 
-// Handle holds the sockets of one command: one for single requests, one for batches and raw dumps.
+// Handle holds the socket of one command.
 type Handle struct {
-	rt    *vnl.Handle
-	batch *nl.NetlinkSocket
-	dumps map[int]*nl.SocketHandle // the same socket, as the library wants it
+	socket *nl.NetlinkSocket
+	same   map[int]*nl.SocketHandle // as the library's requests want it
 }
 
 // Open opens the sockets in the process's network namespace.
 func Open() (*Handle, error) { return openAt(netns.None()) }
 
-// openAt opens the sockets in another namespace; the calling thread is back in its own when it returns.
+// openAt opens the socket in another namespace; the calling thread is back in its own when it returns.
 func openAt(ns netns.NsHandle) (*Handle, error) {
-	rt, err := vnl.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
-	}
 	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
-		rt.Close()
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
 	// Acknowledgements without a copy of the request: hundreds of them fit into the receive buffer.
 	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	return &Handle{rt, s, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+	// Listings of one interface only (Linux 4.20). An older kernel lists all, and who asks leaves the others out.
+	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+	return &Handle{s, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
 
-// Close closes the sockets.
-func (h *Handle) Close() {
-	h.rt.Close()
-	h.batch.Close()
-}
+// Close closes the socket.
+func (h *Handle) Close() { h.socket.Close() }
 
 // Link is what the plugins look at in a link.
 type Link struct {
@@ -65,25 +60,49 @@ type Link struct {
 	MAC    net.HardwareAddr
 	Up     bool
 	Alias  string
+
+	state byte // IF_OPER_…
 }
 
-func linkOf(l vnl.Link) Link {
-	a := l.Attrs()
-	return Link{Index: a.Index, Name: a.Name, Kind: l.Type(), Master: a.MasterIndex, MTU: a.MTU, MAC: a.HardwareAddr, Up: a.Flags&net.FlagUp != 0, Alias: a.Alias}
+// linkOf reads an RTM_NEWLINK. Of a struct ifinfomsg the index is at 4, the flags are at 8.
+func linkOf(m kernelMessage) Link {
+	l := Link{
+		Index: m.index(), Name: text(m.get(unix.IFLA_IFNAME)), Master: int(m.u32(unix.IFLA_MASTER)), MTU: int(m.u32(unix.IFLA_MTU)),
+		MAC: m.get(unix.IFLA_ADDRESS), Up: binary.NativeEndian.Uint32(m.header[8:])&unix.IFF_UP != 0, Alias: text(m.get(unix.IFLA_IFALIAS)),
+	}
+	if info, err := parseAttrs(m.get(unix.IFLA_LINKINFO)); err == nil {
+		l.Kind = text(kernelMessage{attrs: info}.get(nl.IFLA_INFO_KIND))
+	}
+	if state := m.get(unix.IFLA_OPERSTATE); len(state) == 1 {
+		l.state = state[0]
+	}
+	return l
 }
+
+func text(data []byte) string { return string(bytes.TrimRight(data, "\x00")) }
+
+// brief leaves a link's statistics out of an answer, a third of it (RTEXT_FILTER_SKIP_STATS).
+func brief() *nl.RtAttr { return u32(unix.IFLA_EXT_MASK, 1<<3) }
 
 // Link finds a link by name. Error: ErrNotFound.
 func (h *Handle) Link(name string) (Link, error) {
-	l, err := h.rt.LinkByName(name)
+	l, err := h.link(linkMessage(unix.RTM_GETLINK, 0, 0, false, str(unix.IFLA_IFNAME, name), brief()))
 	if err != nil {
 		return Link{}, linkError(name, err)
 	}
-	return linkOf(l), nil
+	return l, nil
+}
+
+func (h *Handle) link(req *nl.NetlinkRequest) (Link, error) {
+	m, err := h.get(req, unix.RTM_NEWLINK)
+	if err != nil {
+		return Link{}, err
+	}
+	return linkOf(m), nil
 }
 
 func linkError(name string, err error) error {
-	var missing vnl.LinkNotFoundError
-	if errors.As(err, &missing) || errors.Is(err, unix.ENODEV) {
+	if errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
 	return fmt.Errorf("look up link %s: %w", name, err)
@@ -96,7 +115,7 @@ func (h *Handle) Index(name string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look up link %s: %w", name, err)
 	}
-	if err := unix.IoctlIfreq(h.batch.GetFd(), unix.SIOCGIFINDEX, request); err != nil {
+	if err := unix.IoctlIfreq(h.socket.GetFd(), unix.SIOCGIFINDEX, request); err != nil {
 		return 0, linkError(name, err)
 	}
 	return int(request.Uint32()), nil
@@ -104,33 +123,28 @@ func (h *Handle) Index(name string) (int, error) {
 
 // Links lists all links.
 func (h *Handle) Links() ([]Link, error) {
-	all, err := retryDump(h.rt.LinkList)
+	all, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{}, everything)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
 	links := make([]Link, 0, len(all))
-	for _, l := range all {
-		links = append(links, linkOf(l))
+	for _, m := range all {
+		links = append(links, linkOf(m))
 	}
 	return links, nil
 }
 
 // Addresses lists the addresses of a link, link-local IPv6 ones left out.
 func (h *Handle) Addresses(l Link) ([]netip.Prefix, error) {
-	list, err := retryDump(func() ([]vnl.Addr, error) {
-		return h.rt.AddrList(&vnl.Device{LinkAttrs: vnl.LinkAttrs{Index: l.Index}}, unix.AF_UNSPEC)
-	})
+	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: l.Index}, func(m kernelMessage) bool { return m.index() == l.Index })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", l.Name, err)
 	}
 	var out []netip.Prefix
-	for _, a := range list {
-		ip, ok := netip.AddrFromSlice(a.IP)
-		if !ok || ip.Is6() && !ip.Is4In6() && ip.IsLinkLocalUnicast() {
-			continue
+	for _, m := range list {
+		if a := m.ownAddress(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
+			out = append(out, netip.PrefixFrom(a, int(m.header[1])))
 		}
-		ones, _ := a.Mask.Size()
-		out = append(out, netip.PrefixFrom(ip.Unmap(), ones))
 	}
 	return out, nil
 }

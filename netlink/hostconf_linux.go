@@ -49,7 +49,7 @@ func (h *Handle) readHostConf(dev device) (hostConf, error) {
 func (h *Handle) readCarried(dev device) (hostConf, error) {
 	c := hostConf{dev: dev}
 	var errs [4]error
-	c.addrs, errs[0] = h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, 0, func(m kernelMessage) bool {
+	c.addrs, errs[0] = h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: dev.index}, func(m kernelMessage) bool {
 		return m.index() == dev.index && m.isAddress()
 	})
 	// The kernel lists the newest IPv6 address first, and prefers it: the oldest one goes first.
@@ -58,10 +58,10 @@ func (h *Handle) readCarried(dev device) (hostConf, error) {
 		slices.Reverse(c.addrs[v6:])
 	}
 	c.routes, errs[1] = h.readRoutes(dev.index)
-	c.neighs, errs[2] = h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, 0, func(m kernelMessage) bool {
+	c.neighs, errs[2] = h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: dev.index}, func(m kernelMessage) bool {
 		return m.index() == dev.index && m.isNeighbour()
 	})
-	proxies, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, unix.NTF_PROXY, func(m kernelMessage) bool {
+	proxies, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: dev.index, flags: unix.NTF_PROXY}, func(m kernelMessage) bool {
 		return m.index() == dev.index && m.header[10]&unix.NTF_PROXY != 0
 	})
 	c.neighs, errs[3] = append(c.neighs, proxies...), err
@@ -80,18 +80,21 @@ func (m kernelMessage) isAddress() bool {
 
 // readRules reads the policy rules that name the interface, whether it is there or not.
 func (h *Handle) readRules(name string) ([]kernelMessage, error) {
-	return h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, 0, func(m kernelMessage) bool { return m.ruleNames(name) })
+	return h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool { return m.ruleNames(name) })
 }
 
 // isNeighbour leaves out what is not resolved, and what the kernel notes of multicast addresses.
 func (m kernelMessage) isNeighbour() bool {
-	mac, state := m.get(unix.NDA_LLADDR), binary.NativeEndian.Uint16(m.header[8:])
+	mac, state := m.get(unix.NDA_LLADDR), m.neighbourState()
 	return (m.family() == unix.AF_INET || m.family() == unix.AF_INET6) && len(mac) == 6 && mac[0]&1 == 0 && state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) == 0 && state != unix.NUD_NONE
 }
 
+// neighbourState is struct ndmsg's: NUD_….
+func (m kernelMessage) neighbourState() uint16 { return binary.NativeEndian.Uint16(m.header[8:]) }
+
 // stays says whether the neighbour, or proxy, is there until somebody removes it.
 func (m kernelMessage) stays() bool {
-	return m.header[10]&unix.NTF_PROXY != 0 || binary.NativeEndian.Uint16(m.header[8:])&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0
+	return m.header[10]&unix.NTF_PROXY != 0 || m.neighbourState()&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0
 }
 
 // addTo appends the requests that give the configuration to a device. What is there already is updated: a DHCP

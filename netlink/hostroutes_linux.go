@@ -42,7 +42,7 @@ const (
 )
 
 func (h *Handle) readRoutes(index int) (r hostRoutes, err error) {
-	objects, err := h.dump(unix.RTM_GETNEXTHOP, unix.RTM_NEWNEXTHOP, 0, func(kernelMessage) bool { return true })
+	objects, err := h.dump(unix.RTM_GETNEXTHOP, unix.RTM_NEWNEXTHOP, listing{}, everything)
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // Linux before 5.3 has none
 		return r, err
 	}
@@ -61,7 +61,7 @@ func (h *Handle) readRoutes(index int) (r hostRoutes, err error) {
 	for _, m := range r.groups {
 		ids[m.u32(nhaID)] = true
 	}
-	routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, 0, func(m kernelMessage) bool {
+	routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
 		return (m.family() == unix.AF_INET || m.family() == unix.AF_INET6) && m.routeFlags()&unix.RTM_F_CLONED == 0 && (m.header[5] != unix.RTPROT_KERNEL || m.isOnLink())
 	})
 	others := map[string]bool{} // keys of routes over other interfaces

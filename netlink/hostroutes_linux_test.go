@@ -155,7 +155,7 @@ func TestAMoveThatFailsLeavesRoutesAndRulesAlone(t *testing.T) {
 		do.add("enslave", linkMessage(unix.RTM_NEWLINK, 0, eth0.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
 		conf.addTo(do, to)
 		conf.remove(do)
-		h.must(do.send(nl.batch))
+		h.must(do.send(nl.socket))
 		h.must(nl.undoMove(conf, to, true))
 	})
 	if after := h.everything(); after != before {
@@ -211,7 +211,7 @@ func TestALargeBatch(t *testing.T) {
 			a := netip.AddrFrom4([4]byte{10, 240, byte(100 + i/250), byte(1 + i%250)})
 			b.add("add "+a.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(eth0, a), a.AsSlice(), VirtualMAC))
 		}
-		h.must(b.send(nl.batch))
+		h.must(b.send(nl.socket))
 	})
 	if n := strings.Count(h.ip("neigh show nud permanent dev eth0"), "lladdr"); n != 900 {
 		t.Errorf("%d neighbours", n)

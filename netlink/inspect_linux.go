@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -200,15 +198,14 @@ func (n *NFT) ClassicRules() (int, error) {
 
 // PodNeighbours lists the pods that a link has permanent neighbours for.
 func (h *Handle) PodNeighbours(l Link) ([]netip.Addr, error) {
-	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(l.Index, unix.AF_UNSPEC) })
+	list, err := h.permanentNeighbours(l)
 	if err != nil {
-		return nil, fmt.Errorf("list neighbours of %s: %w", l.Name, err)
+		return nil, err
 	}
 	var out []netip.Addr
-	for _, e := range list {
-		a, ok := netip.AddrFromSlice(e.IP)
-		if ok && e.State&unix.NUD_PERMANENT != 0 && bytes.HasPrefix(e.HardwareAddr, net.HardwareAddr(podMACPrefix)) {
-			out = append(out, a.Unmap())
+	for _, m := range list {
+		if bytes.HasPrefix(m.get(unix.NDA_LLADDR), podMACPrefix) {
+			out = append(out, m.addr(unix.NDA_DST))
 		}
 	}
 	slices.SortFunc(out, netip.Addr.Compare)

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	vnl "github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
@@ -70,8 +70,8 @@ func (h *Handle) settle(l Link, addrs []netip.Prefix) error {
 			continue
 		}
 		for end := time.Now().Add(settleTime); ; time.Sleep(100 * time.Microsecond) {
-			routes, err := h.rt.RouteGetWithOptions(a.Addr().AsSlice(), &vnl.RouteGetOptions{OifIndex: l.Index})
-			if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			local, err := h.isLocal(l, a.Addr())
+			if local {
 				break
 			}
 			if time.Now().After(end) {
@@ -80,4 +80,14 @@ func (h *Handle) settle(l Link, addrs []netip.Prefix) error {
 		}
 	}
 	return nil
+}
+
+// isLocal says whether the kernel takes what is for the address, when it comes to the link.
+func (h *Handle) isLocal(l Link, a netip.Addr) (bool, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(a)), Dst_len: uint8(a.BitLen())}})
+	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
+	req.AddData(u32(unix.RTA_OIF, uint32(l.Index)))
+	m, err := h.get(req, unix.RTM_NEWROUTE)
+	return err == nil && m.header[7] == unix.RTN_LOCAL, err // struct rtmsg: rtm_type
 }

@@ -2,11 +2,11 @@ package netlink
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 
-	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -97,21 +97,61 @@ func (m kernelMessage) request(typ, flags int, header []byte, edit func(typ uint
 	return req
 }
 
-// dump asks for all objects of a kind, of all families, and returns those that keep wants. flags is for neighbours.
-func (h *Handle) dump(typ int, answer uint16, flags uint8, keep func(kernelMessage) bool) ([]kernelMessage, error) {
+// ownAddress is the interface's own address in an RTM_NEWADDR: IFA_ADDRESS is the peer's on a point-to-point link, but all
+// that there is for IPv6 without a peer.
+func (m kernelMessage) ownAddress() netip.Addr {
+	if a := m.addr(unix.IFA_LOCAL); a.IsValid() {
+		return a
+	}
+	return m.addr(unix.IFA_ADDRESS)
+}
+
+// get asks for one object.
+func (h *Handle) get(req *nl.NetlinkRequest, answer uint16) (kernelMessage, error) {
+	req.Sockets = h.same
+	bodies, err := req.Execute(unix.NETLINK_ROUTE, answer)
+	if err != nil {
+		return kernelMessage{}, err
+	}
+	if len(bodies) != 1 {
+		return kernelMessage{}, fmt.Errorf("netlink answers with %d messages of type %d instead of one", len(bodies), answer)
+	}
+	return parseMessage(answer, bodies[0], nil)
+}
+
+// listing narrows a dump down.
+type listing struct {
+	family byte // 0 for all
+	index  int  // the interface's, of addresses and neighbours; 0 for all. An old kernel lists all the same
+	flags  byte // of neighbours
+}
+
+func everything(kernelMessage) bool { return true }
+
+// dump asks for objects of a kind, and returns those that keep wants.
+func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage) bool) ([]kernelMessage, error) {
+	ask := make([]byte, headerLen[answer])
+	ask[0] = l.family
+	switch typ {
+	case unix.RTM_GETADDR:
+		binary.NativeEndian.PutUint32(ask[4:], uint32(l.index))
+	case unix.RTM_GETNEIGH:
+		ask[10] = l.flags
+		if l.index != 0 {
+			ask = append(ask, u32(unix.NDA_IFINDEX, uint32(l.index)).Serialize()...)
+		}
+	case unix.RTM_GETLINK:
+		ask = append(ask, brief().Serialize()...)
+	}
 	bodies, err := retryDump(func() ([][]byte, error) {
 		req := nl.NewNetlinkRequest(typ, unix.NLM_F_DUMP)
-		req.Sockets = h.dumps
-		switch typ { // the strict form of the request's header differs by what is asked
-		case unix.RTM_GETNEIGH:
-			req.AddData(&vnl.Ndmsg{Flags: flags})
-		case unix.RTM_GETNEXTHOP:
-			req.AddRawData(make([]byte, headerLen[unix.RTM_NEWNEXTHOP]))
-		default:
-			req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		}
+		req.Sockets = h.same
+		req.AddRawData(ask)
 		return req.Execute(unix.NETLINK_ROUTE, answer)
 	})
+	if l.index != 0 && errors.Is(err, unix.ENODEV) {
+		return nil, nil // the interface is gone, and everything that it had
+	}
 	if err != nil {
 		return nil, err
 	}

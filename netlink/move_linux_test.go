@@ -304,13 +304,13 @@ func TestABatchReportsEveryFailure(t *testing.T) {
 		}
 		b.add("delete a link that is not there", linkMessage(unix.RTM_DELLINK, 0, 12345, false), unix.ENODEV)
 		b.add("delete another", linkMessage(unix.RTM_DELLINK, 0, 12345, false))
-		err = b.send(nl.batch)
+		err = b.send(nl.socket)
 		if err == nil || err.Error() != "add 10.240.0.4/16: file exists\nadd 10.1.0.1/24: file exists\ndelete another: no such device" {
 			t.Errorf("error %v", err)
 		}
 		if have, err := nl.Addresses(eth0); err != nil || len(have) != 3 {
 			t.Errorf("eth0 has %v, %v", have, err)
 		}
-		h.must((&batch{}).send(nl.batch)) // nothing to do
+		h.must((&batch{}).send(nl.socket)) // nothing to do
 	})
 }

@@ -111,15 +111,15 @@ const patience = 5 * time.Second
 // catch up, so that the first look is the last one.
 func (h *Handle) waitUp(name string) (Link, error) {
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		l, err := h.rt.LinkByName(name)
+		l, err := h.Link(name)
 		if err != nil {
-			return Link{}, linkError(name, err)
+			return Link{}, err
 		}
-		if l.Attrs().OperState == vnl.OperUp {
-			return linkOf(l), nil
+		if l.state == vnl.OperUp {
+			return l, nil
 		}
 		if time.Now().After(end) {
-			return Link{}, fmt.Errorf("%w: link %s is set up, but does not come up: %v", ErrSlow, name, l.Attrs().OperState)
+			return Link{}, fmt.Errorf("%w: link %s is set up, but does not come up: %v", ErrSlow, name, vnl.LinkOperState(l.state))
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 		// would have one for each pod. A kernel without IPv6 refuses, and needs nothing.
 		b.add("no address for "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, p.HostName), noLinkLocal()), anything)
 	}
-	err := b.send(h.batch)
+	err := b.send(h.socket)
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%w: %s, or %s in the pod: %w", ErrExists, p.HostName, p.IfName, err)
 	}
@@ -183,7 +183,7 @@ func (h *Handle) addHostEnd(p Pod, host int) error {
 	} else {
 		p.pin(b, host)
 	}
-	return b.send(h.batch)
+	return b.send(h.socket)
 }
 
 // pin says behind which port the pod is, and which MAC its addresses have.
@@ -219,7 +219,7 @@ func neighRequest(typ, flags int, m *vnl.Ndmsg, dst, mac []byte) *nl.NetlinkRequ
 func (h *Handle) setUp(name string) error {
 	b := &batch{}
 	b.add("set "+name+" up in the pod", linkMessage(unix.RTM_NEWLINK, 0, 0, true, str(unix.IFLA_IFNAME, name)))
-	return b.send(h.batch)
+	return b.send(h.socket)
 }
 
 // addPodEnd runs on a handle in the pod's namespace.
@@ -241,7 +241,7 @@ func (h *Handle) addPodEnd(p Pod) error {
 		}
 		b.add("add route "+r.Dst.String()+" in the pod", routeRequest(l, r))
 	}
-	if err := b.send(h.batch); err != nil {
+	if err := b.send(h.socket); err != nil {
 		return err
 	}
 	return h.settle(l, p.Addresses)
@@ -275,7 +275,7 @@ func (h *Handle) DeletePod(hostName, bridge string, addrs []netip.Addr) error {
 		}
 	}
 	b.add("delete veth "+hostName, linkMessage(unix.RTM_DELLINK, 0, 0, false, str(unix.IFLA_IFNAME, hostName)), unix.ENODEV)
-	return b.send(h.batch)
+	return b.send(h.socket)
 }
 
 // podGroup is the group of links that DeletePods forms; others' groups are small numbers (/etc/iproute2/group).
@@ -296,5 +296,5 @@ func (h *Handle) DeletePods(hostNames []string, bridge string, addrs []netip.Add
 		b.add("group veth "+name, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, name), u32(unix.IFLA_GROUP, group)), unix.ENODEV)
 	}
 	b.add("delete the veths", linkMessage(unix.RTM_DELLINK, 0, 0, false, u32(unix.IFLA_GROUP, group)), unix.ENODEV)
-	return b.send(h.batch)
+	return b.send(h.socket)
 }

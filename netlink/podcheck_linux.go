@@ -1,13 +1,11 @@
 package netlink
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"slices"
 
-	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,13 +49,13 @@ func (h *Handle) CheckPod(p Pod) (string, error) {
 }
 
 func (h *Handle) checkNeighbours(p Pod, at Link) (string, error) {
-	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(at.Index, unix.AF_UNSPEC) })
+	list, err := h.permanentNeighbours(at)
 	if err != nil {
-		return "", fmt.Errorf("list neighbours of %s: %w", at.Name, err)
+		return "", err
 	}
 	for _, a := range p.Addresses {
-		found := slices.ContainsFunc(list, func(n vnl.Neigh) bool {
-			return n.IP.Equal(net.IP(a.Addr().AsSlice())) && n.HardwareAddr.String() == p.MAC.String() && n.State&unix.NUD_PERMANENT != 0
+		found := slices.ContainsFunc(list, func(n kernelMessage) bool {
+			return n.addr(unix.NDA_DST) == a.Addr() && bytes.Equal(n.get(unix.NDA_LLADDR), p.MAC)
 		})
 		if !found {
 			return fmt.Sprintf("neighbour %s at %s is missing on %s", a.Addr(), p.MAC, at.Name), nil
@@ -66,15 +64,26 @@ func (h *Handle) checkNeighbours(p Pod, at Link) (string, error) {
 	return "", nil
 }
 
+// permanentNeighbours lists them in both families.
+func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
+	list, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: of.Index}, func(m kernelMessage) bool {
+		return m.index() == of.Index && m.isNeighbour() && m.neighbourState()&unix.NUD_PERMANENT != 0
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list neighbours of %s: %w", of.Name, err)
+	}
+	return list, nil
+}
+
 // checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
 func (h *Handle) checkFDB(p Pod, host Link) (string, error) {
-	list, err := retryDump(func() ([]vnl.Neigh, error) { return h.rt.NeighList(host.Index, unix.AF_BRIDGE) })
+	list, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{family: unix.AF_BRIDGE, index: host.Index}, func(m kernelMessage) bool {
+		return m.index() == host.Index && bytes.Equal(m.get(unix.NDA_LLADDR), p.MAC) && m.u32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
+	})
 	if err != nil {
 		return "", fmt.Errorf("list fdb entries of %s: %w", p.HostName, err)
 	}
-	if !slices.ContainsFunc(list, func(n vnl.Neigh) bool {
-		return n.HardwareAddr.String() == p.MAC.String() && n.MasterIndex == p.Bridge.Index
-	}) {
+	if len(list) == 0 {
 		return fmt.Sprintf("fdb entry %s is missing on %s", p.MAC, p.HostName), nil
 	}
 	return "", nil
@@ -109,16 +118,13 @@ func (h *Handle) checkPodEnd(p Pod) (string, error) {
 }
 
 func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
-	list, err := retryDump(func() ([]vnl.Route, error) {
-		return h.rt.RouteList(&vnl.Device{LinkAttrs: vnl.LinkAttrs{Index: l.Index}}, unix.AF_UNSPEC)
-	})
+	list, err := h.mainRoutes()
 	if err != nil {
 		return "", fmt.Errorf("list routes in the pod: %w", err)
 	}
 	for _, r := range p.Routes {
-		found := slices.ContainsFunc(list, func(k vnl.Route) bool {
-			gw, _ := netip.AddrFromSlice(k.Gw)
-			return destination(k, r.Dst.Addr()) == r.Dst.Masked() && gw.Unmap() == r.GW
+		found := slices.ContainsFunc(list, func(k kernelMessage) bool {
+			return k.u32(unix.RTA_OIF) == uint32(l.Index) && k.destination() == r.Dst.Masked() && k.addr(unix.RTA_GATEWAY) == r.GW
 		})
 		if !found {
 			return fmt.Sprintf("route %s by %s is missing in the pod", r.Dst, r.GW), nil

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -36,36 +35,39 @@ const yieldMetric = 2000
 // yieldRoutes gives routes that another interface of the pod has already a metric that lets the earlier interface win: a
 // pod in several networks keeps the default route of the first.
 func (h *Handle) yieldRoutes(routes []Route) error {
-	have, err := retryDump(func() ([]vnl.Route, error) { return h.rt.RouteList(nil, unix.AF_UNSPEC) })
+	have, err := h.mainRoutes()
 	if err != nil {
 		return fmt.Errorf("list routes in the pod: %w", err)
 	}
 	for i := range routes {
 		r := &routes[i]
 		for _, k := range have {
-			if destination(k, r.Dst.Addr()) == r.Dst.Masked() {
-				r.Metric = max(r.Metric, yieldMetric, k.Priority+1)
+			if k.destination() == r.Dst.Masked() {
+				r.Metric = max(r.Metric, yieldMetric, int(k.u32(unix.RTA_PRIORITY))+1)
 			}
 		}
 	}
 	return nil
 }
 
-// destination is what the route is for. The kernel shows none for a default route, so that its family has to be known.
-func destination(r vnl.Route, like netip.Addr) netip.Prefix {
-	if r.Dst == nil || r.Dst.IP.IsUnspecified() {
-		if (r.Family == unix.AF_INET6) != like.Is6() {
-			return netip.Prefix{}
-		}
-		zero := netip.IPv4Unspecified()
-		if like.Is6() {
-			zero = netip.IPv6Unspecified()
-		}
-		return netip.PrefixFrom(zero, 0)
+// mainRoutes lists the routes that a person would be shown: those of the main table, without the kernel's caches.
+func (h *Handle) mainRoutes() ([]kernelMessage, error) {
+	return h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
+		return m.u32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN && m.routeFlags()&unix.RTM_F_CLONED == 0
+	})
+}
+
+// destination is what a route is for. The kernel shows none for a default route. Other families than IP's have none.
+func (m kernelMessage) destination() netip.Prefix {
+	a := m.addr(unix.RTA_DST)
+	switch {
+	case a.IsValid():
+	case m.family() == unix.AF_INET:
+		a = netip.IPv4Unspecified()
+	case m.family() == unix.AF_INET6:
+		a = netip.IPv6Unspecified()
 	}
-	a, _ := netip.AddrFromSlice(r.Dst.IP)
-	ones, _ := r.Dst.Mask.Size()
-	return netip.PrefixFrom(a.Unmap(), ones)
+	return netip.PrefixFrom(a, int(m.header[1])) // struct rtmsg: rtm_dst_len
 }
 
 func family(a netip.Addr) int {

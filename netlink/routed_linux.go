@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -28,14 +27,14 @@ func hostRoute(l Link, a netip.Addr) *nl.NetlinkRequest {
 
 // checkHostRoutes names the first address that the host does not route to the pod, or "".
 func (h *Handle) checkHostRoutes(p Pod, host Link) (string, error) {
-	list, err := retryDump(func() ([]vnl.Route, error) {
-		return h.rt.RouteList(&vnl.Device{LinkAttrs: vnl.LinkAttrs{Index: host.Index}}, unix.AF_UNSPEC)
-	})
+	list, err := h.mainRoutes()
 	if err != nil {
 		return "", fmt.Errorf("list routes over %s: %w", host.Name, err)
 	}
 	for _, a := range p.Addresses {
-		if !slices.ContainsFunc(list, func(r vnl.Route) bool { return r.Dst != nil && r.Dst.IP.Equal(a.Addr().AsSlice()) }) {
+		if !slices.ContainsFunc(list, func(r kernelMessage) bool {
+			return r.u32(unix.RTA_OIF) == uint32(host.Index) && r.destination() == netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
+		}) {
 			return fmt.Sprintf("route to %s over %s is missing on the host", a.Addr(), host.Name), nil
 		}
 	}
@@ -54,7 +53,7 @@ func (h *Handle) Reroute(pods []Pod) error {
 			b := &batch{}
 			b.add("name "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host.Index, true, str(unix.IFLA_IFALIAS, p.Alias)))
 			p.route(b, host)
-			err = b.send(h.batch)
+			err = b.send(h.socket)
 		}
 		errs = errors.Join(errs, err)
 	}

@@ -30,7 +30,7 @@ func BenchmarkSnapshot(b *testing.B) {
 			a := netip.AddrFrom4([4]byte{10, 240, 1, byte(i)})
 			pods.add("neighbour", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(bridge.Link, a), a.AsSlice(), []byte{0x0a, 0x58, 10, 240, 1, byte(i)}))
 		}
-		if err := pods.send(nl.batch); err != nil {
+		if err := pods.send(nl.socket); err != nil {
 			return err
 		}
 		known, err := nl.Snapshot(bridge, nil)

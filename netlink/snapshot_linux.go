@@ -143,7 +143,7 @@ func (c *hostConf) place(m kernelMessage) {
 	at := &c.neighs
 	switch {
 	case m.typ == unix.RTM_NEWLINK:
-		c.dev = device{m.index(), string(bytes.TrimRight(m.get(unix.IFLA_IFNAME), "\x00"))}
+		c.dev = device{m.index(), text(m.get(unix.IFLA_IFNAME))}
 		return
 	case m.typ == unix.RTM_NEWADDR:
 		at = &c.addrs
@@ -165,11 +165,7 @@ func (c *hostConf) place(m kernelMessage) {
 func SnapshotAddresses(data []byte) []netip.Prefix {
 	var list []netip.Prefix
 	for _, m := range decodeSnapshot(data).addrs {
-		a := m.addr(unix.IFA_LOCAL)
-		if !a.IsValid() {
-			a = m.addr(unix.IFA_ADDRESS)
-		}
-		if a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
+		if a := m.ownAddress(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
 			list = append(list, netip.PrefixFrom(a, int(m.header[1])))
 		}
 	}

@@ -35,10 +35,21 @@ func (s *State) AppendRows(pieces []string) []string {
 	}
 	sum := uint32(0)
 	for _, p := range pieces[first+1:] {
-		sum = crc32.Update(sum, crc32.IEEETable, []byte(p))
+		sum = checksum(sum, p)
 	}
 	pieces[first] = fmt.Sprintf("crc32=%08x", sum)
 	return pieces
+}
+
+// checksum goes on with a sum. It takes the text in blocks, because all of it as bytes would be a copy, in memory that the kernel
+// has to provide first.
+func checksum(sum uint32, text string) uint32 {
+	block := make([]byte, min(len(text), 4<<10))
+	for len(text) > 0 {
+		n := copy(block, text)
+		sum, text = crc32.Update(sum, crc32.IEEETable, block[:n]), text[n:]
+	}
+	return sum
 }
 
 // neighbours is how many of the first records stand one after the other in the text that was parsed, and their text.
@@ -60,7 +71,7 @@ func (s *State) ParseRows(text string) error {
 	if len(text) < sumLength {
 		return fmt.Errorf("the endpoints have no checksum")
 	}
-	ours := text[:sumLength] == fmt.Sprintf("crc32=%08x", crc32.ChecksumIEEE([]byte(text[sumLength:])))
+	ours := text[:sumLength] == fmt.Sprintf("crc32=%08x", checksum(0, text[sumLength:]))
 	for _, n := range s.Networks {
 		n.Endpoints.records = make([]record, 0, strings.Count(text, " ")+1) // an ADD has room
 	}
