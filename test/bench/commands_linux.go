@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,76 +25,94 @@ type sample struct{ wall, cpu float64 } // ms
 // commands measures ADD, CHECK and DEL, one after the other, on a VM without pods and on one with 250.
 func (b *bench) commands(ctx context.Context) error {
 	for _, p := range pairs {
-		lone := map[int]float64{}
-		for _, there := range []int{0, present} {
-			v, err := b.vm(p, present+10)
-			if err != nil {
-				return err
-			}
-			took, queries, err := v.sequence(ctx, there)
-			if err == nil {
-				b.commandRows(p, there, took)
-				group := fmt.Sprintf("%s mode, %d pods there (reference: %s)", p.mode, there, p.name)
-				b.report.single(group, "questions to the host agent for an ADD", "number", queries, 0.02)
-				lone[there] = quantile(walls(took["ADD"][0]), 0.5)
-				err = b.details(ctx, v, group)
-			}
-			if cerr := v.close(); err == nil {
-				err = cerr
-			}
-			if err != nil {
-				return fmt.Errorf("%s mode: %w", p.mode, err)
-			}
+		if err := b.commandsOf(ctx, p); err != nil {
+			return fmt.Errorf("%s mode: %w", p.mode, err)
 		}
-		b.report.single(p.mode+" mode", "ADD with 250 pods there against ADD with none", "ratio", lone[present]/lone[0], 1.2)
 	}
 	return nil
 }
 
-// sequence fills the VM, and then makes and removes pods of both sides in turn. It also counts the questions to the host
-// agent for each ADD of all.
-func (v *vm) sequence(ctx context.Context, there int) (map[string][2][]sample, float64, error) {
-	if err := v.fill(ctx, max(there, 1)); err != nil { // the first one makes the network
-		return nil, 0, err
+// sequence is a VM with so many pods, and what the calls there took, by command: of ours, and of the reference.
+type sequence struct {
+	*vm
+	there int
+	took  map[string][2][]sample
+}
+
+// commandsOf goes from one VM to the other, since the machine is not always as fast.
+func (b *bench) commandsOf(ctx context.Context, p pair) (err error) {
+	var both []*sequence
+	defer func() {
+		for _, s := range both {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	for _, there := range []int{0, present} {
+		v, err := b.vm(p, present+10)
+		if err != nil {
+			return err
+		}
+		both = append(both, &sequence{v, there, map[string][2][]sample{}})
+		if err := v.fill(ctx, max(there, 1)); err != nil { // the first one makes the network
+			return err
+		}
 	}
-	took := map[string][2][]sample{}
-	measure := func(command string, i int, call func() error) error {
-		used := 0.0
-		v.Ended = func(s *os.ProcessState) { used += (s.UserTime() + s.SystemTime()).Seconds() * 1e3 }
-		defer func() { v.Ended = nil }()
-		begun := time.Now()
-		if err := call(); err != nil {
-			return fmt.Errorf("%s: %w", command, err)
-		}
-		of := took[command]
-		of[i] = append(of[i], sample{time.Since(begun).Seconds() * 1e3, used})
-		took[command] = of
-		return nil
-	}
-	for range rounds {
-		var pods [2]*node.Pod
-		for i, list := range v.lists {
-			p, err := v.NewPod(list)
-			if err != nil {
-				return nil, 0, err
-			}
-			pods[i] = p
-		}
-		for _, command := range []string{"ADD", "CHECK", "DEL"} {
-			for i, p := range pods {
-				call := map[string]func(context.Context) error{"ADD": p.Add, "CHECK": p.Check, "DEL": p.Del}[command]
-				if err := measure(command, i, func() error { return call(ctx) }); err != nil {
-					return nil, 0, err
-				}
-			}
-		}
-		for _, p := range pods {
-			if err := p.NS.Close(); err != nil {
-				return nil, 0, err
+	for n := range rounds {
+		for _, s := range both {
+			if err := s.round(ctx, n); err != nil {
+				return err
 			}
 		}
 	}
-	return took, float64(v.VM.Agent.Queries()) / float64(there+rounds), nil
+	for _, s := range both {
+		group := fmt.Sprintf("%s mode, %d pods there (reference: %s)", p.mode, s.there, p.name)
+		b.commandRows(group, s.took)
+		b.report.single(group, "questions to the host agent for an ADD", "number", float64(s.VM.Agent.Queries())/float64(s.there+rounds), 0.02)
+		if err := b.details(ctx, s.vm, group); err != nil {
+			return err
+		}
+	}
+	lone := func(s *sequence) float64 { return quantile(walls(s.took["ADD"][0]), 0.5) }
+	b.report.single(p.mode+" mode", "ADD with 250 pods there against ADD with none", "ratio", lone(both[1])/lone(both[0]), 1.2)
+	return nil
+}
+
+// round makes and removes a pod of each side. Who comes first is another in each round: the kernel is still busy with the
+// namespaces of the round before.
+func (s *sequence) round(ctx context.Context, n int) error {
+	order := [2]int{n % 2, 1 - n%2}
+	var pods [2]*node.Pod
+	for i, list := range s.lists {
+		p, err := s.NewPod(list)
+		if err != nil {
+			return err
+		}
+		pods[i] = p
+	}
+	for _, command := range []string{"ADD", "CHECK", "DEL"} {
+		for _, i := range order {
+			p := pods[i]
+			call := map[string]func(context.Context) error{"ADD": p.Add, "CHECK": p.Check, "DEL": p.Del}[command]
+			if err := s.measure(command, i, func() error { return call(ctx) }); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(pods[0].NS.Close(), pods[1].NS.Close())
+}
+
+func (s *sequence) measure(command string, side int, call func() error) error {
+	used := 0.0
+	s.Ended = func(p *os.ProcessState) { used += (p.UserTime() + p.SystemTime()).Seconds() * 1e3 }
+	defer func() { s.Ended = nil }()
+	begun := time.Now()
+	if err := call(); err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	of := s.took[command]
+	of[side] = append(of[side], sample{time.Since(begun).Seconds() * 1e3, used})
+	s.took[command] = of
+	return nil
 }
 
 func walls(list []sample) (out []float64) {
@@ -110,8 +129,7 @@ func cpus(list []sample) (out []float64) {
 	return out
 }
 
-func (b *bench) commandRows(p pair, there int, took map[string][2][]sample) {
-	group := fmt.Sprintf("%s mode, %d pods there (reference: %s)", p.mode, there, p.name)
+func (b *bench) commandRows(group string, took map[string][2][]sample) {
 	wall, cpu := map[string]float64{"ADD": 0.5, "DEL": 0.9}, map[string]float64{"ADD": 0.6}
 	for _, command := range []string{"ADD", "CHECK", "DEL"} {
 		of := took[command]
