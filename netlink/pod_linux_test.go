@@ -262,6 +262,15 @@ func TestCheckPodNamesTheFirstDifference(t *testing.T) {
 		"address 10.240.1.1/16 is missing on eth0 in the pod":                   func(p *pods) { p.pip("addr add 10.240.1.1/24 dev eth0"); p.pip("addr del 10.240.1.1/16 dev eth0") },
 		"route 0.0.0.0/0 by 10.240.0.1 is missing in the pod":                   func(p *pods) { p.pip("route replace default via 10.240.0.9") },
 		"route 168.63.129.16/32 by invalid IP is missing in the pod":            func(p *pods) { p.pip("route del 168.63.129.16") },
+		"route 168.63.129.16/32 by invalid IP is missing in the pod ": func(p *pods) {
+			p.pip("route del 168.63.129.16")
+			p.pip("route add 168.63.129.16 dev eth0 table 100")
+		},
+		"route 168.63.129.16/32 by invalid IP is missing in the pod  ": func(p *pods) {
+			p.pip("link add other type veth peer name other-peer")
+			p.pip("link set other up")
+			p.pip("route replace 168.63.129.16 dev other")
+		},
 	} {
 		t.Run("says "+want, func(t *testing.T) {
 			p := connect(t, 1)

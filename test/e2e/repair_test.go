@@ -25,7 +25,7 @@ func TestRepair(t *testing.T) {
 			"nft flush set {family} azure-vnet azure0-owned4": {check}, "ip neigh flush dev azure0 nud permanent": {check}, "bridge fdb del {mac} dev {veth} master": {check},
 		},
 		"transparent": {
-			"nft flush ruleset": {add, check}, "nft flush set inet azure-vnet eth0-pods4": {check}, "ip route del {ip} dev {veth}": {check},
+			"nft flush ruleset": {add, check}, "nft flush set inet azure-vnet eth0-pods4": {check}, "ip route del {ip} dev {veth}": {check}, "ip route replace {ip} dev eth0": {check},
 			"ip neigh del {ip} dev {veth}": {check}, "ip link set {veth} down": {check}, "sysctl -qw net.ipv4.ip_forward=0": {add},
 		},
 	}

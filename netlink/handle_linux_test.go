@@ -1,0 +1,63 @@
+package netlink
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Linux before 4.20 lists the addresses and neighbours of all interfaces, whichever was asked for.
+func TestAnOlderKernelListsAllAndGetsTheSameAnswers(t *testing.T) {
+	h := newHost(t)
+	b := h.ensureBridge()
+	h.ip("link add other type veth peer name other-peer")
+	h.ip("link set other up")
+	h.ip("address add 192.0.2.7/24 dev other")
+	h.ip("neigh add 192.0.2.8 lladdr 02:00:00:00:00:08 nud permanent dev other")
+	h.ip("neigh add proxy 192.0.2.9 dev other")
+	h.ip("neigh add 10.240.0.99 lladdr 02:00:00:00:00:63 nud permanent dev azure0")
+	h.ip("neigh add proxy 10.240.0.98 dev azure0")
+	type answers struct {
+		addrs    []netip.Prefix
+		neighs   int
+		snapshot []byte
+	}
+	ask := func(strict int) (a answers) {
+		h.kernel(func(nl *Handle, _ *NFT) {
+			h.must(unix.SetsockoptInt(nl.socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, strict))
+			var err error
+			a.addrs, err = nl.Addresses(b.Link)
+			h.must(err)
+			list, err := nl.permanentNeighbours(b.Link)
+			h.must(err)
+			a.neighs = len(list)
+			a.snapshot, err = nl.Snapshot(b, nil)
+			h.must(err)
+		})
+		return a
+	}
+	now, older := ask(1), ask(0)
+	if !slices.Equal(now.addrs, []netip.Prefix{hostPrefix}) || now.neighs != 1 {
+		t.Errorf("addresses %v, %d neighbours", now.addrs, now.neighs)
+	}
+	if !reflect.DeepEqual(now, older) {
+		t.Errorf("with filters of the kernel's %+v, without %+v", now, older)
+	}
+	if c := decodeSnapshot(now.snapshot); len(c.neighs) != 2 {
+		t.Errorf("the snapshot has %d neighbours and proxies instead of 2", len(c.neighs))
+	}
+}
+
+// An interface that goes between two questions has nothing: it is no error.
+func TestAnInterfaceThatIsGoneHasNoAddresses(t *testing.T) {
+	h := newHost(t)
+	h.kernel(func(nl *Handle, _ *NFT) {
+		addrs, err := nl.Addresses(Link{Index: 4711, Name: "gone"})
+		if err != nil || len(addrs) > 0 {
+			t.Errorf("%v, %v", addrs, err)
+		}
+	})
+}
