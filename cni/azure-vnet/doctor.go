@@ -110,11 +110,9 @@ func (d *examination) lasting(first, second []network.Finding) []network.Finding
 	return out
 }
 
-// harmless are names that a person may paste into a shell.
-var harmless = regexp.MustCompile(`^[a-zA-Z0-9_.:-]+$`)
-
 // delOf is the command that takes an attachment away, whatever is left of it. It is what a runtime would do.
 func (d *examination) delOf(o network.Owner) string {
+	harmless := regexp.MustCompile(`^[a-zA-Z0-9_.:-]+$`) // a person may paste it into a shell
 	for _, part := range []string{o.Network, o.ContainerID, o.IfName} {
 		if !harmless.MatchString(part) {
 			return "let the runtime collect garbage (GC)"
