@@ -116,6 +116,7 @@ for goal in "${@:-build}"; do
         need nft nftables
         need iptables iptables
         need strace strace
+        need sysctl procps
         need dbus-daemon dbus
         need ebtables-nft iptables
         need_systemd
@@ -144,6 +145,7 @@ for goal in "${@:-build}"; do
         need mmdebstrap mmdebstrap
         need ip iproute2
         need nft nftables
+        need sysctl procps
         need ebtables-nft iptables
         need_node
         ;;
