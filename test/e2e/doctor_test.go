@@ -50,7 +50,7 @@ type patient struct {
 }
 
 // undisturbed are mounts that hide what manages the network of the machine of the tests.
-const undisturbed = "mount -t tmpfs tmpfs /run/systemd && mount -t tmpfs tmpfs /etc/systemd"
+const undisturbed = "mkdir -p /run/systemd && mount -t tmpfs tmpfs /run/systemd && mount -t tmpfs tmpfs /etc/systemd"
 
 func newPatient(t *testing.T, mode string) *patient {
 	t.Helper()

@@ -38,7 +38,7 @@ func (l *lab) documented(dir string) {
 func (l *lab) restartNetworkd(n *node.Node, etc string) {
 	l.Helper()
 	// Without udev, which it believes of a read-only /sys, links count as ready at once.
-	script := `set -e; mount --make-rprivate /; mount -t tmpfs -o mode=0777 tmpfs /run/systemd; mkdir -p -m 0777 /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
+	script := `set -e; mount --make-rprivate /; mkdir -p /run/systemd; mount -t tmpfs -o mode=0777 tmpfs /run/systemd; mkdir -p -m 0777 /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
 chmod 0777 /run/systemd/netif; mount --bind "$1" /etc/systemd; mount -t sysfs -o ro sysfs /sys; exec "$2" 2>&1`
 	cmd := n.VM.Ns.Command(l.ctx, "/bin/sh", "-c", script, "sh", etc, networkd)
 	cmd.Env = []string{"SYSTEMD_LOG_LEVEL=debug", "SYSTEMD_LOG_TARGET=console", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}

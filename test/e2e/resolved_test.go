@@ -67,7 +67,7 @@ func (l *lab) startStandIn(n *node.Node, bus string) {
 // startResolved runs the real one in the VM, with the folders that it would write to in its own mount namespace.
 func (l *lab) startResolved(n *node.Node, bus string) {
 	l.Helper()
-	script := `set -e; mount --make-rprivate /; mkdir -p /run/dbus; mount --bind "$1" /run/dbus; mount -t tmpfs tmpfs /run/systemd; mount -t tmpfs tmpfs /etc/systemd
+	script := `set -e; mount --make-rprivate /; mkdir -p /run/dbus /run/systemd; mount --bind "$1" /run/dbus; mount -t tmpfs tmpfs /run/systemd; mount -t tmpfs tmpfs /etc/systemd
 printf '[Resolve]\nDNSStubListener=no\nLLMNR=no\nMulticastDNS=no\n' >/etc/systemd/resolved.conf
 (echo 'systemd-resolve:x:65534:65534::/:/bin/false'; cat /etc/passwd) >"$1/passwd"; mount --bind "$1/passwd" /etc/passwd
 (cat /etc/group; echo 'systemd-resolve:x:65534:') >"$1/group"; mount --bind "$1/group" /etc/group
