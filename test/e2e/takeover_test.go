@@ -204,7 +204,9 @@ func (c *classicNode) takeOver(first string) {
 		c.Errorf("left: %v", left)
 	}
 	for _, p := range c.pods {
-		if seen := c.run(n, "ip neigh") + c.run(n, "ip route") + c.run(n, "bridge fdb") + c.run(n, "ebtables-nft-save"); strings.Contains(seen, p.IP.String()+" ") {
+		// A neighbour that is not permanent is the kernel's: it asked for who has the address when the pod was gone, and the fabric
+		// answers for every address.
+		if seen := c.run(n, "ip neigh show nud permanent") + c.run(n, "ip route") + c.run(n, "bridge fdb") + c.run(n, "ebtables-nft-save"); strings.Contains(seen, p.IP.String()+" ") {
 			c.Errorf("something of %s is left:\n%s", p.IP, seen)
 		}
 	}
