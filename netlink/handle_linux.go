@@ -42,7 +42,7 @@ func openAt(ns netns.NsHandle) (*Handle, error) {
 	}
 	// Acknowledgements without a copy of the request: hundreds of them fit into the receive buffer.
 	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	// Listings of one interface only (Linux 4.20). An older kernel lists all, and who asks leaves the others out.
+	// Listings of one interface only (Linux 4.20): see dump.
 	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	return &Handle{s, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
@@ -136,7 +136,7 @@ func (h *Handle) Links() ([]Link, error) {
 
 // Addresses lists the addresses of a link, link-local IPv6 ones left out.
 func (h *Handle) Addresses(l Link) ([]netip.Prefix, error) {
-	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: l.Index}, func(m kernelMessage) bool { return m.index() == l.Index })
+	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: l.Index}, everything)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", l.Name, err)
 	}

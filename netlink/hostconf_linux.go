@@ -49,20 +49,16 @@ func (h *Handle) readHostConf(dev device) (hostConf, error) {
 func (h *Handle) readCarried(dev device) (hostConf, error) {
 	c := hostConf{dev: dev}
 	var errs [4]error
-	c.addrs, errs[0] = h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: dev.index}, func(m kernelMessage) bool {
-		return m.index() == dev.index && m.isAddress()
-	})
+	c.addrs, errs[0] = h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: dev.index}, kernelMessage.isAddress)
 	// The kernel lists the newest IPv6 address first, and prefers it: the oldest one goes first.
 	v6 := slices.IndexFunc(c.addrs, func(m kernelMessage) bool { return m.family() == unix.AF_INET6 })
 	if v6 >= 0 {
 		slices.Reverse(c.addrs[v6:])
 	}
 	c.routes, errs[1] = h.readRoutes(dev.index)
-	c.neighs, errs[2] = h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: dev.index}, func(m kernelMessage) bool {
-		return m.index() == dev.index && m.isNeighbour()
-	})
+	c.neighs, errs[2] = h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: dev.index}, kernelMessage.isNeighbour)
 	proxies, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: dev.index, flags: unix.NTF_PROXY}, func(m kernelMessage) bool {
-		return m.index() == dev.index && m.header[10]&unix.NTF_PROXY != 0
+		return m.header[10]&unix.NTF_PROXY != 0
 	})
 	c.neighs, errs[3] = append(c.neighs, proxies...), err
 	return c, errors.Join(errs[:]...)

@@ -122,7 +122,7 @@ func (h *Handle) get(req *nl.NetlinkRequest, answer uint16) (kernelMessage, erro
 // listing narrows a dump down.
 type listing struct {
 	family byte // 0 for all
-	index  int  // the interface's, of addresses and neighbours; 0 for all. An old kernel lists all the same
+	index  int  // the interface's, of addresses and neighbours; 0 for all
 	flags  byte // of neighbours
 }
 
@@ -163,6 +163,9 @@ func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage
 			return nil, err
 		}
 		attrs = m.attrs
+		if l.index != 0 && m.index() != l.index {
+			continue // an older kernel lists all
+		}
 		if keep(m) {
 			m.attrs = slices.Clone(m.attrs)
 			out = append(out, m)

@@ -67,7 +67,7 @@ func (h *Handle) checkNeighbours(p Pod, at Link) (string, error) {
 // permanentNeighbours lists them in both families.
 func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
 	list, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: of.Index}, func(m kernelMessage) bool {
-		return m.index() == of.Index && m.isNeighbour() && m.neighbourState()&unix.NUD_PERMANENT != 0
+		return m.isNeighbour() && m.neighbourState()&unix.NUD_PERMANENT != 0
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours of %s: %w", of.Name, err)
@@ -78,7 +78,7 @@ func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
 // checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
 func (h *Handle) checkFDB(p Pod, host Link) (string, error) {
 	list, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{family: unix.AF_BRIDGE, index: host.Index}, func(m kernelMessage) bool {
-		return m.index() == host.Index && bytes.Equal(m.get(unix.NDA_LLADDR), p.MAC) && m.u32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
+		return bytes.Equal(m.get(unix.NDA_LLADDR), p.MAC) && m.u32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
 	})
 	if err != nil {
 		return "", fmt.Errorf("list fdb entries of %s: %w", p.HostName, err)
