@@ -140,17 +140,21 @@ func (h *Handle) Addresses(l Link) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", l.Name, err)
 	}
-	var out []netip.Prefix
+	return prefixesOf(list), nil
+}
+
+// prefixesOf lists the addresses in RTM_NEWADDR messages, link-local IPv6 ones left out.
+func prefixesOf(list []kernelMessage) (out []netip.Prefix) {
 	for _, m := range list {
 		if a := m.ownAddress(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
-			out = append(out, netip.PrefixFrom(a, int(m.header[1])))
+			out = append(out, netip.PrefixFrom(a, int(m.header[1]))) // struct ifaddrmsg: ifa_prefixlen
 		}
 	}
-	return out, nil
+	return out
 }
 
 // retryDump repeats a dump that the kernel reports as inconsistent because something changed meanwhile.
-func retryDump[T any](dump func() ([]T, error)) ([]T, error) {
+func retryDump(dump func() ([][]byte, error)) ([][]byte, error) {
 	for try := 0; ; try++ {
 		list, err := dump()
 		if !errors.Is(err, vnl.ErrDumpInterrupted) && !errors.Is(err, unix.EINTR) || try == 10 {

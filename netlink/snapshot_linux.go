@@ -162,12 +162,4 @@ func (c *hostConf) place(m kernelMessage) {
 }
 
 // SnapshotAddresses are the addresses in a snapshot, without link-local ones of IPv6.
-func SnapshotAddresses(data []byte) []netip.Prefix {
-	var list []netip.Prefix
-	for _, m := range decodeSnapshot(data).addrs {
-		if a := m.ownAddress(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
-			list = append(list, netip.PrefixFrom(a, int(m.header[1])))
-		}
-	}
-	return list
-}
+func SnapshotAddresses(data []byte) []netip.Prefix { return prefixesOf(decodeSnapshot(data).addrs) }
