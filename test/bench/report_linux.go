@@ -95,27 +95,25 @@ func quantile[T cmp.Ordered](list []T, q float64) T {
 func (r *report) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintf(t, "%s, %s\n", r.Date, r.Machine)
-	group := ""
-	for _, row := range r.Rows {
-		if row.Group != group {
-			group = row.Group
-			_, _ = fmt.Fprintf(t, "\n%s\tours\treference\tratio\ttarget\t\n", group)
-		}
-		_, _ = fmt.Fprintln(t, "  "+strings.Join(row.cells(), "\t"))
-	}
+	r.table(t, "\n%s\tours\treference\tratio\ttarget\t\n", "  %s\n", "\t")
 	return t.Flush()
 }
 
 // markdown prints the table as documents have it.
 func (r *report) markdown(w io.Writer) {
 	_, _ = fmt.Fprintf(w, "Measured on %s, %s.\n", r.Date, r.Machine)
+	r.table(w, "\n| %s | ours | reference | ratio | target | |\n|---|---|---|---|---|---|\n", "| %s |\n", " | ")
+}
+
+// table prints a head with the name of each group, and its rows.
+func (r *report) table(w io.Writer, head, line, between string) {
 	group := ""
 	for _, row := range r.Rows {
 		if row.Group != group {
 			group = row.Group
-			_, _ = fmt.Fprintf(w, "\n| %s | ours | reference | ratio | target | |\n|---|---|---|---|---|---|\n", group)
+			_, _ = fmt.Fprintf(w, head, group)
 		}
-		_, _ = fmt.Fprintln(w, "| "+strings.Join(row.cells(), " | ")+" |")
+		_, _ = fmt.Fprintf(w, line, strings.Join(row.cells(), between))
 	}
 }
 
