@@ -29,7 +29,8 @@ var (
 
 // Config describes a fabric.
 type Config struct {
-	VMs []VMConfig
+	VMs           []VMConfig
+	LoadBalancers []LoadBalancer
 }
 
 // VMConfig describes a virtual machine.
@@ -55,6 +56,8 @@ type NICConfig struct {
 	Prefix  netip.Prefix // the first host address is the gateway
 	Address netip.Addr   // primary: the VM's own
 	Pods    []netip.Addr // secondary: free for pods
+	// PodPrefix is the subnet of Pods if that is another one, and PodPrefix6 that of Pods6.
+	PodPrefix, PodPrefix6 netip.Prefix
 
 	Prefix6  netip.Prefix
 	Address6 netip.Addr
@@ -126,6 +129,19 @@ func (n NICConfig) Addresses() []netip.Addr {
 	return all
 }
 
+// prefixOf is the subnet that an address of the NIC has to be of.
+func (n NICConfig) prefixOf(a netip.Addr) netip.Prefix {
+	switch {
+	case a.Is4() && a != n.Address && n.PodPrefix.IsValid():
+		return n.PodPrefix
+	case a.Is4():
+		return n.Prefix
+	case a != n.Address6 && n.PodPrefix6.IsValid():
+		return n.PodPrefix6
+	}
+	return n.Prefix6
+}
+
 // Gateway returns the first host address of the NIC's IPv4 prefix.
 func (n NICConfig) Gateway() netip.Addr { return firstHost(n.Prefix) }
 
@@ -182,6 +198,10 @@ func (c Config) validate() error {
 	for _, a := range []netip.Addr{HostAgent, RemoteHost, RemoteHost6, GatewayLinkLocal} {
 		claim(a.String(), "the fabric")
 	}
+	for _, lb := range c.LoadBalancers {
+		claim(lb.Frontend.String(), "a load balancer")
+		errs = append(errs, lb.validate(c))
+	}
 	for _, v := range c.VMs {
 		claim("name "+v.Name, "VM "+v.Name)
 		primaries := 0
@@ -224,10 +244,7 @@ func (n NICConfig) validate(owner string) error {
 		return errors.Join(errs...)
 	}
 	for _, a := range n.Addresses() {
-		p := n.Prefix
-		if !a.Is4() {
-			p = n.Prefix6
-		}
+		p := n.prefixOf(a)
 		if !p.Contains(a) || a == p.Masked().Addr() || a == firstHost(p) {
 			fail("%v is no host address of %v", a, p)
 		}

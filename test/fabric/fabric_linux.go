@@ -113,7 +113,7 @@ func (f *Fabric) wire() error {
 	defer w.lower.Close()
 
 	own, owned := f.addresses()
-	known := slices.Concat(own, owned)
+	known := slices.Concat(own, owned, f.config.frontends())
 	if err := w.local(own); err != nil {
 		return err
 	}
@@ -122,6 +122,11 @@ func (f *Fabric) wire() error {
 			if err := errors.Join(w.plug(p, vm.Ns), w.deliver(p), w.proxy(p, known)); err != nil {
 				return fmt.Errorf("plug in %s of %s: %w", p.nic.Name, vm.Config.Name, err)
 			}
+		}
+	}
+	for _, lb := range f.config.LoadBalancers {
+		if err := w.balance(lb.Frontend, f.backends(lb)); err != nil {
+			return err
 		}
 	}
 	if err := f.filter(known); err != nil {
@@ -148,6 +153,11 @@ func (f *Fabric) addresses() (own, owned []netip.Addr) {
 		if p.nic.dual() {
 			gateways = append(gateways, firstHost(p.nic.Prefix6))
 		}
+		for _, prefix := range []netip.Prefix{p.nic.PodPrefix, p.nic.PodPrefix6} {
+			if prefix.IsValid() {
+				gateways = append(gateways, firstHost(prefix))
+			}
+		}
 		for _, g := range gateways {
 			if !slices.Contains(own, g) {
 				own = append(own, g)
@@ -171,7 +181,7 @@ func (f *Fabric) filter(known []netip.Addr) (err error) {
 		return err
 	}
 	for _, p := range f.ports {
-		if err := f.rules.addPort(p); err != nil {
+		if err := f.rules.addPort(p, f.balancers(p)); err != nil {
 			return fmt.Errorf("rules of %s: %w", p.name, err)
 		}
 		// One batch per port: the acknowledgements of many ports would not

@@ -28,6 +28,7 @@ func routerSysctls(dual bool) []sysctl {
 	list := []sysctl{
 		{"net/ipv4/ip_forward", "1"}, // first: it resets others
 		{"net/ipv4/icmp_ratelimit", "0"},
+		{"net/ipv4/fib_multipath_hash_policy", "1"}, // by ports: a connection keeps its backend
 	}
 	for _, scope := range []string{"all", "default"} {
 		conf := "net/ipv4/conf/" + scope + "/"
@@ -37,6 +38,7 @@ func routerSysctls(dual bool) []sysctl {
 		return append(list, noIPv6...)
 	}
 	return append(list,
+		sysctl{"net/ipv6/fib_multipath_hash_policy", "1"},
 		sysctl{"net/ipv6/conf/all/forwarding", "1"},
 		sysctl{"net/ipv6/conf/default/proxy_ndp", "1"},
 		sysctl{"net/ipv6/conf/default/accept_dad", "0"},
@@ -60,9 +62,17 @@ func agentInterfaces(cfg VMConfig) []ipamtest.Interface {
 	var list []ipamtest.Interface
 	for _, n := range cfg.NICs {
 		i := ipamtest.Interface{MAC: n.MAC, Primary: n.Primary}
-		i.Subnets = append(i.Subnets, ipamtest.Subnet{Prefix: n.Prefix, Primary: n.Address, Secondary: n.Pods})
+		subnet := func(prefix, pods netip.Prefix, primary netip.Addr, secondary []netip.Addr) {
+			own := ipamtest.Subnet{Prefix: prefix, Primary: primary, Secondary: secondary}
+			if pods.IsValid() {
+				own.Secondary = nil
+				i.Subnets = append(i.Subnets, ipamtest.Subnet{Prefix: pods, Secondary: secondary})
+			}
+			i.Subnets = append(i.Subnets, own)
+		}
+		subnet(n.Prefix, n.PodPrefix, n.Address, n.Pods)
 		if n.dual() {
-			i.Subnets = append(i.Subnets, ipamtest.Subnet{Prefix: n.Prefix6, Primary: n.Address6, Secondary: n.Pods6})
+			subnet(n.Prefix6, n.PodPrefix6, n.Address6, n.Pods6)
 		}
 		list = append(list, i)
 	}

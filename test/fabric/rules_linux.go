@@ -63,18 +63,20 @@ func (r *rules) addSet(name string, kind nftables.SetDatatype, addrs []netip.Add
 	return set, nil
 }
 
-// addPort adds the rules of one NIC's port.
-func (r *rules) addPort(p *port) error {
+// addPort adds the rules of one NIC's port; frontends are those of the load
+// balancers that it is a backend of.
+func (r *rules) addPort(p *port, frontends []netip.Addr) error {
 	for _, k := range counterKinds {
 		r.conn.AddObj(&nftables.CounterObj{Table: r.table, Name: p.counter(k.name)})
 	}
-	owned4, err := r.addSet(p.name+"_owned4", nftables.TypeIPAddr, p.nic.Addresses(), netip.Addr.Is4)
+	mine := append(p.nic.Addresses(), frontends...)
+	owned4, err := r.addSet(p.name+"_owned4", nftables.TypeIPAddr, mine, netip.Addr.Is4)
 	if err != nil {
 		return err
 	}
 	var owned6 *nftables.Set
 	if r.dual {
-		owned6, err = r.addSet(p.name+"_owned6", nftables.TypeIP6Addr, p.nic.Addresses(), netip.Addr.Is6)
+		owned6, err = r.addSet(p.name+"_owned6", nftables.TypeIP6Addr, mine, netip.Addr.Is6)
 		if err != nil {
 			return err
 		}
@@ -83,6 +85,13 @@ func (r *rules) addPort(p *port) error {
 	r.add(in, etherSrc.isNot(p.nic.MAC...), count(p.counter(foreignSource)), drop())
 	r.addARP(in, p, owned4)
 	r.addMisdirected(in, p)
+	for _, a := range frontends {
+		dst, proto := ipv4Dst, isIPv4
+		if a.Is6() {
+			dst, proto = ipv6Dst, isIPv6
+		}
+		r.add(in, proto, dst.is(a.AsSlice()...), count(p.counter(unknownDestination)), drop())
+	}
 	r.addIPv4(in, p, owned4)
 	if r.dual {
 		r.addIPv6(in, p, owned6)
