@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -19,6 +20,7 @@ type Bridge struct {
 	Link    Link
 	Master  Link
 	Primary []netip.Prefix // the host's addresses, which live on the bridge
+	Local   []netip.Prefix // the host's addresses on all other interfaces, loopback ones left out
 }
 
 // Bridge reads the bridge and its master and says whether everything is as EnsureBridge leaves it.
@@ -35,22 +37,38 @@ func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
 		// The host's configuration is on that other one: without its port the host would be cut off.
 		return b, false, fmt.Errorf("%w: %s is a port of %s", ErrMasterTaken, master, h.nameOf(b.Master.Master))
 	}
-	if err != nil {
-		return b, false, nil
+	missing := err != nil
+	left, err := h.readAddresses(&b)
+	if err != nil || missing {
+		return b, false, err
 	}
 	if b.Link.Kind != "bridge" {
 		return b, false, fmt.Errorf("%w: %s is a %s, not a bridge", ErrExists, name, b.Link.Kind)
 	}
-	if b.Primary, err = h.Addresses(b.Link); err != nil {
-		return b, false, err
-	}
-	left, err := h.Addresses(b.Master)
-	if err != nil {
-		return b, false, err
-	}
 	ok = b.Master.Master == b.Link.Index && b.Link.Up && b.Master.Up && len(left) == 0 &&
 		bytes.Equal(b.Link.MAC, b.Master.MAC) && b.Link.MTU == b.Master.MTU
 	return b, ok, nil
+}
+
+// readAddresses sorts the host's addresses: it returns those on the master.
+func (h *Handle) readAddresses(b *Bridge) (left []netip.Prefix, err error) {
+	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, everything)
+	if err != nil {
+		return nil, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	of := map[int][]kernelMessage{}
+	for _, m := range list {
+		at := m.index()
+		if at != b.Link.Index && at != b.Master.Index {
+			at = 0
+		}
+		of[at] = append(of[at], m)
+	}
+	b.Local = slices.DeleteFunc(prefixesOf(of[0]), func(p netip.Prefix) bool { return p.Addr().IsLoopback() })
+	if b.Link.Index != 0 {
+		b.Primary = prefixesOf(of[b.Link.Index])
+	}
+	return prefixesOf(of[b.Master.Index]), nil
 }
 
 // Lost is what goes with a bridge that somebody deletes, and has to come back with it.
@@ -94,12 +112,17 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 	}
 	conf.addTo(do, to)
 	conf.remove(do)
-	pinFabric(do, b.Master)
-	connectPods(do, to, lost.Pods, links)
+	configureMaster(do, b.Master)
+	if err := connectPods(do, to, lost.Pods, links); err != nil {
+		return b, err
+	}
 	if err := do.send(h.socket); err != nil {
 		return b, errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, to, created))
 	}
 	b, ok, err = h.Bridge(name, master)
+	if err == nil {
+		err = h.routeToPods(b.Link, lost.Pods)
+	}
 	if err == nil && !ok {
 		err = fmt.Errorf("bridge %s does not keep its configuration: something else manages %s or %s", name, name, master)
 	}
@@ -213,9 +236,14 @@ func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 	}
 	do := &batch{}
 	do.add("configure bridge "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, bridgeSettings()))
-	pinFabric(do, b.Master)
-	connectPods(do, device{b.Link.Index, b.Link.Name}, pods, links)
-	return do.send(h.socket)
+	configureMaster(do, b.Master)
+	if err := connectPods(do, device{b.Link.Index, b.Link.Name}, pods, links); err != nil {
+		return err
+	}
+	if err := do.send(h.socket); err != nil {
+		return err
+	}
+	return h.routeToPods(b.Link, pods)
 }
 
 // Ports lists the names of the bridge's ports.
@@ -233,7 +261,7 @@ func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
 
 // connectPods makes the host veths of pods ports again, with what goes with that: a bridge that was deleted took all
 // of it along, and one that was down, or had another MAC, lost its neighbours. A pod that is gone needs nothing.
-func connectPods(b *batch, bridge device, pods []Pod, links []Link) {
+func connectPods(b *batch, bridge device, pods []Pod, links []Link) error {
 	index := map[string]int{}
 	for _, l := range links {
 		index[l.Name] = l.Index
@@ -247,12 +275,19 @@ func connectPods(b *batch, bridge device, pods []Pod, links []Link) {
 		b.add("configure "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host, false, str(unix.IFLA_IFALIAS, p.Alias), bridgePort()), anything)
 		p.Bridge.Index = bridge.index
 		p.pin(b, host, anything)
+		if err := silencePort(p.HostName); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-// pinFabric tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod
-// sends (NTF_STICKY, net/bridge/br_fdb.c).
-func pinFabric(b *batch, master Link) {
+// configureMaster tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod
+// sends (NTF_STICKY, net/bridge/br_fdb.c). What the fabric sends may go back to it: a node port, or a load balancer, whose
+// backend is on another node (toFabric).
+func configureMaster(b *batch, master Link) {
+	b.add("configure "+master.Name, linkMessage(unix.RTM_NEWLINK, 0, master.Index, false, nest(unix.IFLA_LINKINFO,
+		bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA, u8(nl.IFLA_BRPORT_MODE, 1)))))
 	const ntfSticky = 0x40
 	n := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(master.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER | ntfSticky}
 	b.add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, VirtualMAC))

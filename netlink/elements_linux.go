@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +19,6 @@ type Element struct {
 	Address netip.Addr
 	MAC     net.HardwareAddr
 	Port    string // the host veth
-	Index   int    // of the port; only the netdev family needs it, and only to add
 	Comment string // the owner
 
 	Complete bool // Elements found it in every set, the same in each
@@ -46,8 +44,8 @@ func (e Element) entries() []entry {
 		{e.owned(v6), nftables.SetElement{Key: e.ownedKey(e.Address), Comment: e.Comment}},
 		{e.ports(), nftables.SetElement{Key: ifNameKey(e.Port), Comment: e.Comment}},
 	}
-	if e.Family == FamilyNetdev {
-		list = append(list, entry{e.devices(v6), nftables.SetElement{Key: e.Address.AsSlice(), Val: binaryutil.NativeEndian.PutUint32(uint32(e.Index)), Comment: e.Comment}})
+	if !e.Routed() {
+		list = append(list, entry{e.known(v6), pod})
 	}
 	if v6 {
 		list = append(list, entry{e.owned(v6), nftables.SetElement{Key: e.ownedKey(linkLocal(e.MAC)), Comment: e.Comment}})
@@ -158,19 +156,21 @@ func (n *NFT) addPodChain(e Element) {
 // any longer, either.
 func (n *NFT) forget(e Element) error {
 	v6 := e.Address.Is6()
-	owned, err := n.conn.GetSetElements(e.owned(v6))
-	if err != nil {
-		return err
+	var errs error
+	drop := func(set *nftables.Set, anothers func(key []byte) bool) {
+		have, err := n.list(set)
+		have = slices.DeleteFunc(have, func(k nftables.SetElement) bool { return !anothers(k.Key) })
+		errs = errors.Join(errs, err, n.conn.SetDeleteElements(set, have))
 	}
-	owned = slices.DeleteFunc(owned, func(k nftables.SetElement) bool {
-		return len(k.Key) < addrAt || !bytes.Equal(k.Key[addrAt:], e.Address.AsSlice()) || bytes.Equal(k.Key, e.ownedKey(e.Address))
+	drop(e.owned(v6), func(key []byte) bool {
+		return len(key) >= addrAt && bytes.Equal(key[addrAt:], e.Address.AsSlice()) && !bytes.Equal(key, e.ownedKey(e.Address))
 	})
-	address := []nftables.SetElement{{Key: e.Address.AsSlice()}}
-	err = errors.Join(n.conn.SetDeleteElements(e.pods(v6), address), n.conn.SetDeleteElements(e.owned(v6), owned))
-	if e.Family == FamilyNetdev {
-		err = errors.Join(err, n.conn.SetDeleteElements(e.devices(v6), address))
+	same := func(key []byte) bool { return bytes.Equal(key, e.Address.AsSlice()) }
+	drop(e.pods(v6), same)
+	if !e.Routed() {
+		drop(e.known(v6), same)
 	}
-	return err
+	return errs
 }
 
 // DeleteElements removes what is there of the elements; what is gone already is success.

@@ -92,6 +92,15 @@ func (f ipFamily) match() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1}, equal(proto)}
 }
 
+// inHost matches packets of the family in the path of the host's own stack, so that nft shows what follows by its names.
+func (f ipFamily) inHost() []expr.Any {
+	proto := byte(unix.NFPROTO_IPV4)
+	if f.v6 {
+		proto = unix.NFPROTO_IPV6
+	}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, equal(string([]byte{proto}))}
+}
+
 // l4 matches the transport protocol, behind extension headers too.
 func l4(proto byte) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1}, equal(string([]byte{proto}))}
@@ -171,6 +180,14 @@ func inSetAt(base expr.PayloadBase, offset, length uint32, s *nftables.Set, inve
 	return []expr.Any{load(base, offset, length, 1), &expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: invert}}
 }
 
+// isKey matches the address at the offset if a set, or a map to MACs, has it. Of a map the kernel wants the value to be asked for.
+func isKey(offset, length uint32, s *nftables.Set) []expr.Any {
+	if !s.IsMap {
+		return inSet(offset, length, s, false)
+	}
+	return []expr.Any{load(nh, offset, length, 1), &expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: s.Name, SetID: s.ID}, differs("\x00\x00\x00\x00\x00\x00")}
+}
+
 // notOwned matches what the port is not allowed to say: (port, MAC, address) is not in the set. The name takes 16
 // bytes from register 1, the MAC 8 from register 2; register 14 is where the address has to lie, in the kernel's
 // 32-bit numbering.
@@ -208,10 +225,11 @@ func setMAC(offset uint32, mac net.HardwareAddr) []expr.Any {
 // toHost sends the frame up the host's own stack. Without the packet type the stack drops it as a frame
 // for somebody else (PACKET_OTHERHOST), since that was decided when it arrived.
 func toHost(mac net.HardwareAddr) []expr.Any {
-	return append(setMAC(ethDst, mac),
-		&expr.Immediate{Register: 1, Data: []byte{unix.PACKET_HOST}},
-		&expr.Meta{Key: expr.MetaKeyPKTTYPE, SourceRegister: true, Register: 1},
-		verdict(expr.VerdictAccept)[0])
+	return append(append(setMAC(ethDst, mac), packetForHost()...), verdict(expr.VerdictAccept)...)
+}
+
+func packetForHost() []expr.Any {
+	return []expr.Any{&expr.Immediate{Register: 1, Data: []byte{unix.PACKET_HOST}}, &expr.Meta{Key: expr.MetaKeyPKTTYPE, SourceRegister: true, Register: 1}}
 }
 
 func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }

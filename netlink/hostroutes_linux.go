@@ -62,7 +62,7 @@ func (h *Handle) readRoutes(index int) (r hostRoutes, err error) {
 		ids[m.u32(nhaID)] = true
 	}
 	routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
-		return (m.family() == unix.AF_INET || m.family() == unix.AF_INET6) && m.routeFlags()&unix.RTM_F_CLONED == 0 && (m.header[5] != unix.RTPROT_KERNEL || m.isOnLink())
+		return (m.family() == unix.AF_INET || m.family() == unix.AF_INET6) && m.routeFlags()&unix.RTM_F_CLONED == 0 && m.header[5] != podRoute && (m.header[5] != unix.RTPROT_KERNEL || m.isOnLink())
 	})
 	others := map[string]bool{} // keys of routes over other interfaces
 	for i, m := range routes {

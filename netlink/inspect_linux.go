@@ -124,37 +124,30 @@ func drops(r *nftables.Rule) bool {
 	})
 }
 
-// NAT is what the host translates.
-type NAT struct {
-	Masquerade bool // what leaves the host, by a rule that is not for services alone
-	KubeProxy  bool // services, by kube-proxy
-}
-
-// HostNAT looks for both in the tables of nftables and iptables-nft.
-func (n *NFT) HostNAT() (NAT, error) {
-	var found NAT
+// Masquerades says whether the host translates the sources of what leaves it, by a rule of nftables or iptables-nft that is not
+// for services alone.
+func (n *NFT) Masquerades() (bool, error) {
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
 		if err != nil {
-			return found, fmt.Errorf("list nftables chains: %w", featureError(err))
+			return false, fmt.Errorf("list nftables chains: %w", featureError(err))
 		}
 		for _, c := range chains {
 			c.Table.Family = f
 			// kube-proxy and portmap translate only what they marked: their own traffic.
-			if c.Table.Name == "kube-proxy" || strings.HasPrefix(c.Name, "KUBE-SERVICES") {
-				found.KubeProxy = true
-			}
-			if c.Table.Name == "kube-proxy" || strings.HasPrefix(c.Name, "KUBE-") || strings.HasPrefix(c.Name, "CNI-") || found.Masquerade {
+			if c.Table.Name == "kube-proxy" || strings.HasPrefix(c.Name, "KUBE-") || strings.HasPrefix(c.Name, "CNI-") {
 				continue
 			}
 			rules, err := n.conn.GetRules(c.Table, c)
 			if err != nil {
-				return found, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
+				return false, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 			}
-			found.Masquerade = slices.ContainsFunc(rules, translatesSource)
+			if slices.ContainsFunc(rules, translatesSource) {
+				return true, nil
+			}
 		}
 	}
-	return found, nil
+	return false, nil
 }
 
 func translatesSource(r *nftables.Rule) bool {

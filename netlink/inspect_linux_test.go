@@ -50,23 +50,23 @@ func TestBlocksAreChainsThatDropWhatPodsSend(t *testing.T) {
 }
 
 // What translates services alone does not help a pod out of the VNET.
-func TestHostNAT(t *testing.T) {
-	for line, want := range map[string]NAT{
-		"true": {},
-		"iptables -t nat -A POSTROUTING ! -d 10.240.0.0/16 -j MASQUERADE":                                                                 {Masquerade: true},
-		"iptables -t nat -A POSTROUTING -o eth0 -j SNAT --to-source 10.240.0.4":                                                           {Masquerade: true},
-		"ip6tables -t nat -A POSTROUTING -j MASQUERADE":                                                                                   {Masquerade: true},
-		"iptables -t nat -N KUBE-SERVICES; iptables -t nat -N KUBE-POSTROUTING; iptables -t nat -A KUBE-POSTROUTING -j MASQUERADE":        {KubeProxy: true},
-		"iptables -t nat -N CNI-HOSTPORT-MASQ; iptables -t nat -A CNI-HOSTPORT-MASQ -m mark --mark 0x2000 -j MASQUERADE":                  {},
-		"nft add table inet kube-proxy; nft add chain inet kube-proxy masquerading; nft add rule inet kube-proxy masquerading masquerade": {KubeProxy: true},
-		"iptables -t nat -N IP-MASQ-AGENT; iptables -t nat -A IP-MASQ-AGENT -j MASQUERADE":                                                {Masquerade: true},
+func TestMasquerades(t *testing.T) {
+	for line, want := range map[string]bool{
+		"true": false,
+		"iptables -t nat -A POSTROUTING ! -d 10.240.0.0/16 -j MASQUERADE":                                                                 true,
+		"iptables -t nat -A POSTROUTING -o eth0 -j SNAT --to-source 10.240.0.4":                                                           true,
+		"ip6tables -t nat -A POSTROUTING -j MASQUERADE":                                                                                   true,
+		"iptables -t nat -N KUBE-SERVICES; iptables -t nat -N KUBE-POSTROUTING; iptables -t nat -A KUBE-POSTROUTING -j MASQUERADE":        false,
+		"iptables -t nat -N CNI-HOSTPORT-MASQ; iptables -t nat -A CNI-HOSTPORT-MASQ -m mark --mark 0x2000 -j MASQUERADE":                  false,
+		"nft add table inet kube-proxy; nft add chain inet kube-proxy masquerading; nft add rule inet kube-proxy masquerading masquerade": false,
+		"iptables -t nat -N IP-MASQ-AGENT; iptables -t nat -A IP-MASQ-AGENT -j MASQUERADE":                                                true,
 	} {
 		t.Run(line, func(t *testing.T) {
 			h := newHost(t)
 			h.run("/bin/sh", "-c", line)
 			h.kernel(func(_ *Handle, nft *NFT) {
-				if got, err := nft.HostNAT(); err != nil || got != want {
-					t.Errorf("%+v, %v instead of %+v", got, err, want)
+				if got, err := nft.Masquerades(); err != nil || got != want {
+					t.Errorf("%v, %v instead of %v", got, err, want)
 				}
 			})
 		})

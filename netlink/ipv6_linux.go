@@ -35,6 +35,18 @@ func (p Pod) prepareIPv6(ns netns.NsHandle) error {
 	})
 }
 
+// silencePort leaves a bridge's port without IPv6: what a pod says to it directly, an advertisement of a router above all, is
+// nothing to the host. A kernel without IPv6 needs nothing.
+func silencePort(name string) error {
+	for _, s := range []struct{ name, value string }{{"accept_ra", "0"}, {"disable_ipv6", "1"}} {
+		err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/"+s.name, []byte(s.value), 0o600)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("port %s without IPv6: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // inNamespace runs fn on a thread that is in the namespace. The thread is given up if it cannot get back.
 func inNamespace(ns netns.NsHandle, fn func() error) error {
 	done := make(chan error, 1)

@@ -39,13 +39,15 @@ func (n *NFT) Elements(s Scope) ([]Element, error) {
 			return nil, err
 		}
 		found := s.join(pods, owned, known)
-		if s.Family == FamilyNetdev {
-			devices, err := n.list(s.devices(v6))
+		if !s.Routed() {
+			known, err := n.list(s.known(v6))
 			if err != nil {
 				return nil, err
 			}
 			for i, e := range found {
-				found[i].Complete = e.Complete && slices.ContainsFunc(devices, func(k nftables.SetElement) bool { return bytes.Equal(k.Key, e.Address.AsSlice()) })
+				found[i].Complete = e.Complete && slices.ContainsFunc(known, func(k nftables.SetElement) bool {
+					return bytes.Equal(k.Key, e.Address.AsSlice()) && bytes.Equal(k.Val, e.MAC)
+				})
 			}
 		}
 		out = append(out, found...)

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 )
 
 // The netdev family does what the bridge family does, for kernels that lack the latter (Azure Linux 3): it sees frames
@@ -39,23 +38,4 @@ func (n *NFT) PodChainInPlace(e Element) bool {
 	c := e.podChain(e.Port, e.Comment)
 	have, err := n.conn.GetRules(c.Table, &c.Chain)
 	return err == nil && len(have) == 1 && commentOf(have[0]) == c.rules[0].comment()
-}
-
-// answersStay: an answer to a pod of this host that a service's address was put into must not reach the fabric, which
-// knows no such address. This family has no place between br_netfilter and the bridge's decision where the frame could
-// still be turned round, as in answersBack; so it is handed to the pod's port when it is about to leave.
-func (r Rules) answersStay() []rule {
-	if !r.answers() || r.Family != FamilyNetdev {
-		return nil
-	}
-	var rules []rule
-	for _, f := range []ipFamily{ip4, ip6} {
-		rules = append(rules, newRule("answer of a service: its pod's MAC", marked(), f.match(), setDstFromMap(f.dst, f.length, r.pods(f.v6))),
-			newRule("answer of a service: to its pod", marked(), f.match(), []expr.Any{
-				load(nh, f.dst, f.length, 1),
-				&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: r.devices(f.v6).Name, SetID: r.devices(f.v6).ID},
-				&expr.Dup{RegDev: 1, IsRegDevSet: true},
-			}, verdict(expr.VerdictDrop)))
-	}
-	return rules
 }

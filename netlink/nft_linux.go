@@ -47,8 +47,8 @@ func (n *NFT) RulesInPlace(r Rules) bool {
 			return false
 		}
 	}
-	for _, v6 := range []bool{false, true} {
-		if have, err := n.addressesIn(r.host(v6)); err != nil || !slices.Equal(have, r.hosts(v6)) {
+	for _, a := range r.addressSets() {
+		if have, err := n.addressesIn(a.set); err != nil || !slices.Equal(have, a.addrs) {
 			return false
 		}
 	}
@@ -60,9 +60,29 @@ func commentOf(r *nftables.Rule) string {
 	return text
 }
 
-func (r Rules) hosts(v6 bool) []netip.Addr {
+// addressSet is a set of the host's own addresses.
+type addressSet struct {
+	set   *nftables.Set
+	addrs []netip.Addr
+}
+
+// addressSets are those that the scope has. Where the host routes, it needs none.
+func (r Rules) addressSets() (list []addressSet) {
+	if r.Routed() {
+		return nil
+	}
+	for _, v6 := range []bool{false, true} {
+		list = append(list, addressSet{r.host(v6), r.hosts(v6)}, addressSet{r.local(v6), addressesOf(r.Local, v6)})
+	}
+	return list
+}
+
+func (r Rules) hosts(v6 bool) []netip.Addr { return addressesOf(r.Host, v6) }
+
+// addressesOf are the addresses of a family, sorted.
+func addressesOf(prefixes []netip.Prefix, v6 bool) []netip.Addr {
 	var out []netip.Addr
-	for _, p := range r.Host {
+	for _, p := range prefixes {
 		if p.Addr().Is6() == v6 {
 			out = append(out, p.Addr())
 		}
@@ -95,20 +115,22 @@ func (n *NFT) ensureRules(r Rules, pods []Element) error {
 	if err != nil {
 		return err
 	}
-	n.conn.AddTable(r.table())
 	for _, set := range r.all() {
+		n.conn.AddTable(set.Table)
 		if err := n.conn.AddSet(set, nil); err != nil {
 			return fmt.Errorf("nftables set %s: %w", set.Name, err)
 		}
 	}
-	for _, v6 := range []bool{false, true} {
-		n.conn.FlushSet(r.host(v6))
-		var elements []nftables.SetElement
-		for _, a := range r.hosts(v6) {
-			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
-		}
-		if err := n.conn.SetAddElements(r.host(v6), elements); err != nil {
-			return fmt.Errorf("nftables set %s: %w", r.host(v6).Name, err)
+	for _, a := range r.addressSets() {
+		n.conn.FlushSet(a.set)
+		for some := range slices.Chunk(a.addrs, maxElements) {
+			var elements []nftables.SetElement
+			for _, addr := range some {
+				elements = append(elements, nftables.SetElement{Key: addr.AsSlice()})
+			}
+			if err := n.conn.SetAddElements(a.set, elements); err != nil {
+				return fmt.Errorf("nftables set %s: %w", a.set.Name, err)
+			}
 		}
 	}
 	for _, c := range chains {
@@ -163,14 +185,14 @@ func (n *NFT) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 		keep[c.Name] = true
 	}
 	var out []*nftables.Chain
-	for _, f := range []Family{s.Family, FamilyInet} {
+	for _, f := range s.families() {
 		chains, err := n.conn.ListChainsOfTableFamily(f.table().Family)
 		if err != nil {
 			return nil, fmt.Errorf("list nftables chains: %w", featureError(err))
 		}
 		for _, c := range chains {
 			mine := own[c.Name] || s.ofPod(c) && wanted == nil
-			if c.Table.Name == TableName && mine && !keep[c.Name] && !slices.ContainsFunc(out, func(o *nftables.Chain) bool { return o.Name == c.Name }) {
+			if c.Table.Name == TableName && mine && !keep[c.Name] {
 				out = append(out, c)
 			}
 		}
@@ -195,11 +217,14 @@ func (n *NFT) RemoveRules(s Scope) error {
 		return err
 	}
 	n.deleteChains(chains)
-	sets, err := n.conn.GetSets(s.table())
-	if err == nil { // else there is no table
-		for _, own := range s.all() {
-			if slices.ContainsFunc(sets, func(have *nftables.Set) bool { return have.Name == own.Name }) {
-				n.conn.DelSet(own)
+	for _, f := range s.families() {
+		sets, err := n.conn.GetSets(f.table())
+		if err != nil {
+			continue // there is no table
+		}
+		for _, set := range sets {
+			if s.has(set) {
+				n.conn.DelSet(set)
 			}
 		}
 	}

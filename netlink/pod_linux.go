@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,9 @@ type Pod struct {
 	Routes    []Route
 	// Gateways are next hops that need not be asked for their MAC: they become permanent neighbours in the pod.
 	Gateways map[netip.Addr]net.HardwareAddr
+	// Guard is called when the host veth is there and still down: what judges the pod's frames has to be in place before the
+	// first of them. nil: nothing does.
+	Guard func() error
 }
 
 // Route of a pod. An invalid destination is never used: the default route is 0.0.0.0/0.
@@ -90,11 +94,21 @@ func (h *Handle) AddPod(p Pod) (Link, error) {
 	if err := p.prepareIPv6(ns); err != nil {
 		return Link{}, err
 	}
+	if p.Guard != nil {
+		if err := p.Guard(); err != nil {
+			return Link{}, err
+		}
+	}
 	if err := inPod.setUp(p.IfName); err != nil {
 		return Link{}, err
 	}
 	if err := h.addHostEnd(p, host); err != nil {
 		return Link{}, err
+	}
+	if p.Bridge.Index != 0 {
+		if err := h.routeToPod(p); err != nil {
+			return Link{}, err
+		}
 	}
 	if err := inPod.addPodEnd(p); err != nil {
 		return Link{}, err
@@ -156,6 +170,9 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%w: %s, or %s in the pod: %w", ErrExists, p.HostName, p.IfName, err)
 	}
+	if err == nil && p.Bridge.Index != 0 {
+		err = silencePort(p.HostName)
+	}
 	return err
 }
 
@@ -166,9 +183,13 @@ func noLinkLocal() *nl.RtAttr {
 }
 
 // bridgePort makes a link a port that learns nothing and is flooded with nothing: where each MAC is, is known
-// (addHostEnd).
+// (addHostEnd). Frames to a bridge's group addresses (01:80:c2:00:00:0X) are forwarded as far as the kernel lets us, so that
+// the rules see and drop them: else they go past all hooks to the host's own stack, as if they had arrived by the host veth
+// (net/bridge/br_input.c, br_handle_frame). Pause frames, the second bit, the kernel drops by itself.
 func bridgePort() *nl.RtAttr {
+	const groupForwardMask, allButPause = 31, 0xfffd // IFLA_BRPORT_GROUP_FWD_MASK: include/uapi/linux/if_link.h
 	return nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA,
+		bytesAttr(groupForwardMask, binary.NativeEndian.AppendUint16(nil, allButPause)),
 		u8(nl.IFLA_BRPORT_LEARNING, 0), u8(nl.IFLA_BRPORT_UNICAST_FLOOD, 0), u8(nl.IFLA_BRPORT_MCAST_FLOOD, 0), u8(nl.IFLA_BRPORT_BCAST_FLOOD, 0),
 		u8(nl.IFLA_BRPORT_MODE, 1))) // hairpin: a service's backend may be the client itself
 }
@@ -273,8 +294,23 @@ func (h *Handle) DeletePod(hostName, bridge string, addrs []netip.Addr) error {
 		for _, a := range addrs {
 			b.add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
 		}
+		forgetRoutes(b, br, addrs)
 	}
 	b.add("delete veth "+hostName, linkMessage(unix.RTM_DELLINK, 0, 0, false, str(unix.IFLA_IFNAME, hostName)), unix.ENODEV)
+	return b.send(h.socket)
+}
+
+// SetDown sets host veths down: nothing that a pod sends gets to the host any more. One that is gone is success.
+func (h *Handle) SetDown(hostNames ...string) error {
+	b := &batch{}
+	for _, name := range hostNames {
+		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
+		m := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		m.Change = unix.IFF_UP
+		req.AddData(m)
+		req.AddData(str(unix.IFLA_IFNAME, name))
+		b.add("set "+name+" down", req, unix.ENODEV)
+	}
 	return b.send(h.socket)
 }
 
@@ -288,6 +324,7 @@ func (h *Handle) DeletePods(hostNames []string, bridge string, addrs []netip.Add
 		for _, a := range addrs {
 			b.add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
 		}
+		forgetRoutes(b, br, addrs)
 	} else if bridge != "" && !errors.Is(err, ErrNotFound) {
 		return err
 	}

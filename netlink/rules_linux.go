@@ -1,7 +1,6 @@
 package netlink
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -21,8 +20,9 @@ type Rules struct {
 	AntiSpoof bool             // pods may send only from what they were given
 	HostAgent bool             // pods may reach the host agent's control ports
 
-	ViaHost       []netip.Prefix // what pods send there is for the host's own stack
-	Services      bool           // bridged packets pass the host's NAT (br_netfilter), so service addresses are translated there
+	Pods          []netip.Prefix // the subnets of the pods' addresses
+	Local         []netip.Prefix // the host's addresses on other interfaces; what pods send there is for its own stack
+	ViaHost       []netip.Prefix // likewise what it serves without having the address
 	Masquerade    bool           // what pods send out of VNET leaves behind the host's address
 	VNET          []netip.Prefix // never translated; the pods' own subnets at least
 	AcceptForward bool           // the host's firewall forwards what pods send and get
@@ -54,9 +54,9 @@ func (s Scope) base(name string, hook *nftables.ChainHook, priority nftables.Cha
 // chains is the rule set of datapath.md. Its size does not depend on the number of pods: they are elements of
 // the sets.
 func (r Rules) chains() []chain {
-	chains := []chain{r.plain("from-fabric", r.fromFabric()...), r.plain("from-pod", r.fromPod()...)}
+	chains := []chain{r.plain("from-pod", r.fromPod()...)}
 	if !r.Routed() {
-		chains = append(chains, r.plain("to-fabric", r.toFabric()...))
+		chains = append(chains, r.plain("from-fabric", r.fromFabric()...), r.plain("to-fabric", r.toFabric()...))
 	}
 	hooks := r.hooks
 	if r.Family == FamilyNetdev {
@@ -69,57 +69,40 @@ func (r Rules) chains() []chain {
 // hooks are where the rules begin. The first of them has in its text what else there is, so that a chain too many
 // shows as a difference, too.
 func (r Rules) hooks(others string) []chain {
-	pre := r.base("pre", nftables.ChainHookPrerouting, -300,
-		newRule("from the fabric: arrives by "+r.Master+others, ifName(expr.MetaKeyIIFNAME, r.Master), jump(r.chainName("from-fabric"))),
-		newRule("from a pod of "+r.Name, portOf(r.ports()), jump(r.chainName("from-pod"))))
+	fromPod := newRule("from a pod of "+r.Name+others, portOf(r.ports()), jump(r.chainName("from-pod")))
 	if r.Routed() {
-		return []chain{pre}
+		return []chain{r.base("pre", nftables.ChainHookPrerouting, -300, fromPod)}
 	}
-	return []chain{pre, r.base("post", nftables.ChainHookPostrouting, 300,
-		newRule("to the fabric: leaves by "+r.Master, ifName(expr.MetaKeyOIFNAME, r.Master), jump(r.chainName("to-fabric"))))}
+	return []chain{
+		r.base("pre", nftables.ChainHookPrerouting, -300, newRule("from the fabric: arrives by "+r.Master, ifName(expr.MetaKeyIIFNAME, r.Master), jump(r.chainName("from-fabric"))), fromPod),
+		r.base("post", nftables.ChainHookPostrouting, 300, newRule("to the fabric: leaves by "+r.Master, ifName(expr.MetaKeyOIFNAME, r.Master), jump(r.chainName("to-fabric")))),
+	}
 }
 
 // fromFabric: the fabric sends every frame to the NIC's MAC; the address in it says which pod it is for.
 func (r Rules) fromFabric() []rule {
 	s, accept := r.Scope, verdict(expr.VerdictAccept)
-	var rules []rule
-	if !s.Routed() {
-		rules = []rule{
-			newRule("IPv4 to its pod", ip4.match(), setDstFromMap(ip4.dst, 4, s.pods(false)), accept),
-			newRule("neighbour solicitation to its pod", icmp6(ndSolicitation), setDstFromMapAt(th, ndTarget, 16, s.pods(true)), accept),
-			newRule("IPv6 to its pod", ip6.match(), setDstFromMap(ip6.dst, 16, s.pods(true)), accept),
-			newRule("ARP reply to its pod", arp(arpReply), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
-			newRule("ARP request to its pod", arp(arpRequest), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
-		}
+	return []rule{
+		newRule("IPv4 to its pod", ip4.match(), setDstFromMap(ip4.dst, 4, s.pods(false)), accept),
+		newRule("neighbour solicitation to its pod", icmp6(ndSolicitation), setDstFromMapAt(th, ndTarget, 16, s.pods(true)), accept),
+		newRule("IPv6 to its pod", ip6.match(), setDstFromMap(ip6.dst, 16, s.pods(true)), accept),
+		newRule("ARP reply to its pod", arp(arpReply), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
+		newRule("ARP request to its pod", arp(arpRequest), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
 	}
-	seen := map[netip.Prefix]bool{}
-	for _, p := range r.Host {
-		if p.IsSingleIP() || seen[p.Masked()] {
-			continue
-		}
-		seen[p.Masked()] = true
-		f := familyOf(p.Addr())
-		parts := [][]expr.Any{f.match(), inPrefix(f.dst, p), inSet(f.dst, f.length, s.host(f.v6), true)}
-		if s.Routed() {
-			parts = append(parts, inSet(f.dst, f.length, s.pods(f.v6), true))
-		}
-		rules = append(rules, newRule(fmt.Sprintf("address of %s without a pod: do not let the host send it back", p.Masked()), append(parts, countedDrop())...))
-	}
-	return rules
 }
 
 func (r Rules) fromPod() []rule {
 	var rules []rule
+	if !r.Routed() {
+		rules = append(rules, newRule("a bridge's own group address, of which the host would hear", []expr.Any{load(ll, ethDst, 6, 1),
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 6, Mask: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0}, Xor: make([]byte, 6)},
+			equal("\x01\x80\xc2\x00\x00\x00")}, countedDrop()))
+	}
 	if r.AntiSpoof {
 		rules = append(rules, r.antiSpoof()...)
 	}
-	if !r.HostAgent {
-		for _, port := range hostAgentPorts {
-			rules = append(rules, newRule(fmt.Sprintf("host agent port %d is closed to pods", port), ip4.match(),
-				[]expr.Any{load(nh, ip4.dst, 4, 1), equal(string(HostAgentAddress.AsSlice()))},
-				l4(unix.IPPROTO_TCP), []expr.Any{load(th, 2, 2, 1), equal(be16(port))}, countedDrop()))
-		}
-	}
+	rules = append(rules, newRule("no pod sends from "+loopback.String(), ip4.match(), inPrefix(ip4.src, loopback), countedDrop()))
+	rules = append(rules, r.closed(newRule)...)
 	s, accept := r.Scope, verdict(expr.VerdictAccept)
 	if s.Routed() {
 		return rules
@@ -130,6 +113,10 @@ func (r Rules) fromPod() []rule {
 		newRule("ARP request to its pod", arp(arpRequest), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
 		newRule("neighbour solicitation for the host at "+r.MAC.String(), icmp6(ndSolicitation), inSetAt(th, ndTarget, 16, s.host(true), false), toHost(r.MAC)),
 		newRule("neighbour solicitation to its pod", icmp6(ndSolicitation), setDstFromMapAt(th, ndTarget, 16, s.pods(true)), accept))
+	for _, f := range []ipFamily{ip4, ip6} {
+		// Addressed to the fabric a frame is not for the host, unless it turns out to be a service's (turn), and then it is too late to say so.
+		rules = append(rules, newRule(f.name()+" for the host may be turned round", f.match(), inSet(f.dst, f.length, s.host(f.v6), false), packetForHost()))
+	}
 	if r.Tunnel {
 		rules = append(rules,
 			newRule("tunnel mode: IPv4 to the fabric", ip4.match(), setMAC(ethDst, VirtualMAC), accept),
@@ -173,10 +160,14 @@ func (r Rules) toFabric() []rule {
 		return newRule(name+text, icmp6(typ), []expr.Any{load(th, ndOption, 2, 1), equal(string([]byte{option, 1}))}, mac,
 			[]expr.Any{&expr.Payload{OperationType: expr.PayloadWrite, Base: th, Offset: ndOption + 2, Len: 6, SourceRegister: 1, CsumType: expr.CsumTypeInet, CsumOffset: 2}})
 	}
-	return append(r.answersStay(),
+	return []rule{
+		// The master sends back what it got (hairpin), so that a service's packets get from the fabric to another node. Those
+		// have the fabric's MAC at both ends; an echo of a group address has not.
+		newRule("nothing of the fabric's own goes back to it", []expr.Any{load(ll, ethDst, 6, 1), differs(string(VirtualMAC))},
+			[]expr.Any{load(ll, ethSrc, 6, 1), equal(string(VirtualMAC))}, verdict(expr.VerdictDrop)),
 		newRule("frames leave"+text, setMAC(ethSrc, r.MAC)),
 		newRule("ARP leaves"+text, etherType(etherARP), mac, []expr.Any{&expr.Payload{OperationType: expr.PayloadWrite, Base: nh, Offset: arpSHA, Len: 6, SourceRegister: 1}}),
 		option(ndSolicitation, "neighbour solicitations leave", 1),
 		option(ndAdvertisement, "neighbour advertisements leave", 2),
-	)
+	}
 }

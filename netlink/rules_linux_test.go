@@ -28,7 +28,8 @@ func withoutAntiSpoof(r *Rules)  { r.AntiSpoof = false }
 func withHostAgentOpen(r *Rules) { r.HostAgent = true }
 
 func withServices(r *Rules) {
-	r.Services, r.Masquerade, r.AcceptForward = true, true, true
+	r.Masquerade, r.AcceptForward = true, true
+	r.Local = prefixes("10.0.0.10/32", "fd00:10::1/128")
 	r.VNET, r.ViaHost = prefixes("10.240.0.0/12", "fd00::/48"), prefixes("169.254.20.10/32", "10.0.0.0/16", "fd00:10::/112")
 }
 func withNetdev(r *Rules)    { r.Family = FamilyNetdev }
@@ -67,7 +68,7 @@ func TestRulesAreThoseOfTheDocuments(t *testing.T) {
 				r := rulesOf("azure0", change...)
 				elements := elementsOf("azure0")
 				for i := range elements {
-					elements[i].Scope, elements[i].Index = r.Scope, 1
+					elements[i].Scope = r.Scope
 					if r.Family == FamilyNetdev {
 						elements[i].Port = []string{"lo", "eth0"}[i] // devices that are there
 					}

@@ -2,6 +2,8 @@ package netlink
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -34,6 +36,14 @@ type Scope struct {
 // Routed says that the host's own stack sees what pods send, and no bridge.
 func (s Scope) Routed() bool { return s.Family == FamilyInet }
 
+// families are those that the scope has chains and sets in: that of its pods, and that of the host's own stack.
+func (s Scope) families() []Family {
+	if s.Routed() {
+		return []Family{s.Family}
+	}
+	return []Family{s.Family, FamilyInet}
+}
+
 func (s Scope) table() *nftables.Table { return s.Family.table() }
 
 func (f Family) table() *nftables.Table {
@@ -54,7 +64,8 @@ const (
 	idHost
 	idPorts
 	idOwned
-	idDevices
+	idLocal
+	idKnown
 	perFamily = 10
 )
 
@@ -96,20 +107,34 @@ func (s Scope) ports() *nftables.Set {
 	return &nftables.Set{Table: s.table(), ID: idPorts, Name: s.Name + "-ports", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
 }
 
-// devices leads from a pod's address to its port (netdev family: services_linux.go says what for).
-func (s Scope) devices(v6 bool) *nftables.Set {
-	set := s.set(idDevices, "devices", v6, nftables.TypeIPAddr, nftables.TypeIP6Addr)
-	set.IsMap, set.DataType = true, nftables.TypeIFIndex
+// local are the host's addresses on other interfaces than the bridge: what pods send there is for the host (services_linux.go).
+func (s Scope) local(v6 bool) *nftables.Set {
+	return s.set(idLocal, "local", v6, nftables.TypeIPAddr, nftables.TypeIP6Addr)
+}
+
+// known is what pods is, for the chains in the path of the host's own stack: sets of another table cannot be asked.
+func (s Scope) known(v6 bool) *nftables.Set {
+	if s.Routed() {
+		return s.pods(v6)
+	}
+	set := Scope{s.Name, FamilyInet}.set(idKnown, "known", v6, nftables.TypeIPAddr, nftables.TypeIP6Addr)
+	set.IsMap, set.DataType = true, nftables.TypeEtherAddr
 	return set
 }
 
 // all are the sets of the scope.
 func (s Scope) all() []*nftables.Set {
-	list := []*nftables.Set{s.pods(false), s.pods(true), s.owned(false), s.owned(true), s.ports(), s.host(false), s.host(true)}
-	if s.Family == FamilyNetdev {
-		list = append(list, s.devices(false), s.devices(true))
+	list := []*nftables.Set{s.pods(false), s.pods(true), s.owned(false), s.owned(true), s.ports()}
+	if !s.Routed() {
+		list = append(list, s.host(false), s.host(true), s.local(false), s.local(true), s.known(false), s.known(true))
 	}
 	return list
+}
+
+// has says whether a set is one of the scope, or was one of an earlier version.
+func (s Scope) has(set *nftables.Set) bool {
+	name, ok := strings.CutPrefix(set.Name, s.Name+"-")
+	return ok && slices.Contains([]string{"pods", "owned", "ports", "host", "local", "known", "devices"}, strings.TrimRight(name, "46"))
 }
 
 // HostAgentAddress answers on every VM: the host agent on TCP 80 and 32526, DNS on 53 (datapath.md, fabric

@@ -19,10 +19,10 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	if err != nil {
 		return masterError(err)
 	}
-	if err := forward(n); err != nil {
+	if err := errors.Join(forward(n), l.bridgedNAT(n)); err != nil {
 		return err
 	}
-	in := ok && !n.Suspect && !n.Imported && k.nft.RulesInPlace(rules(n, b.Master, b.Primary))
+	in := ok && !n.Suspect && !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b))
 	if in {
 		in, err = portsInPlace(k, n, b)
 	}
@@ -131,7 +131,7 @@ func masterError(err error) error {
 
 // ensureBridgeRules makes the rules, in the family of nftables that the kernel has. Which one is found out once.
 func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge, pods []livePod) error {
-	if !n.Imported && k.nft.RulesInPlace(rules(n, b.Master, b.Primary)) {
+	if !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b)) {
 		return restoreElements(k, n, pods)
 	}
 	candidates := []netlink.Family{netlink.Family(n.Rules)}
@@ -141,7 +141,7 @@ func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge, pods []livePod) 
 	var lacks error
 	for _, f := range candidates {
 		n.Rules = string(f)
-		err := k.nft.EnsureRules(rules(n, b.Master, b.Primary), liveElements(n, pods)...)
+		err := k.nft.EnsureRules(bridgeRules(n, b), liveElements(n, pods)...)
 		if !errors.Is(err, netlink.ErrFeature) {
 			return err
 		}
@@ -160,7 +160,7 @@ func checkBridge(k *kernel, n *Network) error {
 	if !ok {
 		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", ErrDifference, n.Bridge, n.Master)
 	}
-	if !k.nft.RulesInPlace(rules(n, b.Master, b.Primary)) {
+	if !k.nft.RulesInPlace(bridgeRules(n, b)) {
 		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
 	}
 	return nil

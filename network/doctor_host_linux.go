@@ -96,7 +96,7 @@ func examineFirewall(k *kernel, networks []*Network) []Finding {
 			wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		}
 		level, what, pattern := Warning, "what the host routes for pods of "+s.Name+" (host ports, services) is dropped", s.Name
-		if s.Routed() || bridgedNAT() || n.Masquerade || len(n.ViaHost) > 0 {
+		if missing, _ := bridgedNATMissing(); s.Routed() || missing == "" || n.Masquerade || len(n.ViaHost) > 0 {
 			level = Failure
 		}
 		if s.Routed() {
@@ -123,45 +123,43 @@ func examineMasquerade(k *kernel, networks []*Network) []Finding {
 	if len(networks) == 0 {
 		return Report("masquerade", "there is no network yet", nil)
 	}
-	nat, err := k.nft.HostNAT()
+	masquerades, err := k.nft.Masquerades()
 	var wrong []Finding
 	if err != nil {
 		wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
 	}
 	own := !slices.ContainsFunc(networks, func(n *Network) bool { return !n.Masquerade })
-	if err == nil && !nat.Masquerade && !own {
+	if err == nil && !masquerades && !own {
 		wrong = append(wrong, Finding{Level: Warning, Found: "nothing on this host masquerades what pods send out of the VNET: they reach the VNET and its peers, and the internet only if something in Azure translates their addresses",
 			Remedy: "\"ipMasq\": true and \"vnetCidrs\" in the configuration, and a new pod; or run ip-masq-agent, as AKS does"})
 	}
 	return Report("masquerade", "what pods send out of the VNET leaves behind the host's address", wrong)
 }
 
-// examineServices: kube-proxy's NAT sees bridged packets only with br_netfilter; IPVS, and what the host serves itself, only
-// what the rules hand to the host.
-func examineServices(k *kernel, networks []*Network) []Finding {
+// examineServices: kube-proxy's NAT, portmap's and others' rules see bridged packets only with br_netfilter.
+func examineServices(networks []*Network) []Finding {
 	var wrong []Finding
-	nat, err := k.nft.HostNAT()
-	if err != nil {
-		wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
-	}
-	_, ipvs := k.nl.Link("kube-ipvs0")
-	const on = "modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1; then start a pod on this node"
+	found, remedy := bridgedNATMissing()
 	for _, n := range networks {
-		if n.Mode == ModeTransparent {
-			continue // the host routes everything
-		}
-		ranges := slices.ContainsFunc(n.ViaHost, func(p netip.Prefix) bool { return !p.IsSingleIP() })
-		switch {
-		case !bridgedNAT() && nat.KubeProxy:
-			wrong = append(wrong, Finding{Level: Failure, Found: "kube-proxy's rules are there, but br_netfilter is off: pods of network " + n.Name + " do not reach services", Remedy: on})
-		case !bridgedNAT() && ranges:
-			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("ipsToRouteViaHost of network %s names %v, but br_netfilter is off: answers of pods of this host do not pass the host", n.Name, n.ViaHost), Remedy: on})
-		case ipvs == nil && len(n.ViaHost) == 0:
-			wrong = append(wrong, Finding{Level: Failure, Found: "kube-proxy uses IPVS (kube-ipvs0 is there): pods of network " + n.Name + " do not reach services",
-				Remedy: "name the service CIDR in \"ipsToRouteViaHost\", and start a pod on this node"})
+		if found != "" && n.Mode != ModeTransparent { // where the host routes everything
+			wrong = append(wrong, Finding{Level: Failure, Remedy: remedy,
+				Found: found + ": services, host ports, network policies and ip-masq-agent do not see what pods of network " + n.Name + " send and get"})
 		}
 	}
 	return Report("services", "bridged packets pass the host's NAT where they have to", wrong)
+}
+
+// bridgedNATMissing says what is missing so that bridged packets pass the host's NAT, and what helps; "" if nothing is.
+func bridgedNATMissing() (found, remedy string) {
+	for _, name := range bridgedNATSysctls {
+		switch value, err := platform.Sysctl("net", "bridge", name); {
+		case err != nil:
+			return "the module br_netfilter is not loaded", "modprobe br_netfilter; echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; then start a pod on this node"
+		case value != "1":
+			return "net.bridge." + name + " is " + value, "sysctl -w net.bridge." + name + "=1, and look in /etc/sysctl.d for who switches it off"
+		}
+	}
+	return "", ""
 }
 
 // examineOthers looks for what other plugins left.

@@ -32,7 +32,7 @@ func (l *Linux) Examine(networks []*Network) []Finding {
 		}
 	}
 	return slices.Concat(out, examineStrays(k, networks), examineForwarding(networks), examineFirewall(k, networks),
-		examineMasquerade(k, networks), examineServices(k, networks), examineOthers(k))
+		examineMasquerade(k, networks), examineServices(networks), examineOthers(k))
 }
 
 // examineNetwork is the check of a network that was made: its bridge, its rules, its endpoints.
@@ -54,7 +54,7 @@ func examineNetwork(k *kernel, n *Network) []Finding {
 		if b.Link.Index == 0 {
 			return out
 		}
-		r = rules(n, b.Master, b.Primary)
+		r = bridgeRules(n, b)
 	}
 	var wrong []Finding
 	if err != nil || !k.nft.RulesInPlace(r) {

@@ -11,7 +11,7 @@ import (
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
-// CreateEndpoint implements Dataplane. The pod's map element comes last: until then nothing can reach it.
+// CreateEndpoint implements Dataplane. The pod's elements are there before its first frame.
 func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error {
 	k, err := openKernel()
 	if err != nil {
@@ -28,6 +28,7 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 	if err != nil {
 		return err
 	}
+	pod.Guard = func() error { return k.nft.AddElements(elements(n, e, pod)...) }
 	host, err := k.nl.AddPod(pod)
 	if errors.Is(err, netlink.ErrExists) {
 		return fmt.Errorf("%w: %w", ErrExists, err)
@@ -42,7 +43,7 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 	for i, r := range pod.Routes {
 		e.Routes[i].Metric = r.Metric
 	}
-	return k.nft.AddElements(elements(n, e, pod, host.Index)...)
+	return nil
 }
 
 func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
@@ -66,16 +67,16 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 	return p, nil
 }
 
-func elements(n *Network, e *Endpoint, p netlink.Pod, port int) []netlink.Element {
+func elements(n *Network, e *Endpoint, p netlink.Pod) []netlink.Element {
 	var out []netlink.Element
 	for _, a := range e.Addresses {
-		out = append(out, netlink.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Index: port, Comment: e.Owner.String()})
+		out = append(out, netlink.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
 	}
 	return out
 }
 
-// DeleteEndpoint implements Dataplane. Link and elements go side by side: each waits for an RCU grace
-// period of its own.
+// DeleteEndpoint implements Dataplane. First the host veth goes down, since without the elements no rule would judge what it
+// lets through. Link and elements go side by side: each waits for an RCU grace period of its own.
 func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error {
 	if n.Master == "" || len(e.Addresses) == 0 {
 		return l.deleteStray(e.Owner)
@@ -84,9 +85,17 @@ func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error
 	if err != nil {
 		return err
 	}
+	nl, err := netlink.Open()
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	if err := nl.SetDown(e.HostIfName); err != nil {
+		return err
+	}
 	return parallel(
-		func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac}, 0)) },
-		func() error { return deleteLink(e.HostIfName, n.Bridge, e) })
+		func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) },
+		func() error { return nl.DeletePod(e.HostIfName, n.Bridge, addrsOf(e.Addresses)) })
 }
 
 // DeleteEndpoints deletes many endpoints of a known network at once: they share the RCU grace periods.
@@ -99,8 +108,16 @@ func (l *Linux) DeleteEndpoints(_ context.Context, n *Network, list []*Endpoint)
 		if err != nil {
 			return err
 		}
-		all = append(all, elements(n, e, netlink.Pod{MAC: mac}, 0)...)
+		all = append(all, elements(n, e, netlink.Pod{MAC: mac})...)
 		veths, addrs = append(veths, e.HostIfName), append(addrs, addrsOf(e.Addresses)...)
+	}
+	nl, err := netlink.Open()
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	if err := nl.SetDown(veths...); err != nil {
+		return err
 	}
 	return parallel(
 		func() error {
@@ -111,14 +128,7 @@ func (l *Linux) DeleteEndpoints(_ context.Context, n *Network, list []*Endpoint)
 			defer nft.Close()
 			return nft.DeleteManyElements(all...)
 		},
-		func() error {
-			nl, err := netlink.Open()
-			if err != nil {
-				return err
-			}
-			defer nl.Close()
-			return nl.DeletePods(veths, n.Bridge, addrs)
-		})
+		func() error { return nl.DeletePods(veths, n.Bridge, addrs) })
 }
 
 func deleteElements(list []netlink.Element) error {
@@ -131,15 +141,6 @@ func deleteElements(list []netlink.Element) error {
 	}
 	defer nft.Close()
 	return nft.DeleteElements(list...)
-}
-
-func deleteLink(name, bridge string, e *Endpoint) error {
-	nl, err := netlink.Open()
-	if err != nil {
-		return err
-	}
-	defer nl.Close()
-	return nl.DeletePod(name, bridge, addrsOf(e.Addresses))
 }
 
 // deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived
@@ -161,7 +162,15 @@ func (l *Linux) deleteStray(o Owner) error {
 		}
 		e.Addresses = append(e.Addresses, netip.PrefixFrom(el.Address, el.Address.BitLen()))
 	}
-	return errors.Join(deleteElements(found), deleteLink(o.HostIfName(), bridge, e))
+	nl, err := netlink.Open()
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	if err := nl.SetDown(o.HostIfName()); err != nil {
+		return err
+	}
+	return errors.Join(deleteElements(found), nl.DeletePod(o.HostIfName(), bridge, addrsOf(e.Addresses)))
 }
 
 func strayElements(want func(netlink.Element) bool) ([]netlink.Element, error) {
@@ -249,7 +258,7 @@ func checkPod(k *kernel, n *Network, e *Endpoint, have []netlink.Element) (strin
 	if diff, err := k.nl.CheckPod(pod); diff != "" || err != nil {
 		return diff, err
 	}
-	for _, want := range elements(n, e, pod, 0) {
+	for _, want := range elements(n, e, pod) {
 		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
 			return fmt.Sprintf("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port), nil
 		}

@@ -13,7 +13,6 @@ import (
 type livePod struct {
 	endpoint *Endpoint
 	pod      netlink.Pod
-	port     int
 }
 
 // livePods are the pods that may be connected to the network's interface, for a repair.
@@ -22,9 +21,9 @@ func livePods(k *kernel, n *Network) ([]livePod, error) {
 	if err != nil {
 		return nil, err
 	}
-	index := map[string]int{}
+	there := map[string]bool{}
 	for _, l := range links {
-		index[l.Name] = l.Index
+		there[l.Name] = true
 	}
 	var list []livePod
 	for e := range n.live() {
@@ -32,8 +31,8 @@ func livePods(k *kernel, n *Network) ([]livePod, error) {
 		if err != nil {
 			return nil, err
 		}
-		if port := index[e.HostIfName]; port != 0 {
-			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses}, port})
+		if there[e.HostIfName] {
+			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses}})
 		}
 	}
 	return list, nil
@@ -49,7 +48,7 @@ func podsOf(list []livePod) (pods []netlink.Pod) {
 // liveElements are the pods' elements. The network may be another than theirs: what counts is whose rules they are.
 func liveElements(n *Network, list []livePod) (out []netlink.Element) {
 	for _, p := range list {
-		out = append(out, elements(n, p.endpoint, p.pod, p.port)...)
+		out = append(out, elements(n, p.endpoint, p.pod)...)
 	}
 	return out
 }

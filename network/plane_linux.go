@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
-	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
@@ -106,15 +105,15 @@ func rules(n *Network, master netlink.Link, host []netip.Prefix) netlink.Rules {
 	return netlink.Rules{
 		Classic: classic, Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
 		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
-		ViaHost: n.ViaHost, Services: bridgedNAT(), Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
+		Pods: n.Prefixes, ViaHost: n.ViaHost, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
 	}
 }
 
-// bridgedNAT says whether bridged packets pass the host's iptables, kube-proxy's NAT among them (br_netfilter).
-func bridgedNAT() bool {
-	v4, _ := platform.Sysctl("net", "bridge", "bridge-nf-call-iptables") // missing without the module
-	v6, _ := platform.Sysctl("net", "bridge", "bridge-nf-call-ip6tables")
-	return v4 == "1" || v6 == "1"
+// bridgeRules are the rules of a bridge as it is.
+func bridgeRules(n *Network, b netlink.Bridge) netlink.Rules {
+	r := rules(n, b.Master, b.Primary)
+	r.Local = b.Local
+	return r
 }
 
 // DeleteNetwork implements Dataplane.

@@ -2,6 +2,7 @@ package network
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/platform"
@@ -32,6 +33,25 @@ func restoreSysctls(n *Network) error {
 // forward switches IP forwarding on: what reaches a pod by the host (a host port, a service) is routed, and
 // the answer too.
 func forward(n *Network) error { return n.set("1", "net", "ipv4", "ip_forward") }
+
+// bridgedNAT lets what a bridge forwards pass the host's iptables and nftables (br_netfilter): services, host ports, network policies
+// and ip-masq-agent see only what passes there. The module is for the host to load.
+func (l *Linux) bridgedNAT(n *Network) error {
+	var errs error
+	for _, name := range bridgedNATSysctls {
+		err := n.set("1", "net", "bridge", name)
+		if errors.Is(err, fs.ErrNotExist) {
+			if n.MAC == "" && l.Log != nil { // once: the network is made just now
+				l.Log.Warn("br_netfilter is not loaded: services, host ports and network policies do not see what pods of this network send and get", "network", n.Name, "remedy", "modprobe br_netfilter")
+			}
+			return nil
+		}
+		errs = errors.Join(errs, err)
+	}
+	return errs
+}
+
+var bridgedNATSysctls = []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6tables"}
 
 // forward6 switches IPv6 forwarding on if pods have IPv6. A host that forwards does not listen to router
 // advertisements any more, unless accept_ra of the interface that gets them is 2: without that it would lose its

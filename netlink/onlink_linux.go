@@ -1,0 +1,67 @@
+package netlink
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// A host whose address is alone on its bridge (/32, /128), or is of another subnet than its pods', would send what is for its pods to
+// a gateway. The fabric would bring that back, but not what has the address of a service or of the internet as its source. So
+// such a host gets a route over the bridge to each pod.
+
+// podRoute is the protocol of those routes (struct rtmsg, rtm_protocol): they are the pods' and no part of the host's own configuration.
+const podRoute = 0x7a
+
+// routeToPod adds the routes that the host needs to the pod's addresses.
+func (h *Handle) routeToPod(p Pod) error {
+	b := &batch{}
+	for _, a := range p.Addresses {
+		if m, err := h.lookUp(a.Addr()); err == nil && m.u32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.viaGateway() {
+			continue
+		}
+		b.add("add route to "+a.Addr().String(), overBridge(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, p.Bridge, a.Addr()))
+	}
+	return b.send(h.socket)
+}
+
+// routeToPods does so for pods of the bridge.
+func (h *Handle) routeToPods(bridge Link, pods []Pod) error {
+	for _, p := range pods {
+		p.Bridge = bridge
+		if err := h.routeToPod(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookUp asks which way the host would send to the address.
+func (h *Handle) lookUp(a netip.Addr) (kernelMessage, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(a)), Dst_len: uint8(a.BitLen())}})
+	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
+	m, err := h.get(req, unix.RTM_NEWROUTE)
+	if err != nil {
+		return m, fmt.Errorf("look up the route to %s: %w", a, err)
+	}
+	return m, nil
+}
+
+// forgetRoutes appends the requests that take such routes away.
+func forgetRoutes(b *batch, bridge Link, addrs []netip.Addr) {
+	for _, a := range addrs {
+		b.add("delete route to "+a.String(), overBridge(unix.RTM_DELROUTE, 0, bridge, a), unix.ESRCH, unix.ENODEV)
+	}
+}
+
+func overBridge(typ, flags int, bridge Link, a netip.Addr) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(typ, flags)
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(a)), Dst_len: uint8(a.BitLen()), Table: unix.RT_TABLE_MAIN,
+		Protocol: podRoute, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST}})
+	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
+	req.AddData(u32(unix.RTA_OIF, uint32(bridge.Index)))
+	return req
+}
