@@ -20,7 +20,7 @@ func TestCleanupRestoresTheHost(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))
 			n := l.nodes[0]
 			l.configureHost(n)
-			for _, line := range []string{"iptables -P FORWARD DROP", "iptables -A FORWARD -i other0 -j ACCEPT", "sysctl -qw net.bridge.bridge-nf-call-iptables=1"} {
+			for _, line := range []string{"iptables -P FORWARD DROP", "iptables -A FORWARD -i other0 -j ACCEPT", "sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=0"} {
 				l.run(n, line)
 			}
 			before := l.snapshot(n)
@@ -86,7 +86,7 @@ func (l *lab) snapshot(n *node.Node) string {
 		}
 		b.WriteString(strings.Join(lines, "\n") + "\n")
 	}
-	b.WriteString(l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"))
+	b.WriteString(l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra net.bridge.bridge-nf-call-iptables net.bridge.bridge-nf-call-ip6tables"))
 	return counted.ReplaceAllString(b.String(), "")
 }
 

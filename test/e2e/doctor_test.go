@@ -329,18 +329,9 @@ var faults = map[string]fault{
 		modes: all, fields: map[string]any{"ipMasq": false}, check: "masquerade", level: "warning", names: "out of the VNET", remedy: "\"ipMasq\": true",
 		then: func(p *patient) { p.run(p.n, "iptables -t nat -A POSTROUTING ! -d 10.240.0.0/16 -j MASQUERADE") },
 	},
-	"br_netfilter is off where kube-proxy is": {
-		plant: []string{"sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0", "iptables -t nat -N KUBE-SERVICES"},
-		check: "services", level: "failure", names: "kube-proxy", remedy: "sysctl -w net.bridge.bridge-nf-call-iptables=1", cure: "sysctl -w net.bridge.bridge-nf-call-iptables=1",
-		then: func(p *patient) { p.pods = append(p.pods, p.add()) },
-	},
-	"br_netfilter is off where a service CIDR is": {
-		fields: map[string]any{"ipsToRouteViaHost": []string{"10.0.0.0/16"}}, plant: []string{"sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0"},
-		check: "services", level: "failure", names: "10.0.0.0/16", remedy: "sysctl -w net.bridge.bridge-nf-call-iptables=1", cure: "sysctl -w net.bridge.bridge-nf-call-iptables=1",
-		then: func(p *patient) { p.pods = append(p.pods, p.add()) },
-	},
-	"IPVS without the service CIDR": {
-		plant: []string{"ip link add kube-ipvs0 type bridge"}, check: "services", level: "failure", names: "IPVS", remedy: "ipsToRouteViaHost",
+	"br_netfilter was switched off": {
+		plant: []string{"sysctl -qw net.bridge.bridge-nf-call-ip6tables=0"},
+		check: "services", level: "failure", names: "bridge-nf-call-ip6tables is 0", remedy: "sysctl -w net.bridge.bridge-nf-call-ip6tables=1", cure: "sysctl -w net.bridge.bridge-nf-call-ip6tables=1",
 	},
 	"the host agent is cut off": {
 		plant: []string{"ip route add prohibit 168.63.129.16"}, check: "host-agent", level: "warning", names: "168.63.129.16", remedy: "curl",

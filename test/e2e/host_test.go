@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/test/node"
@@ -54,6 +55,9 @@ func (l *lab) hostLeftovers(n *node.Node) []string {
 	return found
 }
 
+// hosts are the sets of the host's own addresses.
+var hosts = regexp.MustCompile("-(host|local)[46]$")
+
 func isPodMAC(m net.HardwareAddr) bool { return len(m) == 6 && m[0] == 0x0a && m[1] == 0x58 }
 
 // elements lists all elements of the plugin's sets, the host's own addresses aside, and the pods' chains.
@@ -73,7 +77,7 @@ func elements() ([]string, error) {
 			return nil, err
 		}
 		for _, s := range sets {
-			if strings.HasSuffix(s.Name, "-host4") || strings.HasSuffix(s.Name, "-host6") {
+			if hosts.MatchString(s.Name) {
 				continue
 			}
 			list, err := c.GetSetElements(s)

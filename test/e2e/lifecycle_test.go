@@ -253,9 +253,9 @@ func TestDelWithoutState(t *testing.T) {
 			other = append(other, left)
 		}
 	}
-	want := 1 + 1 + 1 + 3 // the living pod's link, neighbour, fdb entry and three elements
+	want := 1 + 1 + 1 + 4 // the living pod's link, neighbour, fdb entry and four elements
 	if family == "netdev" {
-		want += 2 // its chain, and its port's element
+		want++ // its chain
 	}
 	if len(other) != want {
 		t.Errorf("on the host: %v", other)

@@ -17,7 +17,7 @@ var bothFamilies = map[string]any{"type": "azure-vnet-ipam", "families": []strin
 // sees requires that who is asked sees the address.
 func (l *lab) sees(what string, from *fabric.Namespace, at, want netip.Addr) {
 	l.Helper()
-	got, err := l.ask(from, netip.AddrPortFrom(at, backendPort))
+	got, err := l.ask(from, "tcp", netip.AddrPortFrom(at, backendPort), netip.Addr{})
 	if want := fmt.Sprintf("%s sees %s", at, want); err != nil || got != want {
 		l.Errorf("%s: %q, %v instead of %q", what, got, err, want)
 	}
@@ -26,13 +26,22 @@ func (l *lab) sees(what string, from *fabric.Namespace, at, want netip.Addr) {
 // With ipMasq what leaves the VNET's address space does so behind the host's address; within it nothing is translated,
 // nor to the host agent.
 func TestMasquerade(t *testing.T) {
-	for _, c := range []struct{ mode, bridged string }{{"bridge", "0"}, {"bridge", "1"}, {"tunnel", "0"}, {"tunnel", "1"}, {"transparent", "0"}} {
+	for _, c := range []struct {
+		mode    string
+		without bool
+		host    int // the length of the host's prefixes: 0 for the subnet's
+	}{{"bridge", true, 0}, {"bridge", false, 0}, {"tunnel", true, 0}, {"tunnel", false, 0}, {"transparent", true, 0}, {"bridge", false, 128}, {"tunnel", false, 128}, {"transparent", false, 128}} {
 		mode := c.mode
-		t.Run(mode+" br_netfilter="+c.bridged, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s without br_netfilter %v, host's prefix %d", mode, c.without, c.host), func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(2, 3))
 			var pods []*node.Pod
 			for _, n := range l.nodes {
-				l.run(n, "sysctl -qw net.bridge.bridge-nf-call-iptables="+c.bridged+" net.bridge.bridge-nf-call-ip6tables="+c.bridged)
+				if c.without {
+					l.withoutBrNetfilter(n)
+				}
+				if c.host != 0 {
+					l.singleAddresses(n)
+				}
 				pods = append(pods, l.add(n, l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies, "ipMasq": true, "vnetCidrs": "10.240.0.0/16, fd00::/64"})))
 			}
 			for _, v6 := range []bool{false, true} {
@@ -64,12 +73,15 @@ func TestAcceptForward(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, deny := range map[string][]string{
 			// What is only bridged passes the firewall, too, if br_netfilter is on.
-			"iptables": {"sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1", "iptables -P FORWARD DROP", "ip6tables -P FORWARD DROP"},
-			"nft":      {"sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0", "nft add table inet firewall", "nft add chain inet firewall forward { type filter hook forward priority 0 ; policy drop ; }"},
+			"iptables": {"iptables -P FORWARD DROP", "ip6tables -P FORWARD DROP"},
+			"nft":      {"nft add table inet firewall", "nft add chain inet firewall forward { type filter hook forward priority 0 ; policy drop ; }"},
 		} {
 			t.Run(mode+" "+name, func(t *testing.T) {
 				l := newLab(t, fabric.DefaultDual(1, 3))
 				n := l.nodes[0]
+				if name == "nft" {
+					l.withoutBrNetfilter(n)
+				}
 				for _, line := range deny {
 					l.run(n, line)
 				}
@@ -106,6 +118,27 @@ func TestAcceptForward(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// withoutBrNetfilter is a node whose kernel has not loaded the module.
+func (l *lab) withoutBrNetfilter(n *node.Node) {
+	l.Helper()
+	l.run(n, "sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0")
+	n.Mounts = "mount -t tmpfs tmpfs /proc/sys/net/bridge"
+}
+
+// singleAddresses gives the host its addresses as DHCPv6, or a /32 of a careful administrator, leaves them: alone, with routes to
+// the subnet and by the gateway.
+func (l *lab) singleAddresses(n *node.Node) {
+	l.Helper()
+	nic := n.VM.Config.PrimaryNIC()
+	for _, line := range []string{
+		fmt.Sprintf("ip addr del %s/16 dev eth0", nic.Address), fmt.Sprintf("ip addr add %s/32 dev eth0", nic.Address),
+		"ip route add 10.240.0.1 dev eth0 scope link", fmt.Sprintf("ip route add default via 10.240.0.1 src %s", nic.Address),
+		fmt.Sprintf("ip addr del %s/64 dev eth0", nic.Address6), fmt.Sprintf("ip addr add %s/128 dev eth0 nodad", nic.Address6),
+	} {
+		l.run(n, line)
 	}
 }
 

@@ -101,6 +101,8 @@ func (h *hostile) attempts(mark []byte) map[string]attempt {
 	all := func(proto uint16, p []byte) attempt { return attempt{frame: ether(allStations, h.mac, proto, p)} }
 	// A bridge's rules count ARP and VLANs; in transparent mode they end in the host, which knows every MAC already.
 	l2 := func(a attempt) attempt { a.silent = h.mode == "transparent"; return a }
+	// Where the host routes, its connection tracking waits for a packet's other fragments before any rule sees it.
+	part := func(a attempt) attempt { a.silent = a.silent || h.mode == "transparent"; return a }
 	advertisement := func(src, target netip.Addr) []byte {
 		return packet6(src, everybody, icmpv6, append(append([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, target.AsSlice()...), append(append([]byte{2, 1}, h.mac...), mark...)...))
 	}
@@ -137,13 +139,13 @@ func (h *hostile) attempts(mark []byte) map[string]attempt {
 		"VLAN tag":                             l2(all(0x8100, append([]byte{0, 7, 8, 0}, packet4(ip, gateway, udp, 0, udpPacket(1, 2, mark))...))),
 		"two VLAN tags":                        l2(all(0x88a8, append([]byte{0, 7, 0x81, 0, 0, 8, 8, 0}, packet4(ip, gateway, udp, 0, udpPacket(1, 2, mark))...))),
 		"another protocol":                     l2(all(0x88cc, mark)),
-		"first fragment of the neighbour":      out4(h.mac, packet4(ip2, gateway, udp, more, udpPacket(1, 2, mark))),
-		"last fragment of the neighbour":       out4(h.mac, packet4(ip2, gateway, udp, 1, mark)),
-		"first fragment of a DHCP offer":       all(0x0800, packet4(ip, addr("255.255.255.255"), udp, more, udpPacket(67, 68, mark))),
+		"first fragment of the neighbour":      part(out4(h.mac, packet4(ip2, gateway, udp, more, udpPacket(1, 2, mark)))),
+		"last fragment of the neighbour":       part(out4(h.mac, packet4(ip2, gateway, udp, 1, mark))),
+		"first fragment of a DHCP offer":       part(all(0x0800, packet4(ip, addr("255.255.255.255"), udp, more, udpPacket(67, 68, mark)))),
 		"first fragment of an advertisement":   all(0x86dd, packet6(lladdr(h.mac), everybody, 44, first6)),
 		"the host agent's port 80":             out4(h.mac, packet4(ip, fabric.HostAgent, tcp, 0, append([]byte{0x80, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0}, mark...))),
 		"the host agent's port 32526":          out4(h.mac, packet4(ip, fabric.HostAgent, tcp, 0, append([]byte{0x80, 0, 0x7f, 0x0e, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0}, mark...))),
-		"a fragment to the host agent's port":  out4(h.mac, packet4(ip, fabric.HostAgent, tcp, more, append([]byte{0x80, 0, 0, 80, 0, 0, 0, 1}, mark...))),
+		"a fragment to the host agent's port":  part(out4(h.mac, packet4(ip, fabric.HostAgent, tcp, more, append([]byte{0x80, 0, 0, 80, 0, 0, 0, 1}, mark...)))),
 		"an advertisement's header comes late": {frame: ether(allStations, h.mac, 0x86dd, packet6(lladdr(h.mac), everybody, 44, late6)), silent: true, harmless: true},
 		"and its rest":                         {frame: ether(allStations, h.mac, 0x86dd, packet6(lladdr(h.mac), everybody, 44, second6)), silent: true, harmless: true},
 	}
