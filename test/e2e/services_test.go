@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -353,5 +354,39 @@ func (l *lab) input(n *node.Node, text string, name string, args ...string) {
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		l.Fatalf("%s: %v: %s\n%s", name, err, out, text)
+	}
+}
+
+// The master sends back what it got, or node ports of other nodes' pods would end there. Nothing else goes back to the fabric: no
+// group frames of its own, and nothing for a MAC that nobody here has.
+func TestNothingIsEchoed(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 3))
+			n := l.nodes[0]
+			p := l.add(n, l.list(n, map[string]any{"mode": mode}))
+			port, err := l.fabric.Ns().Frames("f1")
+			l.must(err)
+			defer func() { _ = port.Close() }()
+			virtual, err := net.ParseMAC(fabric.VirtualMAC)
+			l.must(err)
+			mark := []byte("echo, echo, echo!!")
+			for _, dst := range []string{"ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01", "01:00:5e:00:00:01", "0a:58:0a:f0:01:63"} {
+				to, err := net.ParseMAC(dst)
+				l.must(err)
+				l.must(port.Send(ether(to, virtual, 0x0800, packet4(remoteHost, addr("10.240.1.99"), udp, 0, udpPacket(1, 2, mark)))))
+			}
+			l.reach("fabric", l.fabric.Ns(), "pod", p.IP, ttls[mode].fromFabric)
+			for {
+				frame, err := port.Receive(l.ctx)
+				l.must(err)
+				if bytes.Contains(frame, mark) {
+					t.Errorf("came back: %x", frame)
+				}
+				if len(frame) > 34 && frame[12] == 8 && frame[13] == 0 && frame[23] == 1 { // the ping's answer
+					break
+				}
+			}
+		})
 	}
 }
