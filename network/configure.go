@@ -97,10 +97,25 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 			ErrConflict, other, master.Name, name)
 	}
 	n.Master, n.Bridge, n.Mode, n.Settings, n.HNS = master.Name, bridge, c.Mode, c.Settings, c.HNS
+	s.supersede(n)
 	for _, a := range subnets {
 		n.Prefixes = addPrefix(n.Prefixes, a.Masked())
 	}
 	return n, nil
+}
+
+// supersede lets the network take the master from others that have no pods any more, but still a bridge, or rules, that its own
+// pods could not live with. Their records go; what they have on the host is taken away like a former bridge of its own.
+func (s *State) supersede(n *Network) {
+	for name, other := range s.Networks {
+		shared := other.Bridge == n.Bridge && (n.Bridge != "" || other.Mode == n.Mode)
+		if name == n.Name || other.Master != n.Master || shared || other.Endpoints.Len() > 0 || !other.made() || n.HNS != nil {
+			continue
+		}
+		n.Former = append(append(n.Former, other.Former...), Former{other.Master, other.Bridge, other.Rules})
+		n.remember(other.Sysctls)
+		delete(s.Networks, name)
+	}
 }
 
 func addPrefix(list []netip.Prefix, p netip.Prefix) []netip.Prefix {

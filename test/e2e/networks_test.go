@@ -149,3 +149,37 @@ func (l *lab) podRun(p *node.Pod, line string) string {
 	}
 	return string(out)
 }
+
+// A network that has no pods any more gives its NIC to one of another mode and name, with all that it has on the host; one with pods
+// does not. cleanup of the last one gives the host what it had before both.
+func TestANetworkWithoutPodsMakesRoom(t *testing.T) {
+	for _, way := range [][]string{{"bridge", "transparent"}, {"transparent", "bridge"}, {"tunnel", "transparent"}, {"transparent", "tunnel"}, {"bridge", "bridge"}} {
+		t.Run(way[0]+" to "+way[1], func(t *testing.T) {
+			l := newLab(t, fabric.DefaultDual(1, 4))
+			n := l.nodes[0]
+			before := l.snapshot(n)
+			first := l.list(n, map[string]any{"mode": way[0], "ipam": bothFamilies})
+			second := l.list(n, map[string]any{"name": "other", "bridge": "azure1", "mode": way[1], "ipam": bothFamilies})
+			p := l.add(n, first)
+			if _, err := n.AddPod(l.ctx, second); err == nil || !strings.Contains(err.Error(), "network azure has pods") {
+				t.Errorf("beside a network with pods: %v", err)
+			}
+			l.reach("pod", p.NS, "gateway", gateway, ttls[way[0]].fabric)
+			l.must(p.Del(l.ctx))
+			q := l.add(n, second)
+			for _, v6 := range []bool{false, true} {
+				l.reach("fabric", l.fabric.Ns(), "pod", q.Addr(v6), ttls[way[1]].fromFabric)
+				l.reach("host", n.VM.Ns, "pod", q.Addr(v6), ttls[way[1]].fromHost)
+			}
+			l.reach("pod", q.NS, "remote host", remoteHost, ttls[way[1]].fabric)
+			l.must(q.Check(l.ctx))
+			if links := l.run(n, "ip -br link"); strings.Contains(links, "azure0") {
+				t.Errorf("the first network's bridge is still there:\n%s", links)
+			}
+			l.cleanup(n)
+			if after := l.snapshot(n); after != before {
+				t.Errorf("after cleanup the host differs:\n%s", differ(before, after))
+			}
+		})
+	}
+}
