@@ -99,9 +99,14 @@ func (r Rules) fromPod() []rule {
 			equal("\x01\x80\xc2\x00\x00\x00")}, countedDrop()))
 	}
 	if r.AntiSpoof {
+		rules = append(rules, r.antiSpoof4()...)
+	} else {
+		rules = append(rules, newRule("no pod sends from "+loopback.String(), ip4.match(), inPrefix(ip4.src, loopback), countedDrop()))
+	}
+	rules = append(rules, r.toNeighbour()...)
+	if r.AntiSpoof {
 		rules = append(rules, r.antiSpoof()...)
 	}
-	rules = append(rules, newRule("no pod sends from "+loopback.String(), ip4.match(), inPrefix(ip4.src, loopback), countedDrop()))
 	rules = append(rules, r.closed(newRule)...)
 	s, accept := r.Scope, verdict(expr.VerdictAccept)
 	if s.Routed() {
@@ -127,12 +132,30 @@ func (r Rules) fromPod() []rule {
 	return rules
 }
 
-// antiSpoof drops what a pod sends from a MAC or an address that is not its own, and what only a router or a
-// DHCP server may say.
+// toNeighbour ends the way of IPv4 from one pod of a bridge to another, which nothing of what follows is about. It spares
+// such frames a dozen rules.
+func (r Rules) toNeighbour() []rule {
+	if r.Routed() || slices.ContainsFunc(r.ViaHost, func(v netip.Prefix) bool { return slices.ContainsFunc(r.Pods, v.Overlaps) }) {
+		return nil
+	}
+	if r.Tunnel {
+		return []rule{newRule("tunnel mode: IPv4 to another pod by the fabric", ip4.match(), isKey(ip4.dst, 4, r.pods(false)), setMAC(ethDst, VirtualMAC), verdict(expr.VerdictAccept))}
+	}
+	return []rule{newRule("IPv4 to another pod", ip4.match(), setDstFromMap(ip4.dst, 4, r.pods(false)), verdict(expr.VerdictAccept))}
+}
+
+// antiSpoof4 drops what a pod sends by IPv4 from a MAC or an address that is not its own, and what only a DHCP server may say.
+func (r Rules) antiSpoof4() []rule {
+	return []rule{
+		newRule("IPv4 from an address or MAC that is not the pod's", ip4.match(), notOwned(r.owned(false), ll, ethSrc, nh, ip4.src, 4), countedDrop()),
+		newRule("DHCP server in a pod", ip4.match(), l4(unix.IPPROTO_UDP), []expr.Any{load(th, 0, 2, 1), equal(be16(67))}, countedDrop()),
+	}
+}
+
+// antiSpoof does so for all else, and drops what only a router may say.
 func (r Rules) antiSpoof() []rule {
 	s := r.Scope
 	rules := []rule{
-		newRule("IPv4 from an address or MAC that is not the pod's", ip4.match(), notOwned(s.owned(false), ll, ethSrc, nh, ip4.src, 4), countedDrop()),
 		// What an honest kernel says before it has an address: duplicate address detection and multicast reports. It
 		// would count as spoofing otherwise.
 		newRule("IPv6 from no address yet", ip6.match(), []expr.Any{load(nh, ip6.src, 16, 1), equal(string(netip.IPv6Unspecified().AsSlice()))}, verdict(expr.VerdictDrop)),
@@ -140,7 +163,6 @@ func (r Rules) antiSpoof() []rule {
 		newRule("neighbour advertisement of an address that is not the pod's", icmp6(ndAdvertisement), notOwned(s.owned(true), ll, ethSrc, th, ndTarget, 16), countedDrop()),
 		newRule("router advertisement from a pod", icmp6(ndRouterAdvertisement), countedDrop()),
 		newRule("redirect from a pod", icmp6(ndRedirect), countedDrop()),
-		newRule("DHCP server in a pod", ip4.match(), l4(unix.IPPROTO_UDP), []expr.Any{load(th, 0, 2, 1), equal(be16(67))}, countedDrop()),
 		newRule("DHCPv6 server in a pod", ip6.match(), l4(unix.IPPROTO_UDP), []expr.Any{load(th, 0, 2, 1), equal(be16(547))}, countedDrop()),
 	}
 	if s.Routed() { // the host's stack has no use for other protocols, and ARP does not leave the veth
