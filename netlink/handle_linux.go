@@ -61,7 +61,8 @@ type Link struct {
 	Up     bool
 	Alias  string
 
-	state byte // IF_OPER_…
+	state  byte // IF_OPER_…
+	parent int  // index of the link that it is on, in the same network namespace; 0 if there is none
 }
 
 // linkOf reads an RTM_NEWLINK. Of a struct ifinfomsg the index is at 4, the flags are at 8.
@@ -72,6 +73,9 @@ func linkOf(m kernelMessage) Link {
 	}
 	if info, err := parseAttrs(m.get(unix.IFLA_LINKINFO)); err == nil {
 		l.Kind = text(kernelMessage{attrs: info}.get(nl.IFLA_INFO_KIND))
+	}
+	if m.get(unix.IFLA_LINK_NETNSID) == nil {
+		l.parent = int(m.u32(unix.IFLA_LINK))
 	}
 	if state := m.get(unix.IFLA_OPERSTATE); len(state) == 1 {
 		l.state = state[0]

@@ -1,0 +1,42 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoPort: the kernel does not take the master as a port of a bridge.
+var ErrNoPort = errors.New("the master cannot be a port of a bridge")
+
+// canBePort looks, before anything moves, whether something else receives what comes to the master: an interface has one receiver
+// (net/core/dev.c, netdev_rx_handler_register).
+// Error: ErrNoPort.
+func canBePort(master Link, links []Link) error {
+	if master.Master != 0 {
+		return nil // it is one
+	}
+	for _, l := range links {
+		if l.parent == master.Index && slices.Contains([]string{"macvlan", "macvtap", "ipvlan", "ipvtap"}, l.Kind) {
+			return fmt.Errorf("%w: the %s %s is on %s and receives all that comes to it: remove it, or use \"mode\": \"transparent\"", ErrNoPort, l.Kind, l.Name, master.Name)
+		}
+	}
+	return nil
+}
+
+// portError names what the kernel's error means where the master was to become a port: a macvlan may be in another network namespace,
+// where nobody sees whose it is.
+func portError(err error, master string) error {
+	for errno, why := range map[unix.Errno]string{
+		unix.EBUSY:      "a macvlan or ipvlan on it, maybe of a container, or another program receives all that comes to it: remove that",
+		unix.EOPNOTSUPP: "its driver, or its kind, forbids it",
+		unix.ELOOP:      "it is a bridge itself, or on one",
+	} {
+		if errors.Is(err, errno) {
+			return fmt.Errorf("%w: %s: %s, or use \"mode\": \"transparent\": %w", ErrNoPort, master, why, err)
+		}
+	}
+	return err
+}
