@@ -143,6 +143,7 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	do := &batch{}
 	do.add("configure bridge "+name, bridgeMessage(b))
 	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
+	do.steps[len(do.steps)-1].explain = notAPort
 	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
 	// asked for the link makes the kernel catch up at once (Linux 6.8). Until the next message the host still sends
 	// by the master.
@@ -156,8 +157,7 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	conf.remove(do)
 	pinFabric(do, b.Master)
 	connectPods(do, to, lost.Pods, links)
-	err = portError(do.send(h.socket), master)
-	if err == nil {
+	if err = do.send(h.socket); err == nil {
 		err = h.arrived(conf, known, to)
 	}
 	if err != nil {

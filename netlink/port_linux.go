@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,23 +21,23 @@ func canBePort(master Link, links []Link) error {
 	}
 	for _, l := range links {
 		if l.parent == master.Index && slices.Contains([]string{"macvlan", "macvtap", "ipvlan", "ipvtap"}, l.Kind) {
-			return fmt.Errorf("%w: the %s %s is on %s and receives all that comes to it: remove it, or use \"mode\": \"transparent\"", ErrNoPort, l.Kind, l.Name, master.Name)
+			return fmt.Errorf("%w: the %s %s is on %s and receives all that comes to it", ErrNoPort, l.Kind, l.Name, master.Name)
 		}
 	}
 	return nil
 }
 
-// portError names what the kernel's error means where the master was to become a port: a macvlan may be in another network namespace,
-// where nobody sees whose it is.
-func portError(err error, master string) error {
-	for errno, why := range map[unix.Errno]string{
-		unix.EBUSY:      "a macvlan or ipvlan on it, maybe of a container, or another program receives all that comes to it: remove that",
-		unix.EOPNOTSUPP: "its driver, or its kind, forbids it",
-		unix.ELOOP:      "it is a bridge itself, or on one",
-	} {
-		if errors.Is(err, errno) {
-			return fmt.Errorf("%w: %s: %s, or use \"mode\": \"transparent\": %w", ErrNoPort, master, why, err)
-		}
+// notAPort says what the kernel's error means where the master was to become a port. A macvlan may be in another network namespace,
+// where nobody sees it from here.
+func notAPort(errno syscall.Errno) error {
+	why := map[syscall.Errno]string{
+		unix.EBUSY:      "a macvlan or ipvlan on it, maybe of a container, or another program, receives all that comes to it",
+		unix.EOPNOTSUPP: "its kind, or its driver, forbids it",
+		unix.EINVAL:     "its kind forbids it",
+		unix.ELOOP:      "it is a bridge itself, or leads to one",
+	}[errno]
+	if why == "" {
+		return errno
 	}
-	return err
+	return fmt.Errorf("%w: %s: %w", ErrNoPort, why, errno)
 }
