@@ -12,13 +12,15 @@ import (
 func TestARouterIsBelievedWhileItSpeaks(t *testing.T) {
 	f := Start(t, DefaultDual(1, 1))
 	vm := f.VMs[0]
-	show := func() string {
-		out, err := vm.Ns.Command(t.Context(), "ip", "-6", "route", "show", "dev", "eth0", "proto", "ra").CombinedOutput()
+	ip := func(args ...string) string {
+		out, err := vm.Ns.Command(t.Context(), "ip", args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		return string(out)
 	}
+	ip("-6", "route", "del", "default")
+	show := func() string { return ip("-6", "route", "show", "dev", "eth0") }
 	until := func(there bool, what string) {
 		t.Helper()
 		for end := time.Now().Add(10 * time.Second); strings.Contains(show(), "default via "+GatewayLinkLocal.String()) != there; time.Sleep(20 * time.Millisecond) {
