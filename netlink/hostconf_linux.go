@@ -226,7 +226,7 @@ func (m kernelMessage) newAddr(nlFlags int, flag uint32, from, to device) *nl.Ne
 }
 
 // addrState are the flags by which the kernel says how an address is doing.
-const addrState = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
+const addrState = unix.IFA_F_PERMANENT | unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
 
 func (m kernelMessage) newNeigh(to device) *nl.NetlinkRequest {
 	const ndaProtocol = 12 // include/uapi/linux/neighbour.h

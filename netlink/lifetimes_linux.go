@@ -23,6 +23,17 @@ func (c hostConf) withoutEnd() hostConf {
 	return c
 }
 
+// extend makes what has an end on the bridge endless: an earlier version, or a client, gave it one. The kernel renews its own.
+func (h *Handle) extend(c hostConf) error {
+	do := &batch{}
+	for _, m := range c.addrs {
+		if m.ends() && !m.addrWithoutEnd().ends() && m.u32(unix.IFA_FLAGS)&unix.IFA_F_MANAGETEMPADDR == 0 && m.get(ifaProto) == nil {
+			do.add("extend address "+m.ownAddress().String(), m.addrWithoutEnd().newAddr(unix.NLM_F_REPLACE, 0, c.dev, c.dev), unix.ENOENT)
+		}
+	}
+	return do.send(h.socket)
+}
+
 // onTerms is the configuration with the lifetimes that it has in one of the others, where it has none itself. The first that knows counts.
 func (c hostConf) onTerms(others ...hostConf) hostConf {
 	lifetimes, expiries := map[string][]byte{}, map[string]uint32{}

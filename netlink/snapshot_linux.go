@@ -24,6 +24,9 @@ func (h *Handle) Snapshot(b Bridge, known []byte) ([]byte, error) {
 	if err != nil {
 		return known, fmt.Errorf("read the configuration of %s: %w", b.Link.Name, err)
 	}
+	if err := h.extend(c); err != nil {
+		return known, fmt.Errorf("extend the leases on %s: %w", b.Link.Name, err)
+	}
 	c.neighs = slices.DeleteFunc(c.neighs, func(m kernelMessage) bool {
 		return !m.stays() || m.isPods()
 	})

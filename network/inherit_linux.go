@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/Azure/azure-container-networking/platform"
+	"golang.org/x/sys/unix"
 )
 
 // inherit gives the bridge, which has nothing of the host's yet, the master's settings: how the host treats what comes to it, and
@@ -49,7 +50,9 @@ func (n *Network) inheritSysctl(family, name string) error {
 			value = "0"
 		}
 	case "accept_ra":
-		return n.listenAs(value)
+		if value, err = n.listenAs(value); err != nil {
+			return err
+		}
 	case "stable_secret", "ioam6_id", "ioam6_id_wide": // an interface's own
 		return nil
 	case "addr_gen_mode":
@@ -57,28 +60,26 @@ func (n *Network) inheritSysctl(family, name string) error {
 			return nil
 		}
 	}
-	if err := platform.SetSysctl(value, bridge...); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// In a container /proc/sys is often read-only, and a bridge with the namespace's defaults is better than none.
+	if err := platform.SetSysctl(value, bridge...); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EROFS) {
 		return fmt.Errorf("give %s the settings of %s: %w", n.Bridge, n.Master, err)
 	}
 	return nil
 }
 
-// listenAs makes the bridge listen to router advertisements if the master does, by its accept_ra. A bridge that listens goes on when
-// somebody switches forwarding on later, kube-proxy or we: accept_ra=2. That it did is remembered for a bridge that is made again: by then
+// listenAs is accept_ra of the bridge: it listens to router advertisements if the master does, by its accept_ra, and goes on when
+// somebody switches forwarding on later, kube-proxy or we (2). That it listens is remembered for a bridge that is made again: by then
 // the host may forward, and the master with accept_ra=1 does not listen any more. Where a program listens in the kernel's stead
-// (accept_ra=0: systemd-networkd, NetworkManager), the routes that it made have no end on the bridge.
-func (n *Network) listenAs(masters string) error {
+// (0: systemd-networkd, NetworkManager), the routes that it made have no end on the bridge.
+func (n *Network) listenAs(master string) (string, error) {
 	forwards, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "forwarding")
 	if err != nil {
-		return err
+		return "", err
 	}
-	path := []string{"net", "ipv6", "conf", n.Bridge, "accept_ra"}
-	_, listened := n.Sysctls["net/ipv6/conf/"+n.Bridge+"/accept_ra"]
-	if masters == "1" && (forwards != "1" || listened) {
-		masters = "2"
+	path := "net/ipv6/conf/" + n.Bridge + "/accept_ra"
+	if _, listened := n.Sysctls[path]; master == "1" && (forwards != "1" || listened) {
+		n.remember(map[string]string{path: master})
+		master = "2"
 	}
-	if masters == "2" {
-		return n.set("2", path...)
-	}
-	return platform.SetSysctl(masters, path...)
+	return master, nil
 }
