@@ -252,13 +252,22 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 // again.
 func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 	to := device{b.Master.Index, b.Master.Name}
+	own, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{family: unix.AF_INET6, index: to.index}, func(m kernelMessage) bool { return !m.isAddress() })
+	if err != nil {
+		return fmt.Errorf("list addresses of %s: %w", to.name, err)
+	}
 	do := &batch{}
 	do.add("release "+to.name+" from "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
 	lost.addTo(do, to)
 	lost.removeRules(do, lost.dev)
 	conf.addTo(do, to)
 	conf.remove(do)
-	err := do.send(h.socket)
+	for _, m := range own {
+		// systemd-networkd takes the end of a port for that of the interface, and begins anew (252). It listens to routers when it
+		// is told of a link-local address, which it is not if that was there all the time.
+		do.add("announce "+m.ownAddress().String(), m.newAddr(unix.NLM_F_REPLACE, 0, to, to), anything)
+	}
+	err = do.send(h.socket)
 	if err == nil {
 		err = h.arrived(conf, lost, to)
 	}

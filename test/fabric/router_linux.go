@@ -2,8 +2,6 @@ package fabric
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -30,20 +28,17 @@ func (vm *VM) Advertise(a Advertisement) (stop func() error, err error) {
 		return nil, err
 	}
 	frame := a.frame()
-	if err := f.Send(frame); err != nil {
-		return nil, errors.Join(fmt.Errorf("send a router advertisement: %w", err), f.Close())
-	}
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		pace := time.NewTicker(a.Every)
 		defer pace.Stop()
 		for {
+			_ = f.Send(frame) // the NIC may be down
 			select {
 			case <-done:
 				return
 			case <-pace.C:
-				_ = f.Send(frame) // the NIC may be down
 			}
 		}
 	})
