@@ -51,6 +51,11 @@ func (h *host) routes() {
 		"-6 route add fd76::/64 via fd75::1 dev eth0", // needs the one before
 		"-6 route add fd77::/64 via fd66::1 dev eth0 onlink",
 		"-6 route add fd78::/64 via fd00::1 dev eth0 expires 86400",
+		"-6 route add fd70::/64 dev eth0 proto ra metric 100 expires 86400", // its address has a single one, by DHCPv6
+		"-6 addr add fd70::9/128 dev eth0 noprefixroute nodad valid_lft 86400 preferred_lft 43200",
+		"-6 route add fd70::9 dev eth0 proto kernel metric 100",
+		"-6 route add default via fd70::1 dev eth0 proto ra metric 100 expires 86400",
+		"-6 route del fd70::/64 dev eth0 proto ra metric 100",
 		// Nexthop objects, of routes and of groups.
 		"nexthop add id 10 via 10.240.0.1 dev eth0",
 		"nexthop add id 11 via 10.90.0.9 dev eth9",

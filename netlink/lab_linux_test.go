@@ -155,8 +155,9 @@ func (h *host) conf(dev string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// endless is the text of a configuration that came to the bridge: leases have no end there.
+// endless is the text of a configuration that came to the bridge: leases have no end there, nor what a router advertised.
 func endless(conf string) string {
+	conf = regexp.MustCompile(`(?m)( proto ra .*) expires N sec`).ReplaceAllString(conf, "$1")
 	return strings.NewReplacer(" dynamic", "", "_lft N sec", "_lft forever").Replace(conf)
 }
 

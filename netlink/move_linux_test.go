@@ -34,6 +34,15 @@ func (h *host) configure() {
 		"route add 10.56.0.0/16 via 10.240.0.1 dev eth0 mtu 1400 advmss 1360",
 		"route add 10.57.0.0/16 via 172.31.0.1 dev eth0 onlink",
 		"route add 10.58.0.0/16 via 10.55.0.1 dev eth0", // needs a route that is no address's
+		// As NetworkManager leaves it: the route to the subnet is not the kernel's, though it says so.
+		"addr add 10.94.0.1/24 brd + dev eth0 noprefixroute valid_lft 86400 preferred_lft 43200",
+		"route add 10.94.0.0/24 dev eth0 proto kernel scope link src 10.94.0.1 metric 100",
+		"route add default via 10.94.0.254 dev eth0 proto dhcp src 10.94.0.1 metric 300",
+		// The way to the gateway has gone.
+		"route add 10.53.0.0/16 dev eth0",
+		"route add 10.52.0.0/16 via 10.53.0.1 dev eth0",
+		"route add 10.51.0.0/16 nexthop via 10.53.0.1 dev eth0 nexthop via 10.53.0.2 dev eth0 weight 3",
+		"route del 10.53.0.0/16 dev eth0",
 		"neigh add 10.240.0.200 lladdr 02:00:00:00:02:00 nud permanent dev eth0",
 		"neigh add 192.168.7.254 lladdr 02:00:00:00:07:fe nud permanent dev eth0",
 	} {

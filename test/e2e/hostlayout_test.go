@@ -285,3 +285,84 @@ func TestTheHostKeepsItsNetwork(t *testing.T) {
 		})
 	}
 }
+
+// Somebody takes the host's addresses off the bridge: networkd, a client whose lease was over, a person. The next ADD, or cleanup,
+// brings them back. What somebody replaced by another address does not come back.
+func TestAHostThatLostItsAddressesGetsThemBack(t *testing.T) {
+	for name, test := range map[string]struct {
+		damage  []string
+		by      string
+		without string // that must not come back
+	}{
+		"all, the next ADD":  {[]string{"ip addr flush dev azure0 scope global"}, "ADD", "10.240.0.9"},
+		"all, cleanup":       {[]string{"ip addr flush dev azure0 scope global"}, "cleanup", "10.240.0.9"},
+		"IPv4, the next ADD": {[]string{"ip -4 addr flush dev azure0"}, "ADD", "10.240.0.9"},
+		"IPv6, the next ADD": {[]string{"ip -6 addr flush dev azure0 scope global"}, "ADD", "10.240.0.9"},
+		"one of two":         {[]string{"ip addr add 10.240.0.9/16 dev azure0", "ip addr del 10.240.0.8/16 dev azure0"}, "ADD", "10.240.0.8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, fabric.DefaultDual(1, 4))
+			n := l.nodes[0]
+			l.run(n, "ip addr add 10.240.0.8/16 dev eth0")
+			l.run(n, "ip route add 10.99.0.0/16 via 10.240.0.1 metric 77")
+			list := l.list(n, dualConf("tunnel"))
+			l.add(n, list)
+			for _, line := range test.damage {
+				l.run(n, line)
+			}
+			dev := "azure0"
+			if test.by == "cleanup" {
+				l.cleanup(n)
+				dev = "eth0"
+			} else {
+				l.live(n, "tunnel", l.add(n, list))
+			}
+			l.online(n, "after "+test.by)
+			if have := l.run(n, "ip addr show dev "+dev); strings.Contains(have, test.without) {
+				t.Errorf("%s is there: %s", test.without, have)
+			}
+			if have := l.run(n, "ip route show dev "+dev); !strings.Contains(have, "10.99.0.0/16 via 10.240.0.1 metric 77") {
+				t.Errorf("not all routes are back: %s", have)
+			}
+		})
+	}
+}
+
+// The kernel does not take the master into a bridge: the code is that of a master, the message says why, and nothing has changed. A
+// macvlan in another namespace, as a container has it, cannot be seen before.
+func TestAMasterThatCannotBeAPortIsNamed(t *testing.T) {
+	for name, test := range map[string]struct {
+		lines []string
+		want  string
+	}{
+		"macvlan":                {[]string{"ip link add child link eth0 type macvlan mode bridge"}, "child"},
+		"macvlan of a container": {[]string{"ip link add child link eth0 type macvlan mode bridge", "ip link set child netns OTHER"}, "macvlan or ipvlan"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := fabric.DefaultDual(1, 3)
+			cfg.VMs[0].NICs[0].Veth = true // which can have a macvlan on it
+			l := newLab(t, cfg)
+			n := l.nodes[0]
+			l.configureHost(n)
+			other, err := n.VM.NewPod("other")
+			l.must(err)
+			for _, line := range test.lines {
+				l.run(n, strings.ReplaceAll(line, "OTHER", other.Path()))
+			}
+			ns, err := n.VM.NewPod("pod")
+			l.must(err)
+			before := l.hostState(n)
+			for range 2 {
+				r := l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "c0", NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, dualConf("bridge"))})
+				e := l.wantError(r, 102)
+				if !strings.Contains(e.Msg+e.Details, test.want) || !strings.Contains(e.Msg+e.Details, "transparent") {
+					t.Errorf("the message is %s; %s", e.Msg, e.Details)
+				}
+				if after := l.hostState(n); after != before {
+					t.Errorf("the host is not as it was:\n%s", differ(before, after))
+				}
+			}
+			l.online(n, "after it")
+		})
+	}
+}
