@@ -132,13 +132,14 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	if !b.Link.Up && lost.Prepare != nil {
 		if err := lost.Prepare(); err != nil {
-			return hostConf{}, errors.Join(err, h.undoMove(hostConf{}, b))
+			return hostConf{}, errors.Join(err, h.undoMove(hostConf{}, hostConf{}, b))
 		}
 	}
 	to, name, master := device{b.Link.Index, b.Link.Name}, b.Link.Name, b.Master.Name
 	conf, err := h.readHostConf(device{b.Master.Index, master})
-	if err != nil {
-		return conf, errors.Join(err, h.undoMove(hostConf{}, b))
+	have, herr := h.readCarried(to)
+	if err = errors.Join(err, herr); err != nil {
+		return conf, errors.Join(err, h.undoMove(hostConf{}, have, b))
 	}
 	do := &batch{}
 	do.add("configure bridge "+name, bridgeMessage(b))
@@ -152,8 +153,7 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	if b.Link.Up {
 		known = b.lost(known)
 	}
-	known.withoutEnd().addTo(do, to)
-	conf.withoutEnd().addTo(do, to)
+	conf.withoutEnd().addBeside(do, to, have, known)
 	conf.remove(do)
 	pinFabric(do, b.Master)
 	connectPods(do, to, lost.Pods, links)
@@ -161,9 +161,25 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 		err = h.arrived(conf, known, to)
 	}
 	if err != nil {
-		err = errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, b))
+		err = errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, have, b))
 	}
 	return conf, err
+}
+
+// addBeside appends the requests that give the configuration to a device which has one already, and with it what else the host is known to
+// have lost.
+func (c hostConf) addBeside(b *batch, to device, have, lost hostConf) {
+	// An address that takes the place of another has to be the first of its subnet.
+	if old := c.successorOf(have); old != nil {
+		have.of(old.sameSubnet).remove(b)
+		c.addTo(b, to)
+		have.without(old).asLost().addTo(b, to) // when the last address goes, the kernel takes routes and neighbours along
+	} else if old := c.successorOf(lost); old != nil {
+		lost = lost.without(old)
+		c.addTo(b, to)
+	}
+	lost.withoutEnd().addTo(b, to)
+	c.addTo(b, to)
 }
 
 // arrived says what of a configuration is not on a device. What was only remembered may not fit any more, but for all of
@@ -204,10 +220,11 @@ func (h *Handle) nameOf(index int) string {
 	return l.Name
 }
 
-// undoMove gives the configuration back to the master, where it was read, and of what is there already nothing fails. A bridge that had
-// neither port nor address goes.
-func (h *Handle) undoMove(conf hostConf, b Bridge) error {
+// undoMove gives the configuration back to the master, where it was read, and the bridge what it had; of what is there already nothing
+// fails. A bridge that had neither port nor address goes.
+func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 	undo := &batch{}
+	had.asLost().addTo(undo, had.dev)
 	conf.addTo(undo, conf.dev)
 	conf.removeRules(undo, device{b.Link.Index, b.Link.Name})
 	if b.Master.Master == 0 {

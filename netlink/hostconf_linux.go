@@ -35,7 +35,7 @@ func (c hostConf) of(wanted func(kernelMessage) bool) hostConf {
 		return slices.DeleteFunc(slices.Clone(list), func(m kernelMessage) bool { return !wanted(m) })
 	}
 	out := hostConf{dev: c.dev, addrs: part(c.addrs), routes: c.routes, neighs: part(c.neighs)}
-	for _, list := range out.routes.all() {
+	for _, list := range append(out.routes.all(), &out.routes.onLink) {
 		*list = part(*list)
 	}
 	return out

@@ -163,7 +163,7 @@ func TestAMoveThatFailsLeavesRoutesAndRulesAlone(t *testing.T) {
 		conf.addTo(do, to)
 		conf.remove(do)
 		h.must(do.send(nl.socket))
-		h.must(nl.undoMove(conf, Bridge{Link: bridge, Master: eth0}))
+		h.must(nl.undoMove(conf, hostConf{}, Bridge{Link: bridge, Master: eth0}))
 	})
 	if after := h.everything(); after != before {
 		t.Errorf("the host is not as it was:\n%s", diff(before, after))

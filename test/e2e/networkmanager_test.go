@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -117,17 +118,22 @@ func TestNetworkManagersHostKeepsItsNetwork(t *testing.T) {
 	}
 }
 
-// The real systemd-networkd, with the files of docs/host.md and what netplan writes.
+// The real systemd-networkd with what netplan writes, which matches the bridge, too; with the files of docs/host.md and without.
 func TestNetworkdsHostKeepsItsNetwork(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel"} {
-		t.Run(mode, func(t *testing.T) {
-			l, n := dynamic(t)
-			etc := filepath.Join(n.Dir, "etc")
-			l.documented(etc)
-			const netplan = "[Match]\nMACAddress=00:0d:3a:00:00:01\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=ipv6\nIPv6AcceptRA=yes\nAddress=fd00::4/128\n[DHCP]\nRouteMetric=100\nUseMTU=true\n"
-			l.must(os.WriteFile(filepath.Join(etc, "network", "10-netplan-eth0.network"), []byte(netplan), 0o600))
-			l.startNetworkd(n, etc)
-			l.outlive(n, mode)
-		})
+		for _, documented := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s documented=%v", mode, documented), func(t *testing.T) {
+				l, n := dynamic(t)
+				etc := filepath.Join(n.Dir, "etc")
+				if documented {
+					l.documented(etc)
+				}
+				l.must(os.MkdirAll(filepath.Join(etc, "network"), 0o755))
+				const netplan = "[Match]\nMACAddress=00:0d:3a:00:00:01\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=ipv6\nIPv6AcceptRA=yes\nAddress=fd00::4/128\n[DHCP]\nRouteMetric=100\nUseMTU=true\n"
+				l.must(os.WriteFile(filepath.Join(etc, "network", "10-netplan-eth0.network"), []byte(netplan), 0o600))
+				l.startNetworkd(n, etc)
+				l.outlive(n, mode)
+			})
+		}
 	}
 }
