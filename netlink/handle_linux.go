@@ -15,11 +15,12 @@ import (
 )
 
 // ErrNotFound: there is no such link. ErrExists: there is one already. ErrMasterTaken: the master is a port of
-// another bridge.
+// another bridge. ErrNoPort: the kernel does not take the master as a port of a bridge.
 var (
 	ErrNotFound    = errors.New("link not found")
 	ErrExists      = errors.New("link exists already")
 	ErrMasterTaken = errors.New("the master belongs to another bridge")
+	ErrNoPort      = errors.New("the master cannot be a port of a bridge")
 )
 
 // ErrSlow means that the kernel's work queues did not get to do within seconds what was asked for; what was made is to be taken away.

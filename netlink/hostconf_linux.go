@@ -61,7 +61,7 @@ func (m kernelMessage) keys() []string {
 		for _, l := range m.legs() {
 			if attrs, err := parseAttrs(l[rtnexthopLen:]); err == nil {
 				one := m
-				one.attrs = append(attrs, m.attrs...)
+				one.attrs = slices.Concat(attrs, m.attrs)
 				list = append(list, "route "+one.pathKey())
 			}
 		}

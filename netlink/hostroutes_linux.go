@@ -99,7 +99,7 @@ func (h *Handle) readRoutes(index int, addrs []kernelMessage) (r hostRoutes, err
 // addTo appends the requests that give the routes to a device. A nexthop object is replaced where it is: groups
 // and routes that name it follow, and are only sent if they were lost.
 func (r hostRoutes) addTo(b *batch, from, to device) {
-	stones := r.steppingStones(from, to)
+	stones := r.steppingStones(from)
 	for _, gw := range stones {
 		b.add(fmt.Sprintf("add route %s to %s", gw, to.name), stoneMessage(unix.RTM_NEWROUTE, gw, to), anything)
 	}
@@ -117,9 +117,9 @@ func (r hostRoutes) addTo(b *batch, from, to device) {
 // steppingStones are the gateways that routes over the device name. The kernel accepts a route only while it knows a way to the gateway,
 // and keeps it when that way goes. So each gateway gets a route of its own while the routes are added: whatever the host
 // has can be given to a device, and back.
-func (r hostRoutes) steppingStones(from, to device) (list []netip.Addr) {
+func (r hostRoutes) steppingStones(from device) (list []netip.Addr) {
 	add := func(gw netip.Addr) {
-		if gw.IsValid() && !(gw.Is6() && gw.IsLinkLocalUnicast()) && !slices.Contains(list, gw) {
+		if gw.IsValid() && (gw.Is4() || !gw.IsLinkLocalUnicast()) && !slices.Contains(list, gw) {
 			list = append(list, gw)
 		}
 	}

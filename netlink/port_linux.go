@@ -1,16 +1,12 @@
 package netlink
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
-
-// ErrNoPort: the kernel does not take the master as a port of a bridge.
-var ErrNoPort = errors.New("the master cannot be a port of a bridge")
 
 // canBePort looks, before anything moves, whether something else receives what comes to the master: an interface has one receiver
 // (net/core/dev.c, netdev_rx_handler_register).
