@@ -23,6 +23,8 @@ type step struct {
 	seq    uint32
 	what   string          // for messages: "add address 10.240.0.4/16 to azure0"
 	ignore []syscall.Errno // what is no failure
+
+	explain func(syscall.Errno) error // what a failure means; nil is what it says
 }
 
 // anything as an error to ignore means that a step may fail.
@@ -36,7 +38,7 @@ func (b *batch) add(what string, req *nl.NetlinkRequest, ignore ...syscall.Errno
 	for len(b.buf)%unix.NLMSG_ALIGNTO != 0 {
 		b.buf = append(b.buf, 0)
 	}
-	b.steps = append(b.steps, step{req.Seq, what, ignore})
+	b.steps = append(b.steps, step{seq: req.Seq, what: what, ignore: ignore})
 }
 
 func (b *batch) empty() bool { return len(b.steps) == 0 }
@@ -68,7 +70,11 @@ func (b *batch) send(s *nl.NetlinkSocket) error {
 			open--
 			errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
 			if errno != 0 && !slices.Contains(b.steps[i].ignore, errno) && !slices.Contains(b.steps[i].ignore, anything) {
-				failed = errors.Join(failed, fmt.Errorf("%s: %w", b.steps[i].what, errno))
+				var why error = errno
+				if b.steps[i].explain != nil {
+					why = b.steps[i].explain(errno)
+				}
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", b.steps[i].what, why))
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -21,6 +22,9 @@ type Bridge struct {
 	Master  Link
 	Primary []netip.Prefix // the host's addresses, which live on the bridge
 	Local   []netip.Prefix // the host's addresses on all other interfaces, loopback ones left out
+
+	left  []netip.Prefix // the host's addresses that are on the master
+	moved hostConf       // what EnsureBridge took from the master, on the master's terms
 }
 
 // Bridge reads the bridge and its master and says whether everything is as EnsureBridge leaves it.
@@ -38,23 +42,22 @@ func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
 		return b, false, fmt.Errorf("%w: %s is a port of %s", ErrMasterTaken, master, h.nameOf(b.Master.Master))
 	}
 	missing := err != nil
-	left, err := h.readAddresses(&b)
-	if err != nil || missing {
+	if err = h.readAddresses(&b); err != nil || missing {
 		return b, false, err
 	}
 	if b.Link.Kind != "bridge" {
 		return b, false, fmt.Errorf("%w: %s is a %s, not a bridge", ErrExists, name, b.Link.Kind)
 	}
-	ok = b.Master.Master == b.Link.Index && b.Link.Up && b.Master.Up && len(left) == 0 &&
+	ok = b.Master.Master == b.Link.Index && b.Link.Up && b.Master.Up && len(b.left) == 0 &&
 		bytes.Equal(b.Link.MAC, b.Master.MAC) && b.Link.MTU == b.Master.MTU
 	return b, ok, nil
 }
 
-// readAddresses sorts the host's addresses: it returns those on the master.
-func (h *Handle) readAddresses(b *Bridge) (left []netip.Prefix, err error) {
+// readAddresses sorts the host's addresses.
+func (h *Handle) readAddresses(b *Bridge) error {
 	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, everything)
 	if err != nil {
-		return nil, fmt.Errorf("list the host's addresses: %w", err)
+		return fmt.Errorf("list the host's addresses: %w", err)
 	}
 	of := map[int][]kernelMessage{}
 	for _, m := range list {
@@ -68,58 +71,71 @@ func (h *Handle) readAddresses(b *Bridge) (left []netip.Prefix, err error) {
 	if b.Link.Index != 0 {
 		b.Primary = prefixesOf(of[b.Link.Index])
 	}
-	return prefixesOf(of[b.Master.Index]), nil
+	b.left = prefixesOf(of[b.Master.Index])
+	return nil
+}
+
+// Bereft says whether the host has lost all its addresses of a family, which it has in the snapshot: not one is on the bridge or
+// the master. An address that somebody replaced by another is not lost.
+func (b Bridge) Bereft(snapshot []byte) bool {
+	return b.Link.Index != 0 && len(b.lostFamilies(SnapshotAddresses(snapshot))) > 0
+}
+
+func (b Bridge) lostFamilies(known []netip.Prefix) (lost []byte) {
+	for _, k := range known {
+		has := func(p netip.Prefix) bool { return p.Addr().Is4() == k.Addr().Is4() }
+		if !slices.ContainsFunc(b.Primary, has) && !slices.ContainsFunc(b.left, has) {
+			lost = append(lost, byte(family(k.Addr())))
+		}
+	}
+	return lost
+}
+
+// lost is what the host had of the families of which it has no address any more.
+func (b Bridge) lost(c hostConf) hostConf {
+	gone := b.lostFamilies(prefixesOf(c.addrs))
+	return c.of(func(m kernelMessage) bool {
+		return slices.Contains(gone, m.family()) || len(gone) > 0 && m.family() == unix.AF_UNSPEC // groups of nexthops
+	})
 }
 
 // Lost is what goes with a bridge that somebody deletes, and has to come back with it.
 type Lost struct {
 	Host []byte // what Snapshot gave
 	Pods []Pod  // whoever may be connected; host veth, MAC and addresses count
+
+	// Prepare is called when there is a bridge and it is down, before it gets anything; nil is nothing.
+	Prepare func() error
 }
 
 // EnsureBridge makes the bridge with the master as its port and moves the host's configuration from the
-// master to it, all in one batch: a process that is killed leaves either the old state or the new one. If
+// master to it, all but the empty bridge in one batch: a process that is killed leaves either the old state or the new one. If
 // a part fails, everything goes back to the master. A bridge that is not there, or was down, gets what it lost in
-// the same batch; what the master has anew goes before it.
-// Errors: ErrNotFound for the master, ErrExists, ErrMasterTaken.
+// the same batch; what the master has anew goes before it. So does one on which the host has no address any more.
+// Errors: ErrNotFound for the master, ErrExists, ErrMasterTaken, ErrNoPort.
 func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 	b, ok, err := h.Bridge(name, master)
-	if err != nil || ok {
-		return b, err
-	}
-	conf, err := h.readHostConf(device{b.Master.Index, master})
-	if err != nil {
+	if err != nil || ok && !b.Bereft(lost.Host) {
 		return b, err
 	}
 	links, err := h.Links()
 	if err != nil {
 		return b, err
 	}
-	created := b.Link.Index == 0
-	if created {
-		b.Link.Index = freeIndex(links)
-	}
-	to := device{b.Link.Index, name}
-	do := &batch{}
-	do.add("create bridge "+name, bridgeMessage(b, name, created))
-	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
-	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
-	// asked for the link makes the kernel catch up at once (Linux 6.8). Until the next message the host still sends
-	// by the master.
-	do.add("look at "+name, linkMessage(unix.RTM_GETLINK, 0, to.index, false))
-	if created || !b.Link.Up {
-		decodeSnapshot(lost.Host).addTo(do, to)
-	}
-	conf.addTo(do, to)
-	conf.remove(do)
-	configureMaster(do, b.Master)
-	if err := connectPods(do, to, lost.Pods, links); err != nil {
+	if err := canBePort(b.Master, links); err != nil {
 		return b, err
 	}
-	if err := do.send(h.socket); err != nil {
-		return b, errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, to, created))
+	if b.Link.Index == 0 {
+		if b.Link, err = h.createBridge(name, b.Master, freeIndex(links)); err != nil {
+			return b, err
+		}
+	}
+	moved, err := h.moveTo(b, links, lost)
+	if err != nil {
+		return b, err
 	}
 	b, ok, err = h.Bridge(name, master)
+	b.moved = moved
 	if err == nil {
 		err = h.routeToPods(b.Link, lost.Pods)
 	}
@@ -132,6 +148,92 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 	return b, h.settle(b.Link, b.Primary)
 }
 
+// moveTo gives the bridge, which is there, its port and the host's configuration, and returns what came from the master. If that cannot be,
+// the master has it again, and an empty bridge is gone.
+func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
+	if !b.Link.Up && lost.Prepare != nil {
+		if err := lost.Prepare(); err != nil {
+			return hostConf{}, errors.Join(err, h.undoMove(hostConf{}, hostConf{}, b))
+		}
+	}
+	to, name, master := device{b.Link.Index, b.Link.Name}, b.Link.Name, b.Master.Name
+	conf, err := h.readHostConf(device{b.Master.Index, master})
+	have, herr := h.readCarried(to)
+	if err = errors.Join(err, herr); err != nil {
+		return conf, errors.Join(err, h.undoMove(hostConf{}, have, b))
+	}
+	do := &batch{}
+	do.add("configure bridge "+name, bridgeMessage(b))
+	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
+	do.steps[len(do.steps)-1].explain = notAPort
+	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
+	// asked for the link makes the kernel catch up at once (Linux 6.8). Until the next message the host still sends
+	// by the master.
+	do.add("look at "+name, linkMessage(unix.RTM_GETLINK, 0, to.index, false))
+	known := decodeSnapshot(lost.Host)
+	if b.Link.Up {
+		known = b.lost(known)
+	}
+	conf.withoutEnd().addBeside(do, to, have, known)
+	conf.remove(do)
+	configureMaster(do, b.Master)
+	if err = connectPods(do, to, lost.Pods, links); err == nil {
+		err = do.send(h.socket)
+	}
+	if err == nil {
+		err = h.arrived(conf, known, to)
+	}
+	if err != nil {
+		err = errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, have, b))
+	}
+	return conf, err
+}
+
+// addBeside appends the requests that give the configuration to a device which has one already, and with it what else the host is known to
+// have lost.
+func (c hostConf) addBeside(b *batch, to device, have, lost hostConf) {
+	// An address that takes the place of another has to be the first of its subnet.
+	if old := c.successorOf(have); old != nil {
+		have.of(old.sameSubnet).remove(b)
+		c.addTo(b, to)
+		have.without(old).asLost().addTo(b, to) // when the last address goes, the kernel takes routes and neighbours along
+	} else if old := c.successorOf(lost); old != nil {
+		lost = lost.without(old)
+		c.addTo(b, to)
+	}
+	lost.withoutEnd().addTo(b, to)
+	c.addTo(b, to)
+}
+
+// arrived says what of a configuration is not on a device. What was only remembered may not fit any more, but for all of
+// the host's addresses.
+func (h *Handle) arrived(conf, known hostConf, dev device) error {
+	have, err := h.readHostConf(dev)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, m := range have.all() {
+		for _, k := range m.keys() {
+			there[k] = true
+		}
+	}
+	var missing []string
+	for _, m := range conf.all() {
+		if !there[m.keys()[0]] {
+			missing = append(missing, m.name())
+		}
+	}
+	is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
+	if i := slices.IndexFunc(prefixesOf(known.addrs), is4); i >= 0 && !slices.ContainsFunc(prefixesOf(have.addrs), is4) {
+		missing = append(missing, "address "+prefixesOf(known.addrs)[i].String())
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%s does not keep %s: something else manages it", dev.name, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
 // nameOf is the name of a link, for messages.
 func (h *Handle) nameOf(index int) string {
 	l, err := h.link(linkMessage(unix.RTM_GETLINK, 0, index, false, brief()))
@@ -141,12 +243,18 @@ func (h *Handle) nameOf(index int) string {
 	return l.Name
 }
 
-func (h *Handle) undoMove(conf hostConf, to device, created bool) error {
+// undoMove gives the configuration back to the master, where it was read, and the bridge what it had; of what is there already nothing
+// fails. A bridge that had neither port nor address goes.
+func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 	undo := &batch{}
+	had.asLost().addTo(undo, had.dev)
 	conf.addTo(undo, conf.dev)
-	conf.removeRules(undo, to)
-	if created {
-		undo.add("delete bridge "+to.name, linkMessage(unix.RTM_DELLINK, 0, to.index, false), unix.ENODEV)
+	conf.removeRules(undo, device{b.Link.Index, b.Link.Name})
+	if b.Master.Master == 0 {
+		undo.add("release "+b.Master.Name+" from "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, b.Master.Up, u32(unix.IFLA_MASTER, 0)))
+		if len(b.Primary) == 0 {
+			undo.add("delete bridge "+b.Link.Name, linkMessage(unix.RTM_DELLINK, 0, b.Link.Index, false), unix.ENODEV)
+		}
 	}
 	if err := undo.send(h.socket); err != nil {
 		return fmt.Errorf("undo: %w", err)
@@ -154,32 +262,68 @@ func (h *Handle) undoMove(conf hostConf, to device, created bool) error {
 	return nil
 }
 
-// RemoveBridge gives the host's configuration back to the master and deletes the bridge; one batch. If somebody
-// deleted it, the master gets what was on it, by the snapshot.
+// RemoveBridge gives the host's configuration back to the master, on the terms that it had there, and when it is sure that the master has
+// it, deletes the bridge. What the bridge has lost, or somebody deleted with it, the master gets by the snapshot.
 func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	b, _, err := h.Bridge(name, master)
 	if err != nil {
 		return err
 	}
-	conf, lost := decodeSnapshot(snapshot), b.Link.Index == 0
-	if lost {
-		conf.dev.name = name
-		conf.rules, err = h.readRules(name) // they outlive the bridge
-	} else {
-		conf, err = h.readHostConf(device{b.Link.Index, name})
+	known := decodeSnapshot(snapshot)
+	known.dev.name = name
+	if b.Link.Index == 0 {
+		if known.rules, err = h.readRules(name); err != nil { // they outlive the bridge
+			return err
+		}
+		return h.giveBack(b, hostConf{dev: known.dev}, known)
 	}
+	conf, err := h.readHostConf(device{b.Link.Index, name})
 	if err != nil {
 		return err
 	}
-	do := &batch{}
-	conf.addTo(do, device{b.Master.Index, master})
-	conf.removeRules(do, conf.dev)
-	if !lost {
-		do.add("release "+master+" from "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, 0)))
-		do.add("delete bridge "+name, linkMessage(unix.RTM_DELLINK, 0, b.Link.Index, false))
+	conf.neighs = slices.DeleteFunc(conf.neighs, kernelMessage.isPods)
+	if err := h.giveBack(b, conf.onTerms(known), b.lost(known)); err != nil {
+		return err
 	}
-	if err := do.send(h.socket); err != nil {
-		return fmt.Errorf("move the host's configuration from %s to %s: %w", name, master, err)
+	return h.deleteBridge(b.Link)
+}
+
+// giveBack moves what is on the bridge, and what is known to be lost, to the master. If the master does not keep it, the bridge has it
+// again.
+func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
+	to := device{b.Master.Index, b.Master.Name}
+	own, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{family: unix.AF_INET6, index: to.index}, func(m kernelMessage) bool { return !m.isAddress() })
+	if err != nil {
+		return fmt.Errorf("list addresses of %s: %w", to.name, err)
+	}
+	do := &batch{}
+	do.add("release "+to.name+" from "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
+	lost.addTo(do, to)
+	lost.removeRules(do, lost.dev)
+	conf.addTo(do, to)
+	conf.remove(do)
+	for _, m := range own {
+		// systemd-networkd takes the end of a port for that of the interface, and begins anew (252). It listens to routers when it
+		// is told of a link-local address, which it is not if that was there all the time.
+		do.add("announce "+m.ownAddress().String(), m.newAddr(unix.NLM_F_REPLACE, 0, to, to), anything)
+	}
+	err = do.send(h.socket)
+	if err == nil {
+		err = h.arrived(conf, lost, to)
+	}
+	if err != nil {
+		err = fmt.Errorf("move the host's configuration from %s to %s: %w", conf.dev.name, to.name, err)
+		if b.Link.Index == 0 {
+			return err
+		}
+		now, rerr := h.readHostConf(to)
+		undo := &batch{}
+		if b.Master.Master != 0 {
+			undo.add("make "+to.name+" a port of "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, uint32(conf.dev.index))))
+		}
+		conf.withoutEnd().addTo(undo, conf.dev)
+		now.remove(undo)
+		return errors.Join(err, rerr, undo.send(h.socket))
 	}
 	addrs, err := h.Addresses(b.Master)
 	if err != nil {
@@ -188,11 +332,24 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	return h.settle(b.Master, addrs)
 }
 
-// bridgeMessage creates the bridge, or corrects one that exists. Its MAC is set explicitly: a bridge
+// createBridge makes an empty bridge that is down: its settings can be written before the host's configuration comes to it.
+func (h *Handle) createBridge(name string, master Link, index int) (Link, error) {
+	do := &batch{}
+	do.add("create bridge "+name, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, false,
+		bytesAttr(unix.IFLA_ADDRESS, master.MAC), u32(unix.IFLA_MTU, uint32(master.MTU)), str(unix.IFLA_IFNAME, name), bridgeSettings()))
+	return Link{Index: index, Name: name, Kind: "bridge", MAC: master.MAC, MTU: master.MTU}, do.send(h.socket)
+}
+
+func (h *Handle) deleteBridge(l Link) error {
+	do := &batch{}
+	do.add("delete bridge "+l.Name, linkMessage(unix.RTM_DELLINK, 0, l.Index, false), unix.ENODEV)
+	return do.send(h.socket)
+}
+
+// bridgeMessage corrects a bridge, and sets it up. Its MAC is set explicitly: a bridge
 // without a MAC of its own takes the lowest one of its ports, and the host's MAC would change whenever a
 // pod starts (net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id).
-func bridgeMessage(b Bridge, name string, create bool) *nl.NetlinkRequest {
-	flags := 0
+func bridgeMessage(b Bridge) *nl.NetlinkRequest {
 	var attrs []nl.NetlinkRequestData
 	// Even the same MAC set again makes the kernel forget all neighbours, permanent ones too (neigh_changeaddr).
 	if !bytes.Equal(b.Link.MAC, b.Master.MAC) {
@@ -201,11 +358,7 @@ func bridgeMessage(b Bridge, name string, create bool) *nl.NetlinkRequest {
 	if b.Link.MTU != b.Master.MTU {
 		attrs = append(attrs, u32(unix.IFLA_MTU, uint32(b.Master.MTU)))
 	}
-	if create {
-		flags = unix.NLM_F_CREATE | unix.NLM_F_EXCL
-		attrs = append(attrs, str(unix.IFLA_IFNAME, name), bridgeSettings())
-	}
-	return linkMessage(unix.RTM_NEWLINK, flags, b.Link.Index, true, attrs...)
+	return linkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, attrs...)
 }
 
 func bridgeSettings() *nl.RtAttr {

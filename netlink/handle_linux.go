@@ -15,11 +15,12 @@ import (
 )
 
 // ErrNotFound: there is no such link. ErrExists: there is one already. ErrMasterTaken: the master is a port of
-// another bridge.
+// another bridge. ErrNoPort: the kernel does not take the master as a port of a bridge.
 var (
 	ErrNotFound    = errors.New("link not found")
 	ErrExists      = errors.New("link exists already")
 	ErrMasterTaken = errors.New("the master belongs to another bridge")
+	ErrNoPort      = errors.New("the master cannot be a port of a bridge")
 )
 
 // ErrSlow means that the kernel's work queues did not get to do within seconds what was asked for; what was made is to be taken away.
@@ -61,7 +62,8 @@ type Link struct {
 	Up     bool
 	Alias  string
 
-	state byte // IF_OPER_…
+	state  byte // IF_OPER_…
+	parent int  // index of the link that it is on, in the same network namespace; 0 if there is none
 }
 
 // linkOf reads an RTM_NEWLINK. Of a struct ifinfomsg the index is at 4, the flags are at 8.
@@ -72,6 +74,9 @@ func linkOf(m kernelMessage) Link {
 	}
 	if info, err := parseAttrs(m.get(unix.IFLA_LINKINFO)); err == nil {
 		l.Kind = text(kernelMessage{attrs: info}.get(nl.IFLA_INFO_KIND))
+	}
+	if m.get(unix.IFLA_LINK_NETNSID) == nil {
+		l.parent = int(m.u32(unix.IFLA_LINK))
 	}
 	if state := m.get(unix.IFLA_OPERSTATE); len(state) == 1 {
 		l.state = state[0]

@@ -29,6 +29,58 @@ type hostConf struct {
 	rules  []kernelMessage // that name the interface
 }
 
+// of is the part of the configuration that is wanted, without policy rules.
+func (c hostConf) of(wanted func(kernelMessage) bool) hostConf {
+	part := func(list []kernelMessage) []kernelMessage {
+		return slices.DeleteFunc(slices.Clone(list), func(m kernelMessage) bool { return !wanted(m) })
+	}
+	out := hostConf{dev: c.dev, addrs: part(c.addrs), routes: c.routes, neighs: part(c.neighs)}
+	for _, list := range append(out.routes.all(), &out.routes.onLink) {
+		*list = part(*list)
+	}
+	return out
+}
+
+// all lists addresses and routes.
+func (c hostConf) all() []kernelMessage {
+	list := slices.Clone(c.addrs)
+	for _, routes := range c.routes.all() {
+		list = append(list, *routes...)
+	}
+	return list
+}
+
+// keys are what an address, a route or a nexthop object is known by on its interface. A route of several paths is known by each, too:
+// IPv6 has only one route for a prefix and metric.
+func (m kernelMessage) keys() []string {
+	switch m.typ {
+	case unix.RTM_NEWADDR:
+		return []string{"address " + m.addrKey()}
+	case unix.RTM_NEWROUTE:
+		list := []string{"route " + m.pathKey()}
+		for _, l := range m.legs() {
+			if attrs, err := parseAttrs(l[rtnexthopLen:]); err == nil {
+				one := m
+				one.attrs = slices.Concat(attrs, m.attrs)
+				list = append(list, "route "+one.pathKey())
+			}
+		}
+		return list
+	}
+	return []string{fmt.Sprintf("nexthop %d", m.u32(nhaID))}
+}
+
+// name names them for messages.
+func (m kernelMessage) name() string {
+	switch m.typ {
+	case unix.RTM_NEWADDR:
+		return fmt.Sprintf("address %s/%d", m.ownAddress(), m.header[1])
+	case unix.RTM_NEWROUTE:
+		return "route " + m.route()
+	}
+	return m.keys()[0]
+}
+
 // ifaProto is IFA_PROTO (include/uapi/linux/if_addr.h, Linux 5.18): who made the address. 1 to 3 is the kernel.
 const ifaProto, ifaProtoKernel = 11, 3
 
@@ -49,13 +101,15 @@ func (h *Handle) readHostConf(dev device) (hostConf, error) {
 func (h *Handle) readCarried(dev device) (hostConf, error) {
 	c := hostConf{dev: dev}
 	var errs [4]error
-	c.addrs, errs[0] = h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: dev.index}, kernelMessage.isAddress)
+	all, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: dev.index}, kernelMessage.isIP)
+	errs[0] = err
+	c.addrs = slices.DeleteFunc(slices.Clone(all), func(m kernelMessage) bool { return !m.isAddress() })
 	// The kernel lists the newest IPv6 address first, and prefers it: the oldest one goes first.
 	v6 := slices.IndexFunc(c.addrs, func(m kernelMessage) bool { return m.family() == unix.AF_INET6 })
 	if v6 >= 0 {
 		slices.Reverse(c.addrs[v6:])
 	}
-	c.routes, errs[1] = h.readRoutes(dev.index)
+	c.routes, errs[1] = h.readRoutes(dev.index, all)
 	c.neighs, errs[2] = h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: dev.index}, kernelMessage.isNeighbour)
 	proxies, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: dev.index, flags: unix.NTF_PROXY}, func(m kernelMessage) bool {
 		return m.header[10]&unix.NTF_PROXY != 0
@@ -64,10 +118,13 @@ func (h *Handle) readCarried(dev device) (hostConf, error) {
 	return c, errors.Join(errs[:]...)
 }
 
+// isIP says whether the message is about IPv4 or IPv6.
+func (m kernelMessage) isIP() bool { return m.family() == unix.AF_INET || m.family() == unix.AF_INET6 }
+
 // isAddress leaves out the kernel's own link-local addresses.
 func (m kernelMessage) isAddress() bool {
 	if m.family() != unix.AF_INET6 {
-		return m.family() == unix.AF_INET
+		return true
 	}
 	proto := m.get(ifaProto)
 	byKernel := len(proto) == 1 && proto[0] <= ifaProtoKernel || m.u32(unix.IFA_FLAGS)&unix.IFA_F_STABLE_PRIVACY != 0
@@ -82,7 +139,7 @@ func (h *Handle) readRules(name string) ([]kernelMessage, error) {
 // isNeighbour leaves out what is not resolved, and what the kernel notes of multicast addresses.
 func (m kernelMessage) isNeighbour() bool {
 	mac, state := m.get(unix.NDA_LLADDR), m.neighbourState()
-	return (m.family() == unix.AF_INET || m.family() == unix.AF_INET6) && len(mac) == 6 && mac[0]&1 == 0 && state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) == 0 && state != unix.NUD_NONE
+	return m.isIP() && len(mac) == 6 && mac[0]&1 == 0 && state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) == 0 && state != unix.NUD_NONE
 }
 
 // neighbourState is struct ndmsg's: NUD_….
@@ -169,7 +226,7 @@ func (m kernelMessage) newAddr(nlFlags int, flag uint32, from, to device) *nl.Ne
 }
 
 // addrState are the flags by which the kernel says how an address is doing.
-const addrState = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
+const addrState = unix.IFA_F_PERMANENT | unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
 
 func (m kernelMessage) newNeigh(to device) *nl.NetlinkRequest {
 	const ndaProtocol = 12 // include/uapi/linux/neighbour.h

@@ -2,9 +2,11 @@ package netlink
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"syscall"
 
@@ -22,7 +24,8 @@ type hostRoutes struct {
 	gateways []kernelMessage
 
 	// onLink are the kernel's own routes to the subnets of IPv6 addresses. It makes them with an address, but if that
-	// has an end, it does not take them away with it (net/ipv6/addrconf.c, ipv6_del_addr).
+	// has an end, it does not take them away with it (net/ipv6/addrconf.c, ipv6_del_addr). Routes that say to be the
+	// kernel's, but do not come with an address, are among the others: NetworkManager makes such.
 	onLink []kernelMessage
 }
 
@@ -36,12 +39,14 @@ const (
 	nhaID       = 1
 	nhaGroup    = 2
 	nhaOIF      = 5
+	nhaGateway  = 6
 	nhaFDB      = 11 // the last one that makes an object; what follows is statistics and state
 	nhaResGroup = 12
 	rtaNHID     = 30
 )
 
-func (h *Handle) readRoutes(index int) (r hostRoutes, err error) {
+// readRoutes reads the routes over an interface that has these addresses.
+func (h *Handle) readRoutes(index int, addrs []kernelMessage) (r hostRoutes, err error) {
 	objects, err := h.dump(unix.RTM_GETNEXTHOP, unix.RTM_NEWNEXTHOP, listing{}, everything)
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // Linux before 5.3 has none
 		return r, err
@@ -62,7 +67,7 @@ func (h *Handle) readRoutes(index int) (r hostRoutes, err error) {
 		ids[m.u32(nhaID)] = true
 	}
 	routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
-		return (m.family() == unix.AF_INET || m.family() == unix.AF_INET6) && m.routeFlags()&unix.RTM_F_CLONED == 0 && m.header[5] != podRoute && (m.header[5] != unix.RTPROT_KERNEL || m.isOnLink())
+		return m.isIP() && m.routeFlags()&unix.RTM_F_CLONED == 0 && m.header[5] != podRoute && (m.header[5] != unix.RTPROT_KERNEL || m.header[7] == unix.RTN_UNICAST)
 	})
 	others := map[string]bool{} // keys of routes over other interfaces
 	for i, m := range routes {
@@ -74,9 +79,12 @@ func (h *Handle) readRoutes(index int) (r hostRoutes, err error) {
 	}
 	for _, m := range routes {
 		m.first = m.first && m.family() == unix.AF_INET && others[m.routeKey()]
+		made := slices.ContainsFunc(addrs, m.comesWith) || m.isLinkLocals()
 		switch {
-		case m.header[5] == unix.RTPROT_KERNEL && m.over(index):
-			r.onLink = append(r.onLink, m)
+		case made && m.over(index):
+			if m.family() == unix.AF_INET6 && !m.addr(unix.RTA_DST).IsLinkLocalUnicast() {
+				r.onLink = append(r.onLink, m)
+			}
 		case ids[m.u32(rtaNHID)]:
 			r.byObject = append(r.byObject, m)
 		case m.over(index) && m.viaGateway():
@@ -91,12 +99,61 @@ func (h *Handle) readRoutes(index int) (r hostRoutes, err error) {
 // addTo appends the requests that give the routes to a device. A nexthop object is replaced where it is: groups
 // and routes that name it follow, and are only sent if they were lost.
 func (r hostRoutes) addTo(b *batch, from, to device) {
+	stones := r.steppingStones(from)
+	for _, gw := range stones {
+		b.add(fmt.Sprintf("add route %s to %s", gw, to.name), stoneMessage(unix.RTM_NEWROUTE, gw, to), anything)
+	}
 	addRoutes(b, r.direct, from, to)
 	for _, m := range append(slices.Clone(r.nexthops), lostOf(r.groups)...) {
 		b.add(fmt.Sprintf("give nexthop %d to %s", m.u32(nhaID), to.name), m.newNexthop(from, to), m.ignore()...)
 	}
 	addRoutes(b, lostOf(r.byObject), from, to)
 	addRoutes(b, r.gateways, from, to)
+	for _, gw := range stones {
+		b.add(fmt.Sprintf("delete route %s from %s", gw, to.name), stoneMessage(unix.RTM_DELROUTE, gw, to), anything)
+	}
+}
+
+// steppingStones are the gateways that routes over the device name. The kernel accepts a route only while it knows a way to the gateway,
+// and keeps it when that way goes. So each gateway gets a route of its own while the routes are added: whatever the host
+// has can be given to a device, and back.
+func (r hostRoutes) steppingStones(from device) (list []netip.Addr) {
+	add := func(gw netip.Addr) {
+		if gw.IsValid() && (gw.Is4() || !gw.IsLinkLocalUnicast()) && !slices.Contains(list, gw) {
+			list = append(list, gw)
+		}
+	}
+	for _, m := range r.nexthops {
+		add(m.addr(nhaGateway))
+	}
+	for _, m := range r.gateways {
+		if m.u32(unix.RTA_OIF) == uint32(from.index) {
+			add(m.gateway())
+		}
+		for _, l := range m.legs() {
+			if attrs, err := parseAttrs(l[rtnexthopLen:]); err == nil && l.index() == from.index {
+				add(kernelMessage{attrs: attrs}.gateway())
+			}
+		}
+	}
+	return list
+}
+
+// stoneMetric keeps a stepping stone behind every route that there may be to the gateway.
+const stoneMetric = 0xfffffff0
+
+func stoneMessage(typ int, gw netip.Addr, dev device) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(typ, 0)
+	if typ == unix.RTM_NEWROUTE {
+		req.Flags |= unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	}
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{
+		Family: uint8(family(gw)), Dst_len: uint8(gw.BitLen()), Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_STATIC, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST,
+	}})
+	req.AddData(bytesAttr(unix.RTA_DST, gw.AsSlice()))
+	req.AddData(u32(unix.RTA_OIF, uint32(dev.index)))
+	req.AddData(u32(unix.RTA_PRIORITY, stoneMetric))
+	return req
 }
 
 func lostOf(list []kernelMessage) []kernelMessage {
@@ -160,10 +217,40 @@ func (m kernelMessage) viaGateway() bool {
 	return m.get(unix.RTA_GATEWAY) != nil || m.get(unix.RTA_VIA) != nil || m.get(unix.RTA_MULTIPATH) != nil
 }
 
-// isOnLink says whether the route is of the kind that the kernel makes with an IPv6 address; link-local ones stay.
-func (m kernelMessage) isOnLink() bool {
-	dst := m.addr(unix.RTA_DST)
-	return m.family() == unix.AF_INET6 && m.header[7] == unix.RTN_UNICAST && dst.IsValid() && !dst.IsLinkLocalUnicast()
+// addrMetric is the metric of the kernel's IPv6 routes to the subnets of addresses (include/uapi/linux/ipv6_route.h, IP6_RT_PRIO_ADDRCONF).
+const addrMetric = 256
+
+// comesWith says whether the route is the one that the kernel makes with an address of the same interface: not if the address has
+// IFA_F_NOPREFIXROUTE, as NetworkManager's have, and not one with another metric, table or source than the address
+// gives it (net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route).
+func (m kernelMessage) comesWith(addr kernelMessage) bool {
+	const ifaPriority = 9 // IFA_RT_PRIORITY, include/uapi/linux/if_addr.h
+	if m.header[5] != unix.RTPROT_KERNEL || m.family() != addr.family() || m.viaGateway() || m.u32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN || addr.u32(unix.IFA_FLAGS)&unix.IFA_F_NOPREFIXROUTE != 0 {
+		return false
+	}
+	metric, dst := addr.u32(ifaPriority), netip.PrefixFrom(m.addr(unix.RTA_DST), int(m.header[1]))
+	within := func(typ uint16) bool {
+		return dst.IsValid() && netip.PrefixFrom(addr.addr(typ), int(addr.header[1])).Masked() == dst
+	}
+	if m.family() == unix.AF_INET6 {
+		return m.u32(unix.RTA_PRIORITY) == cmp.Or(metric, addrMetric) && (within(unix.IFA_ADDRESS) || within(unix.IFA_LOCAL))
+	}
+	return addr.u32(unix.IFA_FLAGS)&unix.IFA_F_SECONDARY == 0 && m.u32(unix.RTA_PRIORITY) == metric && within(unix.IFA_ADDRESS) &&
+		m.addr(unix.RTA_PREFSRC) == addr.addr(unix.IFA_LOCAL) && m.header[6] == unix.RT_SCOPE_LINK
+}
+
+// isLinkLocals says whether the route is the one that the kernel gives every interface with IPv6.
+func (m kernelMessage) isLinkLocals() bool {
+	return m.header[5] == unix.RTPROT_KERNEL && m.addr(unix.RTA_DST).IsLinkLocalUnicast() && m.family() == unix.AF_INET6 && m.u32(unix.RTA_PRIORITY) == addrMetric
+}
+
+// gateway is the route's, or the leg's. RTA_VIA is one of another family: struct rtvia has the family before it.
+func (m kernelMessage) gateway() netip.Addr {
+	if via := m.get(unix.RTA_VIA); len(via) > 2 {
+		a, _ := netip.AddrFromSlice(via[2:])
+		return a
+	}
+	return m.addr(unix.RTA_GATEWAY)
 }
 
 // leg is one path of a route: struct rtnexthop (length, flags, hops, index), then attributes.
@@ -221,22 +308,12 @@ func (m kernelMessage) newRoute(typ, flags int, from, to device) *nl.NetlinkRequ
 		case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_ENCAP, unix.RTA_ENCAP_TYPE: // the object's
 			return data, !named
 		}
-		return data, typ != unix.RTA_CACHEINFO
+		return data, typ != unix.RTA_CACHEINFO && typ != unix.RTA_EXPIRES
 	})
 	if left := m.expires(); left > 0 && typ == unix.RTM_NEWROUTE {
 		req.AddRawData(u32(unix.RTA_EXPIRES, left).Serialize())
 	}
 	return req
-}
-
-// expires is the rest of an IPv6 route's life in seconds (struct rta_cacheinfo, rta_expires, in ticks of 10 ms); 0 is
-// for ever.
-func (m kernelMessage) expires() uint32 {
-	d := m.get(unix.RTA_CACHEINFO)
-	if len(d) < 12 || m.family() != unix.AF_INET6 {
-		return 0
-	}
-	return uint32(max(0, (int32(binary.NativeEndian.Uint32(d[8:]))+99)/100))
 }
 
 func (m kernelMessage) newNexthop(from, to device) *nl.NetlinkRequest {

@@ -25,12 +25,14 @@ func TestMain(m *testing.M) {
 type host struct {
 	*testing.T
 	vm *fabric.VM
+
+	remembered []byte // what the plugin knows of azure0
 }
 
 func newHost(t *testing.T) *host {
 	t.Helper()
 	t.Parallel()
-	return &host{t, fabric.Start(t, fabric.Default(1, 3)).VMs[0]}
+	return &host{T: t, vm: fabric.Start(t, fabric.Default(1, 3)).VMs[0]}
 }
 
 // The VM as fabric.Default makes it.
@@ -97,20 +99,27 @@ func (h *host) inPod(pod *fabric.Namespace, args string) {
 	}
 }
 
-func (h *host) ensureBridge() (b Bridge) {
+func (h *host) ensureBridge() Bridge {
+	h.Helper()
+	return h.ensureLost(Lost{})
+}
+
+// ensureLost makes the bridge, and remembers what is on it, as an ADD does.
+func (h *host) ensureLost(lost Lost) (b Bridge) {
 	h.Helper()
 	h.kernel(func(nl *Handle, _ *NFT) {
 		var err error
-		if b, err = nl.EnsureBridge("azure0", "eth0", Lost{}); err != nil {
-			h.Fatal(err)
-		}
+		b, err = nl.EnsureBridge("azure0", "eth0", lost)
+		h.must(err)
+		h.remembered, err = nl.Snapshot(b, h.remembered)
+		h.must(err)
 	})
 	return b
 }
 
 func (h *host) removeBridge() {
 	h.Helper()
-	h.kernel(func(nl *Handle, _ *NFT) { h.must(nl.RemoveBridge("azure0", "eth0", nil)) })
+	h.kernel(func(nl *Handle, _ *NFT) { h.must(nl.RemoveBridge("azure0", "eth0", h.remembered)) })
 }
 
 func (h *host) ping(from *fabric.Namespace, to netip.Addr) {
@@ -144,6 +153,12 @@ func (h *host) conf(dev string) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// endless is the text of a configuration that came to the bridge: leases have no end there, nor what a router advertised.
+func endless(conf string) string {
+	conf = regexp.MustCompile(`(?m)( proto ra .*) expires N sec`).ReplaceAllString(conf, "$1")
+	return strings.NewReplacer(" dynamic", "", "_lft N sec", "_lft forever").Replace(conf)
 }
 
 func (h *host) same(what, got, want string) {

@@ -157,7 +157,7 @@ func (p *pods) waitCounted(rule string, done <-chan error) {
 
 func TestAddPodGivesThePodItsAddressesRoutesAndMTU(t *testing.T) {
 	p := connect(t, 1)
-	ns := &host{t, &fabric.VM{Ns: p.spaces[0]}}
+	ns := &host{T: t, vm: &fabric.VM{Ns: p.spaces[0]}}
 	p.same("the pod", ns.conf("eth0"), `10.240.0.0/16 proto kernel scope link src 10.240.1.1
 168.63.129.16 scope link
 DEV inet 10.240.1.1/16 scope global DEV\ valid_lft forever preferred_lft forever
@@ -302,7 +302,7 @@ func TestCheckPodOfANamespaceThatIsGoneIsAnError(t *testing.T) {
 
 func TestAnIPv6AddressOfAPodIsUsableAtOnce(t *testing.T) {
 	t.Parallel()
-	p := &pods{host: &host{t, fabric.Start(t, fabric.DefaultDual(1, 1)).VMs[0]}}
+	p := &pods{host: &host{T: t, vm: fabric.Start(t, fabric.DefaultDual(1, 1)).VMs[0]}}
 	ns, err := p.vm.NewPod("pod")
 	p.must(err)
 	p.spaces = append(p.spaces, ns)

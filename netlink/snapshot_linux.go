@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -15,26 +16,29 @@ import (
 // save" has them; the first message says which interface it was. It is for the time after somebody deleted the
 // interface, in the same boot: interface indexes in it are this boot's.
 
-// Snapshot reads what the host has on the bridge. It returns known itself if that says the same, lifetimes that pass
-// aside. Left out is what others bring back: neighbours that are learnt, those of pods, and policy rules, which
+// Snapshot reads what the host has on the bridge, with the lifetimes that it had on the master. It returns known itself if that says
+// the same, lifetimes that pass aside. Left out is what others bring back: neighbours that are learnt, those of pods, and policy rules, which
 // outlive their interface.
 func (h *Handle) Snapshot(b Bridge, known []byte) ([]byte, error) {
 	c, err := h.readCarried(device{b.Link.Index, b.Link.Name})
 	if err != nil {
 		return known, fmt.Errorf("read the configuration of %s: %w", b.Link.Name, err)
 	}
+	if err := h.extend(c); err != nil {
+		return known, fmt.Errorf("extend the leases on %s: %w", b.Link.Name, err)
+	}
 	c.neighs = slices.DeleteFunc(c.neighs, func(m kernelMessage) bool {
-		return !m.stays() || bytes.HasPrefix(m.get(unix.NDA_LLADDR), podMACPrefix)
+		return !m.stays() || m.isPods()
 	})
 	now, err := centiseconds()
 	if err != nil {
 		return known, err
 	}
-	for _, m := range c.addrs {
+	for _, m := range slices.Concat(c.addrs, b.moved.addrs) {
 		m.wholeLifetimes(now)
 	}
-	seen := c.encode(false)
 	old := decodeSnapshot(known)
+	seen := c.onTerms(b.moved, old).encode(false)
 	if bytes.Equal(decodeSnapshot(seen).encode(true), old.encode(true)) {
 		return known, nil
 	}
@@ -44,31 +48,8 @@ func (h *Handle) Snapshot(b Bridge, known []byte) ([]byte, error) {
 // podMACPrefix begins the MAC of every pod, and of nobody else in the fabric (network.MACOf).
 var podMACPrefix = []byte{0x0a, 0x58}
 
-// centiseconds is the kernel's time as addresses have it: since boot, in hundredths of a second.
-func centiseconds() (uint32, error) {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		return 0, fmt.Errorf("read the clock: %w", err)
-	}
-	return uint32(t.Sec*100 + t.Nsec/1e7), nil
-}
-
-// wholeLifetimes makes the rest of an address's lifetimes the whole again. A lost address comes back with a whole
-// lease: the host had better have it a little too long than not until its DHCP client asks again.
-func (m kernelMessage) wholeLifetimes(now uint32) {
-	d := m.get(unix.IFA_CACHEINFO) // struct ifa_cacheinfo: preferred and valid in seconds, created and updated
-	if len(d) < 16 {
-		return
-	}
-	age := uint32(max(0, int32(now-binary.NativeEndian.Uint32(d[12:])))) / 100
-	for _, at := range []int{0, 4} {
-		if rest := binary.NativeEndian.Uint32(d[at:]); rest != forever {
-			binary.NativeEndian.PutUint32(d[at:], min(rest+age, forever-1))
-		}
-	}
-}
-
-const forever = 0xffffffff
+// isPods says whether a neighbour is a pod, which is not on the master.
+func (m kernelMessage) isPods() bool { return bytes.HasPrefix(m.get(unix.NDA_LLADDR), podMACPrefix) }
 
 // encode writes the snapshot. With timeless, what changes by the mere passing of time is the same always.
 func (c hostConf) encode(timeless bool) []byte {
@@ -97,46 +78,34 @@ func (c hostConf) encode(timeless bool) []byte {
 	return out
 }
 
-func (m kernelMessage) timeless(really bool) kernelMessage {
-	if !really {
-		return m
-	}
-	m.attrs = slices.Clone(m.attrs)
-	for i, a := range m.attrs {
-		switch {
-		case m.typ == unix.RTM_NEWADDR && a.typ == unix.IFA_CACHEINFO && len(a.data) >= 16:
-			a.data = bytes.Clone(a.data)
-			for _, at := range []int{0, 4} {
-				if binary.NativeEndian.Uint32(a.data[at:]) != forever {
-					binary.NativeEndian.PutUint32(a.data[at:], 0)
-				}
-			}
-		case m.typ == unix.RTM_NEWROUTE && a.typ == unix.RTA_EXPIRES:
-			a.data = make([]byte, len(a.data))
-		}
-		m.attrs[i] = a
-	}
-	return m
-}
-
-// decodeSnapshot reads what encode wrote, as something lost. It ends at what it does not understand: half of the
-// host's configuration is better than none.
+// decodeSnapshot reads what encode wrote, as something lost.
 func decodeSnapshot(data []byte) (c hostConf) {
-	for len(data) >= unix.NLMSG_HDRLEN {
-		n := int(binary.NativeEndian.Uint32(data))
-		if n < unix.NLMSG_HDRLEN || n > len(data) {
-			break
-		}
-		m, err := parseMessage(binary.NativeEndian.Uint16(data[4:]), data[unix.NLMSG_HDRLEN:n], nil)
-		if err != nil {
-			break
-		}
-		m.lost = true
-		m.first = m.typ == unix.RTM_NEWROUTE && m.family() == unix.AF_INET && binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
+	for m := range lostMessages(data) {
 		c.place(m)
-		data = data[min((n+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(data)):]
 	}
 	return c
+}
+
+// lostMessages ends at what it does not understand: half of the host's configuration is better than none.
+func lostMessages(data []byte) iter.Seq[kernelMessage] {
+	return func(yield func(kernelMessage) bool) {
+		for len(data) >= unix.NLMSG_HDRLEN {
+			n := int(binary.NativeEndian.Uint32(data))
+			if n < unix.NLMSG_HDRLEN || n > len(data) {
+				return
+			}
+			m, err := parseMessage(binary.NativeEndian.Uint16(data[4:]), data[unix.NLMSG_HDRLEN:n], nil)
+			if err != nil {
+				return
+			}
+			m.lost = true
+			m.first = m.typ == unix.RTM_NEWROUTE && m.family() == unix.AF_INET && binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
+			if !yield(m) {
+				return
+			}
+			data = data[min((n+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(data)):]
+		}
+	}
 }
 
 func (c *hostConf) place(m kernelMessage) {
@@ -161,5 +130,15 @@ func (c *hostConf) place(m kernelMessage) {
 	*at = append(*at, m)
 }
 
-// SnapshotAddresses are the addresses in a snapshot, without link-local ones of IPv6.
-func SnapshotAddresses(data []byte) []netip.Prefix { return prefixesOf(decodeSnapshot(data).addrs) }
+// SnapshotAddresses are the addresses in a snapshot, without link-local ones of IPv6. They stand before all else.
+func SnapshotAddresses(data []byte) []netip.Prefix {
+	var list []kernelMessage
+	for m := range lostMessages(data) {
+		if m.typ == unix.RTM_NEWADDR {
+			list = append(list, m)
+		} else if m.typ != unix.RTM_NEWLINK {
+			break
+		}
+	}
+	return prefixesOf(list)
+}

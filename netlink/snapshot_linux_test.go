@@ -25,14 +25,6 @@ func (h *host) snapshot(known []byte) (seen []byte) {
 	return seen
 }
 
-func (h *host) ensureLost(lost Lost) {
-	h.Helper()
-	h.kernel(func(nl *Handle, _ *NFT) {
-		_, err := nl.EnsureBridge("azure0", "eth0", lost)
-		h.must(err)
-	})
-}
-
 // docs/network.md, How the bridge comes into being: somebody deletes it, and the kernel takes all from the host that it carried.
 func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
 	for name, damage := range map[string][]string{
@@ -49,7 +41,7 @@ func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
 			h.routes()
 			h.ensureBridge()
 			h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0") // a pod's
-			lost := h.snapshot(nil)
+			lost := h.snapshot(h.remembered)
 			h.ip("neigh del 10.240.1.1 dev azure0")
 			before := h.everything()
 			for _, args := range damage {
@@ -58,8 +50,8 @@ func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
 			h.ensureLost(Lost{Host: lost})
 			switch after := h.everything(); {
 			case name == "deleted, and the DHCP client was there":
-				if !strings.Contains(h.ip("addr show dev azure0"), "valid_lft 300sec") || strings.Count(after, `"local":"10.98.0.1"`) != 1 {
-					t.Errorf("the new lease does not count: %s", h.ip("addr show dev azure0"))
+				if lifetime.MatchString(h.ip("-4 addr show dev azure0")) || strings.Count(after, `"local":"10.98.0.1"`) != 1 {
+					t.Errorf("the lease has an end: %s", h.ip("addr show dev azure0"))
 				}
 				// Besides what it had it has the client's route.
 				added := diff(before, after)
@@ -78,6 +70,13 @@ func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
 			h.ping(h.vm.Ns, gateway)
 			h.removeBridge()
 			h.ping(h.vm.Ns, gateway)
+			want := "valid_lft 86400sec"
+			if name == "deleted, and the DHCP client was there" {
+				want = "valid_lft 300sec"
+			}
+			if have := h.ip("addr show dev eth0 to 10.98.0.1"); !strings.Contains(have, want) {
+				t.Errorf("the lease has not come back with %s: %s", want, have)
+			}
 		})
 	}
 }
@@ -89,9 +88,8 @@ func TestRemoveBridgeGivesTheMasterWhatADeletedBridgeHad(t *testing.T) {
 	h.routes()
 	before := h.everything()
 	h.ensureBridge()
-	lost := h.snapshot(nil)
 	h.ip("link del azure0")
-	h.kernel(func(nl *Handle, _ *NFT) { h.must(nl.RemoveBridge("azure0", "eth0", lost)) })
+	h.removeBridge()
 	if after := h.everything(); after != before {
 		t.Errorf("the host is not as it was:\n%s", diff(before, after))
 	}
@@ -104,7 +102,7 @@ func TestASnapshotChangesOnlyWithTheHost(t *testing.T) {
 	h.configure()
 	h.routes()
 	h.ensureBridge()
-	known := h.snapshot(nil)
+	known := h.remembered
 	same := func(what string, want bool) {
 		t.Helper()
 		seen := h.snapshot(known)
@@ -179,7 +177,7 @@ func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
 	h.configure()
 	h.routes()
 	h.ensureBridge()
-	whole := h.snapshot(nil)
+	whole := h.remembered
 	for n := range whole {
 		_ = decodeSnapshot(whole[:n]).encode(false)
 		damaged := bytes.Clone(whole)

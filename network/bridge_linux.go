@@ -19,10 +19,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	if err != nil {
 		return masterError(err)
 	}
-	if err := errors.Join(forward(n), l.bridgedNAT(n)); err != nil {
-		return err
-	}
-	in := ok && !n.Suspect && !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b))
+	in := ok && !b.Bereft(n.Host) && !n.Suspect && !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b))
 	if in {
 		in, err = portsInPlace(k, n, b)
 	}
@@ -31,6 +28,12 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 			b, err = l.repairBridge(ctx, k, n)
 			return err
 		})
+	}
+	if err == nil {
+		err = errors.Join(forward(n), l.bridgedNAT(n))
+	}
+	if err == nil && n.hasIPv6() { // whatever the host itself does with IPv6: the bridge has the pods' neighbours
+		err = n.set("0", "net", "ipv6", "conf", n.Bridge, "disable_ipv6")
 	}
 	if err == nil && (n.Masquerade || len(n.ViaHost) > 0) { // on a bridge the host routes IPv6 only for these
 		err = forward6(n, n.Bridge)
@@ -55,23 +58,28 @@ func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *Network) (netlin
 	if err != nil {
 		return b, err
 	}
-	if !ok {
+	bereft := b.Bereft(n.Host)
+	if !ok || bereft {
 		left, lerr := k.nl.Addresses(b.Master)
 		if lerr != nil {
 			return b, lerr
 		}
 		b.Primary = append(b.Primary, left...)
-		if b.Link.Index == 0 { // what comes back with the bridge belongs to the host from the first frame on
+		if b.Link.Index == 0 || bereft { // what comes back with the bridge belongs to the host from the first frame on
 			b.Primary = append(b.Primary, netlink.SnapshotAddresses(n.Host)...)
 		}
 	}
 	if rerr := ensureBridgeRules(k, n, b, pods); rerr != nil {
 		return b, rerr
 	}
-	if ok {
+	made := b.Link.Index == 0
+	if ok && !bereft {
 		err = k.nl.Reconnect(b, podsOf(pods))
 	} else {
 		b, err = l.makeBridge(ctx, k, n, b, pods)
+	}
+	if err != nil && made && len(pods) == 0 { // the host is as it was
+		err = errors.Join(err, k.nft.RemoveRules(scopeOf(n)))
 	}
 	if err != nil {
 		return b, masterError(err)
@@ -89,7 +97,7 @@ func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *Network, b netlink
 			n.DNS = names
 		}
 	}
-	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods)})
+	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods), Prepare: n.inherit})
 	if err != nil {
 		return b, err
 	}
@@ -123,6 +131,8 @@ func masterError(err error) error {
 	switch {
 	case errors.Is(err, netlink.ErrNotFound):
 		return fmt.Errorf("%w: %w", ErrMaster, err)
+	case errors.Is(err, netlink.ErrNoPort):
+		return fmt.Errorf("%w: %w", ErrNoPort, err)
 	case errors.Is(err, netlink.ErrExists), errors.Is(err, netlink.ErrMasterTaken):
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	}

@@ -98,8 +98,13 @@ func examineBridge(k *kernel, n *Network) (netlink.Bridge, []Finding) {
 		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s", n.Master, left, n.Bridge),
 			remedyAdd+". So that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
 	}
-	for _, a := range netlink.SnapshotAddresses(n.Host) {
-		if !slices.Contains(b.Primary, a) && len(b.Primary) > 0 {
+	known := netlink.SnapshotAddresses(n.Host)
+	bereft := b.Bereft(n.Host)
+	if bereft {
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has %v of the host's %v, and not one of a family", n.Bridge, b.Primary, known), remedyAdd))
+	}
+	for _, a := range known {
+		if !slices.Contains(b.Primary, a) && !bereft {
 			wrong = append(wrong, Finding{Level: Warning, Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
 				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else start a pod on this node", a, n.Bridge)})
 		}

@@ -8,6 +8,8 @@ var (
 	ErrExists = errors.New("endpoint exists already")
 	// ErrMaster: the master interface was not found or cannot be used.
 	ErrMaster = errors.New("master interface not usable")
+	// ErrNoPort: the master is there, but the kernel does not take it into a bridge.
+	ErrNoPort = errors.New("master interface taken")
 	// ErrDifference: CHECK found a difference between what shall be and what is.
 	ErrDifference = errors.New("check failed")
 	// ErrKernel: the kernel or HNS lacks something that the mode needs.

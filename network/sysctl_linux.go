@@ -3,6 +3,8 @@ package network
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/platform"
@@ -18,13 +20,18 @@ func (n *Network) set(value string, path ...string) error {
 	return platform.SetSysctl(value, path...)
 }
 
-// restoreSysctls gives the host's settings back. One that is gone, with its interface, needs nothing.
-func restoreSysctls(n *Network) error {
-	var errs error
-	for path, was := range n.Sysctls {
-		name := strings.Split(path, "/")
-		if _, err := platform.Sysctl(name...); err == nil {
-			errs = errors.Join(errs, platform.SetSysctl(was, name...))
+// restoreSysctls gives the host's settings back. One that is gone, with its interface, needs nothing. Forwarding comes first, since
+// writing it changes others.
+func restoreSysctls(n *Network) (errs error) {
+	for _, forwarding := range []bool{true, false} {
+		for path, was := range n.Sysctls {
+			if forwarding != (path == "net/ipv4/ip_forward" || path == "net/ipv6/conf/all/forwarding") {
+				continue
+			}
+			name := strings.Split(path, "/")
+			if _, err := platform.Sysctl(name...); err == nil {
+				errs = errors.Join(errs, platform.SetSysctl(was, name...))
+			}
 		}
 	}
 	return errs
@@ -32,7 +39,28 @@ func restoreSysctls(n *Network) error {
 
 // forward switches IP forwarding on: what reaches a pod by the host (a host port, a service) is routed, and
 // the answer too.
-func forward(n *Network) error { return n.set("1", "net", "ipv4", "ip_forward") }
+func forward(n *Network) error { return n.setForwarding("ipv4", "net", "ipv4", "ip_forward") }
+
+// setForwarding switches forwarding on for the host, which sets it for every interface, and switches all.accept_redirects off; back likewise
+// (net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_fixup_forwarding). So what that overwrites is noted, too.
+func (n *Network) setForwarding(family string, path ...string) error {
+	if now, err := platform.Sysctl(path...); err != nil || now == "1" {
+		return err
+	}
+	interfaces, err := platform.SysctlNames("net", family, "conf")
+	if err != nil {
+		return err
+	}
+	for _, i := range interfaces {
+		if on, err := platform.Sysctl("net", family, "conf", i, "forwarding"); err == nil && on == "1" && i != "all" {
+			n.remember(map[string]string{strings.Join([]string{"net", family, "conf", i, "forwarding"}, "/"): on})
+		}
+	}
+	if was, err := platform.Sysctl("net", family, "conf", "all", "accept_redirects"); err == nil && family == "ipv4" {
+		n.remember(map[string]string{"net/ipv4/conf/all/accept_redirects": was})
+	}
+	return n.set("1", path...)
+}
 
 // bridgedNAT lets what a bridge forwards pass the host's iptables and nftables (br_netfilter): services, host ports, network policies
 // and ip-masq-agent see only what passes there. The module is for the host to load.
@@ -57,11 +85,7 @@ var bridgedNATSysctls = []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6t
 // advertisements any more, unless accept_ra of the interface that gets them is 2: without that it would lose its
 // default route.
 func forward6(n *Network, host string) error {
-	v6 := false
-	for _, p := range n.Prefixes {
-		v6 = v6 || p.Addr().Is6()
-	}
-	if !v6 {
+	if !n.hasIPv6() {
 		return nil
 	}
 	if ra, err := platform.Sysctl("net", "ipv6", "conf", host, "accept_ra"); err != nil {
@@ -71,5 +95,9 @@ func forward6(n *Network, host string) error {
 			return err
 		}
 	}
-	return n.set("1", "net", "ipv6", "conf", "all", "forwarding")
+	return n.setForwarding("ipv6", "net", "ipv6", "conf", "all", "forwarding")
+}
+
+func (n *Network) hasIPv6() bool {
+	return slices.ContainsFunc(n.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() })
 }

@@ -53,6 +53,27 @@ func SetSysctl(value string, name ...string) error {
 	return nil
 }
 
+// SysctlNames lists what is in a folder of kernel parameters: parameters that can be set, and folders.
+//
+// A folder that the kernel does not have gives fs.ErrNotExist.
+func SysctlNames(folder ...string) ([]string, error) {
+	path, err := sysctlPath(folder)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("list sysctls: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().Perm()&0o222 != 0 || e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
 // sysctlPath refuses elements that would lead out of /proc/sys: interface names come from the configuration.
 func sysctlPath(name []string) (string, error) {
 	if len(name) == 0 {

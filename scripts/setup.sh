@@ -55,6 +55,31 @@ unpack_resolved() {
     dpkg-deb -x "$systemd"/systemd-resolved_*.deb "$systemd"
 }
 
+need_networkmanager() { # the real one, likewise
+    [ -x /usr/sbin/NetworkManager ] || [ -e "$networkmanager/.unpacked" ] || fetch_networkmanager=yes
+}
+
+# Installed, it would take over the machine's own network. So it is only unpacked, with the libraries that are missing here.
+networkmanager=$(dirname "$0")/../output/networkmanager
+fetch_networkmanager=
+unpack_networkmanager() {
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: missing: /usr/sbin/NetworkManager. Install it with this system's package manager" >&2
+        exit 1
+    fi
+    echo "setup: unpacking NetworkManager into output/networkmanager"
+    rm -rf "$networkmanager"
+    mkdir -p "$networkmanager/packages/partial"
+    fetch_packages "$networkmanager/packages" network-manager || { apt-get update -qq && fetch_packages "$networkmanager/packages" network-manager; }
+    for package in "$networkmanager"/packages/*.deb; do
+        dpkg-deb -x "$package" "$networkmanager"
+    done
+    touch "$networkmanager/.unpacked"
+}
+fetch_packages() { # fetch_packages FOLDER PACKAGE: the package and what it needs that is not installed
+    (cd "$1" && apt-get install -qq -y --download-only --no-install-recommends -o Debug::NoLocking=1 -o Dir::Cache::archives="$PWD" "$2" >/dev/null 2>&1)
+}
+
 # Nodes that the installers are tried on: a Debian or Ubuntu of the essential packages, wget and curl, and a busybox alone.
 node=$(dirname "$0")/../output/node
 fetch_node=
@@ -120,6 +145,7 @@ for goal in "${@:-build}"; do
         need dbus-daemon dbus
         need ebtables-nft iptables
         need_systemd
+        need_networkmanager
         ;;
     lint)
         need_go
@@ -166,6 +192,7 @@ done
 
 if [ -z "$missing" ]; then
     [ -z "$fetch_resolved" ] || unpack_resolved
+    [ -z "$fetch_networkmanager" ] || unpack_networkmanager
     [ -z "$fetch_node" ] || make_node
     [ -z "$fetch_containerd" ] || unpack_containerd
     exit 0
@@ -192,5 +219,6 @@ apt-get update -qq
 # shellcheck disable=SC2086 # a list of package names
 apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 $packages >/dev/null
 [ -z "$fetch_resolved" ] || unpack_resolved
+[ -z "$fetch_networkmanager" ] || unpack_networkmanager
 [ -z "$fetch_node" ] || make_node
 [ -z "$fetch_containerd" ] || unpack_containerd

@@ -25,6 +25,7 @@ const name = "azure-vnet"
 var codes = append([]cni.Code{
 	{Err: network.ErrExists, Code: cni.CodeExists, Remedy: "DEL it first"},
 	{Err: network.ErrMaster, Code: cni.CodeMaster, Remedy: "set \"master\" in the network configuration to the interface of this VM that is in the VNET"},
+	{Err: network.ErrNoPort, Code: cni.CodeMaster, Remedy: "remove what is on the master, or set \"mode\": \"transparent\", which needs no bridge"},
 	{Err: network.ErrDifference, Code: cni.CodeDifference, Remedy: "the next ADD repairs what belongs to the network; recreate the pod to repair the rest"},
 	{Err: network.ErrKernel, Code: cni.CodeKernel, Remedy: "use a kernel with the named feature, or another mode"},
 	{Err: network.ErrUnsupported, Code: types.ErrUnsupportedField},

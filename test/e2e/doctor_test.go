@@ -270,6 +270,9 @@ var faults = map[string]fault{
 	"the master is down": {
 		plant: []string{"ip link set eth0 down"}, check: "master", level: "failure", names: "eth0 is down", remedy: "ip link set eth0 up", cure: "ip link set eth0 up",
 	},
+	"the host's addresses are gone": {
+		modes: []string{"bridge", "tunnel"}, plant: []string{"ip addr flush dev azure0"}, check: "bridge", level: "failure", names: "not one of a family", remedy: "start a pod", cure: "ADD",
+	},
 	"the subnet's address is gone": {
 		modes: []string{"transparent"}, plant: []string{"ip addr flush dev eth0"}, check: "master", level: "failure", names: "10.240.0.0/16", remedy: "dhclient eth0",
 	},

@@ -34,15 +34,43 @@ func (l *lab) documented(dir string) {
 	}
 }
 
-// restartNetworkd runs networkd in the VM until it has configured eth0, and stops it.
-func (l *lab) restartNetworkd(n *node.Node, etc string) {
+// networkd is a command that runs it in the VM.
+func (l *lab) networkd(n *node.Node, etc string) *fabric.Cmd {
 	l.Helper()
+	l.must(filepath.WalkDir(etc, func(path string, _ os.DirEntry, err error) error { // networkd is not root
+		return errors.Join(err, os.Chmod(path, 0o755))
+	}))
 	// Without udev, which it believes of a read-only /sys, links count as ready at once.
 	script := `set -e; mount --make-rprivate /; mkdir -p /run/systemd; mount -t tmpfs -o mode=0777 tmpfs /run/systemd; mkdir -p -m 0777 /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp
 chmod 0777 /run/systemd/netif; mount --bind "$1" /etc/systemd; mount -t sysfs -o ro sysfs /sys; exec "$2" 2>&1`
 	cmd := n.VM.Ns.Command(l.ctx, "/bin/sh", "-c", script, "sh", etc, networkd)
 	cmd.Env = []string{"SYSTEMD_LOG_LEVEL=debug", "SYSTEMD_LOG_TARGET=console", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	return cmd
+}
+
+// startNetworkd runs networkd in the VM until the test ends.
+func (l *lab) startNetworkd(n *node.Node, etc string) {
+	l.Helper()
+	cmd := l.networkd(n, etc)
+	out, err := os.Create(filepath.Join(n.Dir, "networkd.log"))
+	l.must(err)
+	cmd.Stdout = out
+	resolver.Start(l, cmd.Cmd, cmd.Start)
+	l.Cleanup(func() {
+		_ = out.Close()
+		if l.Failed() {
+			said := l.read(out.Name())
+			l.Logf("networkd says: %s", said[max(0, len(said)-20000):])
+		}
+	})
+	l.configured(n)
+}
+
+// restartNetworkd runs networkd in the VM until it has configured eth0, and stops it.
+func (l *lab) restartNetworkd(n *node.Node, etc string) {
+	l.Helper()
+	cmd := l.networkd(n, etc)
 	out, err := cmd.StdoutPipe()
 	l.must(err)
 	resolver.Start(l, cmd.Cmd, cmd.Start)
@@ -70,9 +98,6 @@ func TestNetworkdLeavesTheBridgeAlone(t *testing.T) {
 	l.documented(etc)
 	const netplan = "[Match]\nMACAddress=00:0d:3a:00:00:01\n[Network]\nLinkLocalAddressing=no\nAddress=10.240.0.4/16\nGateway=10.240.0.1\n"
 	l.must(os.WriteFile(filepath.Join(etc, "network", "10-netplan-eth0.network"), []byte(netplan), 0o600))
-	l.must(filepath.WalkDir(etc, func(path string, _ os.DirEntry, err error) error { // networkd is not root
-		return errors.Join(err, os.Chmod(path, 0o755))
-	}))
 	list := l.list(n, map[string]any{"mode": "bridge"})
 	p := l.add(n, list)
 	for _, line := range []string{"ip route add 10.99.0.0/16 via 10.240.0.1 dev azure0", "ip rule add iif azure0 lookup 100 pref 1000", "ip neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 dev azure0 nud permanent"} {

@@ -165,7 +165,7 @@ func (r *rules) addMisdirected(c *nftables.Chain, p *port) {
 }
 
 func (r *rules) addIPv4(c *nftables.Chain, p *port, owned *nftables.Set) {
-	r.add(c, isIPv4, ipv4Src.is(0, 0, 0, 0), drop()) // DHCP, which nobody serves here
+	r.add(c, isIPv4, ipv4Src.is(0, 0, 0, 0), drop()) // DHCP: its server sees whole frames
 	r.add(c, isIPv4, ipv4Src.notIn(owned), count(p.counter(foreignAddress)), drop())
 	r.add(c, isIPv4, multicastFrame(), drop())
 	r.add(c, isIPv4, ipv4Dst.notIn(r.known4), count(p.counter(unknownDestination)), drop())

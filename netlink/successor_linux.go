@@ -1,0 +1,62 @@
+package netlink
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// successorOf is the IPv4 address, among what the host had, whose place another one has taken on the master: the first one of a subnet
+// of which the master now has an address, with a default route, but not this one. So a DHCP client leaves it that got
+// another address; the old one it could not take off the bridge. Azure does not deliver to that any more, and the host would
+// go on sending from it. nil: there is none.
+func (c hostConf) successorOf(had hostConf) *kernelMessage {
+	isDefault := func(m kernelMessage) bool {
+		return m.family() == unix.AF_INET && m.header[1] == 0 && m.u32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN
+	}
+	if !slices.ContainsFunc(c.routes.gateways, isDefault) {
+		return nil
+	}
+	for _, now := range c.addrs {
+		first := slices.IndexFunc(had.addrs, now.sameSubnet)
+		is := func(m kernelMessage) bool { return m.ownAddress() == had.addrs[first].ownAddress() }
+		if now.family() == unix.AF_INET && first >= 0 && !slices.ContainsFunc(c.addrs, is) {
+			return &had.addrs[first]
+		}
+	}
+	return nil
+}
+
+// sameSubnet compares the subnets of two IPv4 addresses.
+func (m kernelMessage) sameSubnet(o kernelMessage) bool {
+	return m.typ == unix.RTM_NEWADDR && o.typ == m.typ && m.family() == unix.AF_INET && o.family() == m.family() && m.header[1] == o.header[1] &&
+		netip.PrefixFrom(m.addr(unix.IFA_ADDRESS), int(m.header[1])).Masked() == netip.PrefixFrom(o.addr(unix.IFA_ADDRESS), int(o.header[1])).Masked()
+}
+
+// without is the configuration without an address, and without the routes that have it as their source. nil is none.
+func (c hostConf) without(gone *kernelMessage) hostConf {
+	if gone == nil {
+		return c
+	}
+	address := gone.ownAddress()
+	return c.of(func(m kernelMessage) bool {
+		switch m.typ {
+		case unix.RTM_NEWADDR:
+			return m.ownAddress() != address
+		case unix.RTM_NEWROUTE:
+			return m.addr(unix.RTA_PREFSRC) != address
+		}
+		return true
+	})
+}
+
+// asLost is the configuration as something that may not fit any more, nor be needed.
+func (c hostConf) asLost() hostConf {
+	mark := func(m kernelMessage) kernelMessage {
+		m.lost = true
+		return m
+	}
+	c.addrs, c.routes, c.neighs = each(c.addrs, mark), c.routes.each(mark), each(c.neighs, mark)
+	return c
+}
