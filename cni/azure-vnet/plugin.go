@@ -248,7 +248,7 @@ func status(ctx context.Context, c *cni.Command) error {
 		return err
 	}
 	if err := cmd.manager.Status(ctx, cmd.conf.Name, cmd.config); err != nil {
-		return cni.Unavailable(err)
+		return cni.Unavailable(err, codes)
 	}
 	return cmd.ipam.status(ctx)
 }
