@@ -22,8 +22,10 @@ type Manager struct {
 	Interfaces func() ([]platform.Interface, error)
 	// Interface is one of them, without its addresses; nil looks for it among all.
 	Interface func(name string) (platform.Interface, bool, error)
-	Now       func() time.Time
-	Log       *slog.Logger
+	// OnHost says which addresses the host has itself, of the families that are asked for, and on which interface; nil: none.
+	OnHost func(v4, v6 bool) (map[netip.Addr]string, error)
+	Now    func() time.Time
+	Log    *slog.Logger
 
 	ifaces []platform.Interface          // read once: a command lasts milliseconds
 	named  map[string]platform.Interface // likewise
@@ -102,8 +104,11 @@ func exists(s *State, o Owner) error {
 // Add connects the pod: the intent goes to disk, the network is ensured, the endpoint created, and marked
 // ready. e brings owner, namespace, addresses and routes; it comes back complete, with its network. On an
 // error nothing of the pod is left, unless that fails, too: then the record stays pending.
-// Errors: ErrExists, ErrMaster, ErrConflict, ErrKernel, ErrLeft, and the store's.
+// Errors: ErrExists, ErrMaster, ErrAddress, ErrConflict, ErrKernel, ErrLeft, and the store's.
 func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, err error) {
+	if err = m.usableAddresses(e); err != nil {
+		return nil, err
+	}
 	subnets := slices.Clone(e.Addresses)
 	if c.Mode == ModeTransparent {
 		e.makeRouted()
@@ -192,7 +197,7 @@ var errPending = errors.New("an earlier ADD did not end")
 
 // intend writes the endpoint as pending, with the network as the configuration wants it now, and returns a
 // copy of the network.
-// Error: errPending.
+// Errors: errPending, ErrAddress, ErrConflict.
 func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []netip.Prefix) (*Network, error) {
 	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
 	e.HostIfName = e.Owner.HostIfName()
@@ -222,6 +227,9 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 			if merr := s.usableMAC(record, e.MAC, ifaces); merr != nil {
 				return merr
 			}
+		}
+		if aerr := m.freeOfOthers(s, record, e); aerr != nil {
+			return aerr
 		}
 		if record.Created.IsZero() {
 			record.Created = e.Created

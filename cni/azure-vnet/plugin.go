@@ -28,12 +28,16 @@ var codes = append([]cni.Code{
 	{Err: network.ErrDifference, Code: cni.CodeDifference, Remedy: "the next ADD repairs what belongs to the network; recreate the pod to repair the rest"},
 	{Err: network.ErrKernel, Code: cni.CodeKernel, Remedy: "use a kernel with the named feature, or another mode"},
 	{Err: network.ErrUnsupported, Code: types.ErrUnsupportedField},
+	{Err: network.ErrAddress, Code: types.ErrInvalidNetworkConfig, Remedy: addressRemedy},
 	{Err: network.ErrConflict, Code: types.ErrInvalidNetworkConfig},
 	{Err: network.ErrNetNS, Code: types.ErrInvalidNetNS, Remedy: "CNI_NETNS must name a network namespace that is not the host's"},
 	{Err: network.ErrHNS, Code: types.ErrTryAgainLater, Remedy: "look at the service hns (Get-Service hns, Get-HnsNetwork); the runtime tries again"},
 	{Err: network.ErrPorts, Code: types.ErrInvalidNetworkConfig},
 	{Err: network.ErrBusy, Code: types.ErrTryAgainLater},
 }, ipamplugin.StoreCodes...)
+
+// addressRemedy is for addresses that an IPAM plugin must not give.
+const addressRemedy = "let the IPAM plugin leave it out (the range of host-local, for example, must be this node's own); take addresses of pods off the host: azure-vnet host release"
 
 func openLog(file, level string) (*slog.Logger, io.Closer, error) {
 	return log.OpenFor(cmp.Or(file, platform.DefaultLogFile(name)), level, os.Stderr)
@@ -99,7 +103,7 @@ func newManager(dir string, logger *slog.Logger) (*network.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, Now: time.Now, Log: logger}, nil
+	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
 }
 
 func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], error) {
