@@ -1,0 +1,60 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// HostUses says what of the host uses addresses, each as a person knows it, by address: sockets that are bound to one, routes
+// that were told to use one as the source. What could be found comes with an error, too.
+func HostUses(addrs []netip.Addr) (map[netip.Addr][]string, error) {
+	uses, err := netlink.SocketsOf(addrs)
+	nl, oerr := netlink.Open()
+	if oerr != nil {
+		return uses, errors.Join(err, oerr)
+	}
+	defer nl.Close()
+	routes, rerr := nl.RoutesFrom(addrs)
+	for a, list := range routes {
+		for _, r := range list {
+			uses[a] = append(uses[a], "route "+r+", which then has another source")
+		}
+	}
+	return uses, errors.Join(err, rerr)
+}
+
+// HostSource is the address by which the host speaks to another.
+func HostSource(to netip.Addr) (netip.Addr, error) {
+	nl, err := netlink.Open()
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer nl.Close()
+	return nl.Source(to)
+}
+
+// ReleaseHostAddresses takes addresses off the host's interfaces. Without promote_secondaries the kernel takes all others of a
+// prefix with the one that came first, which need not be the host's own.
+func ReleaseHostAddresses(addrs []netip.Addr, interfaces []string) (err error) {
+	for _, i := range interfaces {
+		path := []string{"net", "ipv4", "conf", i, "promote_secondaries"}
+		was, serr := platform.Sysctl(path...)
+		if serr != nil {
+			return serr
+		}
+		if serr := platform.SetSysctl("1", path...); serr != nil {
+			return fmt.Errorf("keep the other addresses of %s: %w", i, serr)
+		}
+		defer func() { err = errors.Join(err, platform.SetSysctl(was, path...)) }()
+	}
+	nl, err := netlink.Open()
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	return nl.RemoveAddresses(addrs)
+}
