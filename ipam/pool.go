@@ -113,3 +113,6 @@ func (p *Pool) release(drop func(Reservation) bool) []netip.Addr {
 func (p *Pool) assigned(a netip.Addr) Assigned {
 	return Assigned{Address: a, Prefix: p.Prefix, Gateway: p.Gateway(), Interface: p.Interface}
 }
+
+// Lists says whether the source lists the address for containers.
+func (p *Pool) Lists(a netip.Addr) bool { return p.Listed.contains(a) }

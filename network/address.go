@@ -28,10 +28,12 @@ func (m *Manager) usableAddresses(e *Endpoint) error {
 	}
 	for _, p := range e.Addresses {
 		whose := specialAddress(p)
-		if at, has := host[p.Addr()]; has {
+		at, has := host[p.Addr()]
+		switch {
+		case whose != "":
+		case has:
 			whose = "the host's own, on " + at
-		}
-		if slices.Contains(e.gateways(), p.Addr()) {
+		case slices.Contains(e.gateways(), p.Addr()):
 			whose = "that of the gateway which the pod is to use"
 		}
 		if whose != "" {

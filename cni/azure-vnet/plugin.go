@@ -36,9 +36,6 @@ var codes = append([]cni.Code{
 	{Err: network.ErrBusy, Code: types.ErrTryAgainLater},
 }, ipamplugin.StoreCodes...)
 
-// addressRemedy is for addresses that an IPAM plugin must not give.
-const addressRemedy = "let the IPAM plugin leave it out (the range of host-local, for example, must be this node's own); take addresses of pods off the host: azure-vnet host release"
-
 func openLog(file, level string) (*slog.Logger, io.Closer, error) {
 	return log.OpenFor(cmp.Or(file, platform.DefaultLogFile(name)), level, os.Stderr)
 }
