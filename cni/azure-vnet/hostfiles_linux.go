@@ -174,7 +174,7 @@ func (f hostFiles) cloudNetconfig(space ipam.AddressSpace) (list []string) {
 // overruled are the later files that tell cloud-init the opposite.
 func (f hostFiles) overruled() (list []string) {
 	files, _ := filepath.Glob(f.path(cloudInitDir + "/*.cfg"))
-	opposite := regexp.MustCompile(`(?m)^[^#\n]*` + cloudInitKey + `['"]?\s*:\s*(true|yes|on)\b`)
+	opposite := regexp.MustCompile(`(?mi)^[^#\n]*` + cloudInitKey + `['"]?\s*:\s*(true|yes|on)\b`)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err == nil && filepath.Base(file) > filepath.Base(cloudInitFile) && opposite.Match(text) {

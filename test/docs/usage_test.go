@@ -84,7 +84,7 @@ func (r *repository) makeTargets() {
 
 var (
 	manFlag    = regexp.MustCompile(`\bFl (-?[a-z-]+)`)
-	manCommand = regexp.MustCompile(`(?m)^\.Cm (\w+)`)
+	manCommand = regexp.MustCompile(`(?m)^\.Cm (\w+(?: \w+)?)$`)
 )
 
 // wrongManOptions: a man page names the commands and options of its program, all of them and no others.
