@@ -138,17 +138,22 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 			return Assigned{}, fmt.Errorf("%w: %s is held by %s", ErrInUse, q.Address, holder)
 		}
 	}
-	if at, has := q.OnHost[q.Address]; has {
-		return Assigned{}, fmt.Errorf("%w: %s is configured on %s", ErrOnHost, q.Address, at)
-	}
+	at, onHost := q.OnHost[q.Address]
 	for _, p := range pools {
 		if p.Listed.contains(q.Address) {
+			if onHost {
+				return Assigned{}, fmt.Errorf("%w: %s is configured on %s", ErrOnHost, q.Address, at)
+			}
 			p.reserve(q.Address, q.Owner, now)
 			s.bind(q.Network, p)
 			return p.assigned(q.Address), nil
 		}
 	}
-	return Assigned{}, fmt.Errorf("%w: %s", ErrNotListed, q.Address)
+	err := fmt.Errorf("%w: %s", ErrNotListed, q.Address)
+	if onHost {
+		err = fmt.Errorf("%w, which the host itself has: it is configured on %s", err, at)
+	}
+	return Assigned{}, err
 }
 
 // bind makes the pool the network's, unless it has one: it keeps that as long as there is that pool.

@@ -28,13 +28,11 @@ func (m *Manager) usableAddresses(e *Endpoint) error {
 	}
 	for _, p := range e.Addresses {
 		whose := specialAddress(p)
-		at, has := host[p.Addr()]
-		switch {
-		case whose != "":
-		case has:
-			whose = "the host's own, on " + at
-		case slices.Contains(e.gateways(), p.Addr()):
+		if whose == "" && slices.Contains(e.gateways(), p.Addr()) {
 			whose = "that of the gateway which the pod is to use"
+		}
+		if at, has := host[p.Addr()]; has {
+			whose = "the host's own, on " + at
 		}
 		if whose != "" {
 			return fmt.Errorf("%w: %s is %s", ErrAddress, p.Addr(), whose)

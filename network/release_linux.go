@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -39,22 +40,35 @@ func HostSource(to netip.Addr) (netip.Addr, error) {
 
 // ReleaseHostAddresses takes addresses off the host's interfaces. Without promote_secondaries the kernel takes all others of a
 // prefix with the one that came first, which need not be the host's own.
-func ReleaseHostAddresses(addrs []netip.Addr, interfaces []string) (err error) {
-	for _, i := range interfaces {
-		path := []string{"net", "ipv4", "conf", i, "promote_secondaries"}
-		was, serr := platform.Sysctl(path...)
-		if serr != nil {
-			return serr
-		}
-		if serr := platform.SetSysctl("1", path...); serr != nil {
-			return fmt.Errorf("keep the other addresses of %s: %w", i, serr)
-		}
-		defer func() { err = errors.Join(err, platform.SetSysctl(was, path...)) }()
+func ReleaseHostAddresses(addrs []netip.Addr, interfaces []string) error {
+	undo := &Undo{}
+	err := promoteSecondaries(interfaces, undo)
+	if err == nil {
+		err = removeAddresses(addrs)
 	}
+	return undo.Run(context.Background(), err)
+}
+
+func removeAddresses(addrs []netip.Addr) error {
 	nl, err := netlink.Open()
 	if err != nil {
 		return err
 	}
 	defer nl.Close()
 	return nl.RemoveAddresses(addrs)
+}
+
+func promoteSecondaries(interfaces []string, undo *Undo) error {
+	for _, i := range interfaces {
+		path := []string{"net", "ipv4", "conf", i, "promote_secondaries"}
+		was, err := platform.Sysctl(path...)
+		if err == nil {
+			undo.Push(func(context.Context) error { return platform.SetSysctl(was, path...) })
+			err = platform.SetSysctl("1", path...)
+		}
+		if err != nil {
+			return fmt.Errorf("keep the other addresses of %s: %w", i, err)
+		}
+	}
+	return nil
 }
