@@ -67,7 +67,7 @@ func (h *host) routes() {
 		"-6 route add fd80::/64 nhid 20",
 		// Policy rules.
 		"rule add iif eth0 lookup 77 pref 1000",
-		"rule add not from 10.1.0.0/16 oif eth0 fwmark 0x7/0xff ipproto tcp dport 80-90 lookup 1000 pref 1001",
+		"rule add not from 10.1.0.0/16 oif eth0 fwmark 0x7/0xff ipproto 6 dport 80-90 lookup 1000 pref 1001",
 		"rule add iif eth0 goto 30000 pref 999",
 		"rule add iif eth9 lookup 77 pref 1002",
 		"-6 rule add iif eth0 oif eth0 lookup 1000 pref 1003",

@@ -53,7 +53,7 @@ func TestRemoveAddresses(t *testing.T) {
 			if got := h.ip("-4 -o addr show"); strings.Contains(got, "10.240.1.") || strings.Count(got, "inet 10.240.0.4/16") != 1 {
 				t.Errorf("the host has\n%s", got)
 			}
-			routes := h.ip("-N route show table all")
+			routes := h.ip("route show table all")
 			for _, line := range c.add {
 				if f := strings.Fields(line); f[0] == "route" && !strings.Contains(routes, f[2]) || strings.Contains(routes, "10.240.1.") {
 					t.Errorf("%s: the routes are\n%s", line, routes)
