@@ -64,8 +64,12 @@ func newCommand(c *cni.Command) (*command, error) {
 		return nil, err
 	}
 	c.Note("network", conf.Name)
+	ipam := newDelegate(c, conf)
+	if ipam.own != nil {
+		m.OnHost = nil // it has looked already, in this process
+	}
 	cmd := &command{
-		Command: c, conf: conf, manager: m, ipam: newDelegate(c, conf),
+		Command: c, conf: conf, manager: m, ipam: ipam,
 		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
 		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: settings(conf)},
 	}
