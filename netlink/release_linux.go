@@ -57,6 +57,24 @@ func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
 	return routes, nil
 }
 
+// RulesFrom are the policy rules for what comes from one of the addresses, each as a person deletes it ("pref 1000"), by address.
+func (h *Handle) RulesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) {
+	const sourceBits = 2 // struct fib_rule_hdr: src_len
+	rules, err := h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool {
+		a := m.addr(unix.FRA_SRC)
+		return slices.Contains(addrs, a) && int(m.header[sourceBits]) == a.BitLen()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list policy rules: %w", err)
+	}
+	found := map[netip.Addr][]string{}
+	for _, m := range rules {
+		source := m.addr(unix.FRA_SRC)
+		found[source] = append(found[source], fmt.Sprintf("pref %d", m.u32(unix.FRA_PRIORITY)))
+	}
+	return found, nil
+}
+
 // SocketsOf are the host's sockets that are bound to an address, listening or connected, each as a person knows it, by address.
 func SocketsOf(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	found := map[netip.Addr][]string{}

@@ -70,7 +70,7 @@ func TestRemoveAddresses(t *testing.T) {
 
 func TestWhoUsesAnAddress(t *testing.T) {
 	h := newHost(t)
-	for _, line := range []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/16 dev eth0", "route add 10.9.0.0/16 via 10.240.0.1 src 10.240.1.1"} {
+	for _, line := range []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/16 dev eth0", "route add 10.9.0.0/16 via 10.240.0.1 src 10.240.1.1", "rule add from 10.240.1.2 lookup 77 pref 1000", "rule add from 10.240.1.0/24 lookup 77 pref 1001"} {
 		h.ip(line)
 	}
 	var closers []interface{ Close() error }
@@ -91,6 +91,8 @@ func TestWhoUsesAnAddress(t *testing.T) {
 		h.must(err)
 		routes, err := nl.RoutesFrom(asked)
 		h.must(err)
+		rules, err := nl.RulesFrom(asked)
+		h.must(err)
 		byText := func(m map[netip.Addr][]string) map[string][]string {
 			out := map[string][]string{}
 			for a, list := range m {
@@ -105,6 +107,9 @@ func TestWhoUsesAnAddress(t *testing.T) {
 			t.Error(diff)
 		}
 		if diff := cmp.Diff(map[string][]string{"10.240.1.1": {"10.9.0.0/16 by 10.240.0.1"}}, byText(routes)); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff(map[string][]string{"10.240.1.2": {"pref 1000"}}, byText(rules)); diff != "" {
 			t.Error(diff)
 		}
 	})

@@ -70,10 +70,12 @@ type Config struct {
 
 // Precheck says whether an ADD of this endpoint could work, before anything is taken for it: the owner has
 // no ready endpoint, the namespace is there, is not the host's, and has no interface of that name, and the
-// master is usable if the configuration names one.
+// master is usable if the configuration names one. It also gives the host back what it lost with a bridge.
 // Errors: ErrExists, ErrNetNS, ErrMaster.
 func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
+	var state *State
 	err := m.Store.View(ctx, func(s *State) error {
+		state = s
 		if _, old := s.endpoint(e.Owner); old != nil {
 			e.State = old.State
 		}
@@ -91,7 +93,30 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 			return err
 		}
 	}
-	return m.Plane.CheckNetNS(ctx, e)
+	if err := m.Plane.CheckNetNS(ctx, e); err != nil {
+		return err
+	}
+	m.restore(ctx, state)
+	return nil
+}
+
+// restore brings bridges back that somebody deleted or set down, with the addresses that the host had there: before an address is
+// given, since it must not be one of those.
+func (m *Manager) restore(ctx context.Context, s *State) {
+	if m.Interface == nil {
+		return
+	}
+	for _, n := range s.Networks {
+		if n.Bridge == "" || !n.made() || n.Imported {
+			continue
+		}
+		if bridge, ok, err := m.Interface(n.Bridge); err != nil || ok && bridge.Up {
+			continue
+		}
+		if err := m.ensure(ctx, s.view(n)); err != nil { // the ADD tries again, and says so
+			m.Log.Warn("bring a bridge back", "bridge", n.Bridge, "error", err)
+		}
+	}
 }
 
 func exists(s *State, o Owner) error {

@@ -11,7 +11,7 @@ import (
 )
 
 // HostUses says what of the host uses addresses, each as a person knows it, by address: sockets that are bound to one, routes
-// that were told to use one as the source. What could be found comes with an error, too.
+// that were told to use one as the source, policy rules for what comes from one. What could be found comes with an error, too.
 func HostUses(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	uses, err := netlink.SocketsOf(addrs)
 	nl, oerr := netlink.Open()
@@ -25,7 +25,13 @@ func HostUses(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 			uses[a] = append(uses[a], "route "+r+", which then has another source")
 		}
 	}
-	return uses, errors.Join(err, rerr)
+	rules, lerr := nl.RulesFrom(addrs)
+	for a, list := range rules {
+		for _, r := range list {
+			uses[a] = append(uses[a], "policy rule "+r+", which stays: ip rule del "+r)
+		}
+	}
+	return uses, errors.Join(err, rerr, lerr)
 }
 
 // HostSource is the address by which the host speaks to another.
