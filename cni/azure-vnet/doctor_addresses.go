@@ -49,15 +49,3 @@ func (d *examination) hostAddresses(ctx context.Context) []network.Finding {
 	}
 	return network.Report(check, "the host has no address that is for pods", wrong)
 }
-
-// releaseArguments are those of host release by which it looks where doctor does.
-func (d *examination) releaseArguments() string {
-	text := "host release --yes"
-	if d.config != "" {
-		text += " --config " + d.config
-	}
-	if d.dir != "" {
-		text += " --data-dir " + d.dir
-	}
-	return text
-}
