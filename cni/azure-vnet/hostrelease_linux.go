@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -40,7 +41,11 @@ const addressRemedy = "let the IPAM plugin leave it out (a range of host-local, 
 // who else would bring them back. root is where the host's files are.
 func hostRelease(ctx context.Context, o options, stdin io.Reader, stdout io.Writer, root string) error {
 	d := &examination{options: o}
-	d.locate()
+	for _, f := range d.locate() {
+		if f.Level != network.OK && o.config != "" {
+			return errors.New(f.Found)
+		}
+	}
 	found, space, err := d.strays(ctx)
 	if err != nil {
 		return err
@@ -73,13 +78,13 @@ func hostRelease(ctx context.Context, o options, stdin io.Reader, stdout io.Writ
 	// What was asked may have been thought over for long.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	if err := release(ctx, taken, d.dataDir, o); err != nil {
+	if err := release(taken); err != nil {
 		return err
 	}
 	for _, s := range taken {
 		say("%s is off %s.", s.address, s.at)
 	}
-	err = files.tellCloudInit(say)
+	err = errors.Join(renew(ctx, d.dataDir, o), files.tellCloudInit(say))
 	files.sayWhoBringsBack(space, say)
 	return err
 }
@@ -109,8 +114,8 @@ func addressesOf(list []stray) (addrs []netip.Addr) {
 	return addrs
 }
 
-// release takes them off, and lets the networks that are there know that they are not the host's any more.
-func release(ctx context.Context, taken []stray, dir string, o options) error {
+// release takes them off whatever interfaces have them.
+func release(taken []stray) error {
 	if len(taken) == 0 {
 		return nil
 	}
@@ -121,12 +126,17 @@ func release(ctx context.Context, taken []stray, dir string, o options) error {
 	if err := network.ReleaseHostAddresses(addressesOf(taken), slices.Sorted(maps.Keys(interfaces))); err != nil {
 		return fmt.Errorf("take addresses off the host: %w", err)
 	}
+	return nil
+}
+
+// renew lets the networks that are there know that the addresses are not the host's any more.
+func renew(ctx context.Context, dir string, o options) error {
 	m, err := newManager(dir, o.logger)
 	if err == nil {
 		err = m.Renew(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("the addresses are off the host; the next ADD has to make its rules anew: %w", err)
+		return fmt.Errorf("the addresses are off the host, but its rules are as before until the next ADD: %w", err)
 	}
 	return nil
 }

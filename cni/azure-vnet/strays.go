@@ -14,7 +14,6 @@ import (
 type stray struct {
 	address netip.Prefix
 	at      string // the interface that has it
-	nic     string // the one that Azure assigned it to
 	// own says that the host cannot do without: it has no other address of its family on the NIC, or none that is not for pods, and
 	// speaks by this one. So it is where the source forgot to say which address is the primary one, or says another one than it was.
 	own bool
@@ -30,7 +29,7 @@ func findStrays(space ipam.AddressSpace, ifaces []platform.Interface, source fun
 				a := have.Addr()
 				switch {
 				case p.Lists(a):
-					found = append(found, stray{address: have, at: i.Name, nic: p.Interface})
+					found = append(found, stray{address: have, at: i.Name})
 				case carriedBy(i, p.Interface, ifaces) && a.Is6() == p.Prefix.Addr().Is6() && !a.IsLinkLocalUnicast():
 					others = others || !slices.ContainsFunc(space.Pools, func(p *ipam.Pool) bool { return p.Lists(a) })
 				}
@@ -39,7 +38,7 @@ func findStrays(space ipam.AddressSpace, ifaces []platform.Interface, source fun
 		if !others {
 			keepOne(found[first:], p, ifaces, source)
 		}
-		slices.SortFunc(found[first:], func(a, b stray) int { return a.address.Addr().Compare(b.address.Addr()) })
+		slices.SortStableFunc(found[first:], func(a, b stray) int { return a.address.Addr().Compare(b.address.Addr()) })
 	}
 	return found
 }
@@ -49,7 +48,7 @@ func carriedBy(i platform.Interface, nic string, ifaces []platform.Interface) bo
 	return platform.AdapterName(i.Name) == nic || i.Kind == "bridge" && slices.ContainsFunc(ifaces, func(port platform.Interface) bool { return port.Name == nic && port.Master == i.Index })
 }
 
-// keepOne leaves the host the address of a pool's NIC by which it speaks, else the first one.
+// keepOne leaves the host the address of a pool's NIC by which it speaks, else the first one, wherever it has that.
 func keepOne(list []stray, p *ipam.Pool, ifaces []platform.Interface, source func(netip.Addr) (netip.Addr, error)) {
 	speaks, err := source(p.Prefix.Masked().Addr().Next())
 	kept := -1
@@ -59,8 +58,8 @@ func keepOne(list []stray, p *ipam.Pool, ifaces []platform.Interface, source fun
 			kept = n
 		}
 	}
-	if kept >= 0 {
-		list[kept].own = true
+	for n := range list {
+		list[n].own = kept >= 0 && list[n].address.Addr() == list[kept].address.Addr()
 	}
 }
 

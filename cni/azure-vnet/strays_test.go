@@ -65,6 +65,10 @@ func TestStrays(t *testing.T) {
 			ifaces: []platform.Interface{nicOf(2, 9, "eth0"), nicOf(9, 0, "azure0", "10.240.1.2/16", "10.240.1.1/16")},
 			want:   "10.240.1.1/16@azure0 !10.240.1.2/16@azure0",
 		},
+		"the one by which it speaks is there twice": {
+			ifaces: []platform.Interface{nicOf(2, 9, "eth0", "10.240.0.4/16"), nicOf(9, 0, "azure0", "10.240.0.4/16", "10.240.1.2/16")}, listed: []string{"10.240.0.4"}, speaks: "10.240.0.4",
+			want: "!10.240.0.4/16@eth0 !10.240.0.4/16@azure0 10.240.1.2/16@azure0",
+		},
 		"the only one of its family":    {ifaces: []platform.Interface{nicOf(2, 0, "eth0", "10.240.0.4/16", "fd00::1:1/64", "fe80::4/64")}, want: "!fd00::1:1/64@eth0"},
 		"the other NIC has its own":     {ifaces: []platform.Interface{nicOf(2, 0, "eth0", "10.240.0.4/16"), nicOf(3, 0, "eth1", "10.241.1.1/16")}, want: "!10.241.1.1/16@eth1"},
 		"on lo, and nothing on the NIC": {ifaces: []platform.Interface{lo, nicOf(2, 0, "eth0")}, want: "10.240.1.3/32@lo"},

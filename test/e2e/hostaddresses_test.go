@@ -345,6 +345,9 @@ func TestHostReleaseIsAskedTheWrongWay(t *testing.T) {
 			t.Errorf("%v: exit %d, %q, %q", args, r.Exit, r.Stdout, r.Stderr)
 		}
 	}
+	if r := l.hostRelease(n, "--yes", "--config", "/none"); r.Exit != 1 || !strings.Contains(string(r.Stderr), "/none") {
+		t.Errorf("a configuration that is not there: exit %d, %s%s", r.Exit, r.Stdout, r.Stderr)
+	}
 	n.VM.Agent.SetInterfaces()
 	if r := l.hostRelease(n, "--yes"); r.Exit != 0 || !strings.Contains(string(r.Stdout), "nothing to release") {
 		t.Errorf("without anything known: exit %d, %s", r.Exit, r.Stdout)
