@@ -19,7 +19,9 @@ func (h *host) routes() {
 	h.Helper()
 	for _, args := range []string{
 		"link add eth9 address 02:00:00:00:09:09 type veth peer name peer9",
+		"link set peer9 addrgenmode none",
 		"link set peer9 up",
+		"link set eth9 addrgenmode none", // a link-local address would come when duplicates have been looked for
 		"link set eth9 up",
 		"addr add 10.90.0.1/24 dev eth9",
 		"-6 addr add fd90::1/64 dev eth9 nodad",
