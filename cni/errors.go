@@ -86,12 +86,13 @@ func first(err error, visit func(error) bool) bool {
 	return false
 }
 
-// Unavailable is the answer of STATUS when ADD could not work now (CNI specification 1.1, STATUS).
-func Unavailable(err error) error {
+// Unavailable is the answer of STATUS when ADD could not work now (CNI specification 1.1, STATUS). What a person can do about it is what
+// ADD would say.
+func Unavailable(err error, codes []Code) error {
 	if err == nil {
 		return nil
 	}
-	return types.NewError(codeUnavailable, "not ready: "+err.Error(), "")
+	return types.NewError(codeUnavailable, "not ready: "+err.Error(), ErrorOf(err, codes).Details)
 }
 
 // unsupported is code 2: a value that we cannot act on. Specification: the message names key and value.

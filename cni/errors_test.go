@@ -55,11 +55,11 @@ func TestErrorOf(t *testing.T) {
 
 func TestUnavailableIsCode50(t *testing.T) {
 	t.Parallel()
-	if err := cni.Unavailable(nil); err != nil {
+	if err := cni.Unavailable(nil, nil); err != nil {
 		t.Error(err)
 	}
 	var e *types.Error
-	if err := cni.Unavailable(errMaster); !errors.As(err, &e) || e.Code != 50 || e.Msg != "not ready: master interface not usable" {
+	if err := cni.Unavailable(errMaster, nil); !errors.As(err, &e) || e.Code != 50 || e.Msg != "not ready: master interface not usable" {
 		t.Error(err)
 	}
 }

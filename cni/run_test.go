@@ -50,7 +50,7 @@ func plugin(how string) *cni.Plugin {
 			return slog.New(slog.NewTextHandler(f, nil)), f, err
 		},
 		Add: func(ctx context.Context, c *cni.Command) (types.Result, error) { return adds[how](ctx, c) },
-		Del: done, Check: done, GC: done, Status: func(context.Context, *cni.Command) error { return cni.Unavailable(errMaster) },
+		Del: done, Check: done, GC: done, Status: func(context.Context, *cni.Command) error { return cni.Unavailable(errMaster, nil) },
 		Operator: func(_ context.Context, args []string, stdout, _ io.Writer) int {
 			_, _ = fmt.Fprintln(stdout, args)
 			return 7

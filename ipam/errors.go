@@ -1,6 +1,9 @@
 package ipam
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors of an allocation. Each is wrapped with what it is about.
 var (
@@ -12,6 +15,10 @@ var (
 	ErrNotListed = errors.New("not an address of this host's pools")
 	// ErrInUse: the address that was asked for has another owner.
 	ErrInUse = errors.New("address in use")
+	// ErrOnHost: the host itself has the address that was asked for, or that the owner holds. The message says on which interface.
+	ErrOnHost = errors.New("the host itself has the address")
+	// ErrOnlyOnHost is ErrExhausted where the host itself has what is free. The message says how many on which interface.
+	ErrOnlyOnHost = fmt.Errorf("%w but what the host itself has", ErrExhausted)
 	// ErrNotReserved: CHECK found no reservation of this owner.
 	ErrNotReserved = errors.New("no address is reserved")
 	// ErrSource: the source could not be asked, or its answer makes no sense.

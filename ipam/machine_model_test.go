@@ -19,6 +19,8 @@ type model struct {
 	space *AddressSpace
 	nics  map[string]string // MAC → name, of this host
 
+	onHost HostAddrs
+
 	listed map[netip.Addr]bool           // by the source, at its last useful answer
 	held   map[netip.Addr]Owner          // by whom
 	given  map[netip.Addr]map[Owner]bool // to whom Allocate gave it since it was last free
@@ -96,6 +98,9 @@ func (m *model) allocated(q Request, got Assigned) {
 	if a.Is6() != q.IPv6 || q.Address.IsValid() && a != q.Address {
 		m.Fatalf("%+v is answered with %s", q, a)
 	}
+	if at, has := q.OnHost[a]; has {
+		m.Fatalf("%s is given, which is the host's on %s", a, at)
+	}
 	if m.given[a] == nil {
 		m.given[a] = map[Owner]bool{}
 	}
@@ -153,7 +158,9 @@ func (m *model) binding(q Request) (PoolID, bool) {
 func (m *model) longestFree(p *Pool, given netip.Addr) {
 	m.Helper()
 	for a := range p.Listed.all {
-		if _, taken := m.held[a]; !taken && m.free[a] < m.free[given] {
+		_, taken := m.held[a]
+		_, onHost := m.onHost[a]
+		if !taken && !onHost && m.free[a] < m.free[given] {
 			m.Fatalf("%s, released at %d, is given before %s, released at %d", given, m.free[given], a, m.free[a])
 		}
 	}
@@ -162,6 +169,14 @@ func (m *model) longestFree(p *Pool, given netip.Addr) {
 // refused checks that a refusal is true.
 func (m *model) refused(q Request, err error) {
 	m.Helper()
+	if errors.Is(err, ErrOnHost) {
+		_, asked := m.onHost[q.Address]
+		holds := m.holding(func(a netip.Addr, o Owner) bool { _, has := m.onHost[a]; return has && o == q.Owner })
+		if !asked && len(holds) == 0 {
+			m.Fatalf("the host has neither %s nor what %s holds: %v", q.Address, q.Owner, err)
+		}
+		return
+	}
 	if q.Address.IsValid() {
 		_, taken := m.held[q.Address]
 		owns := len(m.holding(func(_ netip.Addr, o Owner) bool { return o == q.Owner })) > 0
@@ -184,7 +199,9 @@ func (m *model) refused(q Request, err error) {
 	id, bound := m.binding(q)
 	for a := range m.listed {
 		p := m.pool(a)
-		if _, taken := m.held[a]; !taken && a.Is6() == q.IPv6 && (!bound || p.id() == id) &&
+		_, taken := m.held[a]
+		_, onHost := m.onHost[a]
+		if !taken && !onHost && a.Is6() == q.IPv6 && (!bound || p.id() == id) &&
 			(!q.Subnet.IsValid() || p.Prefix == q.Subnet) && (q.Master == "" || p.Interface == q.Master) {
 			m.Fatalf("%s is free for %+v: %v", a, q, err)
 		}

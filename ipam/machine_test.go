@@ -62,6 +62,7 @@ func (m *model) actions() map[string]func() {
 		"reboot":             m.reboot,
 		"adopt and sweep":    m.adoptAndSweep,
 		"import":             m.importClassic,
+		"configure the host": m.configureHost,
 	}
 }
 
@@ -74,7 +75,7 @@ func (m *model) owner() Owner {
 }
 
 func (m *model) request() Request {
-	q := Request{Owner: m.owner(), IPv6: rapid.IntRange(0, 4).Draw(m.T, "IPv6") == 0}
+	q := Request{Owner: m.owner(), IPv6: rapid.IntRange(0, 4).Draw(m.T, "IPv6") == 0, OnHost: m.onHost}
 	switch rapid.IntRange(0, 9).Draw(m.T, "wish") {
 	case 0:
 		q.Subnet = rapid.SampledFrom(prefixes).Draw(m.T, "subnet")
@@ -113,6 +114,15 @@ func (m *model) ask(q Request) {
 // owns is the model's own idea of whose a reservation is: of an imported one only the container may be known.
 func owns(holder, o Owner) bool {
 	return holder == o || holder.Network == "" && holder.ContainerID != "" && holder.ContainerID == o.ContainerID
+}
+
+// configureHost gives the host itself some addresses, and takes the former ones away.
+func (m *model) configureHost() {
+	m.onHost = HostAddrs{}
+	for range rapid.IntRange(0, 6).Draw(m.T, "on the host") {
+		a := addressIn(rapid.SampledFrom(prefixes).Draw(m.T, "prefix"), rapid.IntRange(2, 16).Draw(m.T, "number"))
+		m.onHost[a] = rapid.SampledFrom([]string{"eth0", "azure0", "lo"}).Draw(m.T, "interface")
+	}
 }
 
 func (m *model) release() {
@@ -189,7 +199,7 @@ func (m *model) importClassic() {
 	}
 	records, owners := map[string]record{}, map[netip.Addr]Owner{}
 	fresh := newModel(m.T)
-	fresh.nics, fresh.clock = m.nics, m.clock
+	fresh.nics, fresh.onHost, fresh.clock = m.nics, m.onHost, m.clock
 	for i := 2; i < 16; i++ {
 		a := addressIn(prefixes[0], i)
 		r := record{InUse: rapid.Bool().Draw(m.T, "in use")}

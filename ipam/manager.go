@@ -62,17 +62,22 @@ type Manager struct {
 	// It is asked when there may be some without a reservation: without a state, after damage, when the only
 	// holders that keep a pool full are unknown.
 	InUse func() (map[netip.Addr]Owner, error)
-	Now   func() time.Time
-	Log   *slog.Logger
+	// OnHost says what addresses the host has itself, of the families that are asked for. No such one is given. Nil: none.
+	OnHost func(v4, v6 bool) (map[netip.Addr]string, error)
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // errStale stops a transaction: the source has to be asked before an address is given.
 var errStale = errors.New("answer of the source is stale")
 
 // Allocate gives the owner one address for each request, all or none.
-// Errors: ErrExhausted, ErrNoPool, ErrNotListed, ErrInUse, ErrSource, and the store's.
+// Errors: ErrExhausted, ErrNoPool, ErrNotListed, ErrInUse, ErrOnHost, ErrSource, and the store's.
 func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned, error) {
 	started := m.Now()
+	if err := m.leaveToHost(requests); err != nil {
+		return nil, err
+	}
 	assigned, err := m.tryAllocate(ctx, requests, false)
 	if errors.Is(err, errStale) {
 		// Known addresses serve if the source does not: its failure is remembered and logged, no more.
@@ -92,6 +97,20 @@ func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned,
 		return nil, cause(err, rerr)
 	}
 	return m.tryAllocate(ctx, requests, true)
+}
+
+// leaveToHost keeps the host's own addresses from being given.
+func (m *Manager) leaveToHost(requests []Request) error {
+	if m.OnHost == nil || len(requests) == 0 {
+		return nil
+	}
+	v6 := func(q Request) bool { return q.IPv6 }
+	v4 := func(q Request) bool { return !q.IPv6 }
+	host, err := m.OnHost(slices.ContainsFunc(requests, v4), slices.ContainsFunc(requests, v6))
+	for i := range requests {
+		requests[i].OnHost = host
+	}
+	return err
 }
 
 // mayHelp says whether asking the source, or a sweep, may turn the failure into a success.
@@ -123,6 +142,7 @@ func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
 
 func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed bool) ([]Assigned, error) {
 	var assigned []Assigned
+	var onHost []netip.Addr
 	err := m.Store.Update(ctx, func(s *State) error {
 		assigned = nil
 		now := m.Now()
@@ -136,10 +156,16 @@ func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed
 			}
 			assigned = append(assigned, a)
 		}
+		if len(requests) > 0 {
+			onHost = s.OnHost(requests[0].OnHost)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(onHost) > 0 {
+		m.Log.Warn("addresses that the host itself has are given to no container; azure-vnet doctor says what to do", "addresses", onHost)
 	}
 	return assigned, nil
 }
@@ -212,12 +238,15 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 func (m *Manager) Status(ctx context.Context, q Request) error {
 	started := m.Now()
 	probed := errors.New("probe")
+	probe := []Request{q}
+	if err := m.leaveToHost(probe); err != nil {
+		return err
+	}
+	probe[0].Owner = Owner{Network: q.Network, ContainerID: "status", IfName: "status"}
 	free := func() error {
 		// A transaction that is given up: the lock can be had, the folder can be written, nothing changes.
 		err := m.Store.Update(ctx, func(s *State) error {
-			probe := q
-			probe.Owner = Owner{Network: q.Network, ContainerID: "status", IfName: "status"}
-			if _, err := s.Allocate(probe, m.Now()); err != nil {
+			if _, err := s.Allocate(probe[0], m.Now()); err != nil {
 				return err
 			}
 			return probed

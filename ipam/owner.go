@@ -38,4 +38,10 @@ type Request struct {
 	Address netip.Addr   // this address
 	Master  string       // only from this NIC
 	IPv6    bool         // the family; IPv4 otherwise
+	OnHost  HostAddrs    // never one of these
 }
+
+// HostAddrs are addresses that the host has itself, each with the interface that has it: "eth0". What Azure assigned for
+// containers may be among them, since there are programs that configure all that a NIC has. A container with such an
+// address and the host would each take the other's packets.
+type HostAddrs map[netip.Addr]string

@@ -69,11 +69,13 @@ func (p *Pool) byAddress(a netip.Addr) *Reservation {
 }
 
 // next picks the free address that was released longest ago; one that was never given counts as the
-// oldest. taken are the addresses in use anywhere: a replaced NIC can leave an address in two pools.
-func (p *Pool) next(taken iter.Seq[netip.Addr]) (netip.Addr, bool) {
+// oldest. taken are the addresses in use anywhere: a replaced NIC can leave an address in two pools; onHost are the host's.
+func (p *Pool) next(taken, onHost iter.Seq[netip.Addr]) (netip.Addr, bool) {
 	used := newAddrMarks(p.Listed)
-	for a := range taken {
-		used.mark(a)
+	for _, list := range []iter.Seq[netip.Addr]{taken, onHost} {
+		for a := range list {
+			used.mark(a)
+		}
 	}
 	known := used.clone()
 	for _, a := range p.Released {
@@ -111,3 +113,6 @@ func (p *Pool) release(drop func(Reservation) bool) []netip.Addr {
 func (p *Pool) assigned(a netip.Addr) Assigned {
 	return Assigned{Address: a, Prefix: p.Prefix, Gateway: p.Gateway(), Interface: p.Interface}
 }
+
+// Lists says whether the source lists the address for containers.
+func (p *Pool) Lists(a netip.Addr) bool { return p.Listed.contains(a) }

@@ -43,3 +43,11 @@ func (h hostInterfaces) HasMAC(mac string) bool {
 	_, found := h.NIC(Subnet{MAC: mac})
 	return found
 }
+
+// Space is what a source's answer is worth on a host with these interfaces, of which the configuration may name one as master; nobody
+// holds anything of it.
+func Space(answer []Subnet, ifaces []platform.Interface, master string) AddressSpace {
+	var s AddressSpace
+	s.Refresh(answer, hostInterfaces{ifaces, master})
+	return s
+}

@@ -6,6 +6,7 @@ package ipam
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -48,12 +49,15 @@ func (b Binding) id(ipv6 bool) PoolID {
 func (p *Pool) id() PoolID { return PoolID{p.MAC, p.Prefix} }
 
 // Allocate gives the owner an address. The same owner gets the same address again.
-// Errors: ErrExhausted, ErrNoPool, ErrNotListed, ErrInUse.
+// Errors: ErrExhausted (or ErrOnlyOnHost), ErrNoPool, ErrNotListed, ErrInUse, ErrOnHost.
 func (s *AddressSpace) Allocate(q Request, now time.Time) (Assigned, error) {
 	for _, p := range s.Pools {
 		if r := p.byOwner(q.Owner); r != nil && p.ipv6() == q.IPv6 {
 			if q.Address.IsValid() && r.Address != q.Address {
 				return Assigned{}, fmt.Errorf("%w: %s asks for %s but holds %s", ErrInUse, q.Owner, q.Address, r.Address)
+			}
+			if at, has := q.OnHost[r.Address]; has { // it stays the owner's until that gives it back
+				return Assigned{}, fmt.Errorf("%w: %s, which %s holds, is configured on %s", ErrOnHost, r.Address, q.Owner, at)
 			}
 			return p.assigned(r.Address), nil
 		}
@@ -66,21 +70,62 @@ func (s *AddressSpace) Allocate(q Request, now time.Time) (Assigned, error) {
 		return s.allocateAddress(q, pools, now)
 	}
 	for _, p := range pools {
-		if a, ok := p.next(s.taken); ok {
+		if a, ok := p.next(s.taken, maps.Keys(q.OnHost)); ok {
 			p.reserve(a, q.Owner, now)
 			s.bind(q.Network, p)
 			return p.assigned(a), nil
 		}
 	}
-	return Assigned{}, exhausted(pools)
+	return Assigned{}, s.exhausted(pools, q.OnHost)
 }
 
-func exhausted(pools []*Pool) error {
+func (s *AddressSpace) exhausted(pools []*Pool, host HostAddrs) error {
+	onHost := s.freeOnHost(pools, host)
 	err := ErrExhausted
+	if len(onHost) > 0 {
+		err = ErrOnlyOnHost
+	}
 	for _, p := range pools {
 		err = fmt.Errorf("%w in pool %s of %s: %d addresses, %d in use", err, p.Prefix, p.Interface, p.Capacity(), len(p.Reservations))
+		for _, at := range slices.Sorted(maps.Keys(onHost[p])) {
+			err = fmt.Errorf("%w, %d on the host's %s", err, onHost[p][at], at)
+		}
 	}
 	return err
+}
+
+// freeOnHost counts by pool and interface what the host has of the addresses that nobody holds.
+func (s *AddressSpace) freeOnHost(pools []*Pool, host HostAddrs) map[*Pool]map[string]int {
+	held := map[netip.Addr]bool{}
+	for a := range s.taken {
+		if _, has := host[a]; has {
+			held[a] = true
+		}
+	}
+	count := map[*Pool]map[string]int{}
+	for a, at := range host {
+		for _, p := range pools {
+			if p.Listed.contains(a) && !held[a] {
+				if count[p] == nil {
+					count[p] = map[string]int{}
+				}
+				count[p][at]++
+			}
+		}
+	}
+	return count
+}
+
+// OnHost are the listed addresses that the host has itself, ordered. No container gets one of them.
+func (s *AddressSpace) OnHost(host HostAddrs) []netip.Addr {
+	var found []netip.Addr
+	for a := range host {
+		if slices.ContainsFunc(s.Pools, func(p *Pool) bool { return p.Listed.contains(a) }) {
+			found = append(found, a)
+		}
+	}
+	slices.SortFunc(found, netip.Addr.Compare)
+	return found
 }
 
 func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) (Assigned, error) {
@@ -93,14 +138,22 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 			return Assigned{}, fmt.Errorf("%w: %s is held by %s", ErrInUse, q.Address, holder)
 		}
 	}
+	at, onHost := q.OnHost[q.Address]
 	for _, p := range pools {
 		if p.Listed.contains(q.Address) {
+			if onHost {
+				return Assigned{}, fmt.Errorf("%w: %s is configured on %s", ErrOnHost, q.Address, at)
+			}
 			p.reserve(q.Address, q.Owner, now)
 			s.bind(q.Network, p)
 			return p.assigned(q.Address), nil
 		}
 	}
-	return Assigned{}, fmt.Errorf("%w: %s", ErrNotListed, q.Address)
+	err := fmt.Errorf("%w: %s", ErrNotListed, q.Address)
+	if onHost {
+		err = fmt.Errorf("%w, which the host itself has: it is configured on %s", err, at)
+	}
+	return Assigned{}, err
 }
 
 // bind makes the pool the network's, unless it has one: it keeps that as long as there is that pool.

@@ -19,7 +19,9 @@ func (h *host) routes() {
 	h.Helper()
 	for _, args := range []string{
 		"link add eth9 address 02:00:00:00:09:09 type veth peer name peer9",
+		"link set peer9 addrgenmode none",
 		"link set peer9 up",
+		"link set eth9 addrgenmode none", // a link-local address would come when duplicates have been looked for
 		"link set eth9 up",
 		"addr add 10.90.0.1/24 dev eth9",
 		"-6 addr add fd90::1/64 dev eth9 nodad",
@@ -72,7 +74,7 @@ func (h *host) routes() {
 		"-6 route add fd80::/64 nhid 20",
 		// Policy rules.
 		"rule add iif eth0 lookup 77 pref 1000",
-		"rule add not from 10.1.0.0/16 oif eth0 fwmark 0x7/0xff ipproto tcp dport 80-90 lookup 1000 pref 1001",
+		"rule add not from 10.1.0.0/16 oif eth0 fwmark 0x7/0xff ipproto 6 dport 80-90 lookup 1000 pref 1001",
 		"rule add iif eth0 goto 30000 pref 999",
 		"rule add iif eth9 lookup 77 pref 1002",
 		"-6 rule add iif eth0 oif eth0 lookup 1000 pref 1003",

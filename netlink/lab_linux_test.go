@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -69,16 +70,25 @@ func (h *host) must(err error) {
 	}
 }
 
-// ip runs "ip …" in the VM, as a person would: other code than what is tested.
+// ip runs "ip …" in the VM, as a person would: other code than what is tested. With numbers, since the machine may have names for some
+// (/etc/iproute2).
 func (h *host) ip(args string) string {
 	h.Helper()
-	return h.run("ip", strings.Fields(args)...)
+	return h.run("ip", append([]string{"-N"}, strings.Fields(args)...)...)
 }
 
-// nft runs "nft …" in the VM.
+// nft runs "nft …" in the VM. It does not see the names that the machine may have for marks, since with numbers alone it would show rules
+// that nobody can read.
 func (h *host) nft(args string) string {
 	h.Helper()
-	return h.run("nft", strings.Fields(args)...)
+	const script = `mount --make-rprivate / && { [ ! -e /etc/iproute2/rt_marks ] || mount --bind /dev/null /etc/iproute2/rt_marks; } && exec nft "$@"`
+	cmd := h.vm.Ns.Command(h.Context(), "/bin/sh", append([]string{"-c", script, "nft"}, strings.Fields(args)...)...)
+	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		h.Fatalf("nft %s: %v: %s", args, err, out)
+	}
+	return string(out)
 }
 
 func (h *host) run(name string, args ...string) string {
@@ -134,6 +144,15 @@ var (
 	lifetime  = regexp.MustCompile(`\d+sec`)
 )
 
+// named is ip's output with the kernel's own names for its own numbers.
+func named(out string) string {
+	for number, name := range map[string]string{"(?m)^2 ": "local ", "(?m)^3 ": "broadcast ", "(?m)^5 ": "multicast ",
+		" table 255 ": " table local ", " proto 2 ": " proto kernel ", " scope 0 ": " scope global ", " scope 253 ": " scope link ", " scope 254 ": " scope host "} {
+		out = regexp.MustCompile(number).ReplaceAllString(out, name)
+	}
+	return out
+}
+
 // conf is what an interface carries, as text in which the interface is called DEV: addresses, routes of all
 // tables, permanent neighbours.
 func (h *host) conf(dev string) string {
@@ -141,7 +160,7 @@ func (h *host) conf(dev string) string {
 	var lines []string
 	for _, show := range []string{"-o addr show dev ", "-4 route show table all dev ", "-6 route show table all dev ", "neigh show nud permanent dev "} {
 		out := linkIndex.ReplaceAllString(h.ip(show+dev), "")
-		for line := range strings.Lines(lifetime.ReplaceAllString(out, "N sec")) {
+		for line := range strings.Lines(lifetime.ReplaceAllString(named(out), "N sec")) {
 			// What the kernel makes of its own accord comes and goes.
 			if strings.Contains(line, "inet6 fe80::") || strings.Contains(line, "local fe80::") || strings.HasPrefix(line, "fe80::") || strings.Contains(line, "ff00::") || strings.Contains(line, "proto kernel metric 256") {
 				continue

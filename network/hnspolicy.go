@@ -66,7 +66,7 @@ type (
 
 // The host agent, where the machine's credentials are to be had, and its ports that pods have no business with: 80 is the
 // wire server, 32526 the guest agent's. (On Linux netlink has them.)
-const hostAgentPrefix = "168.63.129.16/32"
+const hostAgentPrefix = hostAgent + "/32"
 
 var hostAgentPorts = []int{80, 32526}
 

@@ -22,8 +22,10 @@ type Manager struct {
 	Interfaces func() ([]platform.Interface, error)
 	// Interface is one of them, without its addresses; nil looks for it among all.
 	Interface func(name string) (platform.Interface, bool, error)
-	Now       func() time.Time
-	Log       *slog.Logger
+	// OnHost says which addresses the host has itself, of the families that are asked for, and on which interface; nil: none.
+	OnHost func(v4, v6 bool) (map[netip.Addr]string, error)
+	Now    func() time.Time
+	Log    *slog.Logger
 
 	ifaces []platform.Interface          // read once: a command lasts milliseconds
 	named  map[string]platform.Interface // likewise
@@ -68,10 +70,12 @@ type Config struct {
 
 // Precheck says whether an ADD of this endpoint could work, before anything is taken for it: the owner has
 // no ready endpoint, the namespace is there, is not the host's, and has no interface of that name, and the
-// master is usable if the configuration names one.
+// master is usable if the configuration names one. It also gives the host back what it lost with a bridge.
 // Errors: ErrExists, ErrNetNS, ErrMaster.
 func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
+	var state *State
 	err := m.Store.View(ctx, func(s *State) error {
+		state = s
 		if _, old := s.endpoint(e.Owner); old != nil {
 			e.State = old.State
 		}
@@ -89,7 +93,30 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 			return err
 		}
 	}
-	return m.Plane.CheckNetNS(ctx, e)
+	if err := m.Plane.CheckNetNS(ctx, e); err != nil {
+		return err
+	}
+	m.restore(ctx, state)
+	return nil
+}
+
+// restore brings bridges back that somebody deleted or set down, with the addresses that the host had there: before an address is
+// given, since it must not be one of those.
+func (m *Manager) restore(ctx context.Context, s *State) {
+	if m.Interface == nil {
+		return
+	}
+	for _, n := range s.Networks {
+		if n.Bridge == "" || !n.made() || n.Imported {
+			continue
+		}
+		if bridge, ok, err := m.Interface(n.Bridge); err != nil || ok && bridge.Up {
+			continue
+		}
+		if err := m.ensure(ctx, s.view(n)); err != nil { // the ADD tries again, and says so
+			m.Log.Warn("bring a bridge back", "bridge", n.Bridge, "error", err)
+		}
+	}
 }
 
 func exists(s *State, o Owner) error {
@@ -102,8 +129,11 @@ func exists(s *State, o Owner) error {
 // Add connects the pod: the intent goes to disk, the network is ensured, the endpoint created, and marked
 // ready. e brings owner, namespace, addresses and routes; it comes back complete, with its network. On an
 // error nothing of the pod is left, unless that fails, too: then the record stays pending.
-// Errors: ErrExists, ErrMaster, ErrConflict, ErrKernel, ErrLeft, and the store's.
+// Errors: ErrExists, ErrMaster, ErrAddress, ErrConflict, ErrKernel, ErrLeft, and the store's.
 func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, err error) {
+	if err = m.usableAddresses(e); err != nil {
+		return nil, err
+	}
 	subnets := slices.Clone(e.Addresses)
 	if c.Mode == ModeTransparent {
 		e.makeRouted()
@@ -192,7 +222,7 @@ var errPending = errors.New("an earlier ADD did not end")
 
 // intend writes the endpoint as pending, with the network as the configuration wants it now, and returns a
 // copy of the network.
-// Error: errPending.
+// Errors: errPending, ErrAddress, ErrConflict.
 func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []netip.Prefix) (*Network, error) {
 	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
 	e.HostIfName = e.Owner.HostIfName()
@@ -222,6 +252,9 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 			if merr := s.usableMAC(record, e.MAC, ifaces); merr != nil {
 				return merr
 			}
+		}
+		if aerr := m.freeOfOthers(s, record, e); aerr != nil {
+			return aerr
 		}
 		if record.Created.IsZero() {
 			record.Created = e.Created

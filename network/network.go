@@ -149,6 +149,7 @@ type Endpoint struct {
 	MAC          string         `json:"mac"`
 	MTU          int            `json:"mtu,omitempty"`
 	Addresses    []netip.Prefix `json:"addresses"`
+	Gateways     []netip.Addr   `json:"-"` // that the IPAM plugin named beside the routes
 	Routes       []Route        `json:"routes,omitempty"`
 	Created      time.Time      `json:"created"`
 

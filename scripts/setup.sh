@@ -7,6 +7,34 @@ set -eu
 PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin # where sudo, su and plain users may not look
 missing=                                     # "what:package" of each thing that is not there
 
+exec 3>&1 # for people, where a command's own output is not
+
+# apt ARGUMENT...: apt-get, which waits up to ten minutes for others that hold one of apt's or dpkg's locks: a fresh VM upgrades
+# itself. apt's own DPkg::Lock::Timeout is for dpkg's locks only, not for those of the package lists and archives.
+apt() {
+    apt_until=$(($(date +%s) + 600)) apt_said=
+    apt_log=$(mktemp)
+    while :; do
+        apt_status=0
+        LC_ALL=C apt-get "$@" 2>"$apt_log" || apt_status=$?
+        apt_lock=$(sed -n -e 's/^E: Could not get lock //p' -e '/locked by another process/p' "$apt_log" | head -n 1)
+        if [ "$apt_status" -eq 0 ] || [ -z "$apt_lock" ] || [ "$(date +%s)" -ge "$apt_until" ]; then
+            break
+        fi
+        [ -n "$apt_said" ] || echo "setup: waiting for $apt_lock" >&3
+        apt_said=yes
+        sleep 1
+    done
+    sed '/^W: Download is performed unsandboxed/d' "$apt_log" >&2 # which is so for root in a folder of its own
+    rm -f "$apt_log"
+    return "$apt_status"
+}
+
+# fetch PACKAGE...: into the working directory. Where the lists are too old, they are fetched first.
+fetch() {
+    apt download -qq "$@" 2>/dev/null || { apt update -qq && apt download -qq "$@"; }
+}
+
 need() { # need COMMAND PACKAGE
     command -v "$1" >/dev/null || missing="$missing $1:$2"
 }
@@ -51,7 +79,7 @@ unpack_resolved() {
     echo "setup: unpacking systemd-resolved into output/systemd"
     rm -rf "$systemd"
     mkdir -p "$systemd"
-    (cd "$systemd" && { apt-get download -qq systemd-resolved 2>/dev/null || { apt-get update -qq && apt-get download -qq systemd-resolved 2>/dev/null; }; })
+    (cd "$systemd" && fetch systemd-resolved)
     dpkg-deb -x "$systemd"/systemd-resolved_*.deb "$systemd"
 }
 
@@ -94,7 +122,7 @@ make_node() {
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
     mmdebstrap --quiet --variant=essential --include=wget,curl "$release" "$node/debian"
-    (cd "$node" && { apt-get download -qq busybox-static 2>/dev/null || { apt-get update -qq && apt-get download -qq busybox-static 2>/dev/null; }; })
+    (cd "$node" && fetch busybox-static)
     dpkg-deb -x "$node"/busybox-static_*.deb "$node/unpacked"
     mv "$node/unpacked/bin/busybox" "$node/busybox/bin/" 2>/dev/null || mv "$node/unpacked/usr/bin/busybox" "$node/busybox/bin/"
     for applet in $("$node/busybox/bin/busybox" --list); do
@@ -120,7 +148,7 @@ unpack_containerd() {
     mkdir -p "$containerd"
     packages='containerd runc busybox-static'
     # shellcheck disable=SC2086 # a list of package names
-    (cd "$containerd" && { apt-get download -qq $packages 2>/dev/null || { apt-get update -qq && apt-get download -qq $packages 2>/dev/null; }; })
+    (cd "$containerd" && fetch $packages)
     for package in "$containerd"/*.deb; do
         dpkg-deb -x "$package" "$containerd"
     done
@@ -215,9 +243,9 @@ fi
 
 echo "setup: installing$packages"
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
+apt update -qq
 # shellcheck disable=SC2086 # a list of package names
-apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 $packages >/dev/null
+apt install -y -qq --no-install-recommends $packages >/dev/null
 [ -z "$fetch_resolved" ] || unpack_resolved
 [ -z "$fetch_networkmanager" ] || unpack_networkmanager
 [ -z "$fetch_node" ] || make_node

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,8 +13,7 @@ import (
 	"github.com/containernetworking/cni/pkg/invoke"
 )
 
-// cleanup takes networks away and restores the host. It is the only operator command that changes something, so
-// it asks.
+// cleanup takes networks away and restores the host. It changes something, so it asks.
 func cleanup(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) error {
 	m, err := newManager(o.dir, o.logger)
 	if err != nil {
@@ -35,12 +32,8 @@ func cleanup(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) 
 		return nil
 	}
 	_, _ = fmt.Fprintf(stdout, "This disconnects all pods of %s and gives the host its configuration back.\n", strings.Join(networks, ", "))
-	if !o.yes {
-		_, _ = fmt.Fprint(stdout, "Go on? [y/N] ")
-		answer, _ := bufio.NewReader(stdin).ReadString('\n')
-		if a := strings.TrimSpace(answer); a != "y" && a != "yes" {
-			return errors.New("nothing was changed")
-		}
+	if err := confirm(ctx, o, stdin, stdout); err != nil {
+		return err
 	}
 	for _, n := range networks {
 		collected, err := m.Cleanup(ctx, n)

@@ -56,13 +56,9 @@ type examination struct {
 }
 
 func (d *examination) examine(ctx context.Context) []network.Finding {
-	d.conf, d.dataDir, d.logFile = nil, d.dir, platform.DefaultLogFile(name)
-	found := d.configuration()
-	if d.dataDir == "" {
-		d.dataDir = platform.DefaultDataDir
-	}
+	found := d.locate()
 	for _, check := range []func(context.Context) []network.Finding{
-		d.folder, d.states, d.locks, d.logs, d.hostAgent, d.pools, d.attachments, d.networks, d.managers,
+		d.folder, d.states, d.locks, d.logs, d.hostAgent, d.pools, d.hostAddresses, d.attachments, d.networks, d.managers,
 	} {
 		found = append(found, check(ctx)...)
 	}
@@ -70,6 +66,16 @@ func (d *examination) examine(ctx context.Context) []network.Finding {
 		if f := &found[i]; f.Remedy == "" && f.Owner != nil {
 			f.Remedy = d.delOf(*f.Owner)
 		}
+	}
+	return found
+}
+
+// locate finds the configuration, and by it where everything is.
+func (d *examination) locate() []network.Finding {
+	d.conf, d.dataDir, d.logFile = nil, d.dir, platform.DefaultLogFile(name)
+	found := d.configuration()
+	if d.dataDir == "" {
+		d.dataDir = platform.DefaultDataDir
 	}
 	return found
 }

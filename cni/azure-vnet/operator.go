@@ -19,6 +19,8 @@ Usage:
   azure-vnet show [-o json] [--data-dir DIR]                   networks and endpoints
   azure-vnet doctor [-o json] [--config FILE] [--data-dir DIR] what is wrong, and what to do
   azure-vnet cleanup [--network NAME] [--yes] [--data-dir DIR] take networks away and restore the host
+  azure-vnet host release [--config FILE] [--yes] [--data-dir DIR]
+                                                               take addresses off the host that are for pods
   azure-vnet --version
 `
 
@@ -38,6 +40,14 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	dir := platform.DefaultDataDir
 	o.output = "table"
 	switch args[0] {
+	case "host":
+		if len(args) < 2 || args[1] != "release" {
+			flags.Usage()
+			return o, errUsage
+		}
+		args, dir = args[1:], "" // the configuration's
+		flags.StringVar(&o.config, "config", "", "configuration, or list of configurations, that says where addresses come from")
+		flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	case "show":
 		flags.StringVar(&o.output, "o", o.output, "output: table or json")
 	case "doctor":
@@ -72,6 +82,8 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	switch args[0] {
 	case "cleanup":
 		err = cleanup(ctx, o, os.Stdin, stdout)
+	case "host":
+		err = hostRelease(ctx, o, os.Stdin, stdout, "/")
 	case "doctor":
 		if err = doctor(ctx, o, stdout); errors.Is(err, errFinding) {
 			return 1

@@ -29,6 +29,7 @@ var codes = append([]cni.Code{
 	{Err: network.ErrDifference, Code: cni.CodeDifference, Remedy: "the next ADD repairs what belongs to the network; recreate the pod to repair the rest"},
 	{Err: network.ErrKernel, Code: cni.CodeKernel, Remedy: "use a kernel with the named feature, or another mode"},
 	{Err: network.ErrUnsupported, Code: types.ErrUnsupportedField},
+	{Err: network.ErrAddress, Code: types.ErrInvalidNetworkConfig, Remedy: addressRemedy},
 	{Err: network.ErrConflict, Code: types.ErrInvalidNetworkConfig},
 	{Err: network.ErrNetNS, Code: types.ErrInvalidNetNS, Remedy: "CNI_NETNS must name a network namespace that is not the host's"},
 	{Err: network.ErrHNS, Code: types.ErrTryAgainLater, Remedy: "look at the service hns (Get-Service hns, Get-HnsNetwork); the runtime tries again"},
@@ -64,8 +65,12 @@ func newCommand(c *cni.Command) (*command, error) {
 		return nil, err
 	}
 	c.Note("network", conf.Name)
+	ipam := newDelegate(c, conf)
+	if ipam.own != nil {
+		m.OnHost = nil // it has looked already, in this process
+	}
 	cmd := &command{
-		Command: c, conf: conf, manager: m, ipam: newDelegate(c, conf),
+		Command: c, conf: conf, manager: m, ipam: ipam,
 		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
 		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: settings(conf)},
 	}
@@ -100,7 +105,7 @@ func newManager(dir string, logger *slog.Logger) (*network.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, Now: time.Now, Log: logger}, nil
+	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
 }
 
 func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], error) {
@@ -249,7 +254,7 @@ func status(ctx context.Context, c *cni.Command) error {
 		return err
 	}
 	if err := cmd.manager.Status(ctx, cmd.conf.Name, cmd.config); err != nil {
-		return cni.Unavailable(err)
+		return cni.Unavailable(err, codes)
 	}
 	return cmd.ipam.status(ctx)
 }

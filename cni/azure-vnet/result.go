@@ -23,6 +23,7 @@ func apply(given *types100.Result, e *network.Endpoint) error {
 		e.Addresses = append(e.Addresses, p)
 		if gw, ok := netip.AddrFromSlice(ip.Gateway); ok {
 			gateways[p.Addr().Is6()] = gw.Unmap()
+			e.Gateways = append(e.Gateways, gw.Unmap())
 		}
 	}
 	for _, r := range given.Routes {

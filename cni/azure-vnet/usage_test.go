@@ -12,18 +12,18 @@ import (
 func TestUsageIsWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	commands, options := map[string]string{}, map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^  azure-vnet ([a-z]+)(( \[[^\]]+\])+)`).FindAllStringSubmatch(usage, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  azure-vnet ([a-z]+(?: [a-z]+)?)(( \[[^\]]+\])+)`).FindAllStringSubmatch(usage, -1) {
 		commands[m[1]] = m[2]
 		for _, o := range strings.Split(strings.Trim(m[2], " []"), "] [") {
 			options[o] = true
 		}
 	}
-	if len(commands) != 3 || len(options) != 5 {
+	if len(commands) != 4 || len(options) != 5 {
 		t.Fatalf("the usage text has %d commands and %d options: %v, %v", len(commands), len(options), commands, options)
 	}
 	for command, takes := range commands {
 		for option := range options {
-			_, err := parseOptions(append([]string{command}, strings.Fields(option)...), io.Discard)
+			_, err := parseOptions(append(strings.Fields(command), strings.Fields(option)...), io.Discard)
 			if named := strings.Contains(takes, "["+option+"]"); named != (err == nil) {
 				t.Errorf("azure-vnet %s %s: named %t, taken %t", command, option, named, err == nil)
 			}

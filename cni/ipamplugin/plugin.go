@@ -38,6 +38,8 @@ var StoreCodes = []cni.Code{
 }
 
 var codes = append([]cni.Code{
+	{Err: ipam.ErrOnlyOnHost, Code: cni.CodeNoAddress, Remedy: onHostRemedy},
+	{Err: ipam.ErrOnHost, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for another address; or: " + onHostRemedy},
 	{Err: ipam.ErrExhausted, Code: cni.CodeNoAddress, Remedy: "assign more addresses to the NIC, or delete pods; \"azure-vnet-ipam show\" lists the holders"},
 	{Err: ipam.ErrNoPool, Code: cni.CodeNoPool, Remedy: "assign secondary addresses to a NIC of this VM (docs/ipam.md)"},
 	{Err: ipam.ErrNotListed, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address that Azure assigned to this VM's NIC"},
@@ -80,7 +82,7 @@ func newCommand(c *cni.Command) (*command, error) {
 func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) {
 	m := &ipam.Manager{
 		Environment: conf.IPAM.Environment, Interval: time.Duration(conf.IPAM.QueryInterval), Master: conf.Master,
-		Interfaces: platform.Interfaces, Now: time.Now, Log: logger,
+		Interfaces: platform.Interfaces, OnHost: platform.Addresses, Now: time.Now, Log: logger,
 	}
 	if m.Interval == 0 {
 		m.Interval = ipam.DefaultQueryInterval
@@ -222,7 +224,7 @@ func status(ctx context.Context, c *cni.Command) error {
 	}
 	for _, q := range requests {
 		if err := cmd.manager.Status(ctx, q); err != nil {
-			return cni.Unavailable(err)
+			return cni.Unavailable(err, codes)
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ type usage struct {
 }
 
 var (
-	usageLine   = regexp.MustCompile(`(?m)^  (azure-vnet\S*) (\S+)((?: \[[^\]]+\])*)`)
+	usageLine   = regexp.MustCompile(`(?m)^  (azure-vnet\S*) (\S+(?: [a-z]+)*)((?: \[[^\]]+\])*)`)
 	usageOption = regexp.MustCompile(`\[(\S+)( \S+)?\]`)
 )
 
@@ -33,6 +33,10 @@ func parseUsage(text string) usage {
 // wrong says what a command line has that the program does not.
 func (u usage) wrong(words []string) string {
 	options, ok := u.commands[words[0]]
+	if len(words) > 1 && !ok { // of two words
+		options, ok = u.commands[words[0]+" "+words[1]]
+		words = words[1:]
+	}
 	if !ok {
 		return "it has no command " + words[0]
 	}
@@ -80,7 +84,7 @@ func (r *repository) makeTargets() {
 
 var (
 	manFlag    = regexp.MustCompile(`\bFl (-?[a-z-]+)`)
-	manCommand = regexp.MustCompile(`(?m)^\.Cm (\w+)`)
+	manCommand = regexp.MustCompile(`(?m)^\.Cm (\w+(?: \w+)?)$`)
 )
 
 // wrongManOptions: a man page names the commands and options of its program, all of them and no others.

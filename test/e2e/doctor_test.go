@@ -232,7 +232,7 @@ type fault struct {
 	check, level string
 	names        string // what is named
 	remedy       string // part of the remedy
-	// cure is a command of the remedy's, word for word, "ADD" for a new pod, or "" if it is no command.
+	// cure is a command of the remedy's, word for word, "ADD" for a new pod, "HOST" for the remedy itself, or "" if it is no command.
 	cure string
 	then func(p *patient) // what the remedy leaves to do
 }
@@ -294,6 +294,14 @@ var faults = map[string]fault{
 	},
 	"the address is back on the master": {
 		plant: []string{"ip addr add 10.240.0.4/16 dev eth0"}, check: "bridge", level: "failure", names: "10.240.0.4/16", remedy: "start a pod", cure: "ADD",
+	},
+	"the host has addresses of pods": {
+		modes: all, plant: []string{"ip addr add 10.240.1.3/16 dev eth0", "ip addr add 10.240.1.4/32 dev lo"}, check: "host-addresses", level: "failure",
+		names: "eth0 of the host has 10.240.1.3/16", remedy: "azure-vnet host release --yes", cure: "HOST",
+	},
+	"the host has the address of a pod": {
+		modes: all, plant: []string{"ip addr add {ip}/32 dev lo"}, check: "host-addresses", level: "failure",
+		names: "lo of the host has {ip}/32", remedy: "azure-vnet host release --yes", cure: "HOST",
 	},
 	"the master is no port": {
 		plant: []string{"ip link set eth0 nomaster"}, check: "bridge", level: "failure", names: "eth0 is not a port", remedy: "start a pod", cure: "ADD",
@@ -563,6 +571,12 @@ func (p *patient) suffer(f fault) {
 	case "KILL":
 		p.sh(regexp.MustCompile(`kill \d+`).FindString(d.Findings[at].Remedy))
 		_ = p.holder.Wait()
+	case "HOST":
+		p.n.Mounts = cloudInit(p.n)
+		out, err := p.n.Command(p.ctx, "/bin/sh", "-c", d.Findings[at].Remedy).CombinedOutput()
+		if p.n.Mounts = ""; err != nil {
+			p.Fatalf("%s: %v: %s", d.Findings[at].Remedy, err, out)
+		}
 	case "DEL":
 		_, line, _ := strings.Cut(d.Findings[at].Remedy, ": ")
 		p.sh(line)

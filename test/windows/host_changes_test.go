@@ -86,6 +86,18 @@ func TestAdapters(t *testing.T) {
 	}
 }
 
+// Whoever put it there: an address that an adapter of the host has is given to no pod.
+func TestAddressesOfTheHostAreNotGiven(t *testing.T) {
+	h := newHost(t, options{fabric: fabric.Default(1, 2)})
+	if out, err := h.vm.Ns.Command(h.ctx, "ip", "addr", "add", "10.240.1.1/16", "dev", "eth0").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if a := address(t, h.wantResult(h.call("ADD", id(1), h.hns.AddNamespace(), h.conf(nil)))); a.Addr().String() != "10.240.1.2" {
+		t.Errorf("address %v", a)
+	}
+	h.wantError(h.call("ADD", id(2), h.hns.AddNamespace(), h.conf(nil)), 100, "1 on the host's eth0")
+}
+
 func TestAzureStackAndTheFilesBelowCK(t *testing.T) {
 	h := newHost(t, options{})
 	const file = `{"Interfaces":[{"MacAddress":"00-0D-3A-00-00-01","IsPrimary":true,"IPSubnets":[{"Prefix":"10.240.0.0/16","IPAddresses":[{"Address":"10.240.0.4","IsPrimary":true},{"Address":"10.240.9.9","IsPrimary":false}]}]}]}`

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// stray is an address that Azure assigned for pods, and that the host has itself.
+type stray struct {
+	address netip.Prefix
+	at      string // the interface that has it
+	// own says that the host cannot do without: it has no other address of its family on the NIC, or none that is not for pods, and
+	// speaks by this one. So it is where the source forgot to say which address is the primary one, or says another one than it was.
+	own bool
+}
+
+// findStrays compares the pools with what the host has. source is the address by which the host speaks to another.
+func findStrays(space ipam.AddressSpace, ifaces []platform.Interface, source func(to netip.Addr) (netip.Addr, error)) []stray {
+	var found []stray
+	for _, p := range space.Pools {
+		first, others := len(found), false
+		for _, i := range ifaces {
+			for _, have := range i.Prefixes {
+				a := have.Addr()
+				switch {
+				case p.Lists(a):
+					found = append(found, stray{address: have, at: i.Name})
+				case carriedBy(i, p.Interface, ifaces) && a.Is6() == p.Prefix.Addr().Is6() && !a.IsLinkLocalUnicast():
+					others = others || !slices.ContainsFunc(space.Pools, func(p *ipam.Pool) bool { return p.Lists(a) })
+				}
+			}
+		}
+		if !others {
+			keepOne(found[first:], p, ifaces, source)
+		}
+		slices.SortStableFunc(found[first:], func(a, b stray) int { return a.address.Addr().Compare(b.address.Addr()) })
+	}
+	return found
+}
+
+// carriedBy says whether the interface is the NIC, or a bridge of which the NIC is a port.
+func carriedBy(i platform.Interface, nic string, ifaces []platform.Interface) bool {
+	return platform.AdapterName(i.Name) == nic || i.Kind == "bridge" && slices.ContainsFunc(ifaces, func(port platform.Interface) bool { return port.Name == nic && port.Master == i.Index })
+}
+
+// keepOne leaves the host the address of a pool's NIC by which it speaks, else the first one, wherever it has that.
+func keepOne(list []stray, p *ipam.Pool, ifaces []platform.Interface, source func(netip.Addr) (netip.Addr, error)) {
+	speaks, err := source(p.Prefix.Masked().Addr().Next())
+	kept := -1
+	for n, s := range list {
+		i := slices.IndexFunc(ifaces, func(i platform.Interface) bool { return i.Name == s.at })
+		if carriedBy(ifaces[i], p.Interface, ifaces) && (kept < 0 || err == nil && s.address.Addr() == speaks) {
+			kept = n
+		}
+	}
+	for n := range list {
+		list[n].own = kept >= 0 && list[n].address.Addr() == list[kept].address.Addr()
+	}
+}
+
+// strays finds them by the state, or if no pool is known yet, by what the source says now.
+// Error: the source's.
+func (d *examination) strays(ctx context.Context) ([]stray, ipam.AddressSpace, error) {
+	space := d.viewIPAM(ctx).AddressSpace
+	ifaces, err := platform.Interfaces()
+	if err != nil {
+		return nil, space, err
+	}
+	if len(space.Pools) == 0 && d.ipamIsOurs() {
+		if space, err = d.askSource(ctx, ifaces); err != nil {
+			return nil, space, fmt.Errorf("find out which addresses are for pods: %w", err)
+		}
+	}
+	return findStrays(space, ifaces, hostSource), space, nil
+}
+
+func (d *examination) askSource(ctx context.Context, ifaces []platform.Interface) (ipam.AddressSpace, error) {
+	environment, from := d.source(ipam.Answer{})
+	var source ipam.Source = ipam.HostAgent{URL: from}
+	if environment == "mas" {
+		source = ipam.File{Path: from}
+	}
+	master := ""
+	if d.conf != nil {
+		master = d.conf.Master
+	}
+	subnets, err := source.Subnets(ctx)
+	return ipam.Space(subnets, ifaces, master), err
+}

@@ -1,0 +1,147 @@
+package netlink
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	vnl "github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// This file takes addresses off the host that are not its own, and says who uses them.
+
+// Source is the address that the host takes for what it sends to the destination, if the sender does not care.
+func (h *Handle) Source(to netip.Addr) (netip.Addr, error) {
+	header := make([]byte, headerLen[unix.RTM_NEWROUTE])
+	header[0], header[1] = protocolFamily(to), byte(to.BitLen())
+	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	req.AddRawData(header)
+	req.AddRawData(bytesAttr(unix.RTA_DST, to.AsSlice()).Serialize())
+	m, err := h.get(req, unix.RTM_NEWROUTE)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("look up the route to %s: %w", to, err)
+	}
+	return m.addr(unix.RTA_PREFSRC), nil
+}
+
+func protocolFamily(a netip.Addr) byte {
+	if a.Is4() {
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+// RoutesFrom are the routes that somebody told to use an address as the source, each as a person knows it, by address.
+func (h *Handle) RoutesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) {
+	routes, err := h.routesFrom(addrs)
+	found := map[netip.Addr][]string{}
+	for _, m := range routes {
+		source := m.addr(unix.RTA_PREFSRC)
+		found[source] = append(found[source], m.route())
+	}
+	return found, err
+}
+
+// routesFrom leaves out the kernel's own routes: they come and go with the address.
+func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
+	routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
+		const proto = 5 // struct rtmsg: rtm_protocol
+		return m.header[proto] != unix.RTPROT_KERNEL && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.Contains(addrs, m.addr(unix.RTA_PREFSRC))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	return routes, nil
+}
+
+// RulesFrom are the policy rules for what comes from one of the addresses, each as a person deletes it ("pref 1000"), by address.
+func (h *Handle) RulesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) {
+	const sourceBits = 2 // struct fib_rule_hdr: src_len
+	rules, err := h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool {
+		a := m.addr(unix.FRA_SRC)
+		return slices.Contains(addrs, a) && int(m.header[sourceBits]) == a.BitLen()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list policy rules: %w", err)
+	}
+	found := map[netip.Addr][]string{}
+	for _, m := range rules {
+		source := m.addr(unix.FRA_SRC)
+		found[source] = append(found[source], fmt.Sprintf("pref %d", m.u32(unix.FRA_PRIORITY)))
+	}
+	return found, nil
+}
+
+// SocketsOf are the host's sockets that are bound to an address, listening or connected, each as a person knows it, by address.
+func SocketsOf(addrs []netip.Addr) (map[netip.Addr][]string, error) {
+	found := map[netip.Addr][]string{}
+	var errs error
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} { // the latter for IPv4, too
+		for name, list := range map[string]func(uint8) ([]*vnl.Socket, error){"tcp": vnl.SocketDiagTCP, "udp": vnl.SocketDiagUDP} {
+			sockets, err := list(family)
+			if err != nil {
+				errs = errors.Join(errs, fmt.Errorf("list %s sockets: %w", name, err))
+			}
+			for _, s := range sockets {
+				if a, ok := netip.AddrFromSlice(s.ID.Source); ok && slices.Contains(addrs, a.Unmap()) {
+					if text := socketText(name, s); text != "" {
+						found[a.Unmap()] = append(found[a.Unmap()], text)
+					}
+				}
+			}
+		}
+	}
+	for _, list := range found {
+		slices.Sort(list)
+	}
+	return found, errs
+}
+
+// socketText is "" for a socket that nobody has any more.
+func socketText(protocol string, s *vnl.Socket) string {
+	at := func(ip []byte, port uint16) netip.AddrPort {
+		a, _ := netip.AddrFromSlice(ip)
+		return netip.AddrPortFrom(a.Unmap(), port)
+	}
+	own, peer := at(s.ID.Source, s.ID.SourcePort), at(s.ID.Destination, s.ID.DestinationPort)
+	switch {
+	case protocol == "tcp" && (s.State == vnl.TCP_TIME_WAIT || s.State == vnl.TCP_CLOSE):
+		return ""
+	case peer.Port() != 0:
+		return fmt.Sprintf("%s %s, connected with %s", protocol, own, peer)
+	case protocol == "tcp" && s.State != vnl.TCP_LISTEN:
+		return ""
+	}
+	return fmt.Sprintf("%s %s, listening", protocol, own)
+}
+
+// RemoveAddresses takes the addresses off whatever interfaces have them, and the source from routes that were told to use one: those
+// routes stay. What is gone already is success. An IPv4 address takes the others of its prefix with it if it came first, unless
+// promote_secondaries is set for its interface: that is the caller's.
+func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
+	have, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, func(m kernelMessage) bool { return slices.Contains(addrs, m.ownAddress()) })
+	if err != nil {
+		return fmt.Errorf("list addresses: %w", err)
+	}
+	routes, err := h.routesFrom(addrs)
+	if err != nil {
+		return err
+	}
+	b := &batch{}
+	for _, m := range routes {
+		via := device{index: int(m.u32(unix.RTA_OIF))}
+		m.attrs = slices.DeleteFunc(m.attrs, func(a attr) bool { return a.typ == unix.RTA_PREFSRC })
+		b.add("take the source from route "+m.route(), m.newRoute(unix.RTM_NEWROUTE, unix.NLM_F_REPLACE, via, via), unix.ENOENT)
+	}
+	// The kernel lists secondary addresses after those that came first: from the back, fewer have to move up.
+	for _, m := range slices.Backward(have) {
+		req := m.request(unix.RTM_DELADDR, 0, m.header, func(typ uint16, data []byte) ([]byte, bool) {
+			return data, typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS
+		})
+		b.add("delete address "+m.ownAddress().String(), req, unix.EADDRNOTAVAIL)
+	}
+	return b.send(h.socket)
+}

@@ -1,0 +1,123 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// hostAgent answers on every Azure VM (docs/ipam.md).
+const hostAgent = "168.63.129.16"
+
+// fabricLinkLocal is under which Azure's network is the IPv6 router of every subnet.
+var fabricLinkLocal = netip.MustParseAddr("fe80::1234:5678:9abc")
+
+// usableAddresses says whether a pod can have the endpoint's addresses, as far as that does not depend on other pods: whoever gave
+// one that is somebody else's would take that one's packets, the host's for example, which then has no network.
+// Error: ErrAddress.
+func (m *Manager) usableAddresses(e *Endpoint) error {
+	var host map[netip.Addr]string
+	if m.OnHost != nil {
+		is6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+		is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
+		var err error
+		if host, err = m.OnHost(slices.ContainsFunc(e.Addresses, is4), slices.ContainsFunc(e.Addresses, is6)); err != nil {
+			return err
+		}
+	}
+	for _, p := range e.Addresses {
+		whose := specialAddress(p)
+		if whose == "" && slices.Contains(e.gateways(), p.Addr()) {
+			whose = "that of the gateway which the pod is to use"
+		}
+		if at, has := host[p.Addr()]; has {
+			whose = "the host's own, on " + at
+		}
+		if whose != "" {
+			return fmt.Errorf("%w: %s is %s", ErrAddress, p.Addr(), whose)
+		}
+	}
+	return nil
+}
+
+// gateways are those that the IPAM plugin named.
+func (e *Endpoint) gateways() []netip.Addr {
+	list := slices.Clone(e.Gateways)
+	for _, r := range e.Routes {
+		list = append(list, r.GW)
+	}
+	return list
+}
+
+// specialAddress says whose the address is in every VNET, or "". Of each subnet Azure keeps the first addresses, the gateway's among
+// them, and the last.
+func specialAddress(p netip.Prefix) string {
+	a, subnet := p.Addr(), p.Masked().Addr()
+	wide := p.Bits() < a.BitLen()-1 // else there is no room for a gateway
+	switch {
+	case a.String() == hostAgent:
+		return "that of Azure's host agent"
+	case a == fabricLinkLocal:
+		return "that of Azure's router"
+	case a == routedGateway4, a == routedGateway6:
+		return "that of the next hop of pods in transparent mode"
+	case a.IsLinkLocalUnicast():
+		return "good on one link only"
+	case a.IsLoopback(), a.IsUnspecified(), a.IsMulticast(), a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240):
+		return "not that of any single host"
+	case wide && a == subnet:
+		return "that of the subnet " + p.Masked().String() + " itself"
+	case wide && a == subnet.Next():
+		return "that of the gateway of " + p.Masked().String()
+	case wide && a.Is4() && !p.Contains(a.Next()):
+		return "the broadcast address of " + p.Masked().String()
+	}
+	return ""
+}
+
+// freeOfOthers says whether no other pod in reach of the network n has the endpoint's addresses. A record whose pod ended without a DEL
+// holds nothing: its veth went with the pod.
+// Error: ErrAddress.
+func (m *Manager) freeOfOthers(s *State, n *Network, e *Endpoint) error {
+	for _, other := range s.Networks {
+		if other.Master != n.Master && (other.Mode != ModeTransparent || n.Mode != ModeTransparent) {
+			continue // its addresses are another subnet's, or of another VNET
+		}
+		for _, p := range e.Addresses {
+			a := p.Addr()
+			for holder := range other.Endpoints.having(a) {
+				if holder.Owner != e.Owner && m.lives(holder) {
+					return fmt.Errorf("%w: %s is that of another pod, %s", ErrAddress, a, holder.Owner)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// lives says whether the endpoint's pod is there, or about to be.
+func (m *Manager) lives(e *Endpoint) bool {
+	if e.State != Ready || m.Interface == nil {
+		return true
+	}
+	_, ok, err := m.Interface(e.HostIfName)
+	return ok || err != nil
+}
+
+// having are the endpoints with the address, without decoding the others.
+func (e *Endpoints) having(a netip.Addr) func(yield func(*Endpoint) bool) {
+	needle := "'" + a.String() + "/" // as a row has it (rows.go)
+	return func(yield func(*Endpoint) bool) {
+		for i := range e.records {
+			r := &e.records[i]
+			if r.endpoint == nil && !strings.Contains(r.json, needle) {
+				continue
+			}
+			has := func(p netip.Prefix) bool { return p.Addr() == a }
+			if ep := r.decode(); slices.ContainsFunc(ep.Addresses, has) && !yield(ep) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,2 @@
+// Package setup has the tests of scripts/setup.sh.
+package setup
