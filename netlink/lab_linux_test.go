@@ -147,7 +147,7 @@ var (
 // named is ip's output with the kernel's own names for its own numbers.
 func named(out string) string {
 	for number, name := range map[string]string{"(?m)^2 ": "local ", "(?m)^3 ": "broadcast ", "(?m)^5 ": "multicast ",
-		" table 255 ": " table local ", " proto 2 ": " proto kernel ", " scope 0 ": " scope global ", " scope 253 ": " scope link ", " scope 254 ": " scope host "} {
+		" table 255 ": " table local ", " proto 2 ": " proto kernel ", " proto 9 ": " proto ra ", " proto 16 ": " proto dhcp ", " scope 0 ": " scope global ", " scope 253 ": " scope link ", " scope 254 ": " scope host "} {
 		out = regexp.MustCompile(number).ReplaceAllString(out, name)
 	}
 	return out
