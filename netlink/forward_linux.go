@@ -14,12 +14,57 @@ import (
 // itself. So the rules that accept what pods send and get have to stand in the chain that drops, at its beginning. They are
 // written as iptables-nft writes its own, which therefore shows and saves them.
 
-// dropChains are the chains at the forward hook, other people's, that drop what nothing accepts.
-func (n *NFT) dropChains() ([]*nftables.Chain, error) {
-	return n.forwardChains(func(c *nftables.Chain) bool { return c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop })
+// refuses says whether a chain at a hook drops, or rejects, what no rule with a condition accepts: by a rule for everything, in a
+// chain that everything is sent to, or by its policy.
+func (n *NFT) refuses(c *nftables.Chain) (bool, error) {
+	refused, decided, err := n.end(c, 0)
+	if !decided {
+		refused = c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop
+	}
+	return refused, err
 }
 
-func (n *NFT) forwardChains(want func(*nftables.Chain) bool) ([]*nftables.Chain, error) {
+// end says what the first rule for everything decides, if one does.
+func (n *NFT) end(c *nftables.Chain, depth int) (refused, decided bool, err error) {
+	const deepest = 16 // NFT_JUMP_STACK_SIZE: the kernel allows no more
+	rules, err := n.conn.GetRules(c.Table, c)
+	if err != nil {
+		return false, false, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
+	}
+	for _, r := range rules {
+		if !unconditional(r) {
+			continue
+		}
+		v := verdictOf(r)
+		switch {
+		case drops(r):
+			return true, true, nil
+		case v == nil:
+		case v.Kind == expr.VerdictAccept:
+			return false, true, nil
+		case v.Kind == expr.VerdictReturn:
+			return false, false, nil
+		case (v.Kind == expr.VerdictJump || v.Kind == expr.VerdictGoto) && depth < deepest:
+			refused, decided, err = n.end(&nftables.Chain{Table: c.Table, Name: v.Chain}, depth+1)
+			if decided || err != nil || v.Kind == expr.VerdictGoto {
+				return refused, decided, err
+			}
+		}
+	}
+	return false, false, nil
+}
+
+func verdictOf(r *nftables.Rule) *expr.Verdict {
+	for _, e := range r.Exprs {
+		if v, ok := e.(*expr.Verdict); ok {
+			return v
+		}
+	}
+	return nil
+}
+
+// forwardChains are other people's chains at the forward hook.
+func (n *NFT) forwardChains() ([]*nftables.Chain, error) {
 	var out []*nftables.Chain
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
@@ -27,7 +72,7 @@ func (n *NFT) forwardChains(want func(*nftables.Chain) bool) ([]*nftables.Chain,
 			return nil, fmt.Errorf("list nftables chains: %w", featureError(err))
 		}
 		for _, c := range chains {
-			if c.Table.Name != TableName && c.Type == nftables.ChainTypeFilter && c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward && want(c) {
+			if c.Table.Name != TableName && c.Type == nftables.ChainTypeFilter && c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward {
 				c.Table.Family = f
 				out = append(out, c)
 			}
@@ -57,14 +102,18 @@ func (n *NFT) forwardInPlace(r Rules) bool {
 	if !r.AcceptForward {
 		return true // rules too many show in the text of another rule
 	}
-	chains, err := n.dropChains()
+	chains, err := n.forwardChains()
 	if err != nil {
 		return false
 	}
 	for _, c := range chains {
 		have, err := n.conn.GetRules(c.Table, c)
-		if err != nil {
+		refuses, rerr := n.refuses(c)
+		if err != nil || rerr != nil {
 			return false
+		}
+		if !refuses {
+			continue
 		}
 		for _, want := range r.forwardRules() {
 			if !slices.ContainsFunc(have, func(k *nftables.Rule) bool { return commentOf(k) == want.text }) {
@@ -77,7 +126,7 @@ func (n *NFT) forwardInPlace(r Rules) bool {
 
 // ensureForward appends to the transaction what makes the scope's rules in other people's chains as wanted.
 func (n *NFT) ensureForward(r Rules) error {
-	chains, err := n.forwardChains(func(*nftables.Chain) bool { return true })
+	chains, err := n.forwardChains()
 	if err != nil {
 		return err
 	}
@@ -89,6 +138,12 @@ func (n *NFT) ensureForward(r Rules) error {
 		if err != nil {
 			return fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 		}
+		refuses := false
+		if r.AcceptForward {
+			if refuses, err = n.refuses(c); err != nil {
+				return err
+			}
+		}
 		for _, k := range have {
 			if strings.HasPrefix(commentOf(k), r.forwardPrefix()) {
 				k.Table, k.Chain = c.Table, c
@@ -97,7 +152,7 @@ func (n *NFT) ensureForward(r Rules) error {
 				}
 			}
 		}
-		if r.AcceptForward && c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop {
+		if refuses {
 			for _, rule := range r.forwardRules() {
 				n.conn.InsertRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule.exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, rule.text)})
 			}

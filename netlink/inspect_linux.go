@@ -52,7 +52,7 @@ type Block struct {
 
 // Blocks lists them. Rules for interfaces whose names begin as the scope's, or for all, count as acceptance.
 func (n *NFT) Blocks(s Scope) ([]Block, error) {
-	chains, err := n.forwardChains(func(*nftables.Chain) bool { return true })
+	chains, err := n.forwardChains()
 	if err != nil {
 		return nil, err
 	}
@@ -67,14 +67,11 @@ func (n *NFT) Blocks(s Scope) ([]Block, error) {
 			return nil, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 		}
 		b := Block{familyName(c.Table.Family), c.Table.Name, c.Name, c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop}
-		refuses := b.Policy
-		for _, r := range rules {
-			if accepts(r, name) {
-				refuses = false
-				break
-			}
-			refuses = refuses || unconditional(r) && drops(r)
+		refuses, err := n.refuses(c)
+		if err != nil {
+			return nil, err
 		}
+		refuses = refuses && !slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return accepts(r, name) })
 		if refuses {
 			out = append(out, b)
 		}
@@ -87,13 +84,8 @@ func familyName(f nftables.TableFamily) string {
 }
 
 func accepts(r *nftables.Rule, name []byte) bool {
-	if !slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
-		v, ok := e.(*expr.Verdict)
-		return ok && v.Kind == expr.VerdictAccept
-	}) {
-		return false
-	}
-	return unconditional(r) || slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
+	v := verdictOf(r)
+	return v != nil && v.Kind == expr.VerdictAccept && slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
 		c, ok := e.(*expr.Cmp)
 		return ok && c.Op == expr.CmpOpEq && bytes.HasPrefix(c.Data, name)
 	})
@@ -102,9 +94,11 @@ func accepts(r *nftables.Rule, name []byte) bool {
 // unconditional says that the rule is for every packet.
 func unconditional(r *nftables.Rule) bool {
 	return !slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
-		switch e.(type) {
-		case *expr.Counter, *expr.Verdict, *expr.Reject, *expr.Target:
+		switch e := e.(type) {
+		case *expr.Counter, *expr.Verdict, *expr.Reject, *expr.Target, *expr.Log:
 			return false
+		case *expr.Match:
+			return e.Name != "comment"
 		}
 		return true
 	})

@@ -7,7 +7,9 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
+	"github.com/google/nftables/xt"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -55,9 +57,19 @@ func (n *NFT) RulesInPlace(r Rules) bool {
 	return n.forwardInPlace(r)
 }
 
+// commentOf is a rule's comment: nft's, or what iptables-save and iptables-restore have made of it.
 func commentOf(r *nftables.Rule) string {
-	text, _ := userdata.GetString(r.UserData, userdata.TypeComment)
-	return text
+	if text, ok := userdata.GetString(r.UserData, userdata.TypeComment); ok {
+		return text
+	}
+	for _, e := range r.Exprs {
+		if m, ok := e.(*expr.Match); ok && m.Name == "comment" {
+			if text, ok := m.Info.(*xt.Comment); ok {
+				return string(*text)
+			}
+		}
+	}
+	return ""
 }
 
 // addressSet is a set of the host's own addresses.

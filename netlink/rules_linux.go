@@ -103,10 +103,11 @@ func (r Rules) fromPod() []rule {
 	} else {
 		rules = append(rules, newRule("no pod sends from "+loopback.String(), ip4.match(), inPrefix(ip4.src, loopback), countedDrop()))
 	}
-	rules = append(rules, r.toNeighbour()...)
+	rules = append(rules, r.toNeighbour(ip4)...)
 	if r.AntiSpoof {
 		rules = append(rules, r.antiSpoof()...)
 	}
+	rules = append(rules, r.toNeighbour(ip6)...)
 	rules = append(rules, r.closed(newRule)...)
 	s, accept := r.Scope, verdict(expr.VerdictAccept)
 	if s.Routed() {
@@ -132,16 +133,19 @@ func (r Rules) fromPod() []rule {
 	return rules
 }
 
-// toNeighbour ends the way of IPv4 from one pod of a bridge to another, which nothing of what follows is about. It spares
-// such frames a dozen rules.
-func (r Rules) toNeighbour() []rule {
+// toNeighbour ends the way of what goes from one pod of a bridge to another, which nothing of what follows is about. It spares
+// such frames a dozen rules, and gives them the pod's MAC, whatever the sender believes.
+func (r Rules) toNeighbour(f ipFamily) []rule {
 	if r.Routed() || slices.ContainsFunc(r.ViaHost, func(v netip.Prefix) bool { return slices.ContainsFunc(r.Pods, v.Overlaps) }) {
 		return nil
 	}
-	if r.Tunnel {
-		return []rule{newRule("tunnel mode: IPv4 to another pod by the fabric", ip4.match(), isKey(ip4.dst, 4, r.pods(false)), setMAC(ethDst, VirtualMAC), verdict(expr.VerdictAccept))}
+	if r.Tunnel && !f.v6 {
+		return []rule{newRule("tunnel mode: IPv4 to another pod by the fabric", f.match(), isKey(f.dst, f.length, r.pods(f.v6)), setMAC(ethDst, VirtualMAC), verdict(expr.VerdictAccept))}
 	}
-	return []rule{newRule("IPv4 to another pod", ip4.match(), setDstFromMap(ip4.dst, 4, r.pods(false)), verdict(expr.VerdictAccept))}
+	if r.Tunnel {
+		return nil // neighbour discovery is an exception there
+	}
+	return []rule{newRule(f.name()+" to another pod", f.match(), setDstFromMap(f.dst, f.length, r.pods(f.v6)), verdict(expr.VerdictAccept))}
 }
 
 // antiSpoof4 drops what a pod sends by IPv4 from a MAC or an address that is not its own, and what only a DHCP server may say.
