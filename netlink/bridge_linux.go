@@ -220,8 +220,8 @@ func (h *Handle) nameOf(index int) string {
 	return l.Name
 }
 
-// undoMove gives the configuration back to the master, where it was read, and the bridge what it had; of what is there already nothing
-// fails. A bridge that had neither port nor address goes.
+// undoMove gives the configuration back to the master, where it was read, and the bridge what it had: all that can be given, and an error
+// says what is missing. A bridge that had neither port nor address goes.
 func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 	undo := &batch{}
 	had.asLost().addTo(undo, had.dev)
@@ -233,10 +233,14 @@ func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 			undo.add("delete bridge "+b.Link.Name, linkMessage(unix.RTM_DELLINK, 0, b.Link.Index, false), unix.ENODEV)
 		}
 	}
-	if err := undo.send(h.socket); err != nil {
+	err := undo.send(h.socket)
+	if conf.dev.index != 0 {
+		err = errors.Join(err, h.arrived(conf, hostConf{}, conf.dev))
+	}
+	if err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
-	return nil
+	return h.settle(b.Master, b.left)
 }
 
 // RemoveBridge gives the host's configuration back to the master, on the terms that it had there, and when it is sure that the master has
@@ -274,10 +278,13 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 		return fmt.Errorf("list addresses of %s: %w", to.name, err)
 	}
 	do := &batch{}
-	do.add("release "+to.name+" from "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
+	do.add("set up "+to.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true))
 	lost.addTo(do, to)
 	lost.removeRules(do, lost.dev)
 	conf.addTo(do, to)
+	// Not before: the kernel flushes the nexthop objects of a bridge without a port (net/ipv4/nexthop.c, nh_netdev_event), maybe between
+	// two messages.
+	do.add("release "+to.name+" from "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
 	conf.remove(do)
 	for _, m := range own {
 		// systemd-networkd takes the end of a port for that of the interface, and begins anew (252). It listens to routers when it
@@ -293,20 +300,34 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 		if b.Link.Index == 0 {
 			return err
 		}
-		now, rerr := h.readHostConf(to)
-		undo := &batch{}
-		if b.Master.Master != 0 {
-			undo.add("make "+to.name+" a port of "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, uint32(conf.dev.index))))
-		}
-		conf.withoutEnd().addTo(undo, conf.dev)
-		now.remove(undo)
-		return errors.Join(err, rerr, undo.send(h.socket))
+		return errors.Join(err, h.takeBack(conf, b))
 	}
 	addrs, err := h.Addresses(b.Master)
 	if err != nil {
 		return err
 	}
 	return h.settle(b.Master, addrs)
+}
+
+// takeBack undoes giveBack: the bridge has the configuration again, where it was read.
+func (h *Handle) takeBack(conf hostConf, b Bridge) error {
+	left, err := h.readHostConf(device{b.Master.Index, b.Master.Name})
+	undo := &batch{}
+	if b.Master.Master != 0 {
+		undo.add("make "+b.Master.Name+" a port of "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(b.Link.Index))))
+	}
+	conf = conf.withoutEnd()
+	conf.addTo(undo, conf.dev)
+	left.remove(undo)
+	err = errors.Join(err, undo.send(h.socket))
+	// Nexthop objects that did not go to the master were flushed without the port, and routes and groups with them.
+	have, herr := h.readCarried(conf.dev)
+	again := &batch{}
+	conf.besides(have).routes.addTo(again, conf.dev, conf.dev)
+	if err = errors.Join(err, herr, again.send(h.socket), h.arrived(conf, hostConf{}, conf.dev)); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	return h.settle(b.Link, b.Primary)
 }
 
 // createBridge makes an empty bridge that is down: its settings can be written before the host's configuration comes to it.
