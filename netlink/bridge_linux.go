@@ -143,6 +143,8 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	}
 	do := &batch{}
 	do.add("configure bridge "+name, bridgeMessage(b))
+	// Before the master: what pods say to each other would go out there while the bridge does not know yet where they are.
+	connectPods(do, to, lost.Pods, links)
 	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
 	do.steps[len(do.steps)-1].explain = notAPort
 	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
@@ -156,7 +158,9 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	conf.withoutEnd().addBeside(do, to, have, known)
 	conf.remove(do)
 	pinFabric(do, b.Master)
-	connectPods(do, to, lost.Pods, links)
+	if conf.successorOf(have) != nil { // which took their neighbours
+		connectPods(do, to, lost.Pods, links)
+	}
 	if err = do.send(h.socket); err == nil {
 		err = h.arrived(conf, known, to)
 	}
