@@ -159,11 +159,13 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	to, name, master := device{b.Link.Index, b.Link.Name}, b.Link.Name, b.Master.Name
 	conf, err := h.readHostConf(device{b.Master.Index, master})
 	have, herr := h.readCarried(to)
-	if err = errors.Join(err, herr); err != nil {
+	if err = errors.Join(err, herr, silencePorts(lost.Pods)); err != nil {
 		return conf, errors.Join(err, h.undoMove(hostConf{}, have, b))
 	}
 	do := &batch{}
 	do.add("configure bridge "+name, bridgeMessage(b))
+	// Before the master: what pods say to each other would go out there while the bridge does not know yet where they are.
+	connectPods(do, to, lost.Pods, links)
 	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
 	do.steps[len(do.steps)-1].explain = notAPort
 	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
@@ -177,10 +179,10 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	conf.withoutEnd().addBeside(do, to, have, known)
 	conf.remove(do)
 	configureMaster(do, b.Master)
-	if err = connectPods(do, to, lost.Pods, links); err == nil {
-		err = do.send(h.socket)
+	if conf.successorOf(have) != nil { // which took their neighbours
+		connectPods(do, to, lost.Pods, links)
 	}
-	if err == nil {
+	if err = do.send(h.socket); err == nil {
 		err = h.arrived(conf, known, to)
 	}
 	if err != nil {
@@ -243,8 +245,8 @@ func (h *Handle) nameOf(index int) string {
 	return l.Name
 }
 
-// undoMove gives the configuration back to the master, where it was read, and the bridge what it had; of what is there already nothing
-// fails. A bridge that had neither port nor address goes.
+// undoMove gives the configuration back to the master, where it was read, and the bridge what it had: all that can be given, and an error
+// says what is missing. A bridge that had neither port nor address goes.
 func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 	undo := &batch{}
 	had.asLost().addTo(undo, had.dev)
@@ -256,10 +258,14 @@ func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 			undo.add("delete bridge "+b.Link.Name, linkMessage(unix.RTM_DELLINK, 0, b.Link.Index, false), unix.ENODEV)
 		}
 	}
-	if err := undo.send(h.socket); err != nil {
+	err := undo.send(h.socket)
+	if conf.dev.index != 0 {
+		err = errors.Join(err, h.arrived(conf, hostConf{}, conf.dev))
+	}
+	if err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
-	return nil
+	return h.settle(b.Master, b.left)
 }
 
 // RemoveBridge gives the host's configuration back to the master, on the terms that it had there, and when it is sure that the master has
@@ -297,10 +303,13 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 		return fmt.Errorf("list addresses of %s: %w", to.name, err)
 	}
 	do := &batch{}
-	do.add("release "+to.name+" from "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
+	do.add("set up "+to.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true))
 	lost.addTo(do, to)
 	lost.removeRules(do, lost.dev)
 	conf.addTo(do, to)
+	// Not before: the kernel flushes the nexthop objects of a bridge without a port (net/ipv4/nexthop.c, nh_netdev_event), maybe between
+	// two messages.
+	do.add("release "+to.name+" from "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
 	conf.remove(do)
 	for _, m := range own {
 		// systemd-networkd takes the end of a port for that of the interface, and begins anew (252). It listens to routers when it
@@ -316,20 +325,34 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 		if b.Link.Index == 0 {
 			return err
 		}
-		now, rerr := h.readHostConf(to)
-		undo := &batch{}
-		if b.Master.Master != 0 {
-			undo.add("make "+to.name+" a port of "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, uint32(conf.dev.index))))
-		}
-		conf.withoutEnd().addTo(undo, conf.dev)
-		now.remove(undo)
-		return errors.Join(err, rerr, undo.send(h.socket))
+		return errors.Join(err, h.takeBack(conf, b))
 	}
 	addrs, err := h.Addresses(b.Master)
 	if err != nil {
 		return err
 	}
 	return h.settle(b.Master, addrs)
+}
+
+// takeBack undoes giveBack: the bridge has the configuration again, where it was read.
+func (h *Handle) takeBack(conf hostConf, b Bridge) error {
+	left, err := h.readHostConf(device{b.Master.Index, b.Master.Name})
+	undo := &batch{}
+	if b.Master.Master != 0 {
+		undo.add("make "+b.Master.Name+" a port of "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(b.Link.Index))))
+	}
+	conf = conf.withoutEnd()
+	conf.addTo(undo, conf.dev)
+	left.remove(undo)
+	err = errors.Join(err, undo.send(h.socket))
+	// Nexthop objects that did not go to the master were flushed without the port, and routes and groups with them.
+	have, herr := h.readCarried(conf.dev)
+	again := &batch{}
+	conf.besides(have).routes.addTo(again, conf.dev, conf.dev)
+	if err = errors.Join(err, herr, again.send(h.socket), h.arrived(conf, hostConf{}, conf.dev)); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	return h.settle(b.Link, b.Primary)
 }
 
 // createBridge makes an empty bridge that is down: its settings can be written before the host's configuration comes to it.
@@ -384,15 +407,13 @@ func freeIndex(links []Link) int {
 // Reconnect makes the pods' host veths ports of a bridge that is there, which gets the settings of one that we made.
 func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 	links, err := h.Links()
-	if err != nil {
+	if err = errors.Join(err, silencePorts(pods)); err != nil {
 		return err
 	}
 	do := &batch{}
 	do.add("configure bridge "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, bridgeSettings()))
 	configureMaster(do, b.Master)
-	if err := connectPods(do, device{b.Link.Index, b.Link.Name}, pods, links); err != nil {
-		return err
-	}
+	connectPods(do, device{b.Link.Index, b.Link.Name}, pods, links)
 	if err := do.send(h.socket); err != nil {
 		return err
 	}
@@ -414,7 +435,7 @@ func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
 
 // connectPods makes the host veths of pods ports again, with what goes with that: a bridge that was deleted took all
 // of it along, and one that was down, or had another MAC, lost its neighbours. A pod that is gone needs nothing.
-func connectPods(b *batch, bridge device, pods []Pod, links []Link) error {
+func connectPods(b *batch, bridge device, pods []Pod, links []Link) {
 	index := map[string]int{}
 	for _, l := range links {
 		index[l.Name] = l.Index
@@ -428,11 +449,7 @@ func connectPods(b *batch, bridge device, pods []Pod, links []Link) error {
 		b.add("configure "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host, false, str(unix.IFLA_IFALIAS, p.Alias), bridgePort()), anything)
 		p.Bridge.Index = bridge.index
 		p.pin(b, host, anything)
-		if err := silencePort(p.HostName); err != nil {
-			return err
-		}
 	}
-	return nil
 }
 
 // configureMaster tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod

@@ -41,6 +41,21 @@ func (c hostConf) of(wanted func(kernelMessage) bool) hostConf {
 	return out
 }
 
+// besides marks as lost what a device has not of the nexthop objects and of the routes by them: the kernel flushes those of a bridge without
+// a port (net/ipv4/nexthop.c, nh_netdev_event), and they are not sent otherwise.
+func (c hostConf) besides(have hostConf) hostConf {
+	there := map[string]bool{}
+	for _, m := range have.all() {
+		there[m.keys()[0]] = true
+	}
+	mark := func(m kernelMessage) kernelMessage {
+		m.lost = !there[m.keys()[0]]
+		return m
+	}
+	c.routes.groups, c.routes.byObject = each(c.routes.groups, mark), each(c.routes.byObject, mark)
+	return c
+}
+
 // all lists addresses and routes.
 func (c hostConf) all() []kernelMessage {
 	list := slices.Clone(c.addrs)

@@ -17,8 +17,9 @@ import (
 // interface.
 func (h *host) routes() {
 	h.Helper()
+	h.ip("link add eth9 address 02:00:00:00:09:09 type veth peer name peer9")
+	h.run("sysctl", "-qw", "net.ipv6.conf.eth9.accept_dad=0", "net.ipv6.conf.peer9.accept_dad=0") // nothing is to become usable meanwhile
 	for _, args := range []string{
-		"link add eth9 address 02:00:00:00:09:09 type veth peer name peer9",
 		"link set peer9 addrgenmode none",
 		"link set peer9 up",
 		"link set eth9 addrgenmode none", // a link-local address would come when duplicates have been looked for

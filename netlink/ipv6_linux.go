@@ -47,6 +47,14 @@ func silencePort(name string) error {
 	return nil
 }
 
+// silencePorts does so for the host veths of pods that are there.
+func silencePorts(pods []Pod) (errs error) {
+	for _, p := range pods {
+		errs = errors.Join(errs, silencePort(p.HostName))
+	}
+	return errs
+}
+
 // inNamespace runs fn on a thread that is in the namespace. The thread is given up if it cannot get back.
 func inNamespace(ns netns.NsHandle, fn func() error) error {
 	done := make(chan error, 1)

@@ -194,7 +194,7 @@ func TestEnsureBridgeThatCannotSucceedLeavesTheHostAlone(t *testing.T) {
 				h.ip(args)
 			}
 			all := func() string {
-				return sorted(h.ip("-o addr") + h.ip("route show table all") + linkState.ReplaceAllString(h.ip("-br link"), ""))
+				return sorted(h.ip("-o addr") + h.ip("route show table all") + regexp.MustCompile(" +").ReplaceAllString(linkState.ReplaceAllString(h.ip("-br link"), ""), " "))
 			}
 			before := all()
 			h.kernel(func(nl *Handle, _ *NFT) {
