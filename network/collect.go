@@ -13,21 +13,26 @@ import (
 // Collect deletes every endpoint of the network that keep does not name, known to the state or only to the
 // host, and returns how many. It goes on after an error and reports all.
 func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (int, error) {
-	n := &Network{Name: network}
-	var stale []*Endpoint
-	err := m.Store.View(ctx, func(s *State) error {
-		if known := s.Networks[network]; known != nil {
-			n = s.view(known)
-			for e := range known.Endpoints.All() {
-				if !keep(e.ContainerID, e.IfName) {
-					stale = append(stale, e)
-				}
-			}
-		}
-		return nil
-	})
+	n, stale, err := m.stale(ctx, network, keep)
 	if err != nil {
 		return 0, err
+	}
+	if len(stale) > 0 && !m.alone {
+		var names []string
+		for _, e := range stale {
+			names = append(names, e.Owner.String())
+		}
+		claim, cerr := m.Claims.Take(ctx, names...)
+		if cerr != nil {
+			return 0, cerr
+		}
+		defer claim.Release()
+		// Somebody may have deleted one meanwhile, and its address may be another's by now.
+		if n, stale, err = m.stale(ctx, network, func(containerID, ifName string) bool {
+			return !slices.Contains(names, Owner{network, containerID, ifName}.String())
+		}); err != nil {
+			return 0, err
+		}
 	}
 	owners := map[Owner]bool{}
 	collected := m.collectAtOnce(ctx, n, stale)
@@ -54,6 +59,23 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		errs = errors.Join(errs, plane.Sweep(ctx, n, m.addresses))
 	}
 	return collected, errs
+}
+
+// stale are the network's endpoints that keep does not name.
+func (m *Manager) stale(ctx context.Context, network string, keep func(containerID, ifName string) bool) (n *Network, list []*Endpoint, err error) {
+	n = &Network{Name: network}
+	err = m.Store.View(ctx, func(s *State) error {
+		if known := s.Networks[network]; known != nil {
+			n = s.view(known)
+			for e := range known.Endpoints.All() {
+				if !keep(e.ContainerID, e.IfName) {
+					list = append(list, e)
+				}
+			}
+		}
+		return nil
+	})
+	return n, list, err
 }
 
 // sweeper is what a data plane can offer besides: to remove what is left of addresses that nobody has, and that names no owner. known

@@ -27,6 +27,10 @@ type Manager struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 
+	// Claims keep two commands for one owner apart, and a cleanup from all others.
+	Claims store.Claims
+
+	alone  bool                          // this command has claimed everything
 	ifaces []platform.Interface          // read once: a command lasts milliseconds
 	named  map[string]platform.Interface // likewise
 }
@@ -57,6 +61,21 @@ func (m *Manager) interfaces() ([]platform.Interface, error) {
 		m.ifaces = ifaces
 	}
 	return m.ifaces, nil
+}
+
+// Claim keeps other commands for the owner away until it is released: what a slow one deletes could be the next pod's by then, with the
+// same address.
+// Errors: the store's.
+func (m *Manager) Claim(ctx context.Context, o Owner) (*store.Claim, error) {
+	return m.Claims.Take(ctx, o.String())
+}
+
+// ClaimAll keeps all other commands away.
+// Errors: the store's.
+func (m *Manager) ClaimAll(ctx context.Context) (*store.Claim, error) {
+	claim, err := m.Claims.TakeAll(ctx)
+	m.alone = err == nil
+	return claim, err
 }
 
 // Config is what the configuration says about a network.

@@ -35,6 +35,11 @@ func cleanup(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) 
 	if err := confirm(ctx, o, stdin, stdout); err != nil {
 		return err
 	}
+	claim, err := m.ClaimAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
 	for _, n := range networks {
 		collected, err := m.Cleanup(ctx, n)
 		_, _ = fmt.Fprintf(stdout, "%s: %d endpoints removed\n", n, collected)

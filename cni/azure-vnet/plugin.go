@@ -105,7 +105,7 @@ func newManager(dir string, logger *slog.Logger) (*network.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &network.Manager{Store: s, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
+	return &network.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, name+"-owners.lock")}, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
 }
 
 func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], error) {
@@ -144,6 +144,11 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 			return shared, err
 		}
 	}
+	claim, err := cmd.manager.Claim(ctx, cmd.owner)
+	if err != nil {
+		return nil, err
+	}
+	defer claim.Release()
 	if err := cmd.manager.Precheck(ctx, cmd.config, e); err != nil {
 		return nil, err
 	}
@@ -189,6 +194,11 @@ func del(ctx context.Context, c *cni.Command) error {
 			return err
 		}
 	}
+	claim, err := cmd.manager.Claim(ctx, cmd.owner)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
 	// The host first: an address must not be given again while its pod can still use it.
 	e, err := cmd.manager.Remove(ctx, cmd.owner)
 	if err != nil {

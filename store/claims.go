@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"slices"
+)
+
+// Claims are locks on many things in one file that holds nothing: each thing is a byte of it, far behind its end. As all locks here
+// they are the kernel's, waited for in its queue, and end with their process.
+type Claims struct{ Path string }
+
+// Claim is what a process holds.
+type Claim struct{ file *os.File }
+
+// Release gives it back; so does the end of the process. A nil Claim holds nothing.
+func (c *Claim) Release() {
+	if c != nil {
+		_ = c.file.Close()
+	}
+}
+
+// span is one byte of the file.
+type span struct {
+	offset    int64
+	exclusive bool
+}
+
+// Take claims things. It waits for those who hold one of them, or everything, until ctx ends.
+// Errors: ErrLocked, or ErrWrite if the file cannot be opened.
+func (c Claims) Take(ctx context.Context, things ...string) (*Claim, error) {
+	spans := []span{{offset: 0}} // the first byte stands for everything
+	for _, t := range things {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(t))
+		spans = append(spans, span{int64(h.Sum64()>>2) + 1, true})
+	}
+	// In one order, so that two who want the same things do not wait for each other.
+	slices.SortFunc(spans, func(a, b span) int { return int(min(max(a.offset-b.offset, -1), 1)) })
+	return c.take(ctx, slices.Compact(spans))
+}
+
+// TakeAll claims everything: it waits for all who hold anything, and they for it.
+// Errors: those of Take.
+func (c Claims) TakeAll(ctx context.Context) (*Claim, error) {
+	return c.take(ctx, []span{{0, true}})
+}
+
+func (c Claims) take(ctx context.Context, spans []span) (*Claim, error) {
+	if c.Path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(c.Path, claimFlags, fileMode)
+	if err != nil {
+		return nil, fmt.Errorf("%w: lock file: %w", ErrWrite, err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		for _, s := range spans {
+			if err = errors.Join(ctx.Err(), lockByte(f, s)); err != nil {
+				break
+			}
+		}
+		done <- err
+	}()
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		go func() { // it cannot be called back; should it come, somebody else needs it
+			<-done
+			_ = f.Close()
+		}()
+		return nil, fmt.Errorf("%w: %s: another command is about the same: %w", ErrLocked, c.Path, ctx.Err())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: lock file %s: %w", ErrWrite, c.Path, err), f.Close())
+	}
+	return &Claim{f}, nil
+}

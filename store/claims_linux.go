@@ -1,0 +1,31 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// claimFlags opens the file for both kinds of locks: an exclusive one needs the right to write.
+const claimFlags = os.O_CREATE | os.O_RDWR | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+
+// lockByte locks one byte for this open file, not for the process, and waits for it in the kernel's queue.
+func lockByte(f *os.File, s span) error {
+	l := unix.Flock_t{Type: unix.F_RDLCK, Whence: io.SeekStart, Start: s.offset, Len: 1}
+	if s.exclusive {
+		l.Type = unix.F_WRLCK
+	}
+	for {
+		err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLKW, &l)
+		if !errors.Is(err, unix.EINTR) { // the runtime sends itself signals
+			if err != nil {
+				return fmt.Errorf("lock byte %d: %w", s.offset, err)
+			}
+			return nil
+		}
+	}
+}

@@ -1,0 +1,23 @@
+package store
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+const claimFlags = os.O_CREATE | os.O_RDWR
+
+// lockByte locks one byte for this handle, and waits for it.
+func lockByte(f *os.File, s span) error {
+	var flags uint32
+	if s.exclusive {
+		flags = windows.LOCKFILE_EXCLUSIVE_LOCK
+	}
+	at := &windows.Overlapped{Offset: uint32(s.offset), OffsetHigh: uint32(s.offset >> 32)}
+	if err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, at); err != nil {
+		return fmt.Errorf("lock byte %d: %w", s.offset, err)
+	}
+	return nil
+}
