@@ -59,20 +59,19 @@ func (c Claims) take(ctx context.Context, spans []span) (*Claim, error) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		var err error
 		for _, s := range spans {
-			if err = errors.Join(ctx.Err(), lockByte(f, s)); err != nil {
-				break
+			if lerr := errors.Join(ctx.Err(), lockByte(f, s)); lerr != nil {
+				done <- lerr
+				return
 			}
 		}
-		done <- err
+		done <- nil
 	}()
 	select {
 	case err = <-done:
 	case <-ctx.Done():
 		go func() { // it cannot be called back; should it come, somebody else needs it
-			<-done
-			_ = f.Close()
+			_ = errors.Join(<-done, f.Close())
 		}()
 		return nil, fmt.Errorf("%w: %s: another command is about the same: %w", ErrLocked, c.Path, ctx.Err())
 	}
