@@ -24,7 +24,7 @@ type Bridge struct {
 	Local   []netip.Prefix // the host's addresses on all other interfaces, loopback ones left out
 
 	left  []netip.Prefix // the host's addresses that are on the master
-	moved hostConf       // what EnsureBridge took from the master, on the master's terms
+	moved []hostConf     // what EnsureBridge took from the master, on the master's terms, the newest first
 }
 
 // Bridge reads the bridge and its master and says whether everything is as EnsureBridge leaves it.
@@ -130,22 +130,22 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 			return b, err
 		}
 	}
-	moved, err := h.moveTo(b, links, lost)
-	if err != nil {
-		return b, err
+	var moved []hostConf
+	for range 2 { // a client may put an address on the master meanwhile: that moves, too
+		conf, err := h.moveTo(b, links, lost)
+		if err != nil {
+			return b, err
+		}
+		moved = slices.Insert(moved, 0, conf)
+		if b, ok, err = h.Bridge(name, master); err != nil {
+			return b, err
+		}
+		if ok {
+			b.moved = moved
+			return b, errors.Join(h.routeToPods(b.Link, lost.Pods), h.settle(b.Link, b.Primary))
+		}
 	}
-	b, ok, err = h.Bridge(name, master)
-	b.moved = moved
-	if err == nil {
-		err = h.routeToPods(b.Link, lost.Pods)
-	}
-	if err == nil && !ok {
-		err = fmt.Errorf("bridge %s does not keep its configuration: something else manages %s or %s", name, name, master)
-	}
-	if err != nil {
-		return b, err
-	}
-	return b, h.settle(b.Link, b.Primary)
+	return b, fmt.Errorf("bridge %s does not keep its configuration: something else manages %s or %s", name, name, master)
 }
 
 // moveTo gives the bridge, which is there, its port and the host's configuration, and returns what came from the master. If that cannot be,

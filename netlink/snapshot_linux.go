@@ -34,11 +34,13 @@ func (h *Handle) Snapshot(b Bridge, known []byte) ([]byte, error) {
 	if err != nil {
 		return known, err
 	}
-	for _, m := range slices.Concat(c.addrs, b.moved.addrs) {
-		m.wholeLifetimes(now)
+	for _, from := range append([]hostConf{c}, b.moved...) {
+		for _, m := range from.addrs {
+			m.wholeLifetimes(now)
+		}
 	}
 	old := decodeSnapshot(known)
-	seen := c.onTerms(b.moved, old).encode(false)
+	seen := c.onTerms(append(slices.Clone(b.moved), old)...).encode(false)
 	if bytes.Equal(decodeSnapshot(seen).encode(true), old.encode(true)) {
 		return known, nil
 	}

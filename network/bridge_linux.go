@@ -74,7 +74,7 @@ func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *Network) (netlin
 	}
 	made := b.Link.Index == 0
 	if ok && !bereft {
-		err = k.nl.Reconnect(b, podsOf(pods))
+		err = errors.Join(k.nl.Reconnect(b, podsOf(pods)), n.goOnListening())
 	} else {
 		b, err = l.makeBridge(ctx, k, n, b, pods)
 	}
@@ -101,6 +101,7 @@ func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *Network, b netlink
 	if err != nil {
 		return b, err
 	}
+	n.Moved = true
 	if err := ensureBridgeRules(k, n, b, pods); err != nil {
 		return b, err
 	}

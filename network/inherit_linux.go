@@ -83,3 +83,23 @@ func (n *Network) listenAs(master string) (string, error) {
 	}
 	return master, nil
 }
+
+// goOnListening makes a bridge of an earlier version, or of the classic plugin, listen as a new one does. Its other settings may be somebody's.
+func (n *Network) goOnListening() error {
+	master, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "accept_ra")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	value, err := n.listenAs(master)
+	if err != nil || value != "2" {
+		return err
+	}
+	err = platform.SetSysctl(value, "net", "ipv6", "conf", n.Bridge, "accept_ra")
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) {
+		return nil
+	}
+	return err
+}

@@ -228,7 +228,11 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 		}
 		record.MAC, record.MTU, record.Rules, record.HNSID = n.MAC, n.MTU, n.Rules, n.HNSID
 		for _, other := range s.carriedWith(record) {
-			other.Host, other.DNS, other.Imported = n.Host, n.DNS, n.Imported
+			other.Imported = n.Imported
+			// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.
+			if n.Moved || other.Host == nil || bytes.Equal(other.Host, known.Host) {
+				other.Host, other.DNS = n.Host, n.DNS
+			}
 		}
 		record.remember(n.Sysctls)
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })

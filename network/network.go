@@ -109,6 +109,9 @@ type Network struct {
 	// Suspect says that something of the network is known to be broken, so that a quick look is not enough.
 	Suspect bool `json:"-"`
 
+	// Moved says that this call moved the host's configuration, so that it knows best what there was.
+	Moved bool `json:"-"`
+
 	// Former are the bridges that this network had under another configuration: the next ADD takes them away.
 	Former []Former `json:"former,omitempty"`
 }

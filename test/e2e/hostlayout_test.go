@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -364,5 +365,21 @@ func TestAMasterThatCannotBeAPortIsNamed(t *testing.T) {
 			}
 			l.online(n, "after it")
 		})
+	}
+}
+
+// Pods that start at once find the bridge while one of them makes it: what they see of it does not hide on which terms the master had its
+// address.
+func TestABurstOfFirstPodsKeepsTheLease(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 16))
+	n := l.nodes[0]
+	l.run(n, "ip addr change 10.240.0.4/16 dev eth0 valid_lft 7200 preferred_lft 3600")
+	list := l.list(n, map[string]any{"mode": "bridge"})
+	errs := make([]error, 16)
+	each(len(errs), func(i int) { _, errs[i] = n.AddPod(l.ctx, list) })
+	l.must(errors.Join(errs...))
+	l.cleanup(n)
+	if have := l.run(n, "ip -4 addr show dev eth0"); !regexp.MustCompile(`dynamic.*\s+valid_lft 7\d+sec preferred_lft 3\d+sec`).MatchString(have) {
+		t.Errorf("the lease has not come back: %s", have)
 	}
 }
