@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/platform"
+	"golang.org/x/sys/unix"
 )
 
 // set gives a setting of the host a value, and notes what it was.
@@ -68,9 +69,9 @@ func (l *Linux) bridgedNAT(n *Network) error {
 	var errs error
 	for _, name := range bridgedNATSysctls {
 		err := n.set("1", "net", "bridge", name)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) { // in a container /proc/sys is often read-only
 			if n.MAC == "" && l.Log != nil { // once: the network is made just now
-				l.Log.Warn("br_netfilter is not loaded: services, host ports and network policies do not see what pods of this network send and get", "network", n.Name, "remedy", "modprobe br_netfilter")
+				l.Log.Warn("br_netfilter is not loaded, or cannot be switched on: services, host ports and network policies do not see what pods of this network send and get", "network", n.Name, "remedy", "modprobe br_netfilter")
 			}
 			return nil
 		}

@@ -60,7 +60,7 @@ func TestWithoutBrNetfilter(t *testing.T) {
 				l.reach("pod", p.NS, "gateway", gateway, ttls[mode].fabric)
 			}
 			bridged := map[bool]int{false: 1}[mode == "transparent"]
-			if got := strings.Count(l.read(n.LogFile("azure-vnet")), "br_netfilter is not loaded"); got != bridged {
+			if got := strings.Count(l.read(n.LogFile("azure-vnet")), "br_netfilter is not loaded,"); got != bridged {
 				t.Errorf("the log says it %d times", got)
 			}
 			conf := filepath.Join(n.Dir, "10.conf")
