@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,5 +100,49 @@ func (l *lab) usable(n *node.Node, a netip.Addr) {
 	l.Helper()
 	for !strings.Contains(l.run(n, "ip route get "+a.String()), "local "+a.String()+" ") {
 		l.must(l.ctx.Err())
+	}
+}
+
+// A host with its address alone has a route to each of its pods, which comes and goes with the pod, and is no part of what is
+// remembered of the host.
+func TestRoutesToPodsGoWithThem(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.DefaultDual(1, 6))
+			n := l.nodes[0]
+			l.singleAddresses(n)
+			before := l.snapshot(n)
+			list := l.list(n, dualConf(mode))
+			routes := func(pods ...*node.Pod) {
+				t.Helper()
+				var want []string
+				for _, p := range pods {
+					want = append(want, p.Addr(false).String(), p.Addr(true).String())
+				}
+				var have []string
+				for line := range strings.Lines(l.run(n, "ip -N route show proto 122") + l.run(n, "ip -N -6 route show proto 122")) {
+					have = append(have, strings.Fields(line)[0])
+				}
+				slices.Sort(want)
+				slices.Sort(have)
+				if !slices.Equal(have, want) {
+					t.Errorf("the host has routes to %v instead of %v", have, want)
+				}
+			}
+			a, b, c := l.add(n, list), l.add(n, list), l.add(n, list)
+			routes(a, b, c)
+			l.must(b.Del(l.ctx))
+			routes(a, c)
+			l.run(n, "ip link del azure0")
+			l.must(c.Del(l.ctx))
+			d := l.add(n, list)
+			routes(a, d)
+			l.live(n, mode, a, d)
+			l.cleanup(n)
+			routes()
+			if after := l.snapshot(n); after != before {
+				t.Errorf("after cleanup the host differs:\n%s", differ(before, after))
+			}
+		})
 	}
 }
