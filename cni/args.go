@@ -10,6 +10,7 @@ import (
 type Args struct {
 	types.CommonArgs
 	IP                         types.UnmarshallableString
+	MAC                        types.UnmarshallableString
 	K8S_POD_NAMESPACE          types.UnmarshallableString
 	K8S_POD_NAME               types.UnmarshallableString
 	K8S_POD_INFRA_CONTAINER_ID types.UnmarshallableString

@@ -66,7 +66,12 @@ type NetConf struct {
 	ExecIPAM          bool            `json:"execIPAM"`
 	AdditionalArgs    json.RawMessage `json:"AdditionalArgs"`
 	WindowsSettings   json.RawMessage `json:"windowsSettings"`
-	RuntimeConfig     RuntimeConfig   `json:"runtimeConfig"`
+	Args              struct {
+		CNI struct {
+			MAC string `json:"mac"` // of the pod, that is asked for by the conventions of containernetworking
+		} `json:"cni"`
+	} `json:"args"`
+	RuntimeConfig RuntimeConfig `json:"runtimeConfig"`
 }
 
 // RuntimeConfig is what the runtime adds for a pod, for the capabilities that the configuration names (containernetworking's
@@ -98,10 +103,27 @@ func (n *NetConf) PodDNS(given types.DNS) types.DNS {
 	return given
 }
 
-// PodMAC is the MAC that the runtime wants for the pod; nil leaves it to the plugin.
-func (n *NetConf) PodMAC() net.HardwareAddr {
-	mac, _ := net.ParseMAC(n.RuntimeConfig.MAC) // validated when it was parsed
-	return mac
+// PodMAC is the MAC that the runtime wants for the pod; nil leaves it to the plugin. There are three ways to ask (CONVENTIONS.md, "mac"),
+// of which the last one counts: MAC in CNI_ARGS, args.cni.mac, and the capability.
+// Errors: code 4 for CNI_ARGS, else 7.
+func (n *NetConf) PodMAC(args Args) (net.HardwareAddr, error) {
+	const group, wanted = 1, "a unicast MAC such as 0a:58:0a:f0:00:05 is expected"
+	var found net.HardwareAddr
+	for _, way := range []struct{ key, text string }{{"CNI_ARGS", string(args.MAC)}, {"args.cni.mac", n.Args.CNI.MAC}, {"runtimeConfig.mac", n.RuntimeConfig.MAC}} {
+		if way.text == "" {
+			continue
+		}
+		mac, err := net.ParseMAC(way.text)
+		switch {
+		case err == nil && len(mac) == 6 && mac[0]&group == 0 && !bytes.Equal(mac, make([]byte, 6)):
+			found = mac
+		case way.key == "CNI_ARGS":
+			return nil, types.NewError(types.ErrInvalidEnvironmentVariables, "CNI_ARGS: MAC="+way.text, wanted)
+		default:
+			return nil, Invalid(way.key, way.text, wanted)
+		}
+	}
+	return found, nil
 }
 
 // IPAMConf is the network configuration as azure-vnet-ipam reads it, whoever the caller is. Fields of the
@@ -248,11 +270,8 @@ func (n *NetConf) validate() error {
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {
 		return Invalid("mtu", strconv.Itoa(n.MTU), "0 (the master's), or 576 to 65535")
 	}
-	if text := n.RuntimeConfig.MAC; text != "" {
-		const group = 1
-		if mac, err := net.ParseMAC(text); err != nil || len(mac) != 6 || mac[0]&group != 0 || bytes.Equal(mac, make([]byte, 6)) {
-			return Invalid("runtimeConfig.mac", text, "a unicast MAC such as 0a:58:0a:f0:00:05 is expected")
-		}
+	if _, err := n.PodMAC(Args{}); err != nil {
+		return err
 	}
 	if n.MultiTenancy {
 		return unsupported("multiTenancy", "true", "multitenancy is not supported by this plugin")

@@ -11,11 +11,12 @@ import (
 )
 
 // Collect deletes every endpoint of the network that keep does not name, known to the state or only to the
-// host, and returns how many. It goes on after an error and reports all.
-func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (int, error) {
+// host, and returns how many, and whose could not be deleted; nil if what is on the host is not known. It goes on after an error
+// and reports all.
+func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (collected int, left []Owner, err error) {
 	n, stale, err := m.stale(ctx, network, keep)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if len(stale) > 0 && !m.alone {
 		var names []string
@@ -24,24 +25,27 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		}
 		claim, cerr := m.Claims.Take(ctx, names...)
 		if cerr != nil {
-			return 0, cerr
+			return 0, nil, cerr
 		}
 		defer claim.Release()
 		// Somebody may have deleted one meanwhile, and its address may be another's by now.
 		if n, stale, err = m.stale(ctx, network, func(containerID, ifName string) bool {
 			return !slices.Contains(names, Owner{network, containerID, ifName}.String())
 		}); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 	}
 	owners := map[Owner]bool{}
-	collected := m.collectAtOnce(ctx, n, stale)
+	collected = m.collectAtOnce(ctx, n, stale)
 	if collected == 0 {
 		for _, e := range stale {
 			owners[e.Owner] = true
 		}
 	}
 	found, errs := m.Plane.Owners(ctx, n)
+	if errs == nil {
+		left = []Owner{}
+	}
 	for _, o := range found {
 		owners[o] = true
 	}
@@ -51,6 +55,9 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		}
 		if err := m.Delete(ctx, o); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("collect %s: %w", o, err))
+			if left != nil {
+				left = append(left, o)
+			}
 			continue
 		}
 		collected++
@@ -58,7 +65,7 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 	if plane, ok := m.Plane.(sweeper); ok && n.Bridge != "" && !n.Imported {
 		errs = errors.Join(errs, plane.Sweep(ctx, n, m.addresses))
 	}
-	return collected, errs
+	return collected, left, errs
 }
 
 // stale are the network's endpoints that keep does not name.

@@ -48,7 +48,7 @@ func TestCollectDeletesWhatIsNotToBeKept(t *testing.T) {
 			t.Parallel()
 			l := collectLab(t)
 			want := l.String()
-			n, err := l.start().Collect(t.Context(), "azure", keepOnly(test.keep...))
+			n, _, err := l.start().Collect(t.Context(), "azure", keepOnly(test.keep...))
 			if err != nil || n != test.collected {
 				t.Errorf("collected %d, error %v; want %d", n, err, test.collected)
 			}
@@ -82,7 +82,7 @@ func TestCollectGoesOnAfterErrorsAndReportsAll(t *testing.T) {
 			p.host.FailAt(s.Call, networktest.Before, errors.New("no way to delete "+s.Endpoint.ContainerID))
 		}
 	}
-	n, err := p.Collect(t.Context(), "azure", keepOnly())
+	n, _, err := p.Collect(t.Context(), "azure", keepOnly())
 	if n != 1 || err == nil {
 		t.Fatalf("collected %d, error %v", n, err)
 	}
@@ -96,7 +96,7 @@ func TestCollectDeletesWhatTheStateKnowsWhenTheHostCannotBeAsked(t *testing.T) {
 	want := without(without(l.String(), c1), c2)
 	p := l.start()
 	p.host.FailAt(1, networktest.Before, errBoom)
-	n, err := p.Collect(t.Context(), "azure", keepOnly())
+	n, _, err := p.Collect(t.Context(), "azure", keepOnly())
 	wantError(t, err, errBoom)
 	if n != 2 {
 		t.Errorf("collected %d", n)
@@ -108,7 +108,7 @@ func TestCollectOfAnUnknownNetworkTouchesNothing(t *testing.T) {
 	t.Parallel()
 	l := collectLab(t)
 	before := l.String()
-	n, err := l.start().Collect(t.Context(), "nosuch", keepOnly())
+	n, _, err := l.start().Collect(t.Context(), "nosuch", keepOnly())
 	if n != 0 || err != nil {
 		t.Errorf("collected %d, error %v", n, err)
 	}

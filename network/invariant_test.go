@@ -29,7 +29,7 @@ func TestTheHostOnlyChangesWithTheIntentOnDiskAndTheLockFree(t *testing.T) {
 		"ADD after an interrupted one": {func(l *lab) { l.interrupt(c1) }, addC1},
 		"DEL":                          {func(l *lab) { l.add(c1) }, func(p process) error { return p.Delete(context.Background(), c1) }},
 		"GC": {func(l *lab) { l.add(c1) }, func(p process) error {
-			_, err := p.Collect(context.Background(), "azure", func(string, string) bool { return false })
+			_, _, err := p.Collect(context.Background(), "azure", func(string, string) bool { return false })
 			return err
 		}},
 	} {

@@ -35,7 +35,7 @@ func (l *lab) addOrHave(o network.Owner) {
 
 func (l *lab) collect(keep ...network.Owner) {
 	l.Helper()
-	_, err := l.start().Collect(l.Context(), "azure", func(id, ifName string) bool {
+	_, _, err := l.start().Collect(l.Context(), "azure", func(id, ifName string) bool {
 		return slices.Contains(keep, network.Owner{Network: "azure", ContainerID: id, IfName: ifName})
 	})
 	check(l.T, err)
@@ -107,6 +107,6 @@ func TestDeleteThatIsKilledAnywhere(t *testing.T) {
 func TestCollectThatIsKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	killEverywhere(t, func(l *lab) { l.add(c1) }, func(p process) {
-		_, _ = p.Collect(context.Background(), "azure", func(id, _ string) bool { return id == "c2" })
+		_, _, _ = p.Collect(context.Background(), "azure", func(id, _ string) bool { return id == "c2" })
 	})
 }

@@ -67,7 +67,7 @@ func (c command) run(ctx context.Context) (a answer) {
 	case "check":
 		err = m.Check(ctx, c.Endpoint.Owner, "", c.Endpoint.Addresses)
 	case "collect":
-		a.Count, err = m.Collect(ctx, c.Endpoint.Network, func(string, string) bool { return false })
+		a.Count, _, err = m.Collect(ctx, c.Endpoint.Network, func(string, string) bool { return false })
 	case "removeNetwork":
 		err = m.Plane.DeleteNetwork(ctx, &network.Network{Master: "eth0", Bridge: c.Config.Bridge})
 	}

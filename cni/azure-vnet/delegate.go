@@ -103,8 +103,22 @@ func (d delegate) delAddress(ctx context.Context, a netip.Addr) error {
 }
 
 func (d delegate) check(ctx context.Context) error  { return d.run(ctx, "CHECK") }
-func (d delegate) gc(ctx context.Context) error     { return d.run(ctx, "GC") }
 func (d delegate) status(ctx context.Context) error { return d.run(ctx, "STATUS") }
+
+// gc lets the IPAM plugin free what is of no valid attachment.
+func (d delegate) gc(ctx context.Context, valid []cni.Attachment) error {
+	var conf map[string]json.RawMessage
+	if err := json.Unmarshal(d.conf, &conf); err != nil {
+		return types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+	}
+	if valid == nil {
+		valid = []cni.Attachment{}
+	}
+	// Marshalling a map of what was just decoded, and of strings, cannot fail.
+	conf["cni.dev/valid-attachments"], _ = json.Marshal(valid)
+	d.conf, _ = json.Marshal(conf)
+	return d.run(ctx, "GC")
+}
 
 // failed keeps the IPAM plugin's own code, and says who failed.
 func (d delegate) failed(command string, err error) error {
@@ -120,17 +134,4 @@ func (d delegate) failed(command string, err error) error {
 		return types.NewError(types.ErrTryAgainLater, text+own.Msg, own.Details)
 	}
 	return types.NewError(own.Code, text+own.Msg, own.Details)
-}
-
-// parsePrevResult reads the result that CHECK brings. It is required there (CNI specification, CHECK).
-func parsePrevResult(conf *cni.NetConf) (*types100.Result, error) {
-	plugin := &types.PluginConf{CNIVersion: conf.CNIVersion}
-	if err := parsePrev(conf.Raw, plugin); err != nil {
-		return nil, err
-	}
-	result, err := types100.NewResultFromResult(plugin.PrevResult)
-	if err != nil {
-		return nil, types.NewError(types.ErrDecodingFailure, "convert prevResult: "+err.Error(), "")
-	}
-	return result, nil
 }

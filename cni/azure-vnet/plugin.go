@@ -129,8 +129,16 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 	if err != nil {
 		return nil, err
 	}
+	mac, err := cmd.conf.PodMAC(args)
+	if err != nil {
+		return nil, err
+	}
+	prev, err := previous(cmd.conf)
+	if err != nil {
+		return nil, err
+	}
 	e := &network.Endpoint{
-		Owner: cmd.owner, NetNS: c.Netns, MTU: cmd.conf.MTU, MAC: cmd.conf.PodMAC().String(),
+		Owner: cmd.owner, NetNS: c.Netns, MTU: cmd.conf.MTU, MAC: mac.String(),
 		PodNamespace: string(args.K8S_POD_NAMESPACE), PodName: string(args.K8S_POD_NAME),
 	}
 	if pod := args.Pod(); pod != "" {
@@ -179,9 +187,9 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 	c.Note("mode", n.Mode)
 	c.Note("addresses", e.Addresses)
 	if onHNS {
-		return resultOnHNS(e), nil
+		return behind(prev, resultOnHNS(e)), nil
 	}
-	return result(n, e, given, cmd.conf.PodDNS(given.DNS)), nil
+	return behind(prev, result(n, e, given, cmd.conf.PodDNS(given.DNS))), nil
 }
 
 func del(ctx context.Context, c *cni.Command) error {
@@ -222,9 +230,12 @@ func check(ctx context.Context, c *cni.Command) error {
 	if err := cmd.ipam.check(ctx); err != nil {
 		return err
 	}
-	prev, err := parsePrevResult(cmd.conf)
+	prev, err := previous(cmd.conf)
 	if err != nil {
 		return err
+	}
+	if prev == nil {
+		return cni.Invalid("prevResult", "", "is missing, CHECK needs it")
 	}
 	var believed []netip.Prefix
 	for _, ip := range prev.IPs {
@@ -248,14 +259,17 @@ func gc(ctx context.Context, c *cni.Command) error {
 	for _, a := range valid {
 		keep[a] = true
 	}
-	n, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
+	n, left, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
 		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}]
 	})
 	c.Note("collected", n)
-	if err != nil {
-		return err // the addresses of what could not be removed must stay reserved
+	if left == nil {
+		return err // what is there may have any address
 	}
-	return cmd.ipam.gc(ctx)
+	for _, o := range left { // the addresses of what could not be removed must stay reserved
+		valid = append(valid, cni.Attachment{ContainerID: o.ContainerID, IfName: o.IfName})
+	}
+	return errors.Join(err, cmd.ipam.gc(ctx, valid))
 }
 
 func status(ctx context.Context, c *cni.Command) error {

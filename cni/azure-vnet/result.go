@@ -74,16 +74,38 @@ func gateway(e *network.Endpoint, v6 bool, given net.IP) net.IP {
 	return given
 }
 
-// parsePrev reads "prevResult" in the version of the configuration.
-func parsePrev(raw []byte, conf *types.PluginConf) error {
-	if err := json.Unmarshal(raw, conf); err != nil {
-		return types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+// behind is the result with what the plugins before this one in the chain have made, in front. prev may be nil.
+func behind(prev, own *types100.Result) *types100.Result {
+	if prev == nil {
+		return own
 	}
-	if conf.RawPrevResult == nil {
-		return types.NewError(types.ErrInvalidNetworkConfig, "invalid network configuration: prevResult= is missing, CHECK needs it", "")
+	for _, ip := range own.IPs {
+		ip.Interface = types100.Int(*ip.Interface + len(prev.Interfaces))
 	}
-	if err := version.ParsePrevResult(conf); err != nil {
-		return types.NewError(types.ErrDecodingFailure, "decode prevResult: "+err.Error(), "")
+	own.Interfaces = append(prev.Interfaces, own.Interfaces...)
+	own.IPs = append(prev.IPs, own.IPs...)
+	own.Routes = append(prev.Routes, own.Routes...)
+	if own.DNS.IsEmpty() {
+		own.DNS = prev.DNS
 	}
-	return nil
+	return own
+}
+
+// previous reads "prevResult" in the version of the configuration; nil if there is none.
+func previous(conf *cni.NetConf) (*types100.Result, error) {
+	plugin := &types.PluginConf{CNIVersion: conf.CNIVersion}
+	if err := json.Unmarshal(conf.Raw, plugin); err != nil {
+		return nil, types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+	}
+	if plugin.RawPrevResult == nil {
+		return nil, nil
+	}
+	if err := version.ParsePrevResult(plugin); err != nil {
+		return nil, types.NewError(types.ErrDecodingFailure, "decode prevResult: "+err.Error(), "")
+	}
+	result, err := types100.NewResultFromResult(plugin.PrevResult)
+	if err != nil {
+		return nil, types.NewError(types.ErrDecodingFailure, "convert prevResult: "+err.Error(), "")
+	}
+	return result, nil
 }
