@@ -446,7 +446,7 @@ uninstall() {
         for p in $plugins; do
             rm -f "$state/$p.json" "$state/$p.json.bak" "$state/$p.lock" "/var/log/$p.log" "/var/log/$p.log".[0-9]*
         done
-        rm -f "$state/azure-vnet-network.lock" "$state/azure-vnet-ipam-refresh.lock"
+        rm -f "$state/azure-vnet-network.lock" "$state/azure-vnet-owners.lock" "$state/azure-vnet-ipam-refresh.lock"
     fi
     remove_files
     say "removed ${current}"
