@@ -142,7 +142,14 @@ type IPAMConf struct {
 	} `json:"runtimeConfig"`
 }
 
-// ParseNetConf decodes and validates what azure-vnet gets on standard input.
+// EnoughForDel says whether a DEL can do without the values that are wrong: it takes away what is there, as far as it can (CNI
+// specification, DEL), and only has to know whose, and in which folder the state is.
+func (c *Common) EnoughForDel() bool {
+	return c.Name != "" && c.IPAM.Type != "" && (c.DataDir == "" || filepath.IsAbs(c.DataDir))
+}
+
+// ParseNetConf decodes and validates what azure-vnet gets on standard input. A configuration that could be decoded is returned with
+// the error about its values.
 // Errors: code 6 for broken JSON, 7 and 2 for values (the message names key and value).
 func ParseNetConf(raw []byte) (*NetConf, error) {
 	n := &NetConf{}

@@ -53,6 +53,10 @@ type command struct {
 
 func newCommand(c *cni.Command) (*command, error) {
 	conf, err := cni.ParseNetConf(c.StdinData)
+	if err != nil && conf != nil && c.Name == "DEL" && conf.EnoughForDel() {
+		c.Log.Warn("the configuration is wrong, but will do for a DEL", "error", err)
+		conf.Mode, err = "", nil // of no use here
+	}
 	if err != nil {
 		return nil, err
 	}

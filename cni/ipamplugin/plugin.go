@@ -69,6 +69,10 @@ type command struct {
 
 func newCommand(c *cni.Command) (*command, error) {
 	conf, err := cni.ParseIPAMConf(c.StdinData)
+	if err != nil && conf != nil && c.Name == "DEL" && conf.EnoughForDel() {
+		c.Log.Warn("the configuration is wrong, but will do for a DEL", "error", err)
+		err = nil
+	}
 	if err != nil {
 		return nil, err
 	}

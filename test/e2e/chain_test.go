@@ -102,3 +102,37 @@ func TestGCGoesOnAfterAnError(t *testing.T) {
 		l.must(keep.Check(l.ctx))
 	}
 }
+
+// Somebody breaks the configuration while pods run. An ADD is refused; a DEL takes away what is there all the same (CNI specification,
+// DEL), as long as it knows whose it is and where the state is.
+func TestDelWithAWrongConfiguration(t *testing.T) {
+	for _, mode := range []string{"bridge", "transparent"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 3))
+			n := l.nodes[0]
+			for name, wrong := range map[string]map[string]any{
+				"mode": {"mode": "brdige"}, "mtu": {"mtu": 100}, "vnetCidrs": {"vnetCidrs": []string{"10.0.0/8"}}, "logFile": {"logFile": "relative.log"},
+				"environment": {"ipam": map[string]string{"type": "azure-vnet-ipam", "environment": "gcp"}}, "MAC": {"runtimeConfig": map[string]string{"mac": "zz"}},
+				"master": {"master": "no such/interface"}, "bridge": {"bridge": "a bridge with a name that is too long"}, "multiTenancy": {"multiTenancy": true},
+			} {
+				p := l.add(n, l.list(n, map[string]any{"mode": mode}))
+				fields := map[string]any{"mode": mode}
+				for k, v := range wrong {
+					fields[k] = v
+				}
+				call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "other", NetNS: p.NS.Path(), IfName: "eth1", Conf: l.conf(n, fields)}
+				if r := l.exec(n, call); r.Exit == 0 {
+					t.Errorf("%s: ADD says %s", name, r.Stdout)
+				}
+				call.Command, call.ContainerID, call.IfName = "DEL", p.ID, "eth0"
+				l.wantSuccess(l.exec(n, call))
+				if left := l.leftovers(n); len(left) > 0 {
+					t.Errorf("%s: left after DEL: %v", name, left)
+				}
+			}
+			p := l.add(n, l.list(n, map[string]any{"mode": mode}))
+			call := node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0", Conf: l.conf(n, map[string]any{"dataDir": "relative"})}
+			l.wantError(l.exec(n, call), 7)
+		})
+	}
+}
