@@ -26,6 +26,12 @@ var (
 // ErrSlow means that the kernel's work queues did not get to do within seconds what was asked for; what was made is to be taken away.
 var ErrSlow = errors.New("the kernel is too busy")
 
+// ErrNetNS: there is no such network namespace. ErrRoute: the kernel does not take a route of the pod, beside its addresses and other routes.
+var (
+	ErrNetNS = errors.New("network namespace not found")
+	ErrRoute = errors.New("route not possible")
+)
+
 // Handle holds the socket of one command.
 type Handle struct {
 	socket *nl.NetlinkSocket

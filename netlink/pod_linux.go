@@ -45,6 +45,9 @@ type Route struct {
 // namespace opens a pod's namespace.
 func namespace(path string) (netns.NsHandle, error) {
 	ns, err := netns.GetFromPath(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return ns, fmt.Errorf("%w: %s: %w", ErrNetNS, path, err)
+	}
 	if err != nil {
 		return ns, fmt.Errorf("open network namespace %s: %w", path, err)
 	}
@@ -262,7 +265,11 @@ func (h *Handle) addPodEnd(p Pod) error {
 		}
 		b.add("add route "+r.Dst.String()+" in the pod", routeRequest(l, r))
 	}
-	if err := b.send(h.socket); err != nil {
+	err = b.send(h.socket)
+	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("%w: %w", ErrRoute, err)
+	}
+	if err != nil {
 		return err
 	}
 	return h.settle(l, p.Addresses)

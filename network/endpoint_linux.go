@@ -33,6 +33,9 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 	if errors.Is(err, netlink.ErrExists) {
 		return fmt.Errorf("%w: %w", ErrExists, err)
 	}
+	if errors.Is(err, netlink.ErrRoute) {
+		return fmt.Errorf("%w: %w", ErrRoutes, err)
+	}
 	if errors.Is(err, netlink.ErrSlow) {
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	}
@@ -243,6 +246,9 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 		return err
 	}
 	diff, err := checkPod(k, n, e, have)
+	if errors.Is(err, netlink.ErrNetNS) {
+		return fmt.Errorf("%w: %w", ErrNetNS, err)
+	}
 	if diff != "" {
 		err = fmt.Errorf("%w: %s", ErrDifference, diff)
 	}

@@ -20,6 +20,8 @@ var (
 	ErrConflict = errors.New("network is in use with another configuration")
 	// ErrAddress: the IPAM plugin gave an address that no pod can have. The message says whose it is.
 	ErrAddress = errors.New("no pod can have the address")
+	// ErrRoutes: the IPAM plugin gave routes that the kernel does not take.
+	ErrRoutes = errors.New("no pod can have the routes")
 	// ErrNetNS: the pod's network namespace cannot be used.
 	ErrNetNS = errors.New("network namespace not usable")
 	// ErrLeft: the host still has something of an endpoint whose ADD failed; its addresses must not be given away.

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
@@ -31,6 +33,7 @@ var codes = append([]cni.Code{
 	{Err: network.ErrUnsupported, Code: types.ErrUnsupportedField},
 	{Err: network.ErrAddress, Code: types.ErrInvalidNetworkConfig, Remedy: addressRemedy},
 	{Err: network.ErrConflict, Code: types.ErrInvalidNetworkConfig},
+	{Err: network.ErrRoutes, Code: types.ErrInvalidNetworkConfig, Remedy: "the IPAM plugin's routes have to differ, and its gateways to be reached by its addresses"},
 	{Err: network.ErrNetNS, Code: types.ErrInvalidNetNS, Remedy: "CNI_NETNS must name a network namespace that is not the host's"},
 	{Err: network.ErrHNS, Code: types.ErrTryAgainLater, Remedy: "look at the service hns (Get-Service hns, Get-HnsNetwork); the runtime tries again"},
 	{Err: network.ErrPorts, Code: types.ErrInvalidNetworkConfig},
@@ -145,6 +148,9 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 		Owner: cmd.owner, NetNS: c.Netns, MTU: cmd.conf.MTU, MAC: mac.String(),
 		PodNamespace: string(args.K8S_POD_NAMESPACE), PodName: string(args.K8S_POD_NAME),
 	}
+	if err = nameable(cmd.owner); err != nil {
+		return nil, err
+	}
 	if pod := args.Pod(); pod != "" {
 		c.Note("pod", pod)
 	}
@@ -194,6 +200,18 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 		return behind(prev, resultOnHNS(e)), nil
 	}
 	return behind(prev, result(n, e, given, cmd.conf.PodDNS(given.DNS))), nil
+}
+
+// nameable says whether the host can have the owner's interface, and know whose it is.
+func nameable(o network.Owner) error {
+	const longest = 255 // of a link's alias, which holds the owner: include/uapi/linux/if.h, IFALIASZ
+	switch {
+	case o.IfName == "all" || o.IfName == "default" || strings.Contains(o.IfName, "%"):
+		return types.NewError(types.ErrInvalidEnvironmentVariables, "CNI_IFNAME="+o.IfName+": the kernel gives no interface this name", "")
+	case len(o.String()) > longest:
+		return types.NewError(types.ErrInvalidEnvironmentVariables, fmt.Sprintf("CNI_CONTAINERID has %d characters: with the network's and the interface's name %d at the most can be kept", len(o.ContainerID), longest), "")
+	}
+	return nil
 }
 
 func del(ctx context.Context, c *cni.Command) error {

@@ -136,3 +136,44 @@ func TestDelWithAWrongConfiguration(t *testing.T) {
 		})
 	}
 }
+
+// Routes of the IPAM plugin that no pod can have are its mistake, and no defect of ours; nothing of the pod is left.
+func TestRoutesThatNoPodCanHave(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel"} { // in transparent mode every gateway is the host
+		for name, routes := range map[string][]map[string]string{
+			"a gateway that is not on the link": {{"dst": "0.0.0.0/0", "gw": "10.99.0.1"}},
+			"the same route twice":              {{"dst": "192.168.0.0/16"}, {"dst": "192.168.0.0/16", "gw": "10.240.0.3"}},
+		} {
+			t.Run(mode+" "+name, func(t *testing.T) {
+				l := newLab(t, fabric.Default(1, 3))
+				n := l.nodes[0]
+				ipam := map[string]any{"type": "host-local", "dataDir": n.Dir, "routes": routes, "ranges": [][]map[string]string{{{"subnet": "10.240.0.0/16", "rangeStart": "10.240.1.1", "rangeEnd": "10.240.1.3", "gateway": "10.240.0.1"}}}}
+				ns, err := n.VM.NewPod("pod")
+				l.must(err)
+				call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "c0", NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, map[string]any{"mode": mode, "ipam": ipam})}
+				if e := l.wantError(l.exec(n, call), 7); !strings.Contains(e.Msg, routes[0]["dst"]) {
+					t.Errorf("the route is not named: %s", e.Msg)
+				}
+				if left := l.hostLeftovers(n); len(left) > 0 {
+					t.Errorf("left: %v", left)
+				}
+			})
+		}
+	}
+}
+
+// A pod whose namespace is gone fails its CHECK for that reason.
+func TestCheckOfAPodWhoseNamespaceIsGone(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 3))
+	n := l.nodes[0]
+	p := l.add(n, l.list(n, nil))
+	path := p.NS.Path()
+	alive := p.NS.Command(l.ctx, "sleep", "60") // the namespace itself, and so the pod's interface
+	l.must(alive.Start())
+	defer func() { _, _ = alive.Process.Kill(), alive.Wait() }()
+	l.must(p.NS.Close())
+	call := node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: path, IfName: "eth0", Conf: l.conf(n, map[string]any{"prevResult": p.Result})}
+	if e := l.wantError(l.exec(n, call), 8); !strings.Contains(e.Msg, path) {
+		t.Errorf("the namespace is not named: %s", e.Msg)
+	}
+}
