@@ -10,8 +10,29 @@ import (
 )
 
 // CheckPod compares the kernel with what AddPod made and names the first difference, or "". Of a pod whose namespace is not
-// known only the host's end is looked at.
+// known only the host's end is looked at. The namespace comes first: where it is gone, the rest goes with it, sooner or later.
+// Error: ErrNetNS.
 func (h *Handle) CheckPod(p Pod) (string, error) {
+	if p.NetNS == "" {
+		return h.checkHostEnd(p)
+	}
+	ns, err := namespace(p.NetNS)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = ns.Close() }()
+	if diff, err := h.checkHostEnd(p); diff != "" || err != nil {
+		return diff, err
+	}
+	inPod, err := openAt(ns)
+	if err != nil {
+		return "", err
+	}
+	defer inPod.Close()
+	return inPod.checkPodEnd(p)
+}
+
+func (h *Handle) checkHostEnd(p Pod) (string, error) {
 	host, err := h.Link(p.HostName)
 	if errors.Is(err, ErrNotFound) {
 		return "host veth " + p.HostName + " is missing", nil
@@ -32,20 +53,7 @@ func (h *Handle) CheckPod(p Pod) (string, error) {
 	if diff, err := h.checkNeighbours(p, at); diff != "" || err != nil {
 		return diff, err
 	}
-	if diff, err := check(p, host); diff != "" || err != nil || p.NetNS == "" {
-		return diff, err
-	}
-	ns, err := namespace(p.NetNS)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = ns.Close() }()
-	inPod, err := openAt(ns)
-	if err != nil {
-		return "", err
-	}
-	defer inPod.Close()
-	return inPod.checkPodEnd(p)
+	return check(p, host)
 }
 
 func (h *Handle) checkNeighbours(p Pod, at Link) (string, error) {
