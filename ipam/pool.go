@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // Pool is one subnet of one NIC: the addresses that Azure assigned there, and who holds them.
@@ -18,15 +20,11 @@ type Pool struct {
 	Released     addrQueue     `json:"released,omitempty"` // free again, the oldest first
 }
 
-// gatewayIPv6 is the fabric's link-local address, under which it is the IPv6 router of every subnet: Azure
-// gives its gateway no address of the subnet as it does for IPv4 (datapath.md, IPv6).
-var gatewayIPv6 = netip.MustParseAddr("fe80::1234:5678:9abc")
-
 // Gateway is where the subnet's default route goes: the first host address for IPv4, the fabric's link-local
 // address for IPv6.
 func (p *Pool) Gateway() netip.Addr {
 	if p.ipv6() {
-		return gatewayIPv6
+		return platform.Router6
 	}
 	return p.Prefix.Masked().Addr().Next()
 }

@@ -14,9 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FabricLinkLocal is the fabric's IPv6 router address; its MAC is VirtualMAC (datapath.md, IPv6).
-var FabricLinkLocal = netip.MustParseAddr("fe80::1234:5678:9abc")
-
 // prepareIPv6 makes the pod's interface ready for IPv6 if it gets an address of that family: runtimes often
 // switch IPv6 off in new namespaces. Router advertisements are not accepted: who sends them could redirect all of
 // the pod's traffic, and the plugin configures its routes.

@@ -5,13 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/platform"
 )
-
-// hostAgent answers on every Azure VM (docs/ipam.md).
-const hostAgent = "168.63.129.16"
-
-// fabricLinkLocal is under which Azure's network is the IPv6 router of every subnet.
-var fabricLinkLocal = netip.MustParseAddr("fe80::1234:5678:9abc")
 
 // usableAddresses says whether a pod can have the endpoint's addresses, as far as that does not depend on other pods: whoever gave
 // one that is somebody else's would take that one's packets, the host's for example, which then has no network.
@@ -56,9 +52,9 @@ func specialAddress(p netip.Prefix) string {
 	a, subnet := p.Addr(), p.Masked().Addr()
 	wide := p.Bits() < a.BitLen()-1 // else there is no room for a gateway
 	switch {
-	case a.String() == hostAgent:
+	case a == platform.HostAgent:
 		return "that of Azure's host agent"
-	case a == fabricLinkLocal:
+	case a == platform.Router6:
 		return "that of Azure's router"
 	case a == routedGateway4, a == routedGateway6:
 		return "that of the next hop of pods in transparent mode"

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // CreateEndpoint implements Dataplane. The pod's elements are there before its first frame.
@@ -66,7 +67,7 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 		return netlink.Pod{}, err
 	}
 	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
-	p.Gateways = map[netip.Addr]net.HardwareAddr{netlink.FabricLinkLocal: netlink.VirtualMAC}
+	p.Gateways = map[netip.Addr]net.HardwareAddr{platform.Router6: netlink.VirtualMAC}
 	return p, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // The policies of endpoints. Configurations have them as v1 does, flat; v2 wants their settings apart, and other names.
@@ -66,7 +68,7 @@ type (
 
 // The host agent, where the machine's credentials are to be had, and its ports that pods have no business with: 80 is the
 // wire server, 32526 the guest agent's. (On Linux netlink has them.)
-const hostAgentPrefix = hostAgent + "/32"
+var hostAgentPrefix = platform.HostAgent.String() + "/32"
 
 var hostAgentPorts = []int{80, 32526}
 

@@ -26,9 +26,6 @@ import (
 // Name is that of the plugin, and of its program.
 const Name = "azure-vnet-ipam"
 
-// dnsServer answers on every Azure VM (config.md, Sources of addresses).
-const dnsServer = "168.63.129.16"
-
 // StoreCodes are those of a state file, whoever's it is.
 var StoreCodes = []cni.Code{
 	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
@@ -143,7 +140,7 @@ func add(ctx context.Context, c *cni.Command) (types.Result, error) {
 		return nil, fmt.Errorf("allocate an address for %s: %w", cmd.owner, err)
 	}
 	c.Note("network", cmd.owner.Network)
-	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: types.DNS{Nameservers: []string{dnsServer}}}
+	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: types.DNS{Nameservers: []string{platform.HostAgent.String()}}}
 	for _, a := range assigned {
 		c.Note("address", a.Address.String())
 		gw := net.IP(a.Gateway.AsSlice())
