@@ -19,7 +19,8 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	if err != nil {
 		return masterError(err)
 	}
-	in := ok && !b.Bereft(n.Host) && !n.Suspect && !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b))
+	// A host that lost addresses shows in the rules, which name them.
+	in := ok && !n.Suspect && !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b))
 	if in {
 		in, err = portsInPlace(k, n, b)
 	}
