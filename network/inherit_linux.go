@@ -6,7 +6,6 @@ import (
 	"io/fs"
 
 	"github.com/Azure/azure-container-networking/platform"
-	"golang.org/x/sys/unix"
 )
 
 // inherit gives the bridge, which has nothing of the host's yet, the master's settings: how the host treats what comes to it, and
@@ -60,8 +59,8 @@ func (n *Network) inheritSysctl(family, name string) error {
 			return nil
 		}
 	}
-	// In a container /proc/sys is often read-only, and a bridge with the namespace's defaults is better than none.
-	if err := platform.SetSysctl(value, bridge...); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EROFS) {
+	// A bridge with the namespace's defaults is better than none.
+	if err := platform.SetSysctl(value, bridge...); err != nil && !unsettable(err) {
 		return fmt.Errorf("give %s the settings of %s: %w", n.Bridge, n.Master, err)
 	}
 	return nil
@@ -98,7 +97,7 @@ func (n *Network) goOnListening() error {
 		return err
 	}
 	err = platform.SetSysctl(value, "net", "ipv6", "conf", n.Bridge, "accept_ra")
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) {
+	if unsettable(err) {
 		return nil
 	}
 	return err

@@ -63,13 +63,16 @@ func (n *Network) setForwarding(family string, path ...string) error {
 	return n.set("1", path...)
 }
 
+// unsettable says that a parameter is not there, or not to be written: in a container /proc/sys is often read-only.
+func unsettable(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) }
+
 // bridgedNAT lets what a bridge forwards pass the host's iptables and nftables (br_netfilter): services, host ports, network policies
 // and ip-masq-agent see only what passes there. The module is for the host to load.
 func (l *Linux) bridgedNAT(n *Network) error {
 	var errs error
 	for _, name := range bridgedNATSysctls {
 		err := n.set("1", "net", "bridge", name)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) { // in a container /proc/sys is often read-only
+		if unsettable(err) {
 			if n.MAC == "" && l.Log != nil { // once: the network is made just now
 				l.Log.Warn("br_netfilter is not loaded, or cannot be switched on: services, host ports and network policies do not see what pods of this network send and get", "network", n.Name, "remedy", "modprobe br_netfilter")
 			}
