@@ -56,6 +56,12 @@ need_go() {
         [ -s /etc/ssl/cert.pem ] || missing="$missing CA-certificates:ca-certificates"
 }
 
+need_apt() { # need_apt MESSAGE: what is missing, where there is no apt-get to install it
+    command -v apt-get >/dev/null && return
+    echo "setup: missing:$1" >&2
+    exit 1
+}
+
 need_cgo() { # the race detector's runtime is linked by the C compiler
     need gcc gcc
     if ! echo '#include <stdlib.h>' | gcc -E - >/dev/null 2>&1; then
@@ -72,10 +78,7 @@ need_systemd() { # the real networkd and resolved, which the tests start in name
 systemd=$(dirname "$0")/../output/systemd
 fetch_resolved=
 unpack_resolved() {
-    if ! command -v apt-get >/dev/null; then
-        echo "setup: missing: /lib/systemd/systemd-resolved. Install it with this system's package manager" >&2
-        exit 1
-    fi
+    need_apt " /lib/systemd/systemd-resolved. Install it with this system's package manager"
     echo "setup: unpacking systemd-resolved into output/systemd"
     rm -rf "$systemd"
     mkdir -p "$systemd"
@@ -91,10 +94,7 @@ need_networkmanager() { # the real one, likewise
 networkmanager=$(dirname "$0")/../output/networkmanager
 fetch_networkmanager=
 unpack_networkmanager() {
-    if ! command -v apt-get >/dev/null; then
-        echo "setup: missing: /usr/sbin/NetworkManager. Install it with this system's package manager" >&2
-        exit 1
-    fi
+    need_apt " /usr/sbin/NetworkManager. Install it with this system's package manager"
     echo "setup: unpacking NetworkManager into output/networkmanager"
     rm -rf "$networkmanager"
     mkdir -p "$networkmanager/packages/partial"
@@ -139,10 +139,7 @@ need_containerd() {
     [ -e "$containerd/.unpacked" ] || fetch_containerd=yes
 }
 unpack_containerd() {
-    if ! command -v apt-get >/dev/null; then
-        echo "setup: missing: packages of Debian or Ubuntu with containerd, runc and busybox-static: this needs apt-get" >&2
-        exit 1
-    fi
+    need_apt " packages of Debian or Ubuntu with containerd, runc and busybox-static: this needs apt-get"
     echo "setup: unpacking containerd, runc and busybox into output/containerd"
     rm -rf "$containerd"
     mkdir -p "$containerd"
@@ -232,10 +229,7 @@ for m in $missing; do
     packages="$packages ${m##*:}"
 done
 
-if ! command -v apt-get >/dev/null; then
-    echo "setup: missing:$things. Install them with this system's package manager (on Debian:$packages)" >&2
-    exit 1
-fi
+need_apt "$things. Install them with this system's package manager (on Debian:$packages)"
 if [ "$(id -u)" -ne 0 ]; then
     echo "setup: missing:$things. As root: apt-get install --no-install-recommends$packages" >&2
     exit 1
