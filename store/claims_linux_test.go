@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -19,14 +21,21 @@ func waits(t *testing.T, path string, count int) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		// The kernel's list is consistent within one reading of at most a page.
+		list := make([]byte, os.Getpagesize())
 		for t.Context().Err() == nil {
-			b, err := os.ReadFile("/proc/locks")
+			f, err := os.Open("/proc/locks")
 			if err != nil {
 				t.Error(err)
 				return
 			}
+			n, err := f.Read(list)
+			if err = errors.Join(err, f.Close()); err != nil && !errors.Is(err, io.EOF) {
+				t.Error(err)
+				return
+			}
 			waiting := 0
-			for line := range strings.Lines(string(b)) {
+			for line := range strings.Lines(string(list[:n])) {
 				if strings.Contains(line, "->") && strings.Contains(line, inode) {
 					waiting++
 				}

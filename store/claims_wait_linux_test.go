@@ -53,10 +53,7 @@ func TestClaimsWaitForEachOther(t *testing.T) {
 		t.Error("what somebody has is not refused")
 	}
 	a.Release()
-	<-waits(t, claims.Path, 1)
-	if refused(1, "a") {
-		t.Error("what was released is refused")
-	}
+	take("a").Release() // as soon as the one that was given up has had it
 	done := make(chan *Claim)
 	go func() {
 		c, err := claims.TakeAll(t.Context())
