@@ -121,9 +121,10 @@ func (h *Handle) get(req *nl.NetlinkRequest, answer uint16) (kernelMessage, erro
 
 // listing narrows a dump down.
 type listing struct {
-	family byte // 0 for all
-	index  int  // the interface's, of addresses and neighbours; 0 for all
-	flags  byte // of neighbours
+	family byte   // 0 for all
+	index  int    // the interface's, of addresses and neighbours; 0 for all
+	flags  byte   // of neighbours
+	table  uint32 // of routes; 0 for all
 }
 
 func everything(kernelMessage) bool { return true }
@@ -140,6 +141,10 @@ func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage
 		if l.index != 0 {
 			ask = append(ask, u32(unix.NDA_IFINDEX, uint32(l.index)).Serialize()...)
 		}
+	case unix.RTM_GETROUTE:
+		if l.table != 0 {
+			ask = append(ask, u32(unix.RTA_TABLE, l.table).Serialize()...)
+		}
 	case unix.RTM_GETLINK:
 		ask = append(ask, brief().Serialize()...)
 	}
@@ -149,8 +154,8 @@ func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage
 		req.AddRawData(ask)
 		return req.Execute(unix.NETLINK_ROUTE, answer)
 	})
-	if l.index != 0 && errors.Is(err, unix.ENODEV) {
-		return nil, nil // the interface is gone, and everything that it had
+	if l.index != 0 && errors.Is(err, unix.ENODEV) || l.table != 0 && errors.Is(err, unix.ENOENT) {
+		return nil, nil // the interface, or the table, is gone, and everything that it had
 	}
 	if err != nil {
 		return nil, err
@@ -163,7 +168,7 @@ func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage
 			return nil, err
 		}
 		attrs = m.attrs
-		if l.index != 0 && m.index() != l.index {
+		if l.index != 0 && m.index() != l.index || l.table != 0 && m.u32(unix.RTA_TABLE) != l.table {
 			continue // an older kernel lists all
 		}
 		if keep(m) {

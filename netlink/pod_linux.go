@@ -252,7 +252,8 @@ func (h *Handle) addPodEnd(p Pod) error {
 	if err != nil {
 		return err
 	}
-	if err := h.yieldRoutes(p.Routes); err != nil {
+	others, err := h.yieldRoutes(p.Routes)
+	if err != nil {
 		return err
 	}
 	b := &batch{}
@@ -270,6 +271,9 @@ func (h *Handle) addPodEnd(p Pod) error {
 		return fmt.Errorf("%w: %w", ErrRoute, err)
 	}
 	if err != nil {
+		return err
+	}
+	if err := h.bySource(l, others); err != nil {
 		return err
 	}
 	return h.settle(l, p.Addresses)

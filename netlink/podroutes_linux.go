@@ -33,11 +33,11 @@ func routeRequest(l Link, r Route) *nl.NetlinkRequest {
 const yieldMetric = 2000
 
 // yieldRoutes gives routes that another interface of the pod has already a metric that lets the earlier interface win: a
-// pod in several networks keeps the default route of the first.
-func (h *Handle) yieldRoutes(routes []Route) error {
+// pod in several networks keeps the default route of the first. It returns the routes that are there.
+func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
 	have, err := h.mainRoutes()
 	if err != nil {
-		return fmt.Errorf("list routes in the pod: %w", err)
+		return nil, fmt.Errorf("list routes in the pod: %w", err)
 	}
 	for i := range routes {
 		r := &routes[i]
@@ -47,7 +47,7 @@ func (h *Handle) yieldRoutes(routes []Route) error {
 			}
 		}
 	}
-	return nil
+	return have, nil
 }
 
 // mainRoutes lists the routes that a person would be shown: those of the main table, without the kernel's caches.

@@ -23,6 +23,7 @@ type Rules struct {
 	Pods          []netip.Prefix // the subnets of the pods' addresses
 	Local         []netip.Prefix // the host's addresses on other interfaces; what pods send there is for its own stack
 	ViaHost       []netip.Prefix // likewise what it serves without having the address
+	Other         string         // another NIC: answers to what the host translated on its way from there leave by it; "" if there is none
 	Masquerade    bool           // what pods send out of VNET leaves behind the host's address
 	VNET          []netip.Prefix // never translated; the pods' own subnets at least
 	AcceptForward bool           // the host's firewall forwards what pods send and get
@@ -113,7 +114,7 @@ func (r Rules) fromPod() []rule {
 	if s.Routed() {
 		return rules
 	}
-	rules = append(append(rules, r.toHostRules()...),
+	rules = append(append(append(rules, r.answersMayTurn()...), r.toHostRules()...),
 		newRule("ARP request for the host at "+r.MAC.String(), arp(arpRequest), inSet(arpTPA, 4, s.host(false), false), toHost(r.MAC)),
 		// The pod answers for itself; a redirected request also spares the others the broadcast.
 		newRule("ARP request to its pod", arp(arpRequest), setDstFromMap(arpTPA, 4, s.pods(false)), accept),

@@ -57,6 +57,7 @@ func (r Rules) translated() []rule {
 			return newRule(text+", by a service, too", append([][]expr.Any{from, asked}, parts...)...)
 		})...)
 	}
+	rules = append(rules, r.byOtherNIC()...)
 	if !r.Routed() {
 		rules = append(rules, newRule("of a service: may stay here", ifName(expr.MetaKeyIIFNAME, r.Name), ctStatus(statusDNAT), jump(r.chainName("turn"))))
 	}
@@ -140,9 +141,9 @@ func (r Rules) turn() []rule {
 const statusSNAT, statusDNAT = 1 << 4, 1 << 5
 
 // ctStatus matches packets of connections with one of these bits. Those of no connection do not match.
-func ctStatus(bits uint32) []expr.Any {
+func ctStatus(of uint32) []expr.Any {
 	return []expr.Any{&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: []byte(u32n(bits)), Xor: []byte(u32n(0))}, differs(u32n(0))}
+		bits(of, 0), differs(u32n(0))}
 }
 
 func u32n(v uint32) string { return string(binaryutil.NativeEndian.PutUint32(v)) }

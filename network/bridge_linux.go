@@ -19,6 +19,10 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	if err != nil {
 		return masterError(err)
 	}
+	policy, err := n.policy(k, b.Link, b.Master)
+	if err != nil {
+		return err
+	}
 	// A host that lost addresses shows in the rules, which name them.
 	in := ok && !n.Suspect && !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b))
 	if in {
@@ -31,7 +35,11 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 		})
 	}
 	if err == nil {
-		err = errors.Join(forward(n), l.bridgedNAT(n))
+		err = errors.Join(forward(n), l.bridgedNAT(n), n.validMark())
+	}
+	if err == nil {
+		policy.Own = b.Link // where the configuration is by now
+		err = ensurePolicy(k, policy)
 	}
 	if err == nil && n.hasIPv6() { // whatever the host itself does with IPv6: the bridge has the pods' neighbours
 		err = n.set("0", "net", "ipv6", "conf", n.Bridge, "disable_ipv6")
@@ -172,8 +180,12 @@ func checkBridge(k *kernel, n *Network) error {
 	if !ok {
 		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", ErrDifference, n.Bridge, n.Master)
 	}
+	policy, err := n.policy(k, b.Link, b.Master)
+	if err != nil {
+		return err
+	}
 	if !k.nft.RulesInPlace(bridgeRules(n, b)) {
 		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
 	}
-	return nil
+	return checkPolicy(k, policy)
 }

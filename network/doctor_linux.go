@@ -42,18 +42,20 @@ func examineNetwork(k *kernel, n *Network) []Finding {
 	}
 	var out []Finding
 	var r netlink.Rules
+	var b netlink.Bridge
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
 		return nil // the check of the masters says so
 	}
+	if n.Bridge != "" {
+		if b, out = examineBridge(k, n); b.Link.Index == 0 {
+			return out
+		}
+	}
+	out = append(out, examinePolicy(k, n, b.Link, master)...)
 	if n.Bridge == "" {
 		r, err = routedRules(k.nl, n, master)
 	} else {
-		var b netlink.Bridge
-		b, out = examineBridge(k, n)
-		if b.Link.Index == 0 {
-			return out
-		}
 		r = bridgeRules(n, b)
 	}
 	var wrong []Finding

@@ -138,6 +138,25 @@ func (m *Manager) restore(ctx context.Context, s *State) {
 	}
 }
 
+// tellOthers lets networks of other NICs know that there is one more NIC with pods: the host has to route between them.
+func (m *Manager) tellOthers(ctx context.Context, n *Network) {
+	var others []*Network
+	err := m.Store.View(ctx, func(s *State) error {
+		for _, other := range s.Networks {
+			if other.Master != n.Master && other.made() && !other.Imported {
+				others = append(others, s.view(other))
+			}
+		}
+		return nil
+	})
+	for _, other := range others {
+		err = errors.Join(err, m.ensure(ctx, other))
+	}
+	if err != nil { // their own ADDs try again, and say so
+		m.Log.Warn("tell networks of other NICs of a new one", "network", n.Name, "error", err)
+	}
+}
+
 func exists(s *State, o Owner) error {
 	if _, old := s.endpoint(o); old != nil && old.State == Ready {
 		return fmt.Errorf("%w: %s of container %s in network %s has %v", ErrExists, o.IfName, o.ContainerID, o.Network, old.Addresses)
@@ -185,6 +204,9 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 		return nil, err
 	}
 	ensured = true
+	if n.Created.Equal(e.Created) {
+		m.tellOthers(ctx, n)
+	}
 	if err = m.Plane.CreateEndpoint(ctx, n, e); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package network
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -106,6 +107,12 @@ type Network struct {
 	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
 	Live []Endpoints `json:"-"`
 
+	// Others are the interfaces of other networks: their masters, or the bridges that have their configuration.
+	Others []string `json:"-"`
+
+	// other is another NIC of the host; "" if there is none. The data plane finds it.
+	other string
+
 	// Suspect says that something of the network is known to be broken, so that a quick look is not enough.
 	Suspect bool `json:"-"`
 
@@ -189,6 +196,11 @@ func (s *State) view(record *Network) *Network {
 		n.Imported = n.Imported || other.Imported
 		if n.Host == nil {
 			n.Host, n.DNS = other.Host, other.DNS
+		}
+	}
+	for _, other := range s.Networks {
+		if other.Master != record.Master {
+			n.Others = append(n.Others, cmp.Or(other.Bridge, other.Master))
 		}
 	}
 	return &n

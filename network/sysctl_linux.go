@@ -86,20 +86,30 @@ func (l *Linux) bridgedNAT(n *Network) error {
 var bridgedNATSysctls = []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6tables"}
 
 // forward6 switches IPv6 forwarding on if pods have IPv6. A host that forwards does not listen to router
-// advertisements any more, unless accept_ra of the interface that gets them is 2: without that it would lose its
+// advertisements any more, unless accept_ra of the interfaces that get them is 2: without that it would lose its
 // default route.
-func forward6(n *Network, host string) error {
+func forward6(n *Network, hosts ...string) error {
 	if !n.hasIPv6() {
 		return nil
 	}
-	if ra, err := platform.Sysctl("net", "ipv6", "conf", host, "accept_ra"); err != nil {
-		return err
-	} else if ra == "1" {
-		if err := n.set("2", "net", "ipv6", "conf", host, "accept_ra"); err != nil {
+	for _, host := range hosts {
+		if ra, err := platform.Sysctl("net", "ipv6", "conf", host, "accept_ra"); err != nil {
 			return err
+		} else if ra == "1" {
+			if err := n.set("2", "net", "ipv6", "conf", host, "accept_ra"); err != nil {
+				return err
+			}
 		}
 	}
 	return n.setForwarding("ipv6", "net", "ipv6", "conf", "all", "forwarding")
+}
+
+// validMark lets the kernel's check of a packet's way back, where the host has it (rp_filter), see how answers for the other NIC go.
+func (n *Network) validMark() error {
+	if n.other == "" {
+		return nil
+	}
+	return n.set("1", "net", "ipv4", "conf", n.other, "src_valid_mark")
 }
 
 func (n *Network) hasIPv6() bool {

@@ -21,7 +21,11 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 	if err != nil {
 		return masterError(err)
 	}
-	if ferr := errors.Join(forward(n), forward6(n, n.Master)); ferr != nil {
+	policy, err := n.policy(k, netlink.Link{}, master)
+	if err != nil {
+		return err
+	}
+	if ferr := errors.Join(forward(n), forward6(n, append([]string{n.Master}, policy.Listens...)...), n.validMark()); ferr != nil {
 		return ferr
 	}
 	r, err := routedRules(k.nl, n, master)
@@ -30,6 +34,9 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 	}
 	if n.Suspect || n.Imported || !k.nft.RulesInPlace(r) {
 		err = l.locked(ctx, func() error { return repairRouted(k, n, r) })
+	}
+	if err == nil {
+		err = ensurePolicy(k, policy)
 	}
 	if errors.Is(err, netlink.ErrFeature) {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
@@ -78,6 +85,10 @@ func checkRouted(k *kernel, n *Network) error {
 	if !master.Up {
 		return fmt.Errorf("%w: master %s is down", ErrDifference, n.Master)
 	}
+	policy, err := n.policy(k, netlink.Link{}, master)
+	if err != nil {
+		return err
+	}
 	r, err := routedRules(k.nl, n, master)
 	if err != nil {
 		return err
@@ -85,5 +96,5 @@ func checkRouted(k *kernel, n *Network) error {
 	if !k.nft.RulesInPlace(r) {
 		return fmt.Errorf("%w: the nftables rules for %s are not in place", ErrDifference, n.Master)
 	}
-	return nil
+	return checkPolicy(k, policy)
 }

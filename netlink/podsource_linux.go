@@ -1,0 +1,69 @@
+package netlink
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// A pod in several networks has a default route by the first, and answers by it what came by another one: from an address that nobody
+// there lets it use. So whatever the pod sends from an address goes by that address' interface, as far as that has a route.
+
+// sourcePriority is that of the pod's rules.
+const sourcePriority = 1000
+
+// bySource gives each interface of a pod with several a table with its routes, and a rule for each of its addresses. A pod with one needs
+// none; what is left of interfaces that are gone is deleted. others are the routes that were there before this interface's.
+func (h *Handle) bySource(l Link, others []kernelMessage) error {
+	if !slices.ContainsFunc(others, func(m kernelMessage) bool { return m.u32(unix.RTA_OIF) != uint32(l.Index) && !m.isLinkLocals() }) {
+		return nil
+	}
+	routes, err := h.mainRoutes()
+	if err != nil {
+		return fmt.Errorf("list routes in the pod: %w", err)
+	}
+	addrs, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, kernelMessage.isIP)
+	if err != nil {
+		return fmt.Errorf("list addresses in the pod: %w", err)
+	}
+	have, err := h.policyRules(func(r policyRule) bool { return r.priority == sourcePriority })
+	if err != nil {
+		return err
+	}
+	b := &batch{}
+	for _, viaGateway := range []bool{false, true} { // a gateway has to be known when it is named
+		for _, m := range routes {
+			if index := m.u32(unix.RTA_OIF); index != 0 && !m.isLinkLocals() && m.viaGateway() == viaGateway {
+				dev := device{index: int(index)}
+				b.add("copy route "+m.route(), m.inTable(tableOf(int(index))).newRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev))
+			}
+		}
+	}
+	replaceRules(b, have, sourceRules(addrs))
+	return b.send(h.socket)
+}
+
+func sourceRules(addrs []kernelMessage) (list []policyRule) {
+	for _, m := range addrs {
+		a := m.ownAddress()
+		if a.IsValid() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+			list = append(list, policyRule{priority: sourcePriority, family: m.family(), from: netip.PrefixFrom(a, a.BitLen()), table: tableOf(m.index()), longer: -1})
+		}
+	}
+	return list
+}
+
+// inTable is a route as another table has it.
+func (m kernelMessage) inTable(table uint32) kernelMessage {
+	m.header = slices.Clone(m.header)
+	m.header[4] = unix.RT_TABLE_UNSPEC // struct rtmsg: rtm_table; the attribute counts
+	m.attrs = slices.Clone(m.attrs)
+	for i, a := range m.attrs {
+		if a.typ == unix.RTA_TABLE {
+			m.attrs[i].data = u32(unix.RTA_TABLE, table).Data
+		}
+	}
+	return m
+}
