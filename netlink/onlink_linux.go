@@ -10,7 +10,7 @@ import (
 
 // A host whose address is alone on its bridge (/32, /128), or is of another subnet than its pods', would send what is for its pods to
 // a gateway. The fabric would bring that back, but not what has the address of a service or of the internet as its source. So
-// such a host gets a route over the bridge to each pod.
+// such a host gets a route over the bridge to each pod; so does one with several NICs, whose own policy rules may lead elsewhere (Policy).
 
 // podRoute is the protocol of those routes (struct rtmsg, rtm_protocol): they are the pods' and no part of the host's own configuration.
 const podRoute = 0x7a
@@ -19,7 +19,7 @@ const podRoute = 0x7a
 func (h *Handle) routeToPod(p Pod) error {
 	b := &batch{}
 	for _, a := range p.Addresses {
-		if m, err := h.lookUp(a.Addr()); err == nil && m.u32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.viaGateway() {
+		if m, err := h.lookUp(a.Addr(), 0); err == nil && !p.HostRoutes && m.u32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.viaGateway() {
 			continue
 		}
 		b.add("add route to "+a.Addr().String(), overBridge(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, p.Bridge, a.Addr()))
@@ -38,11 +38,14 @@ func (h *Handle) routeToPods(bridge Link, pods []Pod) error {
 	return nil
 }
 
-// lookUp asks which way the host would send to the address.
-func (h *Handle) lookUp(a netip.Addr) (kernelMessage, error) {
+// lookUp asks which way the host would send to the address, over the interface with that index; 0: over any.
+func (h *Handle) lookUp(a netip.Addr, over int) (kernelMessage, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
 	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(a)), Dst_len: uint8(a.BitLen())}})
 	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
+	if over != 0 {
+		req.AddData(u32(unix.RTA_OIF, uint32(over)))
+	}
 	m, err := h.get(req, unix.RTM_NEWROUTE)
 	if err != nil {
 		return m, fmt.Errorf("look up the route to %s: %w", a, err)

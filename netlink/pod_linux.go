@@ -30,6 +30,8 @@ type Pod struct {
 	Routes    []Route
 	// Gateways are next hops that need not be asked for their MAC: they become permanent neighbours in the pod.
 	Gateways map[netip.Addr]net.HardwareAddr
+	// HostRoutes says that the host gets a route to each address over the bridge in any case.
+	HostRoutes bool
 	// Guard is called when the host veth is there and still down: what judges the pod's frames has to be in place before the
 	// first of them. nil: nothing does.
 	Guard func() error

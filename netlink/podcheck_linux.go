@@ -53,6 +53,11 @@ func (h *Handle) checkHostEnd(p Pod) (string, error) {
 	if diff, err := h.checkNeighbours(p, at); diff != "" || err != nil {
 		return diff, err
 	}
+	if p.HostRoutes {
+		if diff, err := h.checkHostRoutes(p, at); diff != "" || err != nil {
+			return diff, err
+		}
+	}
 	return check(p, host)
 }
 

@@ -1,7 +1,6 @@
 package netlink
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,117 +12,25 @@ import (
 // The fabric takes from a NIC only what comes from an address of that NIC. A host with several sends all by the one that has its default
 // route, or by the one whose subnet a packet is for; so pods of another NIC need rules of their own.
 
-// Ways are the NICs of a host, as far as pods of one of them are concerned.
-type Ways struct {
-	Own   Link         // the pods' NIC, or the bridge that has its configuration
-	Other Link         // by which the host sends what is for anybody, or else another NIC; zero if there is none
-	Hosts []netip.Addr // the addresses of the host
-
-	Listens []string // the names of all NICs but Own
-}
-
-// Ways looks at the host. The pods' NIC is the master, and the bridge that has its configuration, if there is one (zero: none); others are known
-// to be NICs, or to have the configuration of such.
-func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
-	w := Ways{Own: bridge}
-	if bridge.Index == 0 {
-		w.Own = master
-	}
-	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, kernelMessage.isIP)
-	if err != nil {
-		return w, fmt.Errorf("list the host's addresses: %w", err)
-	}
-	first := h.wayOut(0, false).index
-	if first == 0 {
-		first = h.wayOut(0, true).index
-	}
-	seen := map[int]bool{bridge.Index: true, master.Index: true}
-	look := func(index int, certain bool) error {
-		if index == 0 || seen[index] {
-			return nil
-		}
-		seen[index] = true
-		l, err := h.link(linkMessage(unix.RTM_GETLINK, 0, index, false, brief()))
-		if errors.Is(err, unix.ENODEV) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("look up link %d: %w", index, err)
-		}
-		if certain || l.facesFabric() || slices.Contains(others, l.Name) {
-			w.Listens = append(w.Listens, l.Name)
-			if w.Other.Index == 0 {
-				w.Other = l
-			}
-		}
-		return nil
-	}
-	err = look(first, true)
-	for _, m := range list {
-		if a := m.ownAddress(); !a.IsLoopback() && !a.IsLinkLocalUnicast() {
-			w.Hosts = append(w.Hosts, a)
-			err = errors.Join(err, look(m.index(), false))
-		}
-	}
-	return w, err
-}
-
-// facesFabric says whether a link is a NIC, by what the kernel says of its kind.
-func (l Link) facesFabric() bool {
-	return len(l.MAC) == 6 && slices.ContainsFunc(l.MAC, func(b byte) bool { return b != 0 }) && slices.Contains([]string{"", "macvlan", "bond", "team"}, l.Kind)
-}
-
-// way is where the host sends what is for anybody.
-type way struct {
-	index   int
-	gateway netip.Addr
-}
-
-// Addresses that nobody has (RFC 5737, 3849).
-var (
-	anybody4 = netip.AddrFrom4([4]byte{192, 0, 2, 1})
-	anybody6 = netip.MustParseAddr("2001:db8::1")
+// Bits of a packet's mark; the first is also one of a connection's. kube-proxy (0x4000, 0x8000), Calico (0xffff0000), Cilium (0x0f00) and
+// Istio (0x539) have others.
+const (
+	answersMark = 0x40 // an answer to what came by the other NIC and was translated, so that it has to leave there
+	podsMark    = 0x80 // from a pod, or for one: its way is that of the pods' NIC
 )
-
-// wayOut asks the kernel: by an interface, or by any (0). It is zero where there is no way.
-func (h *Handle) wayOut(index int, v6 bool) way {
-	to := anybody4
-	if v6 {
-		to = anybody6
-	}
-	header := make([]byte, headerLen[unix.RTM_NEWROUTE])
-	header[0], header[1] = protocolFamily(to), byte(to.BitLen())
-	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	req.AddRawData(header)
-	req.AddRawData(bytesAttr(unix.RTA_DST, to.AsSlice()).Serialize())
-	if index != 0 {
-		req.AddRawData(u32(unix.RTA_OIF, uint32(index)).Serialize())
-	}
-	m, err := h.get(req, unix.RTM_NEWROUTE)
-	if err != nil { // no route, or no such family
-		return way{}
-	}
-	return way{int(m.u32(unix.RTA_OIF)), m.gateway()}
-}
-
-// AnswersMark is the bit of a connection's mark, and of its packets', that says: it came by the other NIC, and its answers have to leave there.
-// None of kube-proxy's (0x4000, 0x8000), Calico's (0xffff0000) and Cilium's (0x0f00) bits is this.
-const AnswersMark = 0x40
 
 // The priorities of our rules: before those that somebody may have for the host's own addresses, which know nothing of pods.
 const (
-	priorityAnswers = 60 + iota // what is marked, from pods: by the other NIC
-	priorityToPods              // to a pod of this host: as the main table says
-	priorityOwn                 // from the host's own addresses in the pods' subnet: on behind our rules
-	priorityPods                // from pods: by their NIC
-	priorityEnd                 // where priorityOwn leads
+	priorityToPods  = 60 + iota // to a pod of this host: as the main table says
+	priorityAnswers             // from pods' addresses, with answersMark: by the other NIC
+	priorityPods                // from pods' addresses, with podsMark: by theirs
 )
 
 // Policy is how the host routes what pods of a NIC send and get.
 type Policy struct {
 	Ways
 	Pods   []netip.Prefix // their subnets
-	Routed bool           // the host routes all that they send; else only answers for the other NIC
+	Routed bool           // the host routes all that they send; else only what it translates
 
 	Router6 netip.Addr // the fabric's IPv6 router, where the host knows none
 }
@@ -198,7 +105,7 @@ func (r policyRule) isSomebodys() bool {
 }
 
 func (r policyRule) isOurs() bool {
-	return r.priority >= priorityAnswers && r.priority <= priorityEnd
+	return r.priority >= priorityToPods && r.priority <= priorityPods
 }
 
 func ourRules(all []policyRule) []policyRule {
@@ -215,67 +122,36 @@ func tables(rules []policyRule) map[uint32]bool {
 	return found
 }
 
-// rules are what the pods need. Without a second NIC that is only that the host's own rules do not lead what is for them astray.
+// rules are what the pods need. Without a second NIC that is only that the host's own rules do not lead astray what is for them.
 func (p Policy) rules(somebodys bool) (list []policyRule) {
 	several := p.Other.Index != 0
 	for _, subnet := range p.Pods {
-		r := policyRule{family: byte(family(subnet.Addr())), longer: -1}
-		add := func(priority int, change func(*policyRule)) {
-			one := r
-			one.priority = uint32(priority)
-			change(&one)
-			list = append(list, one)
-		}
-		if several {
-			add(priorityAnswers, func(r *policyRule) { r.from, r.mark, r.table = subnet, AnswersMark, tableOf(p.Other.Index) })
-		}
-		if !p.Routed {
-			continue
-		}
-		if several || somebodys {
+		f := byte(family(subnet.Addr()))
+		if several || somebodys && p.Routed {
 			// The routes to pods are for single addresses; what else the main table says is not for this rule.
-			add(priorityToPods, func(r *policyRule) { r.to, r.table, r.longer = subnet, unix.RT_TABLE_MAIN, subnet.Addr().BitLen()-1 })
+			list = append(list, policyRule{priority: priorityToPods, family: f, to: subnet, table: unix.RT_TABLE_MAIN, longer: subnet.Addr().BitLen() - 1})
 		}
 		if several {
-			for _, a := range p.Hosts {
-				if subnet.Contains(a) {
-					add(priorityOwn, func(r *policyRule) { r.from, r.jump = netip.PrefixFrom(a, a.BitLen()), priorityEnd })
-				}
-			}
-			add(priorityPods, func(r *policyRule) { r.from, r.table = subnet, tableOf(p.Own.Index) })
+			list = append(list,
+				policyRule{priority: priorityAnswers, family: f, from: subnet, mark: answersMark, table: tableOf(p.Other.Index), longer: -1},
+				policyRule{priority: priorityPods, family: f, from: subnet, mark: podsMark, table: tableOf(p.Own.Index), longer: -1})
 		}
 	}
 	return list
 }
 
-// replacePolicy makes the wanted rules for pods of these subnets of those that are there, and returns what is left then. The rule at the end
-// is shared by all.
+// replacePolicy makes the wanted rules for pods of these subnets of those that are there, and returns what is left then.
 func replacePolicy(b *batch, pods []netip.Prefix, have, want []policyRule) []policyRule {
 	var mine, left []policyRule
 	for _, r := range have {
-		about := r.from
-		if r.to.IsValid() {
-			about = r.to
-		}
-		switch {
-		case r.priority == priorityEnd:
+		if slices.ContainsFunc(pods, func(p netip.Prefix) bool { return r.from.Overlaps(p) || r.to.Overlaps(p) }) {
 			mine = append(mine, r)
-		case about.IsValid() && slices.ContainsFunc(pods, about.Overlaps):
-			mine = append(mine, r)
-		default:
+		} else {
 			left = append(left, r)
 		}
 	}
-	left = append(left, want...)
-	var ends []policyRule
-	for _, f := range []byte{unix.AF_INET, unix.AF_INET6} {
-		if slices.ContainsFunc(left, func(r policyRule) bool { return r.jump != 0 && r.family == f }) {
-			ends = append(ends, policyRule{priority: priorityEnd, family: f, longer: -1})
-		}
-	}
-	// The end comes first: a jump to nowhere matches, and leads to nothing.
-	replaceRules(b, mine, append(ends, want...))
-	return left
+	replaceRules(b, mine, want)
+	return append(left, want...)
 }
 
 // fillTables appends the default routes that are missing in the tables to which the rules lead.
@@ -337,7 +213,7 @@ func (h *Handle) gatewayOf(l Link, v6 bool, policy Policy) (netip.Addr, error) {
 // onlyRoute is the default route of a table. The gateway need not be known otherwise.
 func onlyRoute(table uint32, dev Link, gw netip.Addr) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: protocolFamily(gw), Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST, Flags: unix.RTNH_F_ONLINK}})
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(gw)), Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST, Flags: unix.RTNH_F_ONLINK}})
 	req.AddData(u32(unix.RTA_TABLE, table))
 	req.AddData(bytesAttr(unix.RTA_GATEWAY, gw.AsSlice()))
 	req.AddData(u32(unix.RTA_OIF, uint32(dev.Index)))

@@ -18,9 +18,8 @@ type policyRule struct {
 	family   byte
 	from, to netip.Prefix // invalid: all
 	mark     uint32       // as value and mask; 0: all
-	table    uint32       // 0 with jump or as a target
-	longer   int          // only routes with prefixes longer than that count; -1: all
-	jump     uint32       // the priority of the rule to go on with
+	table    uint32
+	longer   int // only routes with prefixes longer than that count; -1: all
 }
 
 // request is the message that makes or deletes the rule. As the kernel's own it stays when systemd-networkd starts, which deletes those of
@@ -44,18 +43,10 @@ func (r policyRule) request(typ, flags int) *nl.NetlinkRequest {
 		add(u32(unix.FRA_FWMARK, r.mark))
 		add(u32(unix.FRA_FWMASK, r.mark))
 	}
-	switch {
-	case r.table != 0:
-		header[7] = unix.FR_ACT_TO_TBL
-		add(u32(unix.FRA_TABLE, r.table))
-		if r.longer >= 0 {
-			add(u32(unix.FRA_SUPPRESS_PREFIXLEN, uint32(r.longer)))
-		}
-	case r.jump != 0:
-		header[7] = unix.FR_ACT_GOTO
-		add(u32(unix.FRA_GOTO, r.jump))
-	default:
-		header[7] = unix.FR_ACT_NOP
+	header[7] = unix.FR_ACT_TO_TBL
+	add(u32(unix.FRA_TABLE, r.table))
+	if r.longer >= 0 {
+		add(u32(unix.FRA_SUPPRESS_PREFIXLEN, uint32(r.longer)))
 	}
 	req := nl.NewNetlinkRequest(typ, flags)
 	req.AddRawData(header)
@@ -65,7 +56,7 @@ func (r policyRule) request(typ, flags int) *nl.NetlinkRequest {
 
 // policyRule reads a rule. What ours do not have is left out: only rules of our own priorities are to be compared.
 func (m kernelMessage) policyRule() policyRule {
-	r := policyRule{priority: m.u32(unix.FRA_PRIORITY), family: m.family(), mark: m.u32(unix.FRA_FWMARK), table: m.u32(unix.FRA_TABLE), longer: -1, jump: m.u32(unix.FRA_GOTO)}
+	r := policyRule{priority: m.u32(unix.FRA_PRIORITY), family: m.family(), mark: m.u32(unix.FRA_FWMARK), table: m.u32(unix.FRA_TABLE), longer: -1}
 	if a := m.addr(unix.FRA_SRC); a.IsValid() {
 		r.from = netip.PrefixFrom(a, int(m.header[2]))
 	}

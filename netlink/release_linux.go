@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	vnl "github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,23 +14,11 @@ import (
 
 // Source is the address that the host takes for what it sends to the destination, if the sender does not care.
 func (h *Handle) Source(to netip.Addr) (netip.Addr, error) {
-	header := make([]byte, headerLen[unix.RTM_NEWROUTE])
-	header[0], header[1] = protocolFamily(to), byte(to.BitLen())
-	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	req.AddRawData(header)
-	req.AddRawData(bytesAttr(unix.RTA_DST, to.AsSlice()).Serialize())
-	m, err := h.get(req, unix.RTM_NEWROUTE)
+	m, err := h.lookUp(to, 0)
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("look up the route to %s: %w", to, err)
+		return netip.Addr{}, err
 	}
 	return m.addr(unix.RTA_PREFSRC), nil
-}
-
-func protocolFamily(a netip.Addr) byte {
-	if a.Is4() {
-		return unix.AF_INET
-	}
-	return unix.AF_INET6
 }
 
 // RoutesFrom are the routes that somebody told to use an address as the source, each as a person knows it, by address.

@@ -32,6 +32,7 @@ func withServices(r *Rules) {
 	r.Local = prefixes("10.0.0.10/32", "fd00:10::1/128")
 	r.VNET, r.ViaHost = prefixes("10.240.0.0/12", "fd00::/48"), prefixes("169.254.20.10/32", "10.0.0.0/16", "fd00:10::/112")
 }
+func withOtherNIC(r *Rules)  { r.Other = "eth1" }
 func withNetdev(r *Rules)    { r.Family = FamilyNetdev }
 func withoutBridge(r *Rules) { r.Scope = Scope{r.Master, FamilyInet} }
 
@@ -61,6 +62,8 @@ func TestRulesAreThoseOfTheDocuments(t *testing.T) {
 		"tunnel-services.nft":        {tunnelMode, withoutAntiSpoof, withHostAgentOpen, withServices},
 		"netdev-tunnel-services.nft": {tunnelMode, withServices, withNetdev},
 		"transparent-services.nft":   {withoutAntiSpoof, withServices, withoutBridge},
+		"transparent-two-nics.nft":   {withoutBridge, withOtherNIC},
+		"tunnel-two-nics.nft":        {tunnelMode, withOtherNIC},
 	} {
 		t.Run(file, func(t *testing.T) {
 			h := newHost(t)

@@ -62,7 +62,7 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 	if n.Mode == ModeTransparent {
 		return routedPod(p), nil
 	}
-	p.Bridge.Name = n.Bridge
+	p.Bridge.Name, p.HostRoutes = n.Bridge, n.other != ""
 	if p.Bridge.Index, err = nl.Index(n.Bridge); err != nil {
 		return netlink.Pod{}, err
 	}

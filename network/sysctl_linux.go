@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -104,12 +105,12 @@ func forward6(n *Network, hosts ...string) error {
 	return n.setForwarding("ipv6", "net", "ipv6", "conf", "all", "forwarding")
 }
 
-// validMark lets the kernel's check of a packet's way back, where the host has it (rp_filter), see how answers for the other NIC go.
+// validMark lets the kernel's check of a packet's way back, where the host has it (rp_filter), see by which NIC that is.
 func (n *Network) validMark() error {
 	if n.other == "" {
 		return nil
 	}
-	return n.set("1", "net", "ipv4", "conf", n.other, "src_valid_mark")
+	return errors.Join(n.set("1", "net", "ipv4", "conf", n.other, "src_valid_mark"), n.set("1", "net", "ipv4", "conf", cmp.Or(n.Bridge, n.Master), "src_valid_mark"))
 }
 
 func (n *Network) hasIPv6() bool {

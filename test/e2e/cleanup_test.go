@@ -86,7 +86,7 @@ func (l *lab) snapshot(n *node.Node) string {
 		}
 		b.WriteString(strings.Join(lines, "\n") + "\n")
 	}
-	b.WriteString(l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra net.bridge.bridge-nf-call-iptables net.bridge.bridge-nf-call-ip6tables"))
+	b.WriteString(l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra net.ipv4.conf.eth0.src_valid_mark net.bridge.bridge-nf-call-iptables net.bridge.bridge-nf-call-ip6tables"))
 	return counted.ReplaceAllString(b.String(), "")
 }
 

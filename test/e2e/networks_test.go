@@ -48,17 +48,17 @@ func TestOneContainerInTwoNetworks(t *testing.T) {
 					l.must(p.Check(l.ctx))
 				}
 				l.reach("pod", first.NS, "remote host", remoteHost, ttls[mode].fabric)
-				if mode != "transparent" { // where the host asks from its primary address, and is answered by eth0
-					l.reach("host", n.VM.Ns, "pod by eth1", second.IP, ttls[mode].fromHost)
+				l.reach("host", n.VM.Ns, "pod by eth1", second.IP, ttls[mode].fromHost)
+				for _, p := range []*node.Pod{first, &second} {
+					l.reach("remote host", l.fabric.Ns(), "pod by "+p.IfName, p.IP, ttls[mode].fromFabric)
+					l.reach("other host", l.nodes[1].VM.Ns, "pod by "+p.IfName, p.IP, ttls[mode].fromOtherHost)
 				}
 				l.reach("pod in the same network", other.NS, "pod by eth1", second.IP, ttls[mode].samePod)
 				pods := []*node.Pod{first, &second}
 				l.must(pods[order[0]].Del(l.ctx))
 				left := pods[order[1]]
 				l.must(left.Check(l.ctx))
-				if mode != "transparent" || left == first {
-					l.reach("host", n.VM.Ns, "what is left of the pod", left.IP, ttls[mode].fromHost)
-				}
+				l.reach("host", n.VM.Ns, "what is left of the pod", left.IP, ttls[mode].fromHost)
 				if left == &second {
 					l.reach("pod in the same network", other.NS, "what is left of the pod", left.IP, ttls[mode].samePod)
 				}
