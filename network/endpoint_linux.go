@@ -94,6 +94,9 @@ func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error
 		return err
 	}
 	defer nl.Close()
+	if e.HostIfName != e.Owner.HostIfName() && !nl.IsPods(e.HostIfName, e.Owner.String()) {
+		return l.deleteStray(e.Owner) // the pod's next sandbox has the name
+	}
 	if err := nl.SetDown(e.HostIfName); err != nil {
 		return err
 	}
@@ -120,6 +123,11 @@ func (l *Linux) DeleteEndpoints(_ context.Context, n *Network, list []*Endpoint)
 		return err
 	}
 	defer nl.Close()
+	for _, e := range list {
+		if e.HostIfName != e.Owner.HostIfName() && !nl.IsPods(e.HostIfName, e.Owner.String()) {
+			return fmt.Errorf("host veth %s is not that of %s", e.HostIfName, e.Owner)
+		}
+	}
 	if err := nl.SetDown(veths...); err != nil {
 		return err
 	}
@@ -147,34 +155,47 @@ func deleteElements(list []netlink.Element) error {
 	return nft.DeleteElements(list...)
 }
 
-// deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived
-// name, and the elements carry the owner as their comment.
+// deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived name, or the owner as its
+// alias, and the elements carry the owner as their comment.
 func (l *Linux) deleteStray(o Owner) error {
-	// An address that was given again since then is another pod's: the element looks the same, since the MAC comes
-	// from the address, and may still carry the old owner's name.
-	found, err := strayElements(func(e netlink.Element) bool {
-		return e.Comment == o.String() && !e.Shared && (e.Port == "" || e.Port == o.HostIfName())
-	})
-	if err != nil {
-		return err
-	}
-	bridge := ""
-	e := &Endpoint{}
-	for _, el := range found {
-		if !el.Routed() {
-			bridge = el.Name
-		}
-		e.Addresses = append(e.Addresses, netip.PrefixFrom(el.Address, el.Address.BitLen()))
-	}
 	nl, err := netlink.Open()
 	if err != nil {
 		return err
 	}
 	defer nl.Close()
-	if err := nl.SetDown(o.HostIfName()); err != nil {
+	veth, err := nl.PodVeth(o.String(), o.HostIfName())
+	if err != nil {
 		return err
 	}
-	return errors.Join(deleteElements(found), nl.DeletePod(o.HostIfName(), bridge, addrsOf(e.Addresses)))
+	// An address that was given again since then is another pod's: the element looks the same, since the MAC comes
+	// from the address, and may still carry the old owner's name. So may one of a host veth whose name is another's now.
+	found, err := strayElements(func(e netlink.Element) bool {
+		return e.Comment == o.String() && !e.Shared && (e.Port == "" || e.Port == veth || e.Port == o.HostIfName() || !nl.Exists(e.Port))
+	})
+	if err != nil {
+		return err
+	}
+	bridge := ""
+	for _, el := range found {
+		if !el.Routed() {
+			bridge = el.Name
+		}
+	}
+	if err := nl.SetDown(veth); err != nil {
+		return err
+	}
+	var addrs []netip.Addr
+	for _, a := range elementAddresses(found) {
+		addrs = append(addrs, a.Addr())
+	}
+	return errors.Join(deleteElements(found), nl.DeletePod(veth, bridge, addrs))
+}
+
+func elementAddresses(list []netlink.Element) (addrs []netip.Prefix) {
+	for _, e := range list {
+		addrs = append(addrs, netip.PrefixFrom(e.Address, e.Address.BitLen()))
+	}
+	return addrs
 }
 
 func strayElements(want func(netlink.Element) bool) ([]netlink.Element, error) {

@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,6 +177,9 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 	if c.Mode == ModeTransparent {
 		e.makeRouted()
 	}
+	if err = m.takeName(ctx, e.Owner, e.podIfName(c.Mode)); err != nil {
+		return nil, err
+	}
 	n, err := m.intend(ctx, c, e, subnets)
 	if errors.Is(err, errPending) {
 		// An earlier ADD of this owner did not end: nobody knows how far it came.
@@ -270,7 +274,7 @@ var errPending = errors.New("an earlier ADD did not end")
 // Errors: errPending, ErrAddress, ErrConflict.
 func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []netip.Prefix) (*Network, error) {
 	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
-	e.HostIfName = e.Owner.HostIfName()
+	e.HostIfName = cmp.Or(e.podIfName(c.Mode), e.Owner.HostIfName())
 	if e.MAC == "" {
 		e.MAC = MACOf(e.Addresses).String()
 	}

@@ -62,8 +62,8 @@ func ParseOwner(s string) (Owner, bool) {
 
 func (o Owner) key() string { return o.ContainerID + "/" + o.IfName }
 
-// HostIfName is the name of the owner's host veth: "azv" and 11 hex digits, so that DEL finds it without
-// any state (datapath.md, The modes).
+// HostIfName is the name of the owner's host veth, unless it has its pod's (podIfName): "azv" and 11 hex digits, so that DEL finds it
+// without any state (datapath.md, The modes).
 func (o Owner) HostIfName() string {
 	sum := sha256.Sum256([]byte(o.String()))
 	return "azv" + hex.EncodeToString(sum[:])[:11]

@@ -162,7 +162,7 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 			return shared, err
 		}
 	}
-	claim, err := cmd.manager.Claim(ctx, cmd.owner)
+	claim, err := cmd.manager.ClaimAdd(ctx, cmd.config, e)
 	if err != nil {
 		return nil, err
 	}

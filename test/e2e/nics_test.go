@@ -102,21 +102,21 @@ func (l *lab) knows(n *node.Node, a, b *node.Pod, v6 bool) {
 		{"a VM of the first subnet", l.nodes[1].VM.Ns, pod}, {"a VM of the second subnet", l.nodes[2].VM.Ns, pod}, {"a remote host", l.fabric.Ns(), pod},
 		{"the host", n.VM.Ns, pod}, {"the other pod", b.NS, pod},
 	} {
-		if err := l.ping(way.ns, way.to); err != nil {
+		if err := l.ping(way.ns, way.to, fabric.PingOptions{}); err != nil {
 			l.Errorf("%s → %s: %v", way.from, way.to, err)
 		}
 	}
 	if !v6 {
-		if err := l.ping(a.NS, fabric.HostAgent); err != nil {
+		if err := l.ping(a.NS, fabric.HostAgent, fabric.PingOptions{}); err != nil {
 			l.Errorf("pod → host agent: %v", err)
 		}
 	}
 }
 
-func (l *lab) ping(ns *fabric.Namespace, to netip.Addr) error {
-	ctx, cancel := context.WithTimeout(l.ctx, 5*time.Second)
+func (l *lab) ping(ns *fabric.Namespace, to netip.Addr, o fabric.PingOptions) error {
+	ctx, cancel := context.WithTimeout(l.ctx, 3*time.Second)
 	defer cancel()
-	_, err := ns.Ping(ctx, to, fabric.PingOptions{})
+	_, err := ns.Ping(ctx, to, o)
 	return err
 }
 

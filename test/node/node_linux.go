@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -215,6 +216,8 @@ type Pod struct {
 	NS     *fabric.Namespace
 	List   *libcni.NetworkConfigList
 	Ports  []Port // the runtime's port mappings, for a chained portmap
+	// Name is the pod's in Kubernetes, in the namespace default; "" is one of its own.
+	Name string
 	// Capabilities are further arguments of the runtime, by capability.
 	Capabilities map[string]any
 	Result       *types100.Result
@@ -240,7 +243,7 @@ func (p *Pod) Addr(v6 bool) netip.Addr {
 
 func (p *Pod) runtimeConf() *libcni.RuntimeConf {
 	rt := &libcni.RuntimeConf{ContainerID: p.ID, NetNS: p.NS.Path(), IfName: p.IfName,
-		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", "pod-" + p.ID[:8]}, {"K8S_POD_INFRA_CONTAINER_ID", p.ID}}}
+		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", cmp.Or(p.Name, "pod-"+p.ID[:8])}, {"K8S_POD_INFRA_CONTAINER_ID", p.ID}}}
 	rt.CapabilityArgs = maps.Clone(p.Capabilities)
 	if len(p.Ports) > 0 {
 		rt.CapabilityArgs = map[string]any{"portMappings": p.Ports}

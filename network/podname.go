@@ -1,0 +1,115 @@
+package network
+
+import (
+	"context"
+	"crypto/sha1" // the name that Calico computes, and no secret
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/Azure/azure-container-networking/store"
+)
+
+// podIfName is the host veth's name by which Calico looks for a pod's interface where it only enforces policies
+// (FELIX_INTERFACEPREFIX=azv): "azv" and the first 11 hex digits of SHA-1("namespace.pod"). The classic plugin has it, too. It is "" where the
+// host does not route to the pod, for a pod that is not Kubernetes', and for further interfaces: Calico knows one for each pod.
+func (e *Endpoint) podIfName(mode Mode) string {
+	if mode != ModeTransparent || e.PodNamespace == "" || e.PodName == "" || e.IfName != "eth0" {
+		return ""
+	}
+	sum := sha1.Sum([]byte(e.PodNamespace + "." + e.PodName))
+	return "azv" + hex.EncodeToString(sum[:])[:11]
+}
+
+// namer is what a data plane can offer besides: host veths get other names.
+type namer interface {
+	// Named is whose host veth of that name is there; the zero Owner is nobody's that we know.
+	Named(ctx context.Context, name string) (Owner, error)
+	// Rename gives the owner's host veth of that name another one, and its elements. What is not there needs none.
+	Rename(ctx context.Context, o Owner, from, to string) error
+}
+
+// ClaimAdd is Claim for an ADD. A sandbox that has the pod's name on its host veth gives it to the pod's next one, so what is about
+// that is kept away, too.
+// Errors: the store's.
+func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.Claim, error) {
+	name := e.podIfName(c.Mode)
+	if _, ok := m.Plane.(namer); !ok || name == "" {
+		return m.Claim(ctx, e.Owner)
+	}
+	for {
+		before, err := m.namesakes(ctx, e.Owner, name)
+		if err != nil {
+			return nil, err
+		}
+		things := []string{e.Owner.String(), name}
+		for _, o := range before {
+			things = append(things, o.String())
+		}
+		claim, err := m.Claims.Take(ctx, things...)
+		if err != nil {
+			return nil, err
+		}
+		now, err := m.namesakes(ctx, e.Owner, name)
+		if err == nil && !slices.ContainsFunc(now, func(o Owner) bool { return !slices.Contains(before, o) }) {
+			return claim, nil
+		}
+		claim.Release()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// namesakes are the other owners whose host veth has the name, or shall have it.
+func (m *Manager) namesakes(ctx context.Context, o Owner, name string) (list []Owner, err error) {
+	err = m.Store.View(ctx, func(s *State) error {
+		for _, n := range s.Networks {
+			for i := range n.Endpoints.records {
+				if r := &n.Endpoints.records[i]; r.port == name {
+					list = append(list, r.decode().Owner)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	plane, ok := m.Plane.(namer)
+	if !ok {
+		return nil, nil
+	}
+	there, err := plane.Named(ctx, name)
+	if err == nil && there != (Owner{}) && !slices.Contains(list, there) {
+		list = append(list, there)
+	}
+	return slices.DeleteFunc(list, func(other Owner) bool { return other == o }), err
+}
+
+// takeName gives the host veths of the pod's earlier sandboxes their owners' names.
+func (m *Manager) takeName(ctx context.Context, o Owner, name string) error {
+	plane, ok := m.Plane.(namer)
+	if !ok || name == "" {
+		return nil
+	}
+	others, err := m.namesakes(ctx, o, name)
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	for _, other := range others {
+		m.Log.Info("a new sandbox of the pod takes the host veth's name", "name", name, "from", other)
+		if err := plane.Rename(ctx, other, name, other.HostIfName()); err != nil {
+			return fmt.Errorf("rename host veth %s of %s: %w", name, other, err)
+		}
+	}
+	return m.Store.Update(ctx, func(s *State) error {
+		for _, other := range others {
+			if n, known := s.endpoint(other); known != nil && known.HostIfName == name {
+				known.HostIfName = other.HostIfName()
+				n.Endpoints.Set(known)
+			}
+		}
+		return nil
+	})
+}

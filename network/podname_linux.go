@@ -1,0 +1,53 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/Azure/azure-container-networking/netlink"
+)
+
+var _ namer = (*Linux)(nil)
+
+// Named implements namer.
+func (l *Linux) Named(_ context.Context, name string) (Owner, error) {
+	nl, err := netlink.Open()
+	if err != nil {
+		return Owner{}, err
+	}
+	defer nl.Close()
+	link, err := nl.Link(name)
+	if errors.Is(err, netlink.ErrNotFound) {
+		return Owner{}, nil
+	}
+	o, _ := ParseOwner(link.Alias)
+	return o, err
+}
+
+// Rename implements namer. While the veth is down, the rules that know it by its name judge nothing of it.
+func (l *Linux) Rename(_ context.Context, o Owner, from, to string) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	found, err := strayElements(func(e netlink.Element) bool { return e.Comment == o.String() && e.Port == from && !e.Shared })
+	if err != nil {
+		return err
+	}
+	moved := slices.Clone(found)
+	for i := range moved {
+		moved[i].Port = to
+	}
+	pod := netlink.Pod{HostName: from, Alias: o.String(), Addresses: elementAddresses(found)}
+	if len(found) > 0 {
+		pod.MAC = found[0].MAC
+	}
+	return k.nl.RenamePod(pod, to, func() error {
+		if err := k.nft.DeleteElements(found...); err != nil || len(found) == 0 {
+			return err
+		}
+		return k.nft.AddElements(moved...)
+	})
+}
