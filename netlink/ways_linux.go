@@ -37,12 +37,12 @@ func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
 			return nil
 		}
 		seen[index] = true
-		l, err := h.link(linkMessage(unix.RTM_GETLINK, 0, index, false, brief()))
-		if errors.Is(err, unix.ENODEV) {
+		l, lerr := h.link(linkMessage(unix.RTM_GETLINK, 0, index, false, brief()))
+		if errors.Is(lerr, unix.ENODEV) {
 			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("look up link %d: %w", index, err)
+		if lerr != nil {
+			return fmt.Errorf("look up link %d: %w", index, lerr)
 		}
 		if certain || l.facesFabric() || slices.Contains(others, l.Name) {
 			w.Listens = append(w.Listens, l.Name)

@@ -16,7 +16,7 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 	var gone []*Network
 	err = m.Store.View(ctx, func(s *State) error {
 		n := s.Networks[network]
-		if n == nil {
+		if n == nil || n.Master == "" {
 			return nil
 		}
 		delete(s.Networks, network) // in the copy that View throws away: what is left is what others use

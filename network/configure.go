@@ -37,7 +37,7 @@ func (s *State) usableMAC(n *Network, mac string, ifaces []platform.Interface) e
 // plugin made wants nothing but its bridge and its mode.
 func (s *State) disagrees(name, master, bridge string, c Config) string {
 	for _, n := range s.Networks {
-		if n.Name == name || n.Master != master || n.Endpoints.Len() == 0 || c.HNS != nil { // HNS keeps them apart
+		if n.Name == name || n.Master != master || n.Endpoints.Made() == 0 || c.HNS != nil { // HNS keeps them apart
 			continue
 		}
 		if n.Bridge != bridge || n.Mode != c.Mode || !n.Imported && !reflect.DeepEqual(n.Settings, c.Settings) {
@@ -51,6 +51,13 @@ func (s *State) disagrees(name, master, bridge string, c Config) string {
 // may change while pods live on it. Master and bridge may not.
 func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters func(want string) ([]platform.Interface, error)) (*Network, error) {
 	known := s.Networks[name]
+	n := &Network{Name: name}
+	if known != nil {
+		n = known
+	}
+	if n.Master == "" { // of an ADD that is under way, and nothing has been done yet
+		known = nil
+	}
 	want := c.Master
 	if want == "" && known != nil {
 		want = known.Master
@@ -64,15 +71,11 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 		return nil, err
 	}
 	if c.HNS != nil {
-		n := *c.HNS
-		n.Adapter = adapterFor(ifaces, cmp.Or(n.Adapter, master.Name))
-		c.HNS, c.Bridge = &n, name // HNS knows its switch by the network's name
+		hns := *c.HNS
+		hns.Adapter = adapterFor(ifaces, cmp.Or(hns.Adapter, master.Name))
+		c.HNS, c.Bridge = &hns, name // HNS knows its switch by the network's name
 	}
 	master.Name = platform.AdapterName(master.Name)
-	n := &Network{Name: name, Master: master.Name}
-	if known != nil {
-		n = known
-	}
 	bridge := c.Bridge
 	switch {
 	case c.Mode == ModeTransparent:
@@ -84,9 +87,9 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 	}
 	change := known != nil && (known.Master != master.Name || known.Bridge != bridge)
 	// A bridge that changes its master while it has its name cannot be told from the former one.
-	if change && (known.Endpoints.Len() > 0 || known.Bridge == bridge) {
+	if change && (known.Endpoints.Made() > 0 || known.Bridge == bridge) {
 		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first and name another bridge, or run azure-vnet cleanup",
-			ErrConflict, name, known.Endpoints.Len(), known.Master, known.Bridge, master.Name, bridge)
+			ErrConflict, name, known.Endpoints.Made(), known.Master, known.Bridge, master.Name, bridge)
 	}
 	if change && known.MAC != "" { // else it never came into being
 		n.Former = append(n.Former, Former{known.Master, known.Bridge, known.Rules})
@@ -109,12 +112,15 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 func (s *State) supersede(n *Network) {
 	for name, other := range s.Networks {
 		shared := other.Bridge == n.Bridge && (n.Bridge != "" || other.Mode == n.Mode)
-		if name == n.Name || other.Master != n.Master || shared || other.Endpoints.Len() > 0 || !other.made() || n.HNS != nil {
+		if name == n.Name || other.Master != n.Master || shared || other.Endpoints.Made() > 0 || !other.made() || n.HNS != nil {
 			continue
 		}
 		n.Former = append(append(n.Former, other.Former...), Former{other.Master, other.Bridge, other.Rules})
 		n.remember(other.Sysctls)
 		delete(s.Networks, name)
+		if other.Endpoints.Len() > 0 { // ADDs of it are under way
+			s.Networks[name] = &Network{Name: name, Mode: other.Mode, Endpoints: other.Endpoints}
+		}
 	}
 }
 

@@ -110,6 +110,7 @@ func (l *Linux) DeleteEndpoints(_ context.Context, n *Network, list []*Endpoint)
 	var all []netlink.Element
 	var veths []string
 	var addrs []netip.Addr
+	list = slices.DeleteFunc(slices.Clone(list), (*Endpoint).announced)
 	for _, e := range list {
 		mac, err := parseMAC(e.MAC)
 		if err != nil {

@@ -54,6 +54,17 @@ func (e *Endpoints) Delete(key string) {
 // Len is how many there are.
 func (e *Endpoints) Len() int { return len(e.records) }
 
+// Made is how many there are but for those for which nothing has been done yet.
+func (e *Endpoints) Made() int {
+	made := len(e.records)
+	for i := range e.records {
+		if r := &e.records[i]; r.state == Pending && r.decode().announced() {
+			made--
+		}
+	}
+	return made
+}
+
 // All are the endpoints, in the order in which they came.
 func (e *Endpoints) All() iter.Seq[*Endpoint] {
 	return func(yield func(*Endpoint) bool) {

@@ -120,6 +120,43 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 	return nil
 }
 
+// Announce writes the endpoint as pending, before anybody is asked for its addresses: whatever becomes of this ADD, the state knows whose
+// they are. What the network will be is known only with them. What an interrupted ADD of the owner left is taken away.
+// Errors: ErrExists, ErrLeft, and the store's.
+func (m *Manager) Announce(ctx context.Context, c Config, e *Endpoint) error {
+	if e.State == Pending {
+		if err := m.Delete(ctx, e.Owner); err != nil {
+			return fmt.Errorf("%w: remove what an interrupted ADD left: %w", ErrLeft, err)
+		}
+	}
+	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
+	e.HostIfName = cmp.Or(e.podIfName(c.Mode), e.Owner.HostIfName())
+	return m.Store.Update(ctx, func(s *State) error {
+		if err := exists(s, e.Owner); err != nil {
+			return err
+		}
+		if s.Networks == nil {
+			s.Networks = map[string]*Network{}
+		}
+		record := s.Networks[e.Network]
+		if record == nil {
+			record = &Network{Name: e.Network, Mode: c.Mode}
+			s.Networks[e.Network] = record
+		}
+		stored := *e
+		stored.Addresses, stored.Routes = nil, nil
+		record.Endpoints.Set(&stored)
+		return nil
+	})
+}
+
+// Forget takes back what Announce wrote, if nothing came of it.
+// Errors: the store's.
+func (m *Manager) Forget(ctx context.Context, o Owner) error { return m.forget(ctx, o, true) }
+
+// announced says that nothing has been done for the endpoint yet.
+func (e *Endpoint) announced() bool { return e.State == Pending && len(e.Addresses) == 0 }
+
 // restore brings bridges back that somebody deleted or set down, with the addresses that the host had there: before an address is
 // given, since it must not be one of those.
 func (m *Manager) restore(ctx context.Context, s *State) {
@@ -273,7 +310,9 @@ var errPending = errors.New("an earlier ADD did not end")
 // copy of the network.
 // Errors: errPending, ErrAddress, ErrConflict.
 func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []netip.Prefix) (*Network, error) {
-	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
+	if e.State != Pending {
+		e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
+	}
 	e.HostIfName = cmp.Or(e.podIfName(c.Mode), e.Owner.HostIfName())
 	if e.MAC == "" {
 		e.MAC = MACOf(e.Addresses).String()
@@ -283,7 +322,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		if err := exists(s, e.Owner); err != nil {
 			return err
 		}
-		if _, old := s.endpoint(e.Owner); old != nil {
+		if _, old := s.endpoint(e.Owner); old != nil && !(old.announced() && old.Created.Equal(e.Created)) {
 			return errPending
 		}
 		if s.Networks == nil {
@@ -341,7 +380,7 @@ func (m *Manager) forget(ctx context.Context, o Owner, network bool) error {
 			return nil
 		}
 		n.Endpoints.Delete(o.key())
-		if network && n.Endpoints.Len() == 0 && n.MAC == "" && n.HNSID == "" {
+		if (network || n.Master == "") && n.Endpoints.Len() == 0 && n.MAC == "" && n.HNSID == "" {
 			delete(s.Networks, o.Network)
 		}
 		return nil

@@ -199,19 +199,19 @@ func (s *State) view(record *Network) *Network {
 		}
 	}
 	for _, other := range s.Networks {
-		if other.Master != record.Master {
+		if other.Master != record.Master && other.Master != "" {
 			n.Others = append(n.Others, cmp.Or(other.Bridge, other.Master))
 		}
 	}
 	return &n
 }
 
-// live are the endpoints in Live.
+// live are the endpoints in Live, but for those that have nothing yet.
 func (n *Network) live() iter.Seq[*Endpoint] {
 	return func(yield func(*Endpoint) bool) {
 		for i := range n.Live {
 			for e := range n.Live[i].All() {
-				if !yield(e) {
+				if !e.announced() && !yield(e) {
 					return
 				}
 			}

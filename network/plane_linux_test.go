@@ -60,6 +60,9 @@ func (c command) run(ctx context.Context) (a answer) {
 	switch c.Name {
 	case "add":
 		if err = m.Precheck(ctx, c.Config, &c.Endpoint); err == nil {
+			err = m.Announce(ctx, c.Config, &c.Endpoint)
+		}
+		if err == nil {
 			_, err = m.Add(ctx, c.Config, &c.Endpoint)
 		}
 	case "delete":

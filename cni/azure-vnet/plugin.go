@@ -170,6 +170,9 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 	if err := cmd.manager.Precheck(ctx, cmd.config, e); err != nil {
 		return nil, err
 	}
+	if err := cmd.manager.Announce(ctx, cmd.config, e); err != nil {
+		return nil, err
+	}
 	undo := &network.Undo{}
 	defer func() {
 		// What the host still has of a pod may send from its address, which therefore stays reserved: DEL and GC
@@ -178,6 +181,7 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 			err = undo.Run(ctx, err)
 		}
 	}()
+	undo.Push(func(ctx context.Context) error { return cmd.manager.Forget(ctx, cmd.owner) })
 	// Pushed before the call: an IPAM plugin that is killed half way may have reserved already.
 	undo.Push(cmd.ipam.del)
 	given, err := cmd.ipam.add(ctx)
@@ -281,6 +285,12 @@ func gc(ctx context.Context, c *cni.Command) error {
 	for _, a := range valid {
 		keep[a] = true
 	}
+	// The IPAM plugin frees what is not valid, and would free what an ADD has just been given.
+	claim, err := cmd.manager.ClaimAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
 	n, left, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
 		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}]
 	})

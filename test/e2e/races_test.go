@@ -95,3 +95,78 @@ func TestCleanupBesideAnAdd(t *testing.T) {
 		})
 	}
 }
+
+// GC while a pod starts that it does not name: the pod is whole, or gone with its address. An ADD that was given its address waits; one that
+// comes later waits for the GC.
+func TestGCBesideAnAdd(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 4))
+	n := l.nodes[0]
+	list := l.list(n, nil)
+	l.add(n, list)
+	for when := 1; when <= 25; when += 4 {
+		ns, err := n.VM.NewPod(fmt.Sprintf("slow%d", when))
+		l.must(err)
+		id := fmt.Sprintf("c%d", when)
+		slow := make(chan node.Reply)
+		go func() {
+			slow <- l.traced(n, "ADD", id, ns.Path(), l.conf(n, nil), "-e", "trace=sendto,sendmsg", "-e", fmt.Sprintf("inject=sendto,sendmsg:delay_enter=300000:when=%d", when), "-o", "/dev/null")
+		}()
+		l.claimed(n)
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{}})}))
+		l.wantSuccess(<-slow)
+		_, pools := l.state(n)
+		reserved := false
+		for _, p := range pools.Pools {
+			for _, r := range p.Reservations {
+				reserved = reserved || r.ContainerID == id
+			}
+		}
+		if works := l.ping(ns, gateway, fabric.PingOptions{}) == nil; works != reserved {
+			t.Errorf("message %d delayed: the pod works: %t; its address is reserved: %t", when, works, reserved)
+		}
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, nil)}))
+	}
+}
+
+// Before anybody is asked for an address the state says who wants one. Killed there, nothing is left after a DEL.
+func TestTheIntentIsOnDiskBeforeTheIPAMPlugin(t *testing.T) {
+	for _, known := range []bool{false, true} {
+		t.Run(fmt.Sprintf("network is known: %t", known), func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 4))
+			n := l.nodes[0]
+			if known {
+				l.add(n, l.list(n, nil))
+			}
+			ns, err := n.VM.NewPod("intended")
+			l.must(err)
+			// The IPAM plugin kills whoever called it.
+			l.must(os.MkdirAll(filepath.Join(n.Dir, "bin"), 0o755))
+			l.must(os.WriteFile(filepath.Join(n.Dir, "bin", "killer"), []byte("#!/bin/sh\n[ \"$CNI_COMMAND\" = ADD ] && kill -9 $PPID\nexit 0\n"), 0o755))
+			n.Path = append(n.Path, filepath.Join(n.Dir, "bin"))
+			conf := l.conf(n, map[string]any{"ipam": map[string]any{"type": "killer"}})
+			call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "intended", NetNS: ns.Path(), IfName: "eth0", Conf: conf}
+			if r := l.exec(n, call); r.Exit != -1 {
+				t.Fatalf("the ADD was not killed: %+v", r)
+			}
+			networks, _ := l.state(n)
+			found := false
+			for _, nw := range networks.Networks {
+				for _, e := range nw.Endpoints {
+					found = found || e.ContainerID == "intended" && e.State == "pending" && e.NetNS == ns.Path()
+				}
+			}
+			if !found {
+				t.Errorf("the state knows nothing of it: %+v", networks)
+			}
+			p := l.add(n, l.list(n, nil)) // others do not mind
+			l.must(p.Check(l.ctx))
+			call.Command = "DEL"
+			l.wantSuccess(l.exec(n, call))
+			l.must(p.Check(l.ctx))
+			l.cleanup(n)
+			if networks, _ := l.state(n); len(networks.Networks) > 0 {
+				t.Errorf("after cleanup the state is %+v", networks)
+			}
+		})
+	}
+}
