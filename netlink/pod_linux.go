@@ -27,6 +27,7 @@ type Pod struct {
 	MAC       net.HardwareAddr
 	MTU       int
 	Addresses []netip.Prefix
+	Further   []netip.Prefix // addresses that others gave the interface, and that are to be there
 	Routes    []Route
 	// Gateways are next hops that need not be asked for their MAC: they become permanent neighbours in the pod.
 	Gateways map[netip.Addr]net.HardwareAddr
@@ -39,9 +40,13 @@ type Pod struct {
 
 // Route of a pod. An invalid destination is never used: the default route is 0.0.0.0/0.
 type Route struct {
-	Dst    netip.Prefix `json:"dst"`
-	GW     netip.Addr   `json:"gw,omitzero"`
-	Metric int          `json:"metric,omitempty"`
+	Dst    netip.Prefix
+	GW     netip.Addr
+	Metric int
+	MTU    int // bytes
+	AdvMSS int // bytes
+	Table  int // 0: main
+	Scope  int // RT_SCOPE_…; 0: as it has a gateway or not
 }
 
 // namespace opens a pod's namespace.

@@ -4,32 +4,63 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// CheckPod compares the kernel with what AddPod made and names the first difference, or "". Of a pod whose namespace is not
+// Difference between what was made of a pod and what is; its zero value is none.
+type Difference struct {
+	Text string
+	// Chain says that a plugin further back in the chain may have wanted it: what it says of the interface, not whether it is there.
+	Chain bool
+}
+
+// CheckPod compares the kernel with what AddPod made and names the first difference. Of a pod whose namespace is not
 // known only the host's end is looked at. The namespace comes first: where it is gone, the rest goes with it, sooner or later.
 // Error: ErrNetNS.
-func (h *Handle) CheckPod(p Pod) (string, error) {
+func (h *Handle) CheckPod(p Pod) (Difference, error) {
 	if p.NetNS == "" {
-		return h.checkHostEnd(p)
+		diff, err := h.checkHostEnd(p)
+		return Difference{Text: diff}, err
 	}
 	ns, err := namespace(p.NetNS)
 	if err != nil {
-		return "", err
+		return Difference{}, err
 	}
 	defer func() { _ = ns.Close() }()
-	if diff, err := h.checkHostEnd(p); diff != "" || err != nil {
-		return diff, err
+	if diff, herr := h.checkHostEnd(p); diff != "" || herr != nil {
+		return Difference{Text: diff}, herr
 	}
 	inPod, err := openAt(ns)
 	if err != nil {
-		return "", err
+		return Difference{}, err
 	}
 	defer inPod.Close()
-	return inPod.checkPodEnd(p)
+	l, diff, err := inPod.checkPodEnd(p)
+	if diff != "" || err != nil {
+		return Difference{Text: diff}, err
+	}
+	diff, err = inPod.checkChained(p, l)
+	return Difference{Text: diff, Chain: diff != ""}, err
+}
+
+// PodMAC is that of the interface in the pod. Errors: ErrNetNS, ErrNotFound.
+func (*Handle) PodMAC(netns, ifName string) (net.HardwareAddr, error) {
+	ns, err := namespace(netns)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = ns.Close() }()
+	inPod, err := openAt(ns)
+	if err != nil {
+		return nil, err
+	}
+	defer inPod.Close()
+	l, err := inPod.Link(ifName)
+	return l.MAC, err
 }
 
 func (h *Handle) checkHostEnd(p Pod) (string, error) {
@@ -102,46 +133,67 @@ func (h *Handle) checkFDB(p Pod, host Link) (string, error) {
 	return "", nil
 }
 
-func (h *Handle) checkPodEnd(p Pod) (string, error) {
+func (h *Handle) checkPodEnd(p Pod) (Link, string, error) {
 	l, err := h.Link(p.IfName)
 	if errors.Is(err, ErrNotFound) {
-		return "interface " + p.IfName + " is missing in the pod", nil
+		return l, "interface " + p.IfName + " is missing in the pod", nil
 	}
 	if err != nil {
-		return "", err
+		return l, "", err
 	}
-	switch {
-	case !l.Up:
-		return "interface " + p.IfName + " is down in the pod", nil
-	case l.MAC.String() != p.MAC.String():
-		return fmt.Sprintf("interface %s has MAC %s instead of %s", p.IfName, l.MAC, p.MAC), nil
-	case l.MTU != p.MTU && p.MTU != 0: // of an imported pod it is not known
-		return fmt.Sprintf("interface %s has MTU %d instead of %d", p.IfName, l.MTU, p.MTU), nil
+	if !l.Up {
+		return l, "interface " + p.IfName + " is down in the pod", nil
 	}
 	have, err := h.Addresses(l)
 	if err != nil {
-		return "", err
+		return l, "", err
 	}
-	for _, a := range p.Addresses {
+	for _, a := range slices.Concat(p.Addresses, p.Further) {
 		if !slices.Contains(have, a) {
-			return fmt.Sprintf("address %s is missing on %s in the pod", a, p.IfName), nil
+			return l, fmt.Sprintf("address %s is missing on %s in the pod", a, p.IfName), nil
 		}
+	}
+	return l, "", nil
+}
+
+// checkChained looks at what other plugins may have changed.
+func (h *Handle) checkChained(p Pod, l Link) (string, error) {
+	switch {
+	case l.MAC.String() != p.MAC.String():
+		return fmt.Sprintf("interface %s has MAC %s instead of %s", p.IfName, l.MAC, p.MAC), nil
+	case l.MTU > p.MTU && p.MTU != 0: // it is not known of an imported pod. A smaller one is tuning's, which does not say so in its result
+		return fmt.Sprintf("interface %s has MTU %d instead of %d", p.IfName, l.MTU, p.MTU), nil
 	}
 	return h.checkRoutes(p, l)
 }
 
+// checkRoutes looks in the main table and wherever rules lead, but for ours: a plugin further back in the chain may have moved routes (sbr).
 func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
-	list, err := h.mainRoutes()
+	rules, err := h.policyRules(func(r policyRule) bool { return r.priority != sourcePriority })
+	if err != nil {
+		return "", err
+	}
+	list, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
+		leads := func(r policyRule) bool { return r.table == m.u32(unix.RTA_TABLE) }
+		return m.u32(unix.RTA_OIF) == uint32(l.Index) && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules, leads)
+	})
 	if err != nil {
 		return "", fmt.Errorf("list routes in the pod: %w", err)
 	}
 	for _, r := range p.Routes {
 		found := slices.ContainsFunc(list, func(k kernelMessage) bool {
-			return k.u32(unix.RTA_OIF) == uint32(l.Index) && k.destination() == r.Dst.Masked() && k.addr(unix.RTA_GATEWAY) == r.GW
+			return k.destination() == r.Dst.Masked() && k.addr(unix.RTA_GATEWAY) == r.GW
 		})
 		if !found {
-			return fmt.Sprintf("route %s by %s is missing in the pod", r.Dst, r.GW), nil
+			return fmt.Sprintf("route %s%s is missing in the pod", r.Dst, by(r.GW)), nil
 		}
 	}
 	return "", nil
+}
+
+func by(gw netip.Addr) string {
+	if !gw.IsValid() {
+		return ""
+	}
+	return " by " + gw.String()
 }

@@ -12,8 +12,14 @@ func routeRequest(l Link, r Route) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	m := nl.NewRtMsg()
 	m.Family, m.Dst_len = uint8(family(r.Dst.Addr())), uint8(r.Dst.Bits())
-	if !r.GW.IsValid() {
+	switch {
+	case r.Scope != 0:
+		m.Scope = uint8(r.Scope)
+	case !r.GW.IsValid():
 		m.Scope = unix.RT_SCOPE_LINK
+	}
+	if r.Table != 0 {
+		m.Table = unix.RT_TABLE_UNSPEC // the attribute counts
 	}
 	req.AddData(m)
 	if r.Dst.Bits() > 0 {
@@ -25,6 +31,18 @@ func routeRequest(l Link, r Route) *nl.NetlinkRequest {
 	req.AddData(u32(unix.RTA_OIF, uint32(l.Index)))
 	if r.Metric != 0 {
 		req.AddData(u32(unix.RTA_PRIORITY, uint32(r.Metric)))
+	}
+	if r.Table != 0 {
+		req.AddData(u32(unix.RTA_TABLE, uint32(r.Table)))
+	}
+	var metrics []nl.NetlinkRequestData
+	for key, value := range map[int]int{unix.RTAX_MTU: r.MTU, unix.RTAX_ADVMSS: r.AdvMSS} {
+		if value != 0 {
+			metrics = append(metrics, u32(key, uint32(value)))
+		}
+	}
+	if len(metrics) > 0 {
+		req.AddData(nest(unix.RTA_METRICS, metrics...))
 	}
 	return req
 }
@@ -42,7 +60,7 @@ func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
 	for i := range routes {
 		r := &routes[i]
 		for _, k := range have {
-			if k.destination() == r.Dst.Masked() {
+			if k.destination() == r.Dst.Masked() && (r.Table == 0 || r.Table == unix.RT_TABLE_MAIN) {
 				r.Metric = max(r.Metric, yieldMetric, int(k.u32(unix.RTA_PRIORITY))+1)
 			}
 		}

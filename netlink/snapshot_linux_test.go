@@ -201,8 +201,8 @@ func TestPodsOfADeletedBridgeAreConnectedAgain(t *testing.T) {
 		for i := range 2 {
 			pod := p.pod(i)
 			pod.Bridge = b
-			if diff, err := nl.CheckPod(pod); diff != "" || err != nil {
-				t.Errorf("pod %d: %s, %v", i, diff, err)
+			if diff, err := nl.CheckPod(pod); diff.Text != "" || err != nil {
+				t.Errorf("pod %d: %+v, %v", i, diff, err)
 			}
 		}
 	})

@@ -1,30 +1,47 @@
 package network
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 )
 
-// Check compares the endpoint, and the namespace and the addresses that the runtime believes in, with what is. What is
-// wrong on the host's side is repaired, and reported all the same.
+// Believed is what the runtime's result says of an endpoint: our ADD's, with what plugins further back in the chain changed. A zero MTU and an
+// empty MAC say nothing; neither does a result without addresses. Of the routes destination and gateway count.
+type Believed struct {
+	MAC       string
+	MTU       int
+	Addresses []netip.Prefix
+	Routes    []Route
+}
+
+// Check compares the endpoint, and the namespace and the result that the runtime believes in, with what is. What the result has from others
+// passes; what is ours is judged. What is wrong on the host's side is repaired, and reported all the same.
 // Error: ErrDifference, which names the first one.
-func (m *Manager) Check(ctx context.Context, o Owner, netns string, believed []netip.Prefix) error {
-	n, e, err := m.find(ctx, o)
+func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) error {
+	n, known, err := m.find(ctx, o)
 	if err != nil {
 		return err
 	}
-	if e == nil || e.State != Ready {
+	if known == nil || known.State != Ready {
 		return fmt.Errorf("%w: no ready endpoint for %s is known", ErrDifference, o)
 	}
-	for _, b := range believed {
-		if !contains(e.Addresses, b) {
-			return fmt.Errorf("%w: the endpoint has %v, the runtime's result says %s", ErrDifference, e.Addresses, b)
-		}
+	e, err := known.as(b)
+	if err != nil {
+		return err
 	}
 	if e.NetNS == "" {
 		e.NetNS = netns // the endpoint was rebuilt from the host, which does not tell
+	}
+	if e.MAC != known.MAC {
+		if n, err = m.adopt(ctx, n, e); err != nil {
+			return err
+		}
 	}
 	err = m.Plane.CheckEndpoint(ctx, n, e)
 	if !errors.Is(err, ErrDifference) {
@@ -40,11 +57,76 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, believed []n
 	return err
 }
 
-func contains(list []netip.Prefix, p netip.Prefix) bool {
-	for _, have := range list {
-		if have == p {
-			return true
+// as is the endpoint as the result has it: with what plugins further back gave it, and without what they took.
+// Error: ErrDifference if it does not have its addresses.
+func (e *Endpoint) as(b Believed) (*Endpoint, error) {
+	out := *e
+	for _, a := range e.Addresses {
+		if len(b.Addresses) > 0 && !slices.Contains(b.Addresses, a) {
+			return nil, fmt.Errorf("%w: the endpoint has %v, the runtime's result says %v", ErrDifference, e.Addresses, b.Addresses)
 		}
 	}
-	return false
+	for _, a := range b.Addresses {
+		if !slices.Contains(e.Addresses, a) {
+			out.Further = append(out.Further, a)
+		}
+	}
+	out.MTU = cmp.Or(b.MTU, e.MTU)
+	if b.MAC != "" {
+		mac, err := net.ParseMAC(b.MAC)
+		if err != nil {
+			return nil, fmt.Errorf("%w: the runtime's result: %w", ErrDifference, err)
+		}
+		if own, err := net.ParseMAC(e.MAC); err != nil || !bytes.Equal(own, mac) { // HNS writes it in another way
+			out.MAC = mac.String()
+		}
+	}
+	if len(b.Addresses) > 0 { // the result says what there is
+		out.Routes = slices.DeleteFunc(slices.Clone(e.Routes), func(r Route) bool {
+			return !slices.ContainsFunc(b.Routes, func(k Route) bool { return k.Dst.Masked() == r.Dst.Masked() && k.GW == r.GW })
+		})
+	}
+	return &out, nil
+}
+
+// adopter is what a data plane can offer besides: a pod's MAC, which somebody changed in the pod, counts on the host, too.
+type adopter interface {
+	// Adopt looks whether the pod has the endpoint's MAC, and lets it use that. Error: ErrDifference.
+	Adopt(ctx context.Context, n *Network, e *Endpoint) error
+}
+
+// adopt takes a MAC over that another plugin gave the pod, as far as it is not somebody else's. It returns the network as it is then.
+// Error: ErrDifference.
+func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network, error) {
+	plane, ok := m.Plane.(adopter)
+	if !ok {
+		return nil, fmt.Errorf("%w: the runtime's result says MAC %s", ErrDifference, e.MAC)
+	}
+	ifaces, err := m.interfaces()
+	if err != nil {
+		return nil, err
+	}
+	err = m.Store.Update(ctx, func(s *State) error {
+		record, known := s.endpoint(e.Owner)
+		if known == nil {
+			return fmt.Errorf("%w: %s was deleted meanwhile", ErrDifference, e.Owner)
+		}
+		if err := s.usableMAC(record, e.MAC, ifaces); err != nil {
+			return fmt.Errorf("%w: %w", ErrDifference, err)
+		}
+		if err := plane.Adopt(ctx, n, e); err != nil {
+			return err
+		}
+		changed := *known
+		changed.MAC = e.MAC
+		record.Endpoints.Set(&changed)
+		n = s.view(record)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.Log.Info("another plugin gave the pod a MAC", "endpoint", e.Owner, "mac", e.MAC)
+	n.Suspect = true
+	return n, m.ensure(ctx, n)
 }

@@ -149,8 +149,10 @@ func examineEndpoints(k *kernel, n *Network) []Finding {
 		switch {
 		case cerr != nil:
 			add(Failure, remedyPod, nil, "%v", cerr)
-		case diff != "":
-			add(Failure, remedyPod, nil, "%s", diff)
+		case diff.Chain:
+			add(Warning, "none, if a plugin further back in the chain does that (tuning, sbr, multus); else restart the pod", nil, "%s", diff.Text)
+		case diff.Text != "":
+			add(Failure, remedyPod, nil, "%s", diff.Text)
 		}
 	}
 	return Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), bounded(wrong))

@@ -55,7 +55,7 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 	if err != nil {
 		return netlink.Pod{}, err
 	}
-	p := netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, MTU: e.MTU, Addresses: e.Addresses}
+	p := netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, MTU: e.MTU, Addresses: e.Addresses, Further: e.Further}
 	for _, r := range e.Routes {
 		p.Routes = append(p.Routes, netlink.Route(r))
 	}
@@ -249,6 +249,25 @@ func (l *Linux) Owners(_ context.Context, n *Network) ([]Owner, error) {
 	return owners, err
 }
 
+var _ adopter = (*Linux)(nil)
+
+// Adopt implements adopter. Ports and neighbours follow with the next look at the network.
+func (l *Linux) Adopt(_ context.Context, n *Network, e *Endpoint) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	mac, err := k.nl.PodMAC(e.NetNS, e.IfName)
+	if err != nil {
+		return err
+	}
+	if mac.String() != e.MAC {
+		return fmt.Errorf("%w: interface %s has MAC %s, the runtime's result says %s", ErrDifference, e.IfName, mac, e.MAC)
+	}
+	return k.nft.TakeElements(elements(n, e, netlink.Pod{MAC: mac})...)
+}
+
 // CheckEndpoint implements Dataplane.
 func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error {
 	k, err := openKernel()
@@ -272,28 +291,32 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 	if errors.Is(err, netlink.ErrNetNS) {
 		return fmt.Errorf("%w: %w", ErrNetNS, err)
 	}
-	if diff != "" {
-		err = fmt.Errorf("%w: %s", ErrDifference, diff)
+	if diff.Text != "" {
+		err = fmt.Errorf("%w: %s", ErrDifference, diff.Text)
 	}
 	return err
 }
 
-// checkPod names the first difference between an endpoint and what is, or "". have are the elements of its network.
-func checkPod(k *kernel, n *Network, e *Endpoint, have []netlink.Element) (string, error) {
+// checkPod names the first difference between an endpoint and what is. have are the elements of its network.
+func checkPod(k *kernel, n *Network, e *Endpoint, have []netlink.Element) (netlink.Difference, error) {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
-		return "", err
+		return netlink.Difference{}, err
 	}
-	if diff, err := k.nl.CheckPod(pod); diff != "" || err != nil {
+	differs := func(format string, args ...any) (netlink.Difference, error) {
+		return netlink.Difference{Text: fmt.Sprintf(format, args...)}, nil
+	}
+	diff, err := k.nl.CheckPod(pod)
+	if diff.Text != "" && !diff.Chain || err != nil {
 		return diff, err
 	}
 	for _, want := range elements(n, e, pod) {
 		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
-			return fmt.Sprintf("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port), nil
+			return differs("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port)
 		}
 		if want.Family == netlink.FamilyNetdev && !k.nft.PodChainInPlace(want) {
-			return fmt.Sprintf("the nftables chain of port %s is not in place", want.Port), nil
+			return differs("the nftables chain of port %s is not in place", want.Port)
 		}
 	}
-	return "", nil
+	return diff, nil
 }

@@ -166,7 +166,7 @@ func TestCheckNamesTheFirstDifference(t *testing.T) {
 	}{
 		"all is as it was made":              {believed: "10.240.1.1/16"},
 		"the runtime believes in no address": {},
-		"the runtime believes in another":    {believed: "10.240.1.9/16", want: "the runtime's result says 10.240.1.9/16"},
+		"the runtime believes in another":    {believed: "10.240.1.9/16", want: "the runtime's result says [10.240.1.9/16]"},
 		"it was deleted":                     {disturb: func(l *lab) { l.del(c1) }, want: "no ready endpoint for azure/c1/eth0"},
 		"it was interrupted":                 {disturb: func(l *lab) { l.del(c1); l.interrupt(c1) }, want: "no ready endpoint for azure/c1/eth0"},
 		"the pod's end is gone":              {disturb: func(l *lab) { l.EndPod("/ns/c1") }, want: "host veth azvab9234ec104 is missing"},
@@ -183,7 +183,7 @@ func TestCheckNamesTheFirstDifference(t *testing.T) {
 			if test.believed != "" {
 				believed = append(believed, test.believed)
 			}
-			err := l.start().Check(t.Context(), c1, "", prefixes(believed...))
+			err := l.start().Check(t.Context(), c1, "", network.Believed{Addresses: prefixes(believed...)})
 			if test.want == "" {
 				wantError(t, err, nil)
 			} else if wantError(t, err, network.ErrDifference); err != nil && !strings.Contains(err.Error(), test.want) {

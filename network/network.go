@@ -69,11 +69,15 @@ func (o Owner) HostIfName() string {
 	return "azv" + hex.EncodeToString(sum[:])[:11]
 }
 
-// Route is a route in a pod. Its metric is 0 unless another interface of the pod has the same route already.
+// Route is a route in a pod. 0 leaves the rest to the kernel; but the metric says if another interface of the pod has the same route already.
 type Route struct {
 	Dst    netip.Prefix `json:"dst"`
 	GW     netip.Addr   `json:"gw,omitzero"`
 	Metric int          `json:"metric,omitempty"`
+	MTU    int          `json:"mtu,omitempty"`    // bytes
+	AdvMSS int          `json:"advmss,omitempty"` // bytes
+	Table  int          `json:"table,omitempty"`  // 0: main
+	Scope  int          `json:"scope,omitempty"`  // RT_SCOPE_…
 }
 
 // Network is one configured network on this host.
@@ -160,6 +164,7 @@ type Endpoint struct {
 	MTU          int            `json:"mtu,omitempty"`
 	Addresses    []netip.Prefix `json:"addresses"`
 	Gateways     []netip.Addr   `json:"-"` // that the IPAM plugin named beside the routes
+	Further      []netip.Prefix `json:"-"` // addresses that other plugins gave the interface
 	Routes       []Route        `json:"routes,omitempty"`
 	Created      time.Time      `json:"created"`
 

@@ -68,7 +68,7 @@ func (c command) run(ctx context.Context) (a answer) {
 	case "delete":
 		err = m.Delete(ctx, c.Endpoint.Owner)
 	case "check":
-		err = m.Check(ctx, c.Endpoint.Owner, "", c.Endpoint.Addresses)
+		err = m.Check(ctx, c.Endpoint.Owner, "", network.Believed{Addresses: c.Endpoint.Addresses, Routes: c.Endpoint.Routes})
 	case "collect":
 		a.Count, _, err = m.Collect(ctx, c.Endpoint.Network, func(string, string) bool { return false })
 	case "removeNetwork":

@@ -28,7 +28,7 @@ func (e *Endpoint) makeRouted() {
 		}
 	}
 	for _, r := range e.Routes {
-		r.GW = routedGateway4
+		r.GW, r.Scope = routedGateway4, 0
 		if r.Dst.Addr().Is6() {
 			r.GW = routedGateway6
 		}

@@ -263,13 +263,16 @@ func check(ctx context.Context, c *cni.Command) error {
 	if prev == nil {
 		return cni.Invalid("prevResult", "", "is missing, CHECK needs it")
 	}
-	var believed []netip.Prefix
-	for _, ip := range prev.IPs {
-		if ip.Interface != nil && *ip.Interface >= 0 && *ip.Interface < len(prev.Interfaces) && prev.Interfaces[*ip.Interface].Name == c.IfName {
-			believed = append(believed, cni.PrefixOf(ip.Address))
-		}
+	b, err := believed(prev, c.IfName, c.Netns)
+	if err != nil {
+		return err
 	}
-	return cmd.manager.Check(ctx, cmd.owner, c.Netns, believed)
+	claim, err := cmd.manager.Claim(ctx, cmd.owner)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	return cmd.manager.Check(ctx, cmd.owner, c.Netns, b)
 }
 
 func gc(ctx context.Context, c *cni.Command) error {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/network"
@@ -31,13 +33,30 @@ func apply(given *types100.Result, e *network.Endpoint) error {
 		if !dst.IsValid() {
 			return types.NewError(types.ErrInvalidNetworkConfig, "the IPAM plugin gave a route that is none: "+r.String(), "")
 		}
+		route := network.Route{Dst: dst, Metric: r.Priority, MTU: r.MTU, AdvMSS: r.AdvMSS, Table: value(r.Table), Scope: value(r.Scope)}
 		gw, ok := netip.AddrFromSlice(r.GW)
-		if gw = gw.Unmap(); !ok {
-			gw = gateways[dst.Addr().Is6()] // CNI specification: the default gateway unless the route has one
+		const link = 253 // the scope of what is reached without a gateway: ip-route(8)
+		if route.GW = gw.Unmap(); !ok && route.Scope < link {
+			route.GW = gateways[dst.Addr().Is6()] // CNI specification: the default gateway unless the route has one
 		}
-		e.Routes = append(e.Routes, network.Route{Dst: dst, GW: gw})
+		e.Routes = append(e.Routes, route)
 	}
 	return nil
+}
+
+func value(p *int) int {
+	if p == nil {
+		return 0
+	}
+	return *p
+}
+
+// said is nil for what nobody said.
+func said(v int) *int {
+	if v == 0 {
+		return nil
+	}
+	return &v
 }
 
 // result tells the runtime what the pod has: with a bridge, that first; then the host's end; then the pod's.
@@ -60,7 +79,8 @@ func addAddresses(r *types100.Result, e *network.Endpoint, given func(i int) net
 		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: cni.IPNet(a), Gateway: gateway(e, a.Addr().Is6(), given(i))})
 	}
 	for _, route := range e.Routes {
-		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice()), Priority: route.Metric})
+		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice()), Priority: route.Metric, MTU: route.MTU, AdvMSS: route.AdvMSS,
+			Table: said(route.Table), Scope: said(route.Scope)})
 	}
 }
 
@@ -108,4 +128,41 @@ func previous(conf *cni.NetConf) (*types100.Result, error) {
 		return nil, types.NewError(types.ErrDecodingFailure, "convert prevResult: "+err.Error(), "")
 	}
 	return result, nil
+}
+
+// believed is what a result says of the interface that a CHECK is about. Where it has interfaces, ours has to be among them.
+// Error: ErrDifference.
+func believed(prev *types100.Result, ifName, netns string) (b network.Believed, err error) {
+	at := -1
+	for i, known := range prev.Interfaces {
+		if known.Name == ifName && known.Sandbox != "" {
+			at = i
+		}
+	}
+	if at < 0 && len(prev.Interfaces) > 0 {
+		return b, fmt.Errorf("%w: the runtime's result has no interface %s in a pod", network.ErrDifference, ifName)
+	}
+	if at >= 0 {
+		own := prev.Interfaces[at]
+		if own.Sandbox != netns && !onHNS && !sameFile(own.Sandbox, netns) {
+			return b, fmt.Errorf("%w: the runtime's result has %s in %s, and CNI_NETNS is %s", network.ErrDifference, ifName, own.Sandbox, netns)
+		}
+		b.MAC, b.MTU = own.Mac, own.Mtu
+	}
+	for _, ip := range prev.IPs {
+		if ip.Interface != nil && *ip.Interface == at {
+			b.Addresses = append(b.Addresses, cni.PrefixOf(ip.Address))
+		}
+	}
+	for _, r := range prev.Routes {
+		gw, _ := netip.AddrFromSlice(r.GW)
+		b.Routes = append(b.Routes, network.Route{Dst: cni.PrefixOf(r.Dst), GW: gw.Unmap()})
+	}
+	return b, nil
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	other, oerr := os.Stat(b)
+	return err == nil && oerr == nil && os.SameFile(one, other)
 }
