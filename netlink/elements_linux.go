@@ -153,7 +153,7 @@ func (n *NFT) addPodChain(e Element) {
 }
 
 // forget appends to the transaction what takes the address from whoever had it, who must not send from it
-// any longer, either.
+// any longer, either; and what the port may send from another MAC.
 func (n *NFT) forget(e Element) error {
 	v6 := e.Address.Is6()
 	var errs error
@@ -163,7 +163,9 @@ func (n *NFT) forget(e Element) error {
 		errs = errors.Join(errs, err, n.conn.SetDeleteElements(set, have))
 	}
 	drop(e.owned(v6), func(key []byte) bool {
-		return len(key) >= addrAt && bytes.Equal(key[addrAt:], e.Address.AsSlice()) && !bytes.Equal(key, e.ownedKey(e.Address))
+		anothers := len(key) >= addrAt && bytes.Equal(key[addrAt:], e.Address.AsSlice()) && !bytes.Equal(key, e.ownedKey(e.Address))
+		former := len(key) >= addrAt && portName(key) == e.Port && !bytes.Equal(key[macAt:macAt+6], e.MAC) // it had another MAC
+		return anothers || former
 	})
 	same := func(key []byte) bool { return bytes.Equal(key, e.Address.AsSlice()) }
 	drop(e.pods(v6), same)

@@ -268,9 +268,7 @@ func (h *Handle) addPodEnd(p Pod) error {
 		b.add("add address "+a.String()+" in the pod", addrRequest(l, a))
 	}
 	for _, r := range p.Routes {
-		if mac := p.Gateways[r.GW]; mac != nil {
-			b.add("add neighbour "+r.GW.String()+" in the pod", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(l, r.GW), r.GW.AsSlice(), mac))
-		}
+		p.addGateway(b, l, r)
 		b.add("add route "+r.Dst.String()+" in the pod", routeRequest(l, r))
 	}
 	err = b.send(h.socket)
@@ -284,6 +282,13 @@ func (h *Handle) addPodEnd(p Pod) error {
 		return err
 	}
 	return h.settle(l, p.Addresses)
+}
+
+// addGateway makes the route's next hop a permanent neighbour, if it need not be asked.
+func (p Pod) addGateway(b *batch, l Link, r Route) {
+	if mac := p.Gateways[r.GW]; mac != nil {
+		b.add("add neighbour "+r.GW.String()+" in the pod", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(l, r.GW), r.GW.AsSlice(), mac))
+	}
 }
 
 func addrRequest(l Link, p netip.Prefix) *nl.NetlinkRequest {

@@ -47,9 +47,10 @@ func (h *Handle) CheckPod(p Pod) (Difference, error) {
 	return Difference{Text: diff, Chain: diff != ""}, err
 }
 
-// PodMAC is that of the interface in the pod. Errors: ErrNetNS, ErrNotFound.
-func (*Handle) PodMAC(netns, ifName string) (net.HardwareAddr, error) {
-	ns, err := namespace(netns)
+// AdoptMAC says which MAC the interface in the pod has. If it is the pod's, the pod gets its permanent neighbours again: whoever changes a MAC sets
+// the link down, and they go. Errors: ErrNetNS, ErrNotFound.
+func (*Handle) AdoptMAC(p Pod) (net.HardwareAddr, error) {
+	ns, err := namespace(p.NetNS)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +60,15 @@ func (*Handle) PodMAC(netns, ifName string) (net.HardwareAddr, error) {
 		return nil, err
 	}
 	defer inPod.Close()
-	l, err := inPod.Link(ifName)
-	return l.MAC, err
+	l, err := inPod.Link(p.IfName)
+	if err != nil || !bytes.Equal(l.MAC, p.MAC) {
+		return l.MAC, err
+	}
+	b := &batch{}
+	for _, r := range p.Routes {
+		p.addGateway(b, l, r)
+	}
+	return l.MAC, b.send(inPod.socket)
 }
 
 func (h *Handle) checkHostEnd(p Pod) (string, error) {
@@ -181,10 +189,12 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 		return "", fmt.Errorf("list routes in the pod: %w", err)
 	}
 	for _, r := range p.Routes {
-		found := slices.ContainsFunc(list, func(k kernelMessage) bool {
-			return k.destination() == r.Dst.Masked() && k.addr(unix.RTA_GATEWAY) == r.GW
-		})
-		if !found {
+		dst := r.Dst.Masked()
+		there := func(k kernelMessage) bool {
+			moved := k.u32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN && k.destination().Bits() <= dst.Bits() && k.destination().Contains(dst.Addr()) // sbr keeps the widest
+			return (k.destination() == dst || moved) && k.addr(unix.RTA_GATEWAY) == r.GW
+		}
+		if r.Table == 0 && !slices.ContainsFunc(list, there) { // what leads to other tables is the next plugin's
 			return fmt.Sprintf("route %s%s is missing in the pod", r.Dst, by(r.GW)), nil
 		}
 	}

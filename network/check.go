@@ -130,3 +130,13 @@ func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network,
 	n.Suspect = true
 	return n, m.ensure(ctx, n)
 }
+
+// Gateways are those that the IPAM plugin named for the owner's endpoint, where its pod has another one.
+// Errors: the store's.
+func (m *Manager) Gateways(ctx context.Context, o Owner) ([]netip.Addr, error) {
+	_, e, err := m.find(ctx, o)
+	if err != nil || e == nil {
+		return nil, err
+	}
+	return e.Gateways, nil
+}

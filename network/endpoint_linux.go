@@ -60,9 +60,9 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 		p.Routes = append(p.Routes, netlink.Route(r))
 	}
 	if n.Mode == ModeTransparent {
-		return routedPod(p), nil
+		return routedPod(p, e.HostMAC), nil
 	}
-	p.Bridge.Name, p.HostRoutes = n.Bridge, n.other != ""
+	p.Bridge.Name, p.HostRoutes = n.Bridge, n.Other != ""
 	if p.Bridge.Index, err = nl.Index(n.Bridge); err != nil {
 		return netlink.Pod{}, err
 	}
@@ -258,14 +258,18 @@ func (l *Linux) Adopt(_ context.Context, n *Network, e *Endpoint) error {
 		return err
 	}
 	defer k.close()
-	mac, err := k.nl.PodMAC(e.NetNS, e.IfName)
+	pod, err := podOf(k.nl, n, e)
+	if err != nil {
+		return err
+	}
+	mac, err := k.nl.AdoptMAC(pod)
 	if err != nil {
 		return err
 	}
 	if mac.String() != e.MAC {
 		return fmt.Errorf("%w: interface %s has MAC %s, the runtime's result says %s", ErrDifference, e.IfName, mac, e.MAC)
 	}
-	return k.nft.TakeElements(elements(n, e, netlink.Pod{MAC: mac})...)
+	return k.nft.TakeElements(elements(n, e, pod)...)
 }
 
 // CheckEndpoint implements Dataplane.

@@ -32,7 +32,7 @@ func livePods(k *kernel, n *Network) ([]livePod, error) {
 			return nil, err
 		}
 		if there[e.HostIfName] {
-			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses, HostRoutes: n.other != "" && n.Bridge != ""}})
+			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses, HostRoutes: n.Other != "" && n.Bridge != ""}})
 		}
 	}
 	return list, nil

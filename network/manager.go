@@ -213,6 +213,8 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 	subnets := slices.Clone(e.Addresses)
 	if c.Mode == ModeTransparent {
 		e.makeRouted()
+	} else {
+		e.Gateways = nil
 	}
 	if err = m.takeName(ctx, e.Owner, e.podIfName(c.Mode)); err != nil {
 		return nil, err
@@ -322,7 +324,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		if err := exists(s, e.Owner); err != nil {
 			return err
 		}
-		if _, old := s.endpoint(e.Owner); old != nil && !(old.announced() && old.Created.Equal(e.Created)) {
+		if _, old := s.endpoint(e.Owner); old != nil && (!old.announced() || !old.Created.Equal(e.Created)) {
 			return errPending
 		}
 		if s.Networks == nil {

@@ -114,8 +114,8 @@ type Network struct {
 	// Others are the interfaces of other networks: their masters, or the bridges that have their configuration.
 	Others []string `json:"-"`
 
-	// other is another NIC of the host; "" if there is none. The data plane finds it.
-	other string
+	// Other is another NIC of the host; "" if there is none. The data plane finds it.
+	Other string `json:"-"`
 
 	// Suspect says that something of the network is known to be broken, so that a quick look is not enough.
 	Suspect bool `json:"-"`
@@ -163,8 +163,8 @@ type Endpoint struct {
 	MAC          string         `json:"mac"`
 	MTU          int            `json:"mtu,omitempty"`
 	Addresses    []netip.Prefix `json:"addresses"`
-	Gateways     []netip.Addr   `json:"-"` // that the IPAM plugin named beside the routes
-	Further      []netip.Prefix `json:"-"` // addresses that other plugins gave the interface
+	Gateways     []netip.Addr   `json:"gateways,omitempty"` // that the IPAM plugin named beside the routes, where the pod has others
+	Further      []netip.Prefix `json:"-"`                  // addresses that other plugins gave the interface
 	Routes       []Route        `json:"routes,omitempty"`
 	Created      time.Time      `json:"created"`
 

@@ -105,7 +105,7 @@ func rules(n *Network, master netlink.Link, host []netip.Prefix) netlink.Rules {
 	return netlink.Rules{
 		Classic: classic, Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
 		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
-		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
+		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.Other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // policy looks at the host's NICs. bridge is zero where there is none.
 func (n *Network) policy(k *kernel, bridge, master netlink.Link) (netlink.Policy, error) {
 	ways, err := k.nl.Ways(bridge, master, n.Others)
-	n.other = ways.Other.Name
+	n.Other = ways.Other.Name
 	return netlink.Policy{Ways: ways, Pods: n.Prefixes, Routed: n.Mode == ModeTransparent, Router6: platform.Router6}, err
 }
 
@@ -44,19 +44,19 @@ func examinePolicy(k *kernel, n *Network, bridge, master netlink.Link) []Finding
 		wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("of several NICs pods of %s need policy rules (ip rule), which are not in place: the host sends what is theirs by another NIC, where Azure drops it", n.Master), Remedy: remedyAdd})
 	case err != nil:
 		wrong = append(wrong, Finding{Level: Failure, Found: err.Error(), Remedy: remedyAdd})
-	case n.other == "":
+	case n.Other == "":
 		return nil
 	}
 	wrong = append(wrong, examineAnswers(n, policy)...)
-	return Report("routing", fmt.Sprintf("pods of %s leave by it, and answers for %s by that", n.Master, n.other), wrong)
+	return Report("routing", fmt.Sprintf("pods of %s leave by it, and answers for %s by that", n.Master, n.Other), wrong)
 }
 
 // examineAnswers is about host ports, node ports and load balancers of NICs beyond the second: their answers would leave by the wrong one.
 func examineAnswers(n *Network, p netlink.Policy) (out []Finding) {
 	for _, name := range p.Listens {
-		if name != n.other {
-			out = append(out, Finding{Level: Warning, Found: fmt.Sprintf("host ports and services at the addresses of %s do not answer for pods of %s: answers can leave by %s and %s only", name, n.Master, n.Master, n.other),
-				Remedy: "let clients use the addresses of " + n.other})
+		if name != n.Other {
+			out = append(out, Finding{Level: Warning, Found: fmt.Sprintf("host ports and services at the addresses of %s do not answer for pods of %s: answers can leave by %s and %s only", name, n.Master, n.Master, n.Other),
+				Remedy: "let clients use the addresses of " + n.Other})
 		}
 	}
 	return out

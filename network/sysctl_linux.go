@@ -107,10 +107,10 @@ func forward6(n *Network, hosts ...string) error {
 
 // validMark lets the kernel's check of a packet's way back, where the host has it (rp_filter), see by which NIC that is.
 func (n *Network) validMark() error {
-	if n.other == "" {
+	if n.Other == "" {
 		return nil
 	}
-	return errors.Join(n.set("1", "net", "ipv4", "conf", n.other, "src_valid_mark"), n.set("1", "net", "ipv4", "conf", cmp.Or(n.Bridge, n.Master), "src_valid_mark"))
+	return errors.Join(n.set("1", "net", "ipv4", "conf", n.Other, "src_valid_mark"), n.set("1", "net", "ipv4", "conf", cmp.Or(n.Bridge, n.Master), "src_valid_mark"))
 }
 
 func (n *Network) hasIPv6() bool {

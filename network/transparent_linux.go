@@ -68,10 +68,14 @@ func routedRules(nl *netlink.Handle, n *Network, master netlink.Link) (netlink.R
 	return rules(n, master, hosts), err
 }
 
-// routedPod completes a pod of transparent mode.
-func routedPod(p netlink.Pod) netlink.Pod {
-	// The pod's MAC with another first byte: both ends know each other's MAC without asking.
-	p.HostMAC = append(net.HardwareAddr{p.MAC[0] ^ 0x04}, p.MAC[1:]...)
+// routedPod completes a pod of transparent mode. host is the MAC of its host veth, if there is one already.
+func routedPod(p netlink.Pod, host string) netlink.Pod {
+	if mac, err := net.ParseMAC(host); err == nil {
+		p.HostMAC = mac
+	} else {
+		// The pod's MAC with another first byte: both ends know each other's MAC without asking.
+		p.HostMAC = append(net.HardwareAddr{p.MAC[0] ^ 0x04}, p.MAC[1:]...)
+	}
 	p.Gateways = map[netip.Addr]net.HardwareAddr{routedGateway4: p.HostMAC, routedGateway6: p.HostMAC}
 	return p
 }

@@ -102,7 +102,45 @@ func (d delegate) delAddress(ctx context.Context, a netip.Addr) error {
 	return d.del(ctx)
 }
 
-func (d delegate) check(ctx context.Context) error  { return d.run(ctx, "CHECK") }
+// check asks about prev, nil or the runtime's result. gateways are what the plugin gave where the pod has others: it knows of no others.
+func (d delegate) check(ctx context.Context, prev *types100.Result, gateways []netip.Addr) error {
+	if prev != nil && len(gateways) > 0 {
+		given := *prev
+		given.IPs = nil
+		for _, ip := range prev.IPs {
+			one := *ip
+			for _, gw := range gateways {
+				if gw.Is4() == (ip.Address.IP.To4() != nil) {
+					one.Gateway = gw.AsSlice()
+				}
+			}
+			given.IPs = append(given.IPs, &one)
+		}
+		conf, err := withPrevResult(d.conf, &given)
+		if err != nil {
+			return err
+		}
+		d.conf = conf
+	}
+	return d.run(ctx, "CHECK")
+}
+
+func withPrevResult(text []byte, prev *types100.Result) ([]byte, error) {
+	var conf map[string]json.RawMessage
+	var version string
+	if err := errors.Join(json.Unmarshal(text, &conf), json.Unmarshal(conf["cniVersion"], &version)); err != nil {
+		return nil, types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+	}
+	result, err := prev.GetAsVersion(version)
+	if err != nil {
+		return nil, types.NewError(types.ErrDecodingFailure, "convert prevResult: "+err.Error(), "")
+	}
+	// Marshalling what was just decoded cannot fail.
+	conf["prevResult"], _ = json.Marshal(result)
+	text, _ = json.Marshal(conf)
+	return text, nil
+}
+
 func (d delegate) status(ctx context.Context) error { return d.run(ctx, "STATUS") }
 
 // gc lets the IPAM plugin free what is of no valid attachment.

@@ -253,11 +253,17 @@ func check(ctx context.Context, c *cni.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := cmd.ipam.check(ctx); err != nil {
-		return err
-	}
 	prev, err := previous(cmd.conf)
 	if err != nil {
+		return err
+	}
+	var gateways []netip.Addr
+	if cmd.config.Mode == network.ModeTransparent && cmd.ipam.own == nil {
+		if gateways, err = cmd.manager.Gateways(ctx, cmd.owner); err != nil {
+			return err
+		}
+	}
+	if err := cmd.ipam.check(ctx, prev, gateways); err != nil {
 		return err
 	}
 	if prev == nil {
