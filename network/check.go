@@ -51,8 +51,11 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 	if rerr := m.ensure(ctx, n); rerr != nil {
 		return fmt.Errorf("%w; and it cannot be repaired: %w", err, rerr)
 	}
-	if m.Plane.CheckEndpoint(ctx, n, e) == nil {
-		err = fmt.Errorf("%w; it has been repaired just now", err)
+	if n, known, rerr := m.find(ctx, o); rerr == nil && known != nil { // the repair may have changed it
+		e.MTU = cmp.Or(b.MTU, known.MTU)
+		if m.Plane.CheckEndpoint(ctx, n, e) == nil {
+			err = fmt.Errorf("%w; it has been repaired just now", err)
+		}
 	}
 	return err
 }

@@ -249,6 +249,18 @@ func (l *Linux) Owners(_ context.Context, n *Network) ([]Owner, error) {
 	return owners, err
 }
 
+var _ follower = (*Linux)(nil)
+
+// FollowMTU implements follower.
+func (l *Linux) FollowMTU(_ context.Context, e *Endpoint, mtu int) error {
+	nl, err := netlink.Open()
+	if err != nil {
+		return err
+	}
+	defer nl.Close()
+	return nl.SetMTU(netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName}, mtu)
+}
+
 var _ adopter = (*Linux)(nil)
 
 // Adopt implements adopter. Ports and neighbours follow with the next look at the network.

@@ -292,6 +292,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 			return nil // somebody changed or removed it meanwhile; what we saw is of no use
 		}
 		record.MAC, record.MTU, record.Rules, record.HNSID = n.MAC, n.MTU, n.Rules, n.HNSID
+		m.followMTU(ctx, s, record, known.MTU)
 		for _, other := range s.carriedWith(record) {
 			other.Imported = n.Imported
 			// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.

@@ -95,25 +95,46 @@ func TestDNSOfTheResult(t *testing.T) {
 	}
 }
 
-// The pods' MTU is the master's, whatever it is by now.
+// The pods' MTU is the master's, whatever it is by now: that of new ones, and on a bridge, which drops what is larger without a word, that of those
+// that live. One that was configured with a smaller MTU keeps it.
 func TestMTUFollowsTheMaster(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
-			l := newLab(t, fabric.Default(1, 4))
+			l := newLab(t, fabric.Default(1, 6))
 			n := l.nodes[0]
 			list := l.list(n, map[string]any{"mode": mode})
-			for _, mtu := range []string{"1500", "1400", "1450"} {
-				l.run(n, "ip link set eth0 mtu "+mtu)
+			old, small := l.add(n, list), l.add(n, l.list(n, map[string]any{"mode": mode, "mtu": 1280}))
+			for _, mtu := range []int{1500, 1400, 1450} {
+				has := fmt.Sprintf("mtu %d ", mtu)
+				l.run(n, fmt.Sprintf("ip link set eth0 mtu %d", mtu))
 				p := l.add(n, list)
-				if link := l.podRun(p, "ip link show eth0"); !strings.Contains(link, "mtu "+mtu+" ") {
-					t.Errorf("the pod's link with MTU %s: %s", mtu, link)
+				if link := l.podRun(p, "ip link show eth0"); !strings.Contains(link, has) {
+					t.Errorf("the pod's link with MTU %d: %s", mtu, link)
 				}
 				for _, i := range p.Result.Interfaces {
-					if fmt.Sprint(i.Mtu) != mtu {
-						t.Errorf("the result says %+v with MTU %s", i, mtu)
+					if i.Mtu != mtu {
+						t.Errorf("the result says %+v with MTU %d", i, mtu)
 					}
 				}
-				l.reach("pod", p.NS, "gateway", gateway, ttls[mode].fabric)
+				if link := l.podRun(old, "ip link show eth0"); mode != "transparent" && !strings.Contains(link, has) {
+					t.Errorf("the old pod's link with MTU %d: %s", mtu, link)
+				}
+				if link := l.podRun(small, "ip link show eth0"); !strings.Contains(link, "mtu 1280 ") {
+					t.Errorf("the small pod's link with MTU %d: %s", mtu, link)
+				}
+				largest := fabric.PingOptions{Size: mtu - 28, DontFragment: true}
+				for what, way := range map[string][]*node.Pod{"old to new": {old, p}, "new to old": {p, old}} {
+					if err := l.ping(way[0].NS, way[1].IP, largest); err != nil {
+						t.Errorf("%s with MTU %d: %v", what, mtu, err)
+					}
+				}
+				if err := l.ping(old.NS, remoteHost, largest); err != nil {
+					t.Errorf("old pod to the remote host with MTU %d: %v", mtu, err)
+				}
+				l.must(p.Check(l.ctx))
+				if mode != "transparent" {
+					l.healthy(n)
+				}
 			}
 			big, err := n.NewPod(l.list(n, map[string]any{"mode": mode, "mtu": 9000}))
 			l.must(err)

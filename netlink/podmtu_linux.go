@@ -1,0 +1,33 @@
+package netlink
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// SetMTU sets the MTU of both ends of a pod's veth. What is gone needs none.
+func (h *Handle) SetMTU(p Pod, mtu int) error {
+	set := func(h *Handle, name, what string) error {
+		b := &batch{}
+		b.add("set MTU of "+what, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, name), u32(unix.IFLA_MTU, uint32(mtu))), unix.ENODEV)
+		return b.send(h.socket)
+	}
+	if err := set(h, p.HostName, p.HostName); err != nil || p.NetNS == "" {
+		return err
+	}
+	ns, err := namespace(p.NetNS)
+	if errors.Is(err, ErrNetNS) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ns.Close() }()
+	inPod, err := openAt(ns)
+	if err != nil {
+		return err
+	}
+	defer inPod.Close()
+	return set(inPod, p.IfName, p.IfName+" in the pod")
+}
