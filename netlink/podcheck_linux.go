@@ -177,7 +177,7 @@ func (h *Handle) checkChained(p Pod, l Link) (string, error) {
 
 // checkRoutes looks in the main table and wherever rules lead, but for ours: a plugin further back in the chain may have moved routes (sbr).
 func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
-	rules, err := h.policyRules(func(r policyRule) bool { return r.priority != sourcePriority })
+	rules, err := h.policyRules(func(r policyRule) bool { return !r.isSource() })
 	if err != nil {
 		return "", err
 	}

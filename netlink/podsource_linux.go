@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,22 +29,29 @@ func (h *Handle) bySource(l Link, others []kernelMessage) error {
 	if err != nil {
 		return fmt.Errorf("list addresses in the pod: %w", err)
 	}
-	have, err := h.policyRules(func(r policyRule) bool { return r.priority == sourcePriority })
+	have, err := h.policyRules(policyRule.isSource)
 	if err != nil {
 		return err
 	}
 	b := &batch{}
 	for _, viaGateway := range []bool{false, true} { // a gateway has to be known when it is named
 		for _, m := range routes {
-			if index := m.u32(unix.RTA_OIF); index != 0 && !m.isLinkLocals() && m.viaGateway() == viaGateway {
-				dev := device{index: int(index)}
-				b.add("copy route "+m.route(), m.inTable(tableOf(int(index))).newRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev))
+			dev := device{index: int(m.u32(unix.RTA_OIF))}
+			if dev.index == 0 || m.isLinkLocals() || m.viaGateway() != viaGateway {
+				continue
 			}
+			var ignore []syscall.Errno
+			if dev.index != l.Index { // as far as others' routes fit
+				ignore = append(ignore, anything)
+			}
+			b.add("copy route "+m.route(), m.inTable(tableOf(dev.index)).newRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev), ignore...)
 		}
 	}
 	replaceRules(b, have, sourceRules(addrs))
 	return b.send(h.socket)
 }
+
+func (r policyRule) isSource() bool { return r.priority == sourcePriority && isTable(r.table) }
 
 func sourceRules(addrs []kernelMessage) (list []policyRule) {
 	for _, m := range addrs {

@@ -104,8 +104,15 @@ func (r policyRule) isSomebodys() bool {
 	return r.priority != 0 && r.priority < 32766 && !r.isOurs()
 }
 
+// isOurs knows our rules by all that somebody else's would not have.
 func (r policyRule) isOurs() bool {
-	return r.priority >= priorityToPods && r.priority <= priorityPods
+	switch r.priority {
+	case priorityToPods:
+		return r.table == unix.RT_TABLE_MAIN && r.to.IsValid() && r.longer == r.to.Addr().BitLen()-1
+	case priorityAnswers, priorityPods:
+		return isTable(r.table)
+	}
+	return false
 }
 
 func ourRules(all []policyRule) []policyRule {
@@ -180,17 +187,20 @@ func (h *Handle) fillTables(b *batch, p Policy, want []policyRule) error {
 			return fmt.Errorf("list the routes of table %d: %w", r.table, err)
 		}
 		if len(there) == 0 {
-			b.add(fmt.Sprintf("add the default route by %s to table %d", gw, r.table), onlyRoute(r.table, dev, gw))
+			b.add(fmt.Sprintf("add the default route%s to table %d", by(gw), r.table), onlyRoute(r.table, dev, r.family, gw))
 		}
 	}
 	return nil
 }
 
 // gatewayOf is the router of a NIC's subnet: as the host has it, or else where Azure has it in every subnet, the first address. IPv6 has one
-// for all.
+// for all. It is invalid where the host needs none, as over a tunnel.
 func (h *Handle) gatewayOf(l Link, v6 bool, policy Policy) (netip.Addr, error) {
 	if w := h.wayOut(l.Index, v6); w.index == l.Index && w.gateway.IsValid() {
 		return w.gateway, nil
+	}
+	if w := h.wayOut(0, v6); w.index == l.Index {
+		return netip.Addr{}, nil
 	}
 	if v6 {
 		return policy.Router6, nil
@@ -211,11 +221,17 @@ func (h *Handle) gatewayOf(l Link, v6 bool, policy Policy) (netip.Addr, error) {
 }
 
 // onlyRoute is the default route of a table. The gateway need not be known otherwise.
-func onlyRoute(table uint32, dev Link, gw netip.Addr) *nl.NetlinkRequest {
+func onlyRoute(table uint32, dev Link, family byte, gw netip.Addr) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(gw)), Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST, Flags: unix.RTNH_F_ONLINK}})
+	m := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST, Scope: unix.RT_SCOPE_LINK}}
+	if gw.IsValid() {
+		m.Scope, m.Flags = unix.RT_SCOPE_UNIVERSE, unix.RTNH_F_ONLINK
+	}
+	req.AddData(m)
 	req.AddData(u32(unix.RTA_TABLE, table))
-	req.AddData(bytesAttr(unix.RTA_GATEWAY, gw.AsSlice()))
+	if gw.IsValid() {
+		req.AddData(bytesAttr(unix.RTA_GATEWAY, gw.AsSlice()))
+	}
 	req.AddData(u32(unix.RTA_OIF, uint32(dev.Index)))
 	return req
 }

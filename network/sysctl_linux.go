@@ -110,7 +110,13 @@ func (n *Network) validMark() error {
 	if n.Other == "" {
 		return nil
 	}
-	return errors.Join(n.set("1", "net", "ipv4", "conf", n.Other, "src_valid_mark"), n.set("1", "net", "ipv4", "conf", cmp.Or(n.Bridge, n.Master), "src_valid_mark"))
+	var errs error
+	for _, name := range []string{n.Other, cmp.Or(n.Bridge, n.Master)} {
+		if err := n.set("1", "net", "ipv4", "conf", name, "src_valid_mark"); !unsettable(err) {
+			errs = errors.Join(errs, err)
+		}
+	}
+	return errs
 }
 
 func (n *Network) hasIPv6() bool {
