@@ -44,6 +44,7 @@ type IPAM struct {
 	InterfacesFile string   `json:"interfacesFile"`
 	Families       []string `json:"families"`
 	AddressSpace   string   `json:"addressSpace"`
+	StatusWhenFull string   `json:"statusWhenFull"` // ready, the default, or error
 }
 
 // NetConf is the network configuration as azure-vnet reads it (docs/cni.md, "Network configuration").
@@ -252,6 +253,11 @@ func (i *IPAM) validate() error {
 		if f != "ipv4" && f != "ipv6" {
 			return unsupported("ipam.families", f, "ipv4, ipv6 or both")
 		}
+	}
+	switch i.StatusWhenFull {
+	case "", "ready", "error":
+	default:
+		return Invalid("ipam.statusWhenFull", i.StatusWhenFull, "ready or error")
 	}
 	return nil
 }

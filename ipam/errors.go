@@ -17,6 +17,8 @@ var (
 	ErrInUse = errors.New("address in use")
 	// ErrOnHost: the host itself has the address that was asked for, or that the owner holds. The message says on which interface.
 	ErrOnHost = errors.New("the host itself has the address")
+	// ErrFull is ErrExhausted where containers hold what there is: the node has as many as it can have.
+	ErrFull = fmt.Errorf("%w", ErrExhausted)
 	// ErrOnlyOnHost is ErrExhausted where the host itself has what is free. The message says how many on which interface.
 	ErrOnlyOnHost = fmt.Errorf("%w but what the host itself has", ErrExhausted)
 	// ErrNotReserved: CHECK found no reservation of this owner.

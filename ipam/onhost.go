@@ -10,8 +10,11 @@ import (
 func (s *AddressSpace) exhausted(pools []*Pool, host HostAddrs) error {
 	onHost := s.freeOnHost(pools, host)
 	err := ErrExhausted
-	if len(onHost) > 0 {
+	switch {
+	case len(onHost) > 0:
 		err = ErrOnlyOnHost
+	case slices.ContainsFunc(pools, func(p *Pool) bool { return len(p.Reservations) > 0 }):
+		err = ErrFull
 	}
 	for _, p := range pools {
 		err = fmt.Errorf("%w in pool %s of %s: %d addresses, %d in use", err, p.Prefix, p.Interface, p.Capacity(), len(p.Reservations))

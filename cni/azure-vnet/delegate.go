@@ -10,6 +10,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/skel"
@@ -85,6 +86,27 @@ func (d delegate) add(ctx context.Context) (*types100.Result, error) {
 }
 
 func (d delegate) del(ctx context.Context) error { return d.run(ctx, "DEL") }
+
+// delOf is del for another owner than the command's.
+func (d delegate) delOf(ctx context.Context, o network.Owner) error {
+	var conf map[string]json.RawMessage
+	if err := json.Unmarshal(d.conf, &conf); err != nil {
+		return types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
+	}
+	// Marshalling a string, and a map of what was just decoded, cannot fail.
+	conf["name"], _ = json.Marshal(o.Network)
+	d.conf, _ = json.Marshal(conf)
+	args := *d.args
+	args.ContainerID, args.IfName, args.Netns, args.Args = o.ContainerID, o.IfName, "", ""
+	if d.args = &args; d.own != nil {
+		return d.del(ctx)
+	}
+	path, err := invoke.FindInPath(d.plugin, filepath.SplitList(args.Path))
+	if err == nil {
+		err = invoke.ExecPluginWithoutResult(ctx, path, d.conf, &invoke.Args{Command: "DEL", ContainerID: o.ContainerID, IfName: o.IfName, Path: args.Path}, nil)
+	}
+	return d.failed("DEL", err)
+}
 
 // delAddress is del with "ipam.ipAddress", which releases the address even if nobody is known to hold it.
 func (d delegate) delAddress(ctx context.Context, a netip.Addr) error {

@@ -185,6 +185,9 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 	// Pushed before the call: an IPAM plugin that is killed half way may have reserved already.
 	undo.Push(cmd.ipam.del)
 	given, err := cmd.ipam.add(ctx)
+	if err != nil && cmd.bury(ctx) > 0 { // the addresses of the dead may have been the last ones
+		given, err = cmd.ipam.add(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +207,21 @@ func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
 		return behind(prev, resultOnHNS(e)), nil
 	}
 	return behind(prev, result(n, e, given, cmd.conf.PodDNS(given.DNS))), nil
+}
+
+// bury takes away what is left of pods that are gone without a DEL, frees their addresses, and returns how many there were.
+func (c *command) bury(ctx context.Context) int {
+	buried, err := c.manager.Bury(ctx)
+	for _, o := range buried {
+		err = errors.Join(err, c.ipam.delOf(ctx, o))
+	}
+	if err != nil {
+		c.Log.Warn("take away what is left of pods that are gone", "error", err)
+	}
+	if len(buried) > 0 {
+		c.Note("buried", len(buried))
+	}
+	return len(buried)
 }
 
 // nameable says whether the host can have the owner's interface, and know whose it is.
@@ -321,5 +339,9 @@ func status(ctx context.Context, c *cni.Command) error {
 	if err := cmd.manager.Status(ctx, cmd.conf.Name, cmd.config); err != nil {
 		return cni.Unavailable(err, codes)
 	}
-	return cmd.ipam.status(ctx)
+	err = cmd.ipam.status(ctx)
+	if err != nil && cmd.bury(ctx) > 0 { // a node that is not ready gets no pods, so no ADD would do it
+		err = cmd.ipam.status(ctx)
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -224,7 +225,12 @@ func status(ctx context.Context, c *cni.Command) error {
 		return err
 	}
 	for _, q := range requests {
-		if err := cmd.manager.Status(ctx, q); err != nil {
+		err := cmd.manager.Status(ctx, q)
+		if errors.Is(err, ipam.ErrFull) && cmd.conf.IPAM.StatusWhenFull != "error" {
+			c.Log.Warn("no address is left for another container", "error", err)
+			continue
+		}
+		if err != nil {
 			return cni.Unavailable(err, codes)
 		}
 	}

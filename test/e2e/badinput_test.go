@@ -142,7 +142,9 @@ func TestExhaustedPool(t *testing.T) {
 			t.Errorf("%q is missing in %q", want, e.Msg)
 		}
 	}
-	status := node.Call{Plugin: "azure-vnet", Command: "STATUS", Conf: l.conf(n, nil)}
+	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "STATUS", Conf: l.conf(n, nil)}))
+	strict := map[string]any{"ipam": map[string]string{"type": "azure-vnet-ipam", "statusWhenFull": "error"}}
+	status := node.Call{Plugin: "azure-vnet", Command: "STATUS", Conf: l.conf(n, strict)}
 	if e := l.wantError(l.exec(n, status), 50); !strings.Contains(e.Msg, "no free address") {
 		t.Errorf("STATUS says %q", e.Msg)
 	}

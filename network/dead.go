@@ -1,0 +1,64 @@
+package network
+
+import (
+	"context"
+	"errors"
+)
+
+// witness is what a data plane can offer besides: to say for certain that a pod is gone.
+type witness interface {
+	// Gone says whether neither the endpoint's namespace nor its interface on the host is there.
+	Gone(ctx context.Context, e *Endpoint) (bool, error)
+}
+
+// Bury takes away the endpoints of all networks whose pods are gone without a DEL, and returns their owners: their addresses are nobody's. It
+// goes on after an error and reports all.
+func (m *Manager) Bury(ctx context.Context) (buried []Owner, errs error) {
+	plane, ok := m.Plane.(witness)
+	if !ok {
+		return nil, nil
+	}
+	var ready []*Endpoint
+	err := m.Store.View(ctx, func(s *State) error {
+		for _, n := range s.Networks {
+			for e := range n.Endpoints.All() {
+				if e.State == Ready {
+					ready = append(ready, e)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range ready {
+		gone, err := plane.Gone(ctx, e)
+		if err == nil && gone {
+			err = m.bury(ctx, plane, e.Owner)
+			if err == nil {
+				buried = append(buried, e.Owner)
+			}
+		}
+		errs = errors.Join(errs, err)
+	}
+	return buried, errs
+}
+
+// bury looks once more when nobody else can do anything about the owner.
+func (m *Manager) bury(ctx context.Context, plane witness, o Owner) error {
+	claim, err := m.Claim(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	_, e, err := m.find(ctx, o)
+	if err != nil || e == nil || e.State != Ready {
+		return err
+	}
+	if gone, err := plane.Gone(ctx, e); err != nil || !gone {
+		return err
+	}
+	m.Log.Warn("a pod is gone, and nobody called DEL", "endpoint", o, "addresses", e.Addresses)
+	return m.Delete(ctx, o)
+}
