@@ -114,7 +114,7 @@ func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network,
 		if known == nil {
 			return fmt.Errorf("%w: %s was deleted meanwhile", ErrDifference, e.Owner)
 		}
-		if err := s.usableMAC(record, e.MAC, ifaces); err != nil {
+		if err := s.usableMAC(record, e, ifaces); err != nil {
 			return fmt.Errorf("%w: %w", ErrDifference, err)
 		}
 		if err := plane.Adopt(ctx, n, e); err != nil {

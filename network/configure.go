@@ -12,9 +12,10 @@ import (
 // fabricMAC is the one with which Azure's network answers for everything.
 const fabricMAC = "12:34:56:78:9a:bc"
 
-// usableMAC says whether a pod can have the MAC that the runtime asks for. (What we derive from addresses is unique.)
+// usableMAC says whether the endpoint can have its MAC, which the runtime asks for. (What we derive from addresses is unique.)
 // Error: ErrConflict.
-func (s *State) usableMAC(n *Network, mac string, ifaces []platform.Interface) error {
+func (s *State) usableMAC(n *Network, wants *Endpoint, ifaces []platform.Interface) error {
+	mac := wants.MAC
 	if mac == fabricMAC {
 		return fmt.Errorf("%w: MAC %s is that of Azure's network", ErrConflict, mac)
 	}
@@ -25,7 +26,7 @@ func (s *State) usableMAC(n *Network, mac string, ifaces []platform.Interface) e
 	}
 	for _, other := range s.Networks {
 		for e := range other.Endpoints.All() {
-			if other.Master == n.Master && e.MAC == mac {
+			if other.Master == n.Master && e.MAC == mac && e.Owner != wants.Owner {
 				return fmt.Errorf("%w: MAC %s is that of %s", ErrConflict, mac, e.Owner)
 			}
 		}

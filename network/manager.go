@@ -340,7 +340,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 			if ierr != nil {
 				return ierr
 			}
-			if merr := s.usableMAC(record, e.MAC, ifaces); merr != nil {
+			if merr := s.usableMAC(record, e, ifaces); merr != nil {
 				return merr
 			}
 		}
