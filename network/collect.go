@@ -43,6 +43,10 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		}
 	}
 	found, errs := m.Plane.Owners(ctx, n)
+	if errs != nil { // the IPAM plugin is to be told, and that needs to be known: the kernel may have been short of memory
+		m.Log.Warn("look for what the host has of the network's pods", "network", network, "error", errs)
+		found, errs = m.Plane.Owners(ctx, n)
+	}
 	if errs == nil {
 		left = []Owner{}
 	}

@@ -124,10 +124,8 @@ func (l *Linux) DeleteEndpoints(_ context.Context, n *Network, list []*Endpoint)
 		return err
 	}
 	defer nl.Close()
-	for _, e := range list {
-		if e.HostIfName != e.Owner.HostIfName() && !nl.IsPods(e.HostIfName, e.Owner.String()) {
-			return fmt.Errorf("host veth %s is not that of %s", e.HostIfName, e.Owner)
-		}
+	if err := l.allTheirs(nl, list); err != nil {
+		return err
 	}
 	if err := nl.SetDown(veths...); err != nil {
 		return err
@@ -142,6 +140,27 @@ func (l *Linux) DeleteEndpoints(_ context.Context, n *Network, list []*Endpoint)
 			return nft.DeleteManyElements(all...)
 		},
 		func() error { return nl.DeletePods(veths, n.Bridge, addrs) })
+}
+
+// allTheirs says whether host veths with the names of pods are still those of the endpoints.
+func (*Linux) allTheirs(nl *netlink.Handle, list []*Endpoint) error {
+	if !slices.ContainsFunc(list, func(e *Endpoint) bool { return e.HostIfName != e.Owner.HostIfName() }) {
+		return nil
+	}
+	links, err := nl.Links()
+	if err != nil {
+		return err
+	}
+	owner := map[string]string{}
+	for _, l := range links {
+		owner[l.Name] = l.Alias
+	}
+	for _, e := range list {
+		if has := owner[e.HostIfName]; has != "" && has != e.Owner.String() {
+			return fmt.Errorf("host veth %s is that of %s, not of %s", e.HostIfName, has, e.Owner)
+		}
+	}
+	return nil
 }
 
 func deleteElements(list []netlink.Element) error {

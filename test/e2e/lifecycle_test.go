@@ -299,7 +299,7 @@ func TestCheckNamesTheDifference(t *testing.T) {
 		"known to the host":  {[]string{"nft", "flush", "map", "inet", "azure-vnet", "azure0-known4"}, "elements"},
 		"pod's route":        {[]string{"pod", "ip", "route", "del", "default"}, "route"},
 		"pod's address":      {[]string{"pod", "ip", "addr", "flush", "dev", "eth0"}, "address"},
-		"pod's MTU":          {[]string{"pod", "ip", "link", "set", "eth0", "mtu", "1400"}, "MTU"},
+		"pod's MTU":          {[]string{"pod", "ip", "link", "set", "eth0", "mtu", "9000"}, "MTU"},
 		"pod's MAC":          {[]string{"pod", "ip", "link", "set", "eth0", "address", "02:00:00:00:00:01"}, "MAC"},
 		"pod's interface":    {[]string{"pod", "ip", "link", "set", "eth0", "down"}, "is down"},
 		"interface is gone":  {[]string{"pod", "ip", "link", "set", "eth0", "name", "eth7"}, "is missing"},
