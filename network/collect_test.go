@@ -96,12 +96,18 @@ func TestCollectDeletesWhatTheStateKnowsWhenTheHostCannotBeAsked(t *testing.T) {
 	want := without(without(l.String(), c1), c2)
 	p := l.start()
 	p.host.FailAt(1, networktest.Before, errBoom)
-	n, _, err := p.Collect(t.Context(), "azure", keepOnly())
+	p.host.FailAt(2, networktest.Before, errBoom)
+	n, left, err := p.Collect(t.Context(), "azure", keepOnly())
 	wantError(t, err, errBoom)
-	if n != 2 {
-		t.Errorf("collected %d", n)
+	if n != 2 || left != nil {
+		t.Errorf("collected %d, left %v", n, left)
 	}
 	l.want(want)
+	p = l.start()
+	p.host.FailAt(1, networktest.Before, errBoom) // once is no matter
+	if n, left, err := p.Collect(t.Context(), "azure", keepOnly()); n != 1 || left == nil || err != nil {
+		t.Errorf("collected %d, left %v, %v", n, left, err)
+	}
 }
 
 func TestCollectOfAnUnknownNetworkTouchesNothing(t *testing.T) {
