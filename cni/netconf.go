@@ -269,6 +269,9 @@ func (n *NetConf) validate() error {
 	if n.IPAM.Type == "" {
 		return Invalid("ipam.type", "", "the name of an IPAM plugin is required, azure-vnet-ipam for example")
 	}
+	if n.IPAM.Type == "azure-vnet" {
+		return Invalid("ipam.type", n.IPAM.Type, "that is the network plugin, which would call itself again and again: azure-vnet-ipam is meant")
+	}
 	switch n.Mode {
 	case "", "tunnel", "l2-tunnel", "l2tunnel", "bridge", "l2-bridge", "l2bridge", "transparent":
 	default:

@@ -25,4 +25,12 @@ var (
 	ErrNotReserved = errors.New("no address is reserved")
 	// ErrSource: the source could not be asked, or its answer makes no sense.
 	ErrSource = errors.New("source of addresses unavailable")
+	// ErrFile is ErrSource where the source is a file, as on Azure Stack.
+	ErrFile = fmt.Errorf("%w", ErrSource)
+	// ErrNoneAssigned: the source knows this VM's NICs, and no address on them that is for containers.
+	ErrNoneAssigned = fmt.Errorf("%w: no NIC of this VM has secondary addresses", ErrNoPool)
+	// ErrElsewhere is ErrNotListed where another pool has the address than the one that the network is bound to.
+	ErrElsewhere = errors.New("an address of another pool")
+	// ErrSearch: it is not known which addresses containers use, so that none may be given.
+	ErrSearch = errors.New("the search for addresses in use was not complete")
 )

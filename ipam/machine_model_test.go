@@ -148,10 +148,10 @@ func (m *model) staysBound(q Request, p *Pool) {
 	}
 }
 
-// binding is the pool that the network has; one that is gone does not bind.
+// binding is the pool that the network has; one that lists nothing and of which nobody holds anything does not bind.
 func (m *model) binding(q Request) (PoolID, bool) {
 	id, bound := m.bound[boundKey{q.Network, q.IPv6}]
-	return id, bound && slices.ContainsFunc(m.space.Pools, func(p *Pool) bool { return p.id() == id })
+	return id, bound && slices.ContainsFunc(m.space.Pools, func(p *Pool) bool { return p.id() == id && len(p.Listed)+len(p.Reservations) > 0 })
 }
 
 // longestFree: no free address of the pool was released before this one.
@@ -184,6 +184,11 @@ func (m *model) refused(q Request, err error) {
 		case errors.Is(err, ErrInUse):
 			if !taken && !owns {
 				m.Fatalf("%s is free: %v", q.Address, err)
+			}
+			return
+		case errors.Is(err, ErrElsewhere):
+			if id, bound := m.binding(q); !m.listed[q.Address] || !bound || m.pool(q.Address).id() == id {
+				m.Fatalf("%+v: %v", q, err)
 			}
 			return
 		case errors.Is(err, ErrNotListed):

@@ -156,6 +156,10 @@ func (m *model) reboot() {
 	for a := range m.held {
 		m.forget(a)
 	}
+	clear(m.bound)
+	if len(m.space.Bindings) > 0 {
+		m.Fatalf("after a reboot %v are bound", m.space.Bindings)
+	}
 }
 
 func (m *model) adoptAndSweep() {

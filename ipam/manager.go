@@ -40,6 +40,8 @@ type Answer struct {
 	Attempted   time.Time `json:"attempted,omitzero"` // the last question, good or not
 	Failure     string    `json:"failure,omitempty"`  // why the last question failed
 	Stamp       string    `json:"stamp,omitempty"`    // the source's, at the last question
+
+	NoneAssigned bool `json:"noneAssigned,omitempty"` // it failed with ErrNoneAssigned
 }
 
 // Times between two questions to the source (config.md, Sources of addresses).
@@ -58,6 +60,8 @@ type Manager struct {
 	Master      string        // the configuration's master; pins the pool's NIC
 	RefreshLock string        // path of the lock that lets one process at a time ask the source
 	Interfaces  func() ([]platform.Interface, error)
+	// Interface is one of them by its name, without its addresses; nil believes that all NICs are here.
+	Interface func(name string) (platform.Interface, bool, error)
 	// InUse finds addresses that containers on this host use, with their owners as far as they are known.
 	// It is asked when there may be some without a reservation: without a state, after damage, when the only
 	// holders that keep a pool full are unknown.
@@ -97,6 +101,28 @@ func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned,
 		return nil, cause(err, rerr)
 	}
 	return m.tryAllocate(ctx, requests, true)
+}
+
+// markAbsent marks the pools of NICs that are not here: the machine was made from an image of another one, or lost the NIC.
+func (m *Manager) markAbsent(pools []*Pool) error {
+	if m.Interface == nil {
+		return nil
+	}
+	for _, p := range pools {
+		i, ok, err := m.Interface(p.Interface)
+		if err != nil {
+			return err
+		}
+		if p.MAC == "" || ok && i.MAC.String() == p.MAC { // of a pool that was taken over the MAC is not known yet
+			continue
+		}
+		all, err := m.Interfaces() // it may have another name by now
+		if err != nil {
+			return fmt.Errorf("list the host's interfaces: %w", err)
+		}
+		p.Absent = !hostInterfaces{all, m.Master}.HasMAC(p.MAC)
+	}
+	return nil
 }
 
 // leaveToHost keeps the host's own addresses from being given.
@@ -149,6 +175,9 @@ func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed
 		if !refreshed && len(s.Pools) > 0 && m.stale(s.Answer, now) {
 			return errStale
 		}
+		if err := m.markAbsent(s.Pools); err != nil {
+			return err
+		}
 		for _, q := range requests {
 			a, err := s.Allocate(q, now)
 			if err != nil {
@@ -190,14 +219,45 @@ func age(now, t time.Time) time.Duration {
 // else. Nothing to free is success.
 func (m *Manager) Release(ctx context.Context, o Owner, address netip.Addr) ([]netip.Addr, error) {
 	var freed []netip.Addr
-	err := m.Store.Update(ctx, func(s *State) error {
+	unused, err := m.unused(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	err = m.Store.Update(ctx, func(s *State) error {
 		freed = s.Release(o)
-		if address.IsValid() {
+		if unused {
 			freed = append(freed, s.ReleaseUnowned(address)...)
 		}
 		return nil
 	})
 	return freed, err
+}
+
+// unused says whether the address, if it is valid, is one that is held by nobody known, and that no container has.
+func (m *Manager) unused(ctx context.Context, address netip.Addr) (bool, error) {
+	unknown := false
+	err := m.Store.View(ctx, func(s *State) error {
+		unknown = address.IsValid() && s.heldByUnknown(address)
+		return nil
+	})
+	if err != nil || !unknown {
+		return false, err
+	}
+	inUse, err := m.InUse()
+	if err != nil {
+		return false, err
+	}
+	_, used := inUse[address]
+	return !used, nil
+}
+
+// Forget frees all that the network holds, and its pools: another network may have them for itself then.
+func (m *Manager) Forget(ctx context.Context, network string) error {
+	_, err := m.Collect(ctx, network, func(string, string) bool { return false })
+	return errors.Join(err, m.Store.Update(ctx, func(s *State) error {
+		delete(s.Bindings, network)
+		return nil
+	}))
 }
 
 // Check verifies that the owner holds an address, and that the runtime's result has each that it holds. The
@@ -237,6 +297,9 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 // cannot be asked, or the state cannot be written.
 func (m *Manager) Status(ctx context.Context, q Request) error {
 	started := m.Now()
+	if err := m.Store.Probe(ctx); err != nil {
+		return err
+	}
 	probed := errors.New("probe")
 	probe := []Request{q}
 	if err := m.leaveToHost(probe); err != nil {
@@ -244,8 +307,11 @@ func (m *Manager) Status(ctx context.Context, q Request) error {
 	}
 	probe[0].Owner = Owner{Network: q.Network, ContainerID: "status", IfName: "status"}
 	free := func() error {
-		// A transaction that is given up: the lock can be had, the folder can be written, nothing changes.
+		// A transaction that is given up: nothing changes.
 		err := m.Store.Update(ctx, func(s *State) error {
+			if err := m.markAbsent(s.Pools); err != nil {
+				return err
+			}
 			if _, err := s.Allocate(probe[0], m.Now()); err != nil {
 				return err
 			}

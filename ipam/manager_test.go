@@ -194,7 +194,9 @@ func TestFailureOfTheSourceIsRememberedForTheInterval(t *testing.T) {
 
 func TestAnAnswerWithoutAddressesIsAFailure(t *testing.T) {
 	r := newRig(t)
-	r.refuse("a", ErrSource, "lists no address")
+	r.refuse("a", ErrNoneAssigned, "lists the primary address of each only")
+	r.pass(time.Second)
+	r.refuse("a", ErrNoneAssigned, "lists the primary address of each only") // remembered
 	r.pass(time.Hour)
 	r.list("10.240.0.5")
 	r.give("a", "10.240.0.5")

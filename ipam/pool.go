@@ -18,7 +18,13 @@ type Pool struct {
 	Listed       addrSet       `json:"listed"`             // what the source lists now
 	Reservations []Reservation `json:"-"`                  // they are the state's rows (rows.go)
 	Released     addrQueue     `json:"released,omitempty"` // free again, the oldest first
+
+	// Absent says that no interface of the host has the pool's MAC now: its addresses lead nowhere.
+	Absent bool `json:"-"`
 }
+
+// lives says whether there is anything that a network could be bound to.
+func (p *Pool) lives() bool { return len(p.Listed) > 0 || len(p.Reservations) > 0 }
 
 // Gateway is where the subnet's default route goes: the first host address for IPv4, the fabric's link-local
 // address for IPv6.

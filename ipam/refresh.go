@@ -34,7 +34,14 @@ func (a Answer) err() error {
 	if a.Failure == "" {
 		return nil
 	}
-	return fmt.Errorf("%w: %s (asked at %s)", ErrSource, a.Failure, a.Attempted.Format(time.RFC3339))
+	kind := ErrSource
+	switch {
+	case a.NoneAssigned:
+		kind = ErrNoneAssigned
+	case a.Environment == "mas":
+		kind = ErrFile
+	}
+	return fmt.Errorf("%w: %s (asked at %s)", kind, a.Failure, a.Attempted.Format(time.RFC3339))
 }
 
 // refresh asks the source and stores what it says. One process at a time asks, and those that waited take
@@ -89,17 +96,31 @@ func (m *Manager) ask(ctx context.Context) error {
 		s.Answer.Environment, s.Answer.URL, s.Answer.Stamp = m.Environment, m.URL, stamp
 		s.Answer.Attempted = m.Now().UTC()
 		if err != nil {
-			s.Answer.Failure = strings.TrimPrefix(err.Error(), ErrSource.Error()+": ")
+			s.Answer.NoneAssigned = errors.Is(err, ErrNoneAssigned)
+			s.Answer.Failure = strings.TrimPrefix(strings.TrimPrefix(err.Error(), ErrSource.Error()+": "), ErrNoneAssigned.Error()+": ")
 			return nil
 		}
-		s.Answer.Failure, s.Answer.Refreshed = "", s.Answer.Attempted
+		s.Answer.Failure, s.Answer.NoneAssigned, s.Answer.Refreshed = "", false, s.Answer.Attempted
 		s.Refresh(subnets, host)
-		if n := s.Adopt(inUse, m.Now()); n > 0 {
-			m.Log.Warn("addresses in use had no reservation", "adopted", n)
-		}
-		return nil
+		return m.adopt(s, inUse)
 	})
 	return errors.Join(err, uerr)
+}
+
+// adopt reserves what is in use without a reservation. Who was deleted since the search has freed its address, and would hold it for ever: so what is
+// found missing is looked for once more, under the lock, for which a DEL waits.
+func (m *Manager) adopt(s *State, inUse map[netip.Addr]Owner) error {
+	if len(s.missing(inUse)) == 0 {
+		return nil
+	}
+	now, err := m.InUse()
+	if err != nil {
+		return err
+	}
+	if n := s.Adopt(now, m.Now()); n > 0 {
+		m.Log.Warn("addresses in use had no reservation", "adopted", n)
+	}
+	return nil
 }
 
 // inUseOfNew looks for addresses in use when the answer lists some that the state does not: it is new, or was lost, and
@@ -120,11 +141,15 @@ func (m *Manager) inUseOfNew(ctx context.Context, subnets []Subnet, host Host) (
 }
 
 // usable rejects an answer without addresses: an agent that restarts answers with an empty list for a while.
+// Errors: ErrNoneAssigned if it lists NICs, else ErrSource.
 func (m *Manager) usable(subnets []Subnet) error {
 	for _, s := range subnets {
 		if len(s.Addresses) > 0 {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: the answer of %s lists no address for containers", ErrSource, m.URL)
+	if len(subnets) > 0 {
+		return fmt.Errorf("%w: the answer of %s lists the primary address of each only", ErrNoneAssigned, m.URL)
+	}
+	return fmt.Errorf("%w: the answer of %s lists no NIC", ErrSource, m.URL)
 }

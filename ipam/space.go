@@ -100,6 +100,11 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 			return p.assigned(q.Address), nil
 		}
 	}
+	for _, p := range s.Pools {
+		if bound := s.Bindings[q.Network].id(q.IPv6); p.Listed.contains(q.Address) && bound != p.id() && len(pools) == 1 && pools[0].id() == bound {
+			return Assigned{}, fmt.Errorf("%w: %s is of %s on %s, and network %s uses %s on %s", ErrElsewhere, q.Address, p.Prefix, p.Interface, q.Network, bound.Prefix, s.interfaceOf(bound))
+		}
+	}
 	err := fmt.Errorf("%w: %s", ErrNotListed, q.Address)
 	if onHost {
 		err = fmt.Errorf("%w, which the host itself has: it is configured on %s", err, at)
@@ -107,11 +112,11 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 	return Assigned{}, err
 }
 
-// bind makes the pool the network's, unless it has one: it keeps that as long as there is that pool.
+// bind makes the pool the network's, unless it has one: it keeps that as long as that pool lists addresses, or somebody holds one of it.
 func (s *AddressSpace) bind(network string, p *Pool) {
 	b := s.Bindings[network]
 	bound := b.id(p.ipv6())
-	if network == "" || slices.ContainsFunc(s.Pools, func(p *Pool) bool { return p.id() == bound }) {
+	if network == "" || slices.ContainsFunc(s.Pools, func(p *Pool) bool { return p.id() == bound && p.lives() && !p.Absent }) {
 		return
 	}
 	if p.ipv6() {
@@ -137,10 +142,10 @@ func (s *AddressSpace) candidates(q Request) ([]*Pool, error) {
 			q.Master != "" && p.Interface != platform.AdapterName(q.Master) {
 			continue
 		}
-		if p.id() == bound {
+		if p.id() == bound && p.lives() && !p.Absent {
 			return []*Pool{p}, nil
 		}
-		if len(p.Listed) > 0 {
+		if len(p.Listed) > 0 && !p.Absent {
 			pools = append(pools, p)
 		}
 	}
@@ -154,6 +159,15 @@ func (s *AddressSpace) candidates(q Request) ([]*Pool, error) {
 			a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.MAC, b.MAC))
 	})
 	return pools, nil
+}
+
+func (s *AddressSpace) interfaceOf(id PoolID) string {
+	for _, p := range s.Pools {
+		if p.id() == id {
+			return p.Interface
+		}
+	}
+	return id.MAC
 }
 
 func (s *AddressSpace) noPool(q Request) error {
@@ -173,6 +187,9 @@ func (s *AddressSpace) noPool(q Request) error {
 	}
 	for _, p := range s.Pools {
 		err = fmt.Errorf("%w; known is %s on %s (%d addresses)", err, p.Prefix, p.Interface, p.Capacity())
+		if p.Absent {
+			err = fmt.Errorf("%w, whose MAC %s no interface of this host has", err, p.MAC)
+		}
 	}
 	return err
 }
@@ -263,29 +280,37 @@ func (s *AddressSpace) Holds(o Owner) []netip.Addr {
 	return held
 }
 
-// Reset frees everything: after a reboot no owner is alive. What the source listed stays known.
+// Reset frees everything: after a reboot no owner is alive, and no network has a bridge. What the source listed stays known.
 func (s *AddressSpace) Reset() {
 	s.releaseFunc(func(Reservation) bool { return true })
+	s.Bindings = nil
 }
 
 // Adopt reserves addresses that are found in use without a reservation, for their owner or for nobody known.
 // Only addresses of the pools matter. It returns how many were missing.
 func (s *AddressSpace) Adopt(inUse map[netip.Addr]Owner, now time.Time) int {
-	adopted := 0
-	known := map[netip.Addr]bool{}
-	for a := range s.taken {
-		known[a] = true
+	missing := s.missing(inUse)
+	for a, p := range missing {
+		p.reserve(a, inUse[a], now)
+		s.bind(inUse[a].Network, p)
 	}
+	return len(missing)
+}
+
+// missing are the addresses that Adopt would reserve, with their pools.
+func (s *AddressSpace) missing(inUse map[netip.Addr]Owner) map[netip.Addr]*Pool {
+	found := map[netip.Addr]*Pool{}
 	for _, p := range s.Pools {
 		for a := range p.Listed.all {
-			if owner, used := inUse[a]; used && !known[a] {
-				p.reserve(a, owner, now)
-				s.bind(owner.Network, p)
-				adopted++
+			if _, used := inUse[a]; used {
+				found[a] = p
 			}
 		}
 	}
-	return adopted
+	for a := range s.taken {
+		delete(found, a)
+	}
+	return found
 }
 
 // Sweep frees addresses of nobody known that are not in use any more, and returns them.
@@ -293,6 +318,14 @@ func (s *AddressSpace) Sweep(inUse map[netip.Addr]Owner) []netip.Addr {
 	return s.releaseFunc(func(r Reservation) bool {
 		_, used := inUse[r.Address]
 		return r.Unknown() && !used
+	})
+}
+
+// heldByUnknown says whether nobody known holds the address.
+func (s *AddressSpace) heldByUnknown(a netip.Addr) bool {
+	return slices.ContainsFunc(s.Pools, func(p *Pool) bool {
+		r := p.byAddress(a)
+		return r != nil && r.Unknown()
 	})
 }
 

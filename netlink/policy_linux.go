@@ -83,8 +83,8 @@ func (h *Handle) RemovePolicy(pods []netip.Prefix) error {
 	}
 	b := &batch{}
 	left := replacePolicy(b, pods, have, nil)
-	for table := range tables(have) {
-		if tables(left)[table] {
+	for table := range tablesOf(have) {
+		if tablesOf(left)[table] {
 			continue
 		}
 		routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: table}, everything)
@@ -119,7 +119,7 @@ func ourRules(all []policyRule) []policyRule {
 	return slices.DeleteFunc(slices.Clone(all), func(r policyRule) bool { return !r.isOurs() })
 }
 
-func tables(rules []policyRule) map[uint32]bool {
+func tablesOf(rules []policyRule) map[uint32]bool {
 	found := map[uint32]bool{}
 	for _, r := range rules {
 		if r.table != 0 && r.table != unix.RT_TABLE_MAIN {

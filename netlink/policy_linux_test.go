@@ -37,7 +37,7 @@ func (h *host) policyOf(nl *Handle, nic string, routed bool, pods ...string) Pol
 func (h *host) policy() string {
 	h.Helper()
 	text := h.ip("-4 rule") + h.ip("-4 route show table all") + h.ip("-6 rule") + h.ip("-6 route show table all")
-	text = strings.NewReplacer("1635385346", "ETH0", "1635385347", "ETH1").Replace(text)
+	text = strings.NewReplacer("1627389954", "ETH0", "1627389955", "ETH1").Replace(text)
 	var lines []string
 	for line := range strings.Lines(text) {
 		if strings.Contains(line, "ETH") || regexp.MustCompile(`^(60|61|62|100):`).MatchString(line) {
@@ -72,7 +72,7 @@ default via fe80::1234:5678:9abc dev eth1 table ETH1 proto 2 metric 1024 onlink 
 		h.must(nl.EnsurePolicy(first))
 		h.must(nl.RemovePolicy(first.Pods))
 		h.same("the policy when the other NIC's is gone", h.policy(), want)
-		for _, damage := range []string{"rule del prio 60", "rule del prio 62", "route flush table 1635385347", "-6 rule del prio 61", "-6 route flush table 1635385346"} {
+		for _, damage := range []string{"rule del prio 60", "rule del prio 62", "route flush table 1627389955", "-6 rule del prio 61", "-6 route flush table 1627389954"} {
 			h.ip(damage)
 			if in, err := nl.PolicyInPlace(second); in || err != nil {
 				t.Errorf("after %q: in place %t, %v", damage, in, err)

@@ -10,12 +10,12 @@ import (
 )
 
 // tableOf is the number of the routing table of ours that is about an interface.
-func tableOf(index int) uint32 { return firstTable + uint32(index) }
+func tableOf(index int) uint32 { return firstTable + uint32(index)%tables }
 
-// firstTable begins with the bytes "az", so that it is nobody else's.
-const firstTable = 0x617a0000
+// Where our tables are; so far up nobody else has any. An index may be large: it grows with each interface that there ever was.
+const firstTable, tables = 0x61000000, 1 << 24
 
-func isTable(table uint32) bool { return table > firstTable && table < firstTable+1<<16 }
+func isTable(table uint32) bool { return table > firstTable && table < firstTable+tables }
 
 // policyRule is a rule of ours ("ip rule"): what it matches, and the table that it leads to.
 type policyRule struct {

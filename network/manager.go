@@ -441,8 +441,10 @@ func (m *Manager) Status(ctx context.Context, network string, c Config) error {
 		return err
 	}
 	n := &Network{Name: network}
-	// A transaction without a change: the lock can be had and the file can be read.
-	err = m.Store.Update(ctx, func(s *State) error {
+	if err := m.Store.Probe(ctx); err != nil {
+		return err
+	}
+	err = m.Store.View(ctx, func(s *State) error {
 		if known := s.Networks[network]; known != nil {
 			n = known
 		}

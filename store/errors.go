@@ -15,8 +15,12 @@ var (
 	// one and there is no Options.Migrate. The file is left alone.
 	ErrSchema = errors.New("state file has another schema version")
 
-	// ErrUnusable is returned by View and Update when the state file cannot be read at all (a symbolic link, a folder, a
-	// device, an I/O error), and by Update when a damaged file could not be recovered. The file is left alone.
+	// ErrRead is returned by View and Update when the state file cannot be read at the moment: no file descriptor, no memory,
+	// no permission, an I/O error. Nothing is known of what is in it; the file is left alone.
+	ErrRead = errors.New("state file cannot be read")
+
+	// ErrUnusable is returned by View and Update when the state file cannot be one (a symbolic link, a folder, a
+	// device), and by Update when a damaged file could not be recovered. The file is left alone.
 	ErrUnusable = errors.New("state file is unusable")
 )
 

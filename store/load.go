@@ -41,7 +41,7 @@ func (s *Store[T]) load(ctx context.Context) (*loaded[T], error) {
 	return l, nil
 }
 
-// loadFile reads the main file or the mirror. Its errors wrap fs.ErrNotExist, ErrSchema or ErrUnusable, or are a
+// loadFile reads the main file or the mirror. Its errors wrap fs.ErrNotExist, ErrSchema, ErrRead or ErrUnusable, or are a
 // *damagedError.
 func (s *Store[T]) loadFile(ctx context.Context, path string) (*loaded[T], error) {
 	raw, err := readFile(ctx, path)
@@ -49,10 +49,10 @@ func (s *Store[T]) loadFile(ctx context.Context, path string) (*loaded[T], error
 	switch {
 	case err == nil:
 		return s.unseal(raw)
-	case errors.Is(err, fs.ErrNotExist), errors.As(err, &bad):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrUnusable), errors.As(err, &bad):
 		return nil, err
 	default:
-		return nil, fmt.Errorf("%w: %w", ErrUnusable, err)
+		return nil, fmt.Errorf("%w: %w", ErrRead, err)
 	}
 }
 

@@ -77,7 +77,7 @@ func (f *files) holds(lock *flock.Flock) bool {
 // the end of the process.
 func release(lock *flock.Flock) { _ = lock.Close() }
 
-// errNotRegular is the cause of ErrUnusable for folders, symbolic links, devices and the like.
+// errNotRegular is ErrUnusable for folders, symbolic links, devices and the like.
 func errNotRegular(path string, mode fs.FileMode) error {
-	return fmt.Errorf("%s is not a regular file (%s)", path, mode.Type())
+	return fmt.Errorf("%w: %s is not a regular file (%s)", ErrUnusable, path, mode.Type())
 }

@@ -24,6 +24,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 )
 
@@ -112,7 +114,7 @@ func New[T any](o Options[T]) *Store[T] {
 // written is the zero T; a damaged or deleted file is replaced by its mirror for this call only. What fn changes in the
 // value is lost.
 //
-// View returns ErrSchema, ErrUnusable, the context's error, or fn's error unwrapped.
+// View returns ErrSchema, ErrRead, ErrUnusable, the context's error, or fn's error unwrapped.
 func (s *Store[T]) View(ctx context.Context, fn func(*T) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("view %s: %w", s.f.path, err)
@@ -124,12 +126,39 @@ func (s *Store[T]) View(ctx context.Context, fn func(*T) error) error {
 	return fn(l.value)
 }
 
+// Probe says whether an Update could write: it writes as much beside the file, and takes it away again. It changes nothing.
+//
+// Probe returns the errors of Update.
+func (s *Store[T]) Probe(ctx context.Context) error {
+	lock, err := s.f.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release(lock)
+	l, err := s.load(ctx)
+	if err != nil {
+		return err
+	}
+	body, err := s.body(l.value)
+	if err != nil {
+		return err
+	}
+	temp, err := s.f.writeTemp(append(body, strings.Repeat(" ", headRoom)), false)
+	if err != nil {
+		return s.f.writeError(err)
+	}
+	return os.Remove(temp)
+}
+
+// headRoom is more than an entry of a state takes, in bytes.
+const headRoom = 4096
+
 // Update calls fn with the state, under the lock, and replaces the file if fn returned nil and changed the state. Waiting
 // for the lock ends with the context; give it a deadline. The lock is released before Update returns.
 //
 // fn must do nothing slow: all other processes wait for it.
 //
-// Update returns ErrLocked, ErrSchema, ErrUnusable, ErrWrite, or fn's error unwrapped. After any error the file holds
+// Update returns ErrLocked, ErrSchema, ErrRead, ErrUnusable, ErrWrite, or fn's error unwrapped. After any error the file holds
 // what it held before.
 func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	lock, err := s.f.acquire(ctx)

@@ -1,16 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/containernetworking/cni/pkg/invoke"
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 )
 
 // cleanup takes networks away and restores the host. It changes something, so it asks.
@@ -25,6 +23,9 @@ func cleanup(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) 
 	}
 	slices.Sort(networks)
 	if o.network != "" {
+		if !slices.Contains(networks, o.network) {
+			return forget(ctx, o, networks, stdout)
+		}
 		networks = []string{o.network}
 	}
 	if len(networks) == 0 {
@@ -44,7 +45,7 @@ func cleanup(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) 
 		collected, err := m.Cleanup(ctx, n)
 		_, _ = fmt.Fprintf(stdout, "%s: %d endpoints removed\n", n, collected)
 		if err == nil {
-			err = freeAddresses(ctx, n, o.dir)
+			err = ipamplugin.Forget(ctx, o.dir, n, o.logger)
 		}
 		if err != nil {
 			return fmt.Errorf("clean up %s: %w", n, err)
@@ -54,23 +55,21 @@ func cleanup(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) 
 	return nil
 }
 
-// freeAddresses lets the IPAM plugin beside us free what the network holds, by its own command for that.
-func freeAddresses(ctx context.Context, network, dir string) error {
-	self, err := os.Executable()
-	if err != nil {
+// forget ends the binding of a network that azure-vnet does not have: another plugin's, or one that is gone. Its containers keep their addresses:
+// nobody here knows whether they live.
+func forget(ctx context.Context, o options, networks []string, stdout io.Writer) error {
+	held, bound, err := ipamplugin.Known(ctx, o.dir, o.network, o.logger)
+	switch {
+	case err != nil:
+		return err
+	case held > 0:
+		return fmt.Errorf("network %s is not one of azure-vnet's, and its containers hold %d addresses: delete those by their own plugin; azure-vnet-ipam show lists them", o.network, held)
+	case !bound:
+		return fmt.Errorf("there is no network %s; there is %s", o.network, cmp.Or(strings.Join(networks, ", "), "none"))
+	}
+	if err := ipamplugin.Forget(ctx, o.dir, o.network, o.logger); err != nil {
 		return err
 	}
-	conf, err := json.Marshal(map[string]any{
-		"cniVersion": "1.1.0", "name": network, "type": name, "dataDir": dir, "logFile": "stderr", "logLevel": "error",
-		"ipam": map[string]string{"type": "azure-vnet-ipam"}, "cni.dev/valid-attachments": []any{},
-	})
-	if err != nil {
-		return err
-	}
-	bin := filepath.Dir(self)
-	plugin, err := invoke.FindInPath("azure-vnet-ipam", []string{bin})
-	if err != nil {
-		return fmt.Errorf("free the addresses: %w", err)
-	}
-	return invoke.ExecPluginWithoutResult(ctx, plugin, conf, &invoke.Args{Command: "GC", Path: bin}, nil)
+	_, _ = fmt.Fprintf(stdout, "%s: its addresses are free for other networks\n", o.network)
+	return nil
 }

@@ -2,7 +2,7 @@ package ipamplugin
 
 import (
 	"encoding/json"
-	"log/slog"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
@@ -14,19 +14,23 @@ import (
 )
 
 // inUse finds the addresses that containers of this host use: those of azure-vnet's endpoints, and all that
-// are configured in namespaces linked to the host's, whoever connected them.
-func inUse(dir string, logger *slog.Logger) map[netip.Addr]ipam.Owner {
-	found := attachments(dir)
+// are configured in namespaces linked to the host's, whoever connected them. Whose the latter are, files may tell that were kept aside: who
+// is only in those, and in no namespace, is dead.
+// Error: ipam.ErrSearch if not every namespace could be searched.
+func inUse(dir string) (map[netip.Addr]ipam.Owner, error) {
+	state := filepath.Join(dir, "azure-vnet.json")
+	found := firstAttachments([]string{state, state + ".bak"})
+	former := firstAttachments(slices.Concat(aside(state, ".classic-*"), aside(state, ".corrupt-*")))
 	addrs, err := platform.NamespaceAddresses()
 	if err != nil {
-		logger.Warn("not every network namespace could be searched for addresses in use", "error", err)
+		return nil, fmt.Errorf("%w: %w", ipam.ErrSearch, err)
 	}
 	for _, a := range addrs {
 		if _, known := found[a]; !known {
-			found[a] = ipam.Owner{}
+			found[a] = former[a]
 		}
 	}
-	return found
+	return found, nil
 }
 
 // attachments reads who has which address from azure-vnet's state beside ours. It takes the first of the files

@@ -2,6 +2,7 @@ package ipamplugin
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,5 +28,35 @@ func TestAttachmentsOfAnEarlierBootHoldNoAddress(t *testing.T) {
 		if got := attachments(dir); len(got) != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// A pod that only a file names which was kept aside, and that no namespace has, is dead: its address is not in use.
+func TestWhoIsOnlyInAFileThatWasKeptAsideIsDead(t *testing.T) {
+	boot, err := platform.BootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	state := func(rows string) []byte {
+		return fmt.Appendf(nil, `{"schema":2,"bootID":%q,"data":{"networks":{"azure":{}}},"rows":"crc32=00000000%s"}`, boot, rows)
+	}
+	for name, text := range map[string][]byte{
+		"azure-vnet.json":                      state(""),
+		"azure-vnet.json.corrupt-20260101T000": state(" azure/c/eth0/azv1/7/ready/{'addresses':['192.0.2.77/16']}"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := attachments(dir); len(got) != 1 {
+		t.Errorf("the file names %v", got)
+	}
+	found, err := inUse(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner, used := found[netip.MustParseAddr("192.0.2.77")]; used {
+		t.Errorf("it is in use by %v", owner)
 	}
 }

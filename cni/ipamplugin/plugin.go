@@ -32,6 +32,7 @@ var StoreCodes = []cni.Code{
 	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
 	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file away"},
 	{Err: store.ErrUnusable, Code: cni.CodeState, Remedy: "move the file away; the plugin rebuilds its state"},
+	{Err: store.ErrRead, Code: types.ErrIOFailure, Remedy: "the file may be as it should be: see that the plugin runs as root, and what the system lacks (open files, memory, a disk that works)"},
 	{Err: store.ErrWrite, Code: types.ErrIOFailure, Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},
 }
 
@@ -43,7 +44,10 @@ var codes = append([]cni.Code{
 	{Err: ipam.ErrNotListed, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address that Azure assigned to this VM's NIC"},
 	{Err: ipam.ErrInUse, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for another address; \"azure-vnet-ipam show\" lists the holders"},
 	{Err: ipam.ErrNotReserved, Code: cni.CodeDifference},
-	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: "check that the host agent answers: curl http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1"},
+	{Err: ipam.ErrElsewhere, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address of that pool; or run azure-vnet cleanup for the network when it has no pods, which ends its binding"},
+	{Err: ipam.ErrSearch, Code: types.ErrTryAgainLater, Remedy: "let the plugin run as root, with CAP_SYS_ADMIN: it looks into the network namespaces of this host"},
+	{Err: ipam.ErrFile, Code: types.ErrTryAgainLater, Remedy: "write the file that the message names, which lists this VM's addresses (docs/ipam.md)"},
+	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: "check that the host agent answers: curl -m 5 'http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1'"},
 }, StoreCodes...)
 
 // New is the plugin; version is for people.
@@ -84,7 +88,7 @@ func newCommand(c *cni.Command) (*command, error) {
 func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) {
 	m := &ipam.Manager{
 		Environment: conf.IPAM.Environment, Interval: time.Duration(conf.IPAM.QueryInterval), Master: conf.Master,
-		Interfaces: platform.Interfaces, OnHost: platform.Addresses, Now: time.Now, Log: logger,
+		Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger,
 	}
 	if m.Interval == 0 {
 		m.Interval = ipam.DefaultQueryInterval
@@ -99,7 +103,7 @@ func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) 
 	}
 	dir := cmp.Or(conf.DataDir, platform.DefaultDataDir)
 	m.RefreshLock = filepath.Join(dir, Name+"-refresh.lock")
-	m.InUse = func() (map[netip.Addr]ipam.Owner, error) { return inUse(dir, logger), nil }
+	m.InUse = func() (map[netip.Addr]ipam.Owner, error) { return inUse(dir) }
 	var err error
 	m.Store, err = OpenStore(dir, logger)
 	return m, err

@@ -59,6 +59,8 @@ func badCases() map[string]badCase {
 		"environment":             {fields: ipamConf("environment", "moon"), code: 2, names: "ipam.environment=moon"},
 		"subnet":                  {fields: ipamConf("subnet", "10.240"), code: 7, names: "ipam.subnet=10.240"},
 		"subnet of somebody else": {fields: ipamConf("subnet", "10.99.0.0/16"), code: 101, names: "10.99.0.0/16"},
+		"our own name for IPAM's": {fields: map[string]any{"ipam": map[string]any{"type": "azure-vnet"}}, code: 7, names: "azure-vnet-ipam is meant"},
+		"status when full":        {fields: ipamConf("statusWhenFull", "maybe"), code: 7, names: "ipam.statusWhenFull=maybe"},
 		"query interval":          {fields: ipamConf("queryInterval", "soon"), code: 7, names: "ipam.queryInterval=soon"},
 		"master that is not":      {fields: map[string]any{"master": "eth9"}, code: 102, names: "eth9"},
 		"master is loopback":      {fields: map[string]any{"master": "lo"}, code: 102, names: "lo"},
@@ -85,7 +87,7 @@ func badCases() map[string]badCase {
 		"host agent answers garbage": {before: agent(ipamtest.Fault{Body: new("<html>not what you want")}), code: 11, names: "XML"},
 		"host agent answers 10 MB":   {before: agent(ipamtest.Fault{HugeBytes: 10 << 20}), code: 11, names: "larger"},
 		"host agent answers late":    {before: agent(ipamtest.Fault{Delay: 30 * time.Second}), code: 11, names: "deadline"},
-		"host agent lists nothing":   {before: func(_ *lab, n *node.Node) { n.VM.Agent.SetInterfaces() }, code: 11, names: "no address"},
+		"host agent lists nothing":   {before: func(_ *lab, n *node.Node) { n.VM.Agent.SetInterfaces() }, code: 11, names: "lists no NIC"},
 
 		"state folder is not there":  {fields: map[string]any{"dataDir": "/no/such/folder"}, code: 5, names: "/no/such/folder"},
 		"state folder is read-only":  {before: mounts("mount --bind DIR DIR && mount -o remount,ro,bind DIR"), code: 5, names: "/run"},
@@ -124,6 +126,31 @@ func TestBadInputIsNamedAndLeavesNothing(t *testing.T) {
 				t.Errorf("the host's configuration was\n%s\nand is\n%s", before, after)
 			}
 			l.reach("host", n.VM.Ns, "gateway", gateway, 64)
+		})
+	}
+}
+
+// STATUS says that an ADD could not write its state: in a folder that is read-only, full, or out of inodes.
+func TestStatusTriesToWrite(t *testing.T) {
+	for name, mount := range map[string]string{
+		"read-only": "mount --bind DIR DIR && mount -o remount,ro,bind DIR",
+		"full":      "mount -t tmpfs -o size=16k tmpfs DIR && cp DIR-copy/* DIR && { head -c 65536 /dev/zero > DIR/ballast || :; }",
+		"no inodes": "mount -t tmpfs -o nr_inodes=16 tmpfs DIR && cp DIR-copy/* DIR && { touch $(seq -f DIR/%g 20) 2>/dev/null || :; }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 3))
+			n := l.nodes[0]
+			l.add(n, l.list(n, nil))
+			l.run(n, "cp -a "+n.DataDir()+" "+n.DataDir()+"-copy")
+			for _, plugin := range []string{"azure-vnet", "azure-vnet-ipam"} {
+				status := node.Call{Plugin: plugin, Command: "STATUS", Conf: l.conf(n, nil)}
+				l.wantSuccess(l.exec(n, status))
+				n.Mounts = strings.ReplaceAll(mount, "DIR", n.DataDir())
+				if e := l.wantError(l.exec(n, status), 50); !strings.Contains(e.Msg, "could not be written") {
+					t.Errorf("%s says %q", plugin, e.Msg)
+				}
+				n.Mounts = ""
+			}
 		})
 	}
 }

@@ -13,6 +13,34 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
+// A network that azure-vnet does not have is not cleaned up: nothing is freed of other plugins' containers. One that is gone gives its pool to others.
+func TestCleanupOfANetworkThatIsNotOurs(t *testing.T) {
+	l := newLab(t, twoNICs())
+	n := l.nodes[0]
+	ours := l.add(n, l.list(n, map[string]any{"name": "ours", "bridge": nil}))
+	cleanup := func(network string, exit int, says string) {
+		t.Helper()
+		r, err := n.Operator(l.ctx, "azure-vnet", "cleanup", "--yes", "--data-dir", n.DataDir(), "--network", network)
+		l.must(err)
+		if r.Exit != exit || !strings.Contains(string(r.Stdout)+string(r.Stderr), says) {
+			t.Errorf("cleanup of %s: exit %d, %s%s", network, r.Exit, r.Stdout, r.Stderr)
+		}
+	}
+	cleanup("typo", 1, "there is no network typo; there is ours")
+	call := l.ipamCall(n, "ADD", "c1", map[string]any{"name": "others"})
+	l.wantSuccess(l.exec(n, call))
+	cleanup("others", 1, "its containers hold 1 addresses")
+	_, pools := l.state(n)
+	if used := pools.Pools[0].Used + pools.Pools[1].Used; used != 2 {
+		t.Errorf("%d addresses are held instead of 2: %+v", used, pools)
+	}
+	call.Command = "DEL"
+	l.wantSuccess(l.exec(n, call))
+	cleanup("others", 0, "are free for other networks")
+	cleanup("others", 1, "there is no network others")
+	l.must(ours.Check(l.ctx))
+}
+
 // cleanup, with pods still there, gives the host back exactly what it had.
 func TestCleanupRestoresTheHost(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {

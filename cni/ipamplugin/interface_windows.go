@@ -1,0 +1,6 @@
+package ipamplugin
+
+import "github.com/Azure/azure-container-networking/platform"
+
+// interfaceByName is nil: an adapter can have two names, and be there twice.
+var interfaceByName func(name string) (platform.Interface, bool, error)

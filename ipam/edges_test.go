@@ -1,0 +1,141 @@
+package ipam
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// A network's pool is its own as long as it lists addresses, or somebody holds one of it.
+func TestABindingEndsWithItsPool(t *testing.T) {
+	r := newRig(t, "10.240.0.5", "10.240.0.6")
+	r.give("a", "10.240.0.5")
+	moved := Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("10.250.0.0/24"), Addresses: addrs(t, "10.250.0.5", "10.250.0.6")}
+	r.source.set(func(f *fakeSource) { f.subnets = []Subnet{moved} })
+	r.pass(2 * time.Hour)
+	r.refuse("b", ErrExhausted) // a lives in the former subnet, where the network's bridge may be
+	if _, err := r.Release(t.Context(), Owner{"azure", "a", "eth0"}, netip.Addr{}); err != nil {
+		t.Fatal(err)
+	}
+	r.give("b", "10.250.0.5")
+	r.give("c", "10.250.0.6")
+}
+
+func TestForgetEndsTheBinding(t *testing.T) {
+	r := newRig(t, "10.240.0.5")
+	r.give("a", "10.240.0.5")
+	if err := r.Forget(t.Context(), "azure"); err != nil {
+		t.Fatal(err)
+	}
+	if s := r.state(); len(s.Bindings) > 0 || len(r.used()) > 0 {
+		t.Errorf("bound are %v, held %v", s.Bindings, r.used())
+	}
+}
+
+// The state is of another machine, of which this one is a copy, or its NIC was taken away: nothing of it is given.
+func TestAddressesOfANICThatIsNotHereAreNotGiven(t *testing.T) {
+	r := newRig(t, "10.240.0.5", "10.240.0.6", "10.240.0.7")
+	here := map[string]platform.Interface{"eth0": iface("eth0", classicMAC)}
+	r.Interfaces = func() (list []platform.Interface, err error) {
+		for _, i := range here {
+			list = append(list, i)
+		}
+		return list, nil
+	}
+	r.Interface = func(name string) (platform.Interface, bool, error) { i, ok := here[name]; return i, ok, nil }
+	r.give("a", "10.240.0.5")
+	here["eth7"] = iface("eth7", classicMAC) // it has another name
+	delete(here, "eth0")
+	r.give("b", "10.240.0.6")
+	r.fail("the agent is not up yet")
+	here["eth7"] = iface("eth7", "00:0d:3a:99:99:99")
+	r.refuse("c", ErrNoPool, "whose MAC "+classicMAC+" no interface of this host has")
+	if err := r.Status(t.Context(), Request{Owner: Owner{Network: "azure"}}); !errors.Is(err, ErrNoPool) {
+		t.Errorf("STATUS: %v", err)
+	}
+	here["eth0"] = iface("eth0", classicMAC)
+	r.give("c", "10.240.0.7")
+}
+
+// A DEL by the address alone, of an ADD that was refused, frees nothing that lives.
+func TestAnAddressInUseIsNotFreedByItsNumber(t *testing.T) {
+	r := newRig(t, "10.240.0.5")
+	r.inUse = map[netip.Addr]Owner{addr("10.240.0.5"): {}}
+	r.refuse("b", ErrExhausted)
+	for _, lives := range []bool{true, false} {
+		if !lives {
+			clear(r.inUse)
+		}
+		freed, err := r.Release(t.Context(), Owner{"azure", "b", "eth0"}, addr("10.240.0.5"))
+		if err != nil || slices.Contains(freed, addr("10.240.0.5")) == lives {
+			t.Errorf("the container lives: %t; freed %v, %v", lives, freed, err)
+		}
+	}
+}
+
+func TestASearchThatIsNotCompleteGivesNothing(t *testing.T) {
+	r := newRig(t, "10.240.0.5")
+	r.InUse = func() (map[netip.Addr]Owner, error) { return nil, ErrSearch }
+	r.refuse("a", ErrSearch)
+}
+
+// Between the search for addresses in use and the moment when what it found is written down, a DEL may have freed one.
+func TestWhoWasDeletedMeanwhileHoldsNothing(t *testing.T) {
+	r := newRig(t, "10.240.0.5", "10.240.0.6", "10.240.0.7")
+	gone, stays := addr("10.240.0.5"), addr("10.240.0.6")
+	looks := 0
+	r.InUse = func() (map[netip.Addr]Owner, error) {
+		looks++
+		found := map[netip.Addr]Owner{stays: {}}
+		if looks == 1 {
+			found[gone] = Owner{"azure", "deleted", "eth0"}
+		}
+		return found, nil
+	}
+	r.give("new", "10.240.0.5")
+	s := r.state()
+	if got := holders(&s.AddressSpace); len(got) != 2 || !got[stays.String()].Unknown() {
+		t.Errorf("holders %v", got)
+	}
+}
+
+func TestAnAddressOfAnotherPoolIsNamed(t *testing.T) {
+	s := &AddressSpace{}
+	host := hostOf(iface("eth0", classicMAC), iface("eth1", "00:0d:3a:00:00:02"))
+	s.Refresh([]Subnet{
+		{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: addrs(t, "10.240.0.5")},
+		{MAC: "00:0d:3a:00:00:02", Prefix: prefix("10.250.0.0/16"), Addresses: addrs(t, "10.250.0.5")},
+	}, host)
+	if _, err := s.Allocate(Request{Owner: Owner{"azure", "a", "eth0"}}, testTime); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Allocate(Request{Owner: Owner{"azure", "b", "eth0"}, Address: addr("10.240.0.5")}, testTime)
+	if want := "an address of another pool: 10.240.0.5 is of 10.240.0.0/16 on eth0, and network azure uses 10.250.0.0/16 on eth1"; !errors.Is(err, ErrElsewhere) || err.Error() != want {
+		t.Errorf("%v instead of %s", err, want)
+	}
+}
+
+// Windows PowerShell writes a byte-order mark, in two encodings.
+func TestAFileWithAByteOrderMark(t *testing.T) {
+	const text = `{"Interfaces":[{"MacAddress":"000D3A000001","IsPrimary":true,"IPSubnets":[{"Prefix":"10.240.0.0/16","IPAddresses":[{"Address":"10.240.0.5","IsPrimary":false}]}]}]}`
+	wide := func(first, second int) []byte {
+		b := []byte{0xff, 0xfe}[:0]
+		for _, c := range []byte("\xef" + text) { // the first becomes the mark
+			pair := [2]byte{}
+			pair[first], pair[second] = c, 0
+			b = append(b, pair[:]...)
+		}
+		b[first], b[second] = 0xff, 0xfe
+		return b
+	}
+	for name, raw := range map[string][]byte{"none": []byte(text), "UTF-8": []byte("\xef\xbb\xbf" + text), "UTF-16, little": wide(0, 1), "UTF-16, big": wide(1, 0)} {
+		subnets, err := parseFile(raw)
+		if err != nil || len(subnets) != 1 || len(subnets[0].Addresses) != 1 {
+			t.Errorf("%s: %v, %v", name, subnets, err)
+		}
+	}
+}
