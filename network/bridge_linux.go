@@ -169,8 +169,13 @@ func checkBridge(k *kernel, n *Network) error {
 	if err != nil {
 		return masterError(err)
 	}
-	if !ok {
+	switch {
+	case b.Link.Index == 0:
+		return fmt.Errorf("%w: bridge %s is gone", ErrDifference, n.Bridge)
+	case !ok:
 		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", ErrDifference, n.Bridge, n.Master)
+	case b.Bereft(n.Host):
+		return fmt.Errorf("%w: the host has lost its addresses on bridge %s", ErrDifference, n.Bridge)
 	}
 	if !k.nft.RulesInPlace(bridgeRules(n, b)) {
 		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)

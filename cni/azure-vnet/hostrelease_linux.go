@@ -133,7 +133,7 @@ func release(taken []stray) error {
 func renew(ctx context.Context, dir string, o options) error {
 	m, err := newManager(dir, o.logger)
 	if err == nil {
-		err = m.Renew(ctx)
+		_, err = m.Repair(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("the addresses are off the host, but its rules are as before until the next ADD: %w", err)
