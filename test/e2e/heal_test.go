@@ -1,0 +1,109 @@
+//go:build linux
+
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/test/node"
+	"github.com/Azure/azure-container-networking/test/traffic"
+)
+
+// neighbour is a program that manages the network of a quiet machine.
+type neighbour struct {
+	files  map[string]string
+	starts string         // its unit, "" if it is none
+	fields map[string]any // of the network configuration
+	harms  []string       // what is done on the machine
+}
+
+const (
+	profile = "[connection]\nid=eth0\nuuid=5fb06bd0-0bb0-7ffb-45f1-d6edd65f3e03\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=10.240.0.4/16,10.240.0.1\n[ipv6]\nmethod=disabled\n"
+	byName  = "[Match]\nName=eth0\n[Network]\nLinkLocalAddressing=no\nAddress=10.240.0.4/16\nGateway=10.240.0.1\n"
+	byMAC   = "[Match]\nMACAddress=00:0d:3a:00:00:01\n[Network]\nLinkLocalAddressing=no\nAddress=10.240.0.4/16\nGateway=10.240.0.1\n"
+)
+
+// Nothing of docs/host.md's files is there: what they prevent is healed.
+var neighbours = map[string]neighbour{
+	"nobody": {harms: []string{"nft flush ruleset", "systemctl restart nftables", "systemctl reload nftables", "{bridge}ip link del azure0", "{bridge}ip addr flush dev azure0", "sysctl -qw net.ipv4.ip_forward=0"}},
+	"systemd-networkd, by name": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "{bridge}ip link del azure0"},
+		files: map[string]string{"etc/systemd/network/10-netplan-eth0.network": byName}},
+	"systemd-networkd, by MAC": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "networkctl reload"},
+		files: map[string]string{"etc/systemd/network/10-netplan-eth0.network": byMAC}},
+	"NetworkManager": {starts: "NetworkManager", harms: []string{"systemctl restart NetworkManager", "nmcli connection up eth0", "{bridge}ip link del azure0"},
+		files: map[string]string{"etc/NetworkManager/system-connections/eth0.nmconnection": profile}},
+	"firewalld": {starts: "firewalld", fields: map[string]any{"acceptForward": true}, harms: []string{"firewall-cmd --reload", "systemctl restart firewalld", "nft flush ruleset"}},
+}
+
+// On a machine that starts no pod any more, and whose network is put in disorder by its real managers, a connection of a pod goes on.
+func TestAQuietNodeHeals(t *testing.T) {
+	for name, who := range neighbours {
+		for _, mode := range []string{"bridge", "tunnel", "transparent"} {
+			t.Run(mode+" "+name, func(t *testing.T) {
+				cfg := fabric.Default(2, 4)
+				cfg.VMs[0].NICs[0].Veth = true // of a macvlan NetworkManager believes that somebody else made it
+				newLab(t, cfg).heals(mode, who)
+			})
+		}
+	}
+}
+
+func (l *lab) heals(mode string, who neighbour) {
+	l.Helper()
+	l.broken = true // without rules pods' frames leave as they are
+	n := l.nodes[0]
+	m := l.boot(n, who.files)
+	if who.starts != "" {
+		m.sh("systemctl start " + who.starts)
+		l.eventually("nobody configures eth0", func() bool { return strings.Contains(l.run(n, "ip route show default"), gateway.String()) })
+	}
+	fields := map[string]any{"mode": mode}
+	for k, v := range who.fields {
+		fields[k] = v
+	}
+	list := l.list(n, fields)
+	pods := []*node.Pod{l.add(n, list), l.add(n, list)}
+	m.sh("systemctl enable --now azure-vnet-repair")
+	for i, harm := range who.harms {
+		if strings.HasPrefix(harm, "{bridge}") && mode == "transparent" {
+			continue
+		}
+		m.suffer(pods[0], strings.TrimPrefix(harm, "{bridge}"), 7000+i)
+	}
+	l.live(n, mode, pods...) // CHECK has nothing to repair
+}
+
+// suffer does something to the machine, and requires that the pod's connection goes on, and that doctor is content.
+func (m *machine) suffer(p *node.Pod, harm string, port int) {
+	m.Helper()
+	remote := m.fabric.VMs[1]
+	s, err := traffic.OpenStream(m.ctx, p.NS, remote.Ns, netip.AddrPortFrom(hostAddr(remote, false), uint16(port)).String())
+	m.must(err)
+	defer s.Close()
+	talks := func() {
+		m.Helper()
+		before, _ := s.Answers()
+		m.eventually(harm+": the connection does not go on", func() bool {
+			now, err := s.Answers()
+			m.must(err)
+			return now > before+100
+		})
+	}
+	talks()
+	s.Longest()
+	m.sh(harm)
+	talks()
+	said := ""
+	m.eventually(harm+": doctor is not content", func() bool {
+		out, _ := m.command("/opt/cni/bin/azure-vnet", "doctor").Output()
+		said = string(out)
+		return !strings.Contains(said, "failure")
+	})
+	talks()
+	m.Logf("%s: %v without an answer", harm, s.Longest().Round(1e6))
+	_ = fmt.Sprint(said)
+}
