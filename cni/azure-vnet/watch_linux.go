@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -24,16 +25,21 @@ const (
 	giveWay = 10 * time.Second // which then gets this long between two looks
 )
 
-// watch repairs, and again whenever something of the host changes, until ctx ends. That is not an error.
+// watch repairs, and again whenever something of the host changes, until ctx ends, or another azure-vnet is installed: whoever supervises
+// it starts that one. Neither is an error.
 func watch(ctx context.Context, o options, stdout io.Writer) error {
 	debug.SetGCPercent(100) // unlike a command it stays
 	changes, err := netlink.Watch(ctx, name)
 	if err != nil {
 		return err
 	}
+	current, err := installed()
+	if err != nil {
+		return err
+	}
 	p := &pace{}
 	said := ""
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && current() {
 		look, cancel := context.WithTimeout(ctx, limit)
 		done, err := repairOnce(look, o, stdout)
 		cancel()
@@ -49,6 +55,19 @@ func watch(ctx context.Context, o options, stdout io.Writer) error {
 		p.wait(ctx, changes, done.Busy > 0)
 	}
 	return nil
+}
+
+// installed gives a function that says whether the program is yet the one that is installed.
+func installed() (func() bool, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	running, err := os.Stat("/proc/self/exe")
+	return func() bool {
+		now, err := os.Stat(path)
+		return err == nil && os.SameFile(running, now)
+	}, err
 }
 
 // pace says when to look. It keeps a quarrel with another program within bounds.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -93,8 +92,8 @@ func (l *lab) controlGroup() string {
 	l.Helper()
 	for line := range strings.Lines(l.read("/proc/mounts")) {
 		if f := strings.Fields(line); f[2] == "cgroup2" {
-			group := filepath.Join(f[1], "azure-vnet-test-"+strconv.Itoa(os.Getpid())+"-"+filepath.Base(l.TempDir()))
-			l.must(os.Mkdir(group, 0o755))
+			group, err := os.MkdirTemp(f[1], "azure-vnet-test-")
+			l.must(err)
 			l.Cleanup(func() {
 				l.eventually("the control group stays", func() bool {
 					_ = os.WriteFile(filepath.Join(group, "cgroup.kill"), []byte("1"), 0o600)
