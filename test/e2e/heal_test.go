@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -30,9 +29,9 @@ const (
 // Nothing of docs/host.md's files is there: what they prevent is healed.
 var neighbours = map[string]neighbour{
 	"nobody": {harms: []string{"nft flush ruleset", "systemctl restart nftables", "systemctl reload nftables", "{bridge}ip link del azure0", "{bridge}ip addr flush dev azure0", "sysctl -qw net.ipv4.ip_forward=0"}},
-	"systemd-networkd, by name": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "{bridge}ip link del azure0"},
+	"systemd-networkd by name": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "{bridge}ip link del azure0"},
 		files: map[string]string{"etc/systemd/network/10-netplan-eth0.network": byName}},
-	"systemd-networkd, by MAC": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "networkctl reload"},
+	"systemd-networkd by MAC": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "networkctl reload"},
 		files: map[string]string{"etc/systemd/network/10-netplan-eth0.network": byMAC}},
 	"NetworkManager": {starts: "NetworkManager", harms: []string{"systemctl restart NetworkManager", "nmcli connection up eth0", "{bridge}ip link del azure0"},
 		files: map[string]string{"etc/NetworkManager/system-connections/eth0.nmconnection": profile}},
@@ -56,14 +55,14 @@ func (l *lab) heals(mode string, who neighbour) {
 	l.Helper()
 	l.broken = true // without rules pods' frames leave as they are
 	n := l.nodes[0]
-	m := l.boot(n, who.files)
-	if who.starts != "" {
-		m.sh("systemctl start " + who.starts)
-		l.eventually("nobody configures eth0", func() bool { return strings.Contains(l.run(n, "ip route show default"), gateway.String()) })
-	}
 	fields := map[string]any{"mode": mode}
 	for k, v := range who.fields {
 		fields[k] = v
+	}
+	m := l.boot(n, fields, who.files)
+	if who.starts != "" {
+		m.sh("systemctl start " + who.starts)
+		l.eventually("nobody configures eth0", func() bool { return strings.Contains(l.run(n, "ip route show default"), gateway.String()) })
 	}
 	list := l.list(n, fields)
 	pods := []*node.Pod{l.add(n, list), l.add(n, list)}
@@ -81,8 +80,12 @@ func (l *lab) heals(mode string, who neighbour) {
 func (m *machine) suffer(p *node.Pod, harm string, port int) {
 	m.Helper()
 	remote := m.fabric.VMs[1]
-	s, err := traffic.OpenStream(m.ctx, p.NS, remote.Ns, netip.AddrPortFrom(hostAddr(remote, false), uint16(port)).String())
-	m.must(err)
+	var s *traffic.Stream
+	m.eventually("the pod does not reach outside", func() (ok bool) { // whoever has just started may be at work yet
+		var err error
+		s, err = traffic.OpenStream(m.ctx, p.NS, remote.Ns, netip.AddrPortFrom(hostAddr(remote, false), uint16(port)).String())
+		return err == nil
+	})
 	defer s.Close()
 	talks := func() {
 		m.Helper()
@@ -98,12 +101,16 @@ func (m *machine) suffer(p *node.Pod, harm string, port int) {
 	m.sh(harm)
 	talks()
 	said := ""
+	defer func() {
+		if m.Failed() {
+			m.Logf("doctor says %s", said)
+		}
+	}()
 	m.eventually(harm+": doctor is not content", func() bool {
-		out, _ := m.command("/opt/cni/bin/azure-vnet", "doctor").Output()
+		out, _ := m.command("/opt/cni/bin/azure-vnet", "doctor").CombinedOutput()
 		said = string(out)
 		return !strings.Contains(said, "failure")
 	})
 	talks()
 	m.Logf("%s: %v without an answer", harm, s.Longest().Round(1e6))
-	_ = fmt.Sprint(said)
 }

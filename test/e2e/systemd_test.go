@@ -20,9 +20,9 @@ type machine struct {
 	pid string // of systemd, as seen from here
 }
 
-// boot makes the machine's files those of the tree that setup has made, with the plugins and the unit as the package installs them, and
+// boot makes the machine's files those of the tree that setup has made, with the plugins, their configuration and the unit, and
 // the given ones; starts systemd, and waits until it has started everything. All of it ends with the test.
-func (l *lab) boot(n *node.Node, files map[string]string) *machine {
+func (l *lab) boot(n *node.Node, fields map[string]any, files map[string]string) *machine {
 	l.Helper()
 	tree := os.Getenv("MACHINE_ROOT")
 	if _, err := os.Stat(filepath.Join(tree, "lib/systemd/systemd")); err != nil {
@@ -30,7 +30,7 @@ func (l *lab) boot(n *node.Node, files map[string]string) *machine {
 	}
 	etc := filepath.Join(n.Dir, "machine")
 	all := map[string]string{
-		"etc/cni/net.d/10-azure.conf":                  string(l.conf(n, nil)),
+		"etc/cni/net.d/10-azure.conf":                  string(l.conf(n, fields)),
 		"etc/systemd/system/azure-vnet-repair.service": l.read("../../build/systemd/azure-vnet-repair.service"),
 	}
 	for name, text := range files {
@@ -50,7 +50,8 @@ func (l *lab) boot(n *node.Node, files map[string]string) *machine {
 	resolver.Start(l, cmd.Cmd, cmd.Start)
 	m := &machine{lab: l, n: n}
 	l.Cleanup(func() {
-		if l.Failed() && m.pid != "" {
+		if l.Failed() {
+			l.Logf("systemd says: %s", l.read(out.Name()))
 			said, _ := m.command("journalctl", "--no-pager", "-n", "200").CombinedOutput()
 			l.Logf("the machine's journal: %s", said)
 		}
