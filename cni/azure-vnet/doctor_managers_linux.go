@@ -38,7 +38,8 @@ func (d *examination) managers(ctx context.Context) []network.Finding {
 }
 
 func managersOf(n *network.Network) (wrong []network.Finding) {
-	// The command writes the file of docs/host.md, and puts right what its manager does to the network when it reads it.
+	// The command writes the file of docs/host.md, and puts right what its manager does to the network when it reads it: networkd a moment
+	// later.
 	add := func(found, path, text, reload string) {
 		wrong = append(wrong, network.Finding{Level: network.Warning, Found: found,
 			Remedy: fmt.Sprintf("mkdir -p %s; printf '%s' > %s; %s; %s", filepath.Dir(path), text, path, reload, network.RepairCommand)})
@@ -46,11 +47,11 @@ func managersOf(n *network.Network) (wrong []network.Finding) {
 	if exists("/run/systemd/netif/state") {
 		if file, conf := networkdOf(n.Master, n.MAC); file != "" && !conf.on("KeepMaster") && !conf.on("Unmanaged") {
 			add("systemd-networkd configures "+n.Master+" by "+file+" without KeepMaster=yes: when it restarts, it takes "+n.Master+" out of "+n.Bridge,
-				"/etc/systemd/network/"+file+".d/azure-vnet.conf", `[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n`, "networkctl reload")
+				"/etc/systemd/network/"+file+".d/azure-vnet.conf", `[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n`, "networkctl reload; sleep 2")
 		}
 		if file, conf := networkdOf(n.Bridge, n.MAC); file != "" && !conf.on("Unmanaged") {
 			add("systemd-networkd configures "+n.Bridge+" by "+file,
-				"/etc/systemd/network/05-azure-vnet.network", `[Match]\nName=azure* azv*\n[Link]\nUnmanaged=yes\n`, "networkctl reload")
+				"/etc/systemd/network/05-azure-vnet.network", `[Match]\nName=azure* azv*\n[Link]\nUnmanaged=yes\n`, "networkctl reload; sleep 2")
 		}
 	}
 	if exists("/run/NetworkManager") && !networkManagerLeaves(n.Bridge) {

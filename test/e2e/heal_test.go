@@ -54,6 +54,23 @@ func TestAQuietNodeHeals(t *testing.T) {
 func (l *lab) heals(mode string, who neighbour) {
 	l.Helper()
 	l.broken = true // without rules pods' frames leave as they are
+	m, pods := l.quiet(mode, who)
+	if said := m.sh("SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no azure-vnet-repair.service"); said != "" {
+		l.Errorf("systemd-analyze says of the unit: %s", said)
+	}
+	m.sh("systemctl enable --now azure-vnet-repair")
+	for i, harm := range who.harms {
+		if strings.HasPrefix(harm, "{bridge}") && mode == "transparent" {
+			continue
+		}
+		m.suffer(pods[0], strings.TrimPrefix(harm, "{bridge}"), 7000+i)
+	}
+	l.live(m.n, mode, pods...) // CHECK has nothing to repair
+}
+
+// quiet is a machine that somebody else manages, with two pods and no ADD to come.
+func (l *lab) quiet(mode string, who neighbour) (*machine, []*node.Pod) {
+	l.Helper()
 	n := l.nodes[0]
 	fields := map[string]any{"mode": mode}
 	for k, v := range who.fields {
@@ -65,15 +82,7 @@ func (l *lab) heals(mode string, who neighbour) {
 		l.eventually("nobody configures eth0", func() bool { return strings.Contains(l.run(n, "ip route show default"), gateway.String()) })
 	}
 	list := l.list(n, fields)
-	pods := []*node.Pod{l.add(n, list), l.add(n, list)}
-	m.sh("systemctl enable --now azure-vnet-repair")
-	for i, harm := range who.harms {
-		if strings.HasPrefix(harm, "{bridge}") && mode == "transparent" {
-			continue
-		}
-		m.suffer(pods[0], strings.TrimPrefix(harm, "{bridge}"), 7000+i)
-	}
-	l.live(n, mode, pods...) // CHECK has nothing to repair
+	return m, []*node.Pod{l.add(n, list), l.add(n, list)}
 }
 
 // suffer does something to the machine, and requires that the pod's connection goes on, and that doctor is content.
@@ -113,4 +122,50 @@ func (m *machine) suffer(p *node.Pod, harm string, port int) {
 	})
 	talks()
 	m.Logf("%s: %v without an answer", harm, s.Longest().Round(1e6))
+}
+
+// What doctor says of a program that manages the host's network is done on a live machine, with the program running and nobody else to
+// repair: pods go on, and doctor is content.
+func TestDoctorsRemediesForManagersWorkOnALiveNode(t *testing.T) {
+	for _, name := range []string{"systemd-networkd by name", "systemd-networkd by MAC", "NetworkManager"} {
+		for _, mode := range []string{"bridge", "tunnel"} {
+			t.Run(mode+" "+name, func(t *testing.T) {
+				cfg := fabric.Default(2, 4)
+				cfg.VMs[0].NICs[0].Veth = true
+				newLab(t, cfg).remedies(mode, neighbours[name])
+			})
+		}
+	}
+}
+
+func (l *lab) remedies(mode string, who neighbour) {
+	l.Helper()
+	l.broken = true
+	m, pods := l.quiet(mode, who)
+	done := 0
+	for _, f := range m.doctor().ailing() {
+		if f.Check == "host-network" {
+			m.suffer(pods[0], f.Remedy, 7100+done)
+			done++
+		}
+	}
+	if done == 0 {
+		l.Fatal("doctor has nothing to say about it")
+	}
+	for _, f := range m.doctor().ailing() {
+		if f.Check == "host-network" || f.Level == "failure" {
+			l.Errorf("afterwards doctor says %+v", f)
+		}
+	}
+	// What it was for is nothing that takes the pods off; the address that networkd puts on the master moves again.
+	m.sh("systemctl enable --now azure-vnet-repair")
+	m.suffer(pods[0], "systemctl restart "+who.starts, 7200)
+	l.live(m.n, mode, pods...)
+}
+
+func (m *machine) doctor() (d diagnosis) {
+	m.Helper()
+	out, _ := m.command("/opt/cni/bin/azure-vnet", "doctor", "-o", "json").Output() // exits with 1 if it finds something
+	oneDocument(m.T, out, &d)
+	return d
 }
