@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // When a watch looks at the host.
@@ -23,6 +24,7 @@ const (
 	quarrel = 6                      // repairs within a minute are one with another program,
 	memory  = time.Minute
 	giveWay = 10 * time.Second // which then gets this long between two looks
+	share   = 50               // of the time may pass with looking, in parts: with hundreds of pods, where something changes all the time
 )
 
 // watch repairs, and again whenever something of the host changes, until ctx ends, or another azure-vnet is installed: whoever supervises
@@ -41,6 +43,7 @@ func watch(ctx context.Context, o options, stdout io.Writer) error {
 	said := ""
 	for ctx.Err() == nil && current() {
 		look, cancel := context.WithTimeout(ctx, limit)
+		before := used()
 		done, err := repairOnce(look, o, stdout)
 		cancel()
 		if now := fmt.Sprint(err); err != nil && now != said && ctx.Err() == nil {
@@ -49,7 +52,7 @@ func watch(ctx context.Context, o options, stdout io.Writer) error {
 		if said = ""; err != nil {
 			said = fmt.Sprint(err)
 		}
-		if p.looked(time.Now(), len(done.Right) > 0) {
+		if p.looked(time.Now(), used()-before, len(done.Right) > 0) {
 			o.logger.Warn("somebody changes again and again what is put right here; the next looks come less often", "nftables was changed by", p.who(), "last repair", done.Right)
 		}
 		p.wait(ctx, changes, done.Busy > 0)
@@ -70,9 +73,17 @@ func installed() (func() bool, error) {
 	}, err
 }
 
+// used is what of a processor this process has had.
+func used() time.Duration {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u) // fails for a bad address only
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // pace says when to look. It keeps a quarrel with another program within bounds.
 type pace struct {
-	last    time.Time   // look
+	last    time.Time // look
+	rest    time.Duration
 	repairs []time.Time // of the last minute
 	quarrel bool
 	others  string // who changed nftables last
@@ -82,9 +93,9 @@ func (p *pace) who() string {
 	return cmp.Or(p.others, "nobody; look at who manages addresses and links")
 }
 
-// looked notes a look, and says whether with it a quarrel has begun.
-func (p *pace) looked(now time.Time, repaired bool) bool {
-	p.last = now
+// looked notes a look, which took so much of a processor, and says whether with it a quarrel has begun.
+func (p *pace) looked(now time.Time, took time.Duration, repaired bool) bool {
+	p.last, p.rest = now, min(max(often, share*took), giveWay)
 	p.repairs = slices.DeleteFunc(p.repairs, func(t time.Time) bool { return now.Sub(t) > memory })
 	if repaired {
 		p.repairs = append(p.repairs, now)
@@ -96,7 +107,7 @@ func (p *pace) looked(now time.Time, repaired bool) bool {
 
 // next is when to look after a change, the first of which was at first.
 func (p *pace) next(first, now time.Time) time.Time {
-	least := often
+	least := p.rest
 	if p.quarrel {
 		least = giveWay
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"testing"
 	"time"
 )
@@ -12,7 +11,7 @@ func TestPace(t *testing.T) {
 	start := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	p := &pace{}
-	p.looked(start, false)
+	p.looked(start, time.Millisecond, false)
 	for _, c := range []struct{ first, now, want time.Duration }{
 		{time.Minute, time.Minute, time.Minute + settle},                                             // alone
 		{time.Minute, time.Minute + 90*time.Millisecond, time.Minute + 90*time.Millisecond + settle}, // others follow
@@ -28,17 +27,17 @@ func TestPace(t *testing.T) {
 	quarrels := 0
 	for now := time.Duration(0); now < 2*time.Minute; now = p.next(at(now), at(now)).Sub(start) {
 		looks = append(looks, now)
-		if p.looked(at(now), true) {
+		if p.looked(at(now), time.Millisecond, true) {
 			quarrels++
 		}
 	}
 	if quarrels != 1 || len(looks) > 25 || looks[quarrel-1] > 5*time.Second {
 		t.Errorf("%d quarrels, %d looks in two minutes: %v", quarrels, len(looks), looks)
 	}
-	if got := p.looked(at(10*time.Minute), false); got || p.quarrel {
+	if got := p.looked(at(10*time.Minute), 40*time.Millisecond, false); got || p.quarrel {
 		t.Error("a quarrel does not end")
 	}
-	if !slices.IsSorted(looks) {
-		t.Error(looks)
+	if got := p.next(at(10*time.Minute), at(10*time.Minute)); got != at(10*time.Minute+2*time.Second) {
+		t.Errorf("after a look of 40 ms the next is %v later", got.Sub(at(10*time.Minute)))
 	}
 }

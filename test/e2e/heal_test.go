@@ -34,7 +34,8 @@ var neighbours = map[string]neighbour{
 	"systemd-networkd by MAC": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "networkctl reload"},
 		files: map[string]string{"etc/systemd/network/10-netplan-eth0.network": byMAC}},
 	"NetworkManager": {starts: "NetworkManager", harms: []string{"systemctl restart NetworkManager", "nmcli connection up eth0", "{bridge}ip link del azure0"},
-		files: map[string]string{"etc/NetworkManager/system-connections/eth0.nmconnection": profile}},
+		files: map[string]string{"etc/NetworkManager/system-connections/eth0.nmconnection": profile,
+			"etc/NetworkManager/conf.d/10-alone.conf": "[main]\nauth-polkit=false\n"}}, // there is no polkit that could be asked
 	"firewalld": {starts: "firewalld", fields: map[string]any{"acceptForward": true}, harms: []string{"firewall-cmd --reload", "systemctl restart firewalld", "nft flush ruleset"}},
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 // repair puts right what of the host's side of networks and pods is not as it should be, and says what that was. With --watch it goes
 // on until it is told to end.
 func repair(ctx context.Context, o options, stdout io.Writer) error {
+	if os.Geteuid() != 0 {
+		return errors.New("repair needs root")
+	}
 	if o.watch {
 		return watch(ctx, o, stdout)
 	}
