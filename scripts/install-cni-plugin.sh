@@ -475,7 +475,6 @@ uninstall() {
         return 0
     fi
     if [ "$current" != before ]; then
-        ! known "$units/$unit" "$unit" || unserve
         state=$(data_dir)
         clean_up
         for p in $plugins; do
@@ -513,6 +512,7 @@ clean_up() {
 
 # remove_files removes what we installed and nobody changed, and puts back what was there before.
 remove_files() {
+    ! known "$units/$unit" "$unit" || unserve
     for p in $plugins; do
         rm -f "$bin/.$p.installing"
         if [ -e "$store/versions/before/$p" ]; then

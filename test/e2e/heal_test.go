@@ -67,6 +67,7 @@ func (l *lab) heals(mode string, who neighbour) {
 		m.suffer(pods[0], strings.TrimPrefix(harm, "{bridge}"), 7000+i)
 	}
 	l.live(m.n, mode, pods...) // CHECK has nothing to repair
+	l.Logf("the watch: %s", m.sh("grep -E 'VmRSS|RssAnon' /proc/$(systemctl show -P MainPID azure-vnet-repair)/status"))
 }
 
 // quiet is a machine that somebody else manages, with two pods and no ADD to come.
