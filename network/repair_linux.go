@@ -8,6 +8,10 @@ import (
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
+// Watch tells of changes of what a repair looks at, and who made them, if that is known ("" if not); not of changes of nftables by a
+// program of the name own.
+func Watch(ctx context.Context, own string) (<-chan string, error) { return netlink.Watch(ctx, own) }
+
 // Ailing implements ailing: what CHECK would find on the host's side. Of a network that is not as it should be that is all: it is
 // repaired with all its pods.
 func (l *Linux) Ailing(_ context.Context, n *Network) ([]string, error) {
@@ -27,9 +31,9 @@ func (l *Linux) Ailing(_ context.Context, n *Network) ([]string, error) {
 		if _, err := k.nl.Index(e.HostIfName); errors.Is(err, netlink.ErrNotFound) {
 			continue // only a new pod helps
 		}
-		pod, err := podOf(k.nl, n, e)
-		if err != nil {
-			return nil, err
+		pod, perr := podOf(k.nl, n, e)
+		if perr != nil {
+			return nil, perr
 		}
 		pod.NetNS = "" // whose it is
 		list, pods = append(list, e), append(pods, pod)

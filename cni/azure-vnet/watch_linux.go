@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +31,7 @@ const (
 // it starts that one. Neither is an error.
 func watch(ctx context.Context, o options, stdout io.Writer) error {
 	debug.SetGCPercent(100) // unlike a command it stays
-	changes, err := netlink.Watch(ctx, name)
+	changes, err := network.Watch(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,8 @@ func installed() (func() bool, error) {
 	}
 	running, err := os.Stat("/proc/self/exe")
 	return func() bool {
-		now, err := os.Stat(path)
-		return err == nil && os.SameFile(running, now)
+		now, serr := os.Stat(path)
+		return serr == nil && os.SameFile(running, now)
 	}, err
 }
 

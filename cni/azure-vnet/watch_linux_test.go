@@ -9,7 +9,7 @@ import (
 func TestPace(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
-	at := func(d time.Duration) time.Time { return start.Add(d) }
+	at := start.Add
 	p := &pace{}
 	p.looked(start, time.Millisecond, false)
 	for _, c := range []struct{ first, now, want time.Duration }{
@@ -18,7 +18,7 @@ func TestPace(t *testing.T) {
 		{time.Minute, time.Minute + 490*time.Millisecond, time.Minute + patient},                     // and do not end
 		{time.Millisecond, time.Millisecond, often},                                                  // just after a look
 	} {
-		if got := p.next(at(c.first), at(c.now)); got != at(c.want) {
+		if got := p.next(at(c.first), at(c.now)); !got.Equal(at(c.want)) {
 			t.Errorf("after changes from %v to %v it looks at %v, not %v", c.first, c.now, got.Sub(start), c.want)
 		}
 	}
@@ -37,7 +37,7 @@ func TestPace(t *testing.T) {
 	if got := p.looked(at(10*time.Minute), 40*time.Millisecond, false); got || p.quarrel {
 		t.Error("a quarrel does not end")
 	}
-	if got := p.next(at(10*time.Minute), at(10*time.Minute)); got != at(10*time.Minute+2*time.Second) {
+	if got := p.next(at(10*time.Minute), at(10*time.Minute)); !got.Equal(at(10*time.Minute + 2*time.Second)) {
 		t.Errorf("after a look of 40 ms the next is %v later", got.Sub(at(10*time.Minute)))
 	}
 }
