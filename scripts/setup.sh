@@ -145,7 +145,7 @@ make_machine() {
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
     mmdebstrap --quiet --variant=minbase --include=systemd,dbus,network-manager,firewalld,nftables,iptables,iproute2,procps "$release" "$machine"
-    rm -rf "$machine"/etc/systemd/system/*
+    rm -rf "$machine"/etc/systemd/system/*.wants
     touch "$machine/.made"
 }
 

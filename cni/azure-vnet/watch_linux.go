@@ -95,7 +95,10 @@ func (p *pace) who() string {
 
 // looked notes a look, which took so much of a processor, and says whether with it a quarrel has begun.
 func (p *pace) looked(now time.Time, took time.Duration, repaired bool) bool {
-	p.last, p.rest = now, min(max(often, share*took), giveWay)
+	p.last, p.rest = now, often
+	if !repaired { // whoever has done harm may do more; a quarrel bounds that
+		p.rest = min(max(often, share*took), giveWay)
+	}
 	p.repairs = slices.DeleteFunc(p.repairs, func(t time.Time) bool { return now.Sub(t) > memory })
 	if repaired {
 		p.repairs = append(p.repairs, now)

@@ -35,7 +35,7 @@ var neighbours = map[string]neighbour{
 		files: map[string]string{"etc/systemd/network/10-netplan-eth0.network": byMAC}},
 	"NetworkManager": {starts: "NetworkManager", harms: []string{"systemctl restart NetworkManager", "nmcli connection up eth0", "{bridge}ip link del azure0"},
 		files: map[string]string{"etc/NetworkManager/system-connections/eth0.nmconnection": profile,
-			"etc/NetworkManager/conf.d/10-alone.conf": "[main]\nauth-polkit=false\n"}}, // there is no polkit that could be asked
+			"etc/systemd/system/dbus-org.freedesktop.hostname1.service": ""}}, // masked: it does not start here, and is waited for
 	"firewalld": {starts: "firewalld", fields: map[string]any{"acceptForward": true}, harms: []string{"firewall-cmd --reload", "systemctl restart firewalld", "nft flush ruleset"}},
 }
 
