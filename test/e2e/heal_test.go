@@ -3,8 +3,12 @@
 package e2e
 
 import (
+	"bufio"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -124,6 +128,39 @@ func (m *machine) suffer(p *node.Pod, harm string, port int) {
 	})
 	talks()
 	m.Logf("%s: %v without an answer", harm, s.Longest().Round(1e6))
+}
+
+// A watch ends when somebody says so, and when another azure-vnet is installed in place of its own, which it sees by the next change.
+func TestAWatchEnds(t *testing.T) {
+	for how, end := range map[string]func(l *lab, program string, watch *fabric.Cmd){
+		"by a signal": func(l *lab, _ string, watch *fabric.Cmd) { l.must(watch.Process.Signal(syscall.SIGTERM)) },
+		"by another version": func(l *lab, program string, _ *fabric.Cmd) {
+			l.must(os.WriteFile(program+".new", []byte("another"), 0o755))
+			l.must(os.Rename(program+".new", program))
+			l.run(l.nodes[0], "ip link add some type veth peer name thing")
+		},
+	} {
+		t.Run(how, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 4))
+			n := l.nodes[0]
+			pod := l.add(n, l.list(n, nil))
+			program := filepath.Join(n.Dir, "azure-vnet")
+			l.must(os.WriteFile(program, []byte(l.read(filepath.Join(binaries, "azure-vnet"))), 0o755))
+			watch := n.VM.Ns.Command(l.ctx, program, "repair", "--watch", "--config", l.confFile(n))
+			out, err := watch.StdoutPipe()
+			l.must(err)
+			l.must(watch.Start())
+			l.run(n, "ip link set "+veth(pod)+" nomaster")
+			said, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil || !strings.HasPrefix(said, "repaired: pod default/") {
+				t.Errorf("it says %q, %v", said, err)
+			}
+			end(l, program, watch)
+			if err := watch.Wait(); err != nil {
+				t.Errorf("it ends with %v", err)
+			}
+		})
+	}
 }
 
 // What doctor says of a program that manages the host's network is done on a live machine, with the program running and nobody else to
