@@ -97,6 +97,8 @@ func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *Network, b netlink
 		if names := l.readDNS(ctx, b.Master); names != nil {
 			n.DNS = names
 		}
+	} else if err := n.followIPv6(); err != nil {
+		return b, err
 	}
 	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods), Prepare: n.inherit})
 	if err != nil {

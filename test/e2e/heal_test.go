@@ -40,6 +40,8 @@ var neighbours = map[string]neighbour{
 	"NetworkManager": {starts: "NetworkManager", harms: []string{"systemctl restart NetworkManager", "nmcli connection up eth0", "{bridge}ip link del azure0"},
 		files: map[string]string{"etc/NetworkManager/system-connections/eth0.nmconnection": profile,
 			"etc/systemd/system/dbus-org.freedesktop.hostname1.service": ""}}, // masked: it does not start here, and is waited for
+	"NetworkManager with its own profile": {starts: "NetworkManager", harms: []string{"systemctl restart NetworkManager", "{bridge}ip link del azure0"},
+		files: map[string]string{"etc/systemd/system/dbus-org.freedesktop.hostname1.service": ""}}, // it takes the NIC, and tries DHCP for ever
 	"firewalld": {starts: "firewalld", fields: map[string]any{"acceptForward": true}, harms: []string{"firewall-cmd --reload", "systemctl restart firewalld", "nft flush ruleset"}},
 }
 

@@ -80,6 +80,22 @@ func (l *lab) repair(mode, damage, by string) {
 	}
 }
 
+// Somebody switches IPv6 on for a master that had none when the bridge was made, gives it an address, and takes it out of the bridge.
+func TestAMasterThatGetsIPv6LaterComesBack(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 4))
+	n := l.nodes[0]
+	l.run(n, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")
+	p := l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
+	for _, line := range []string{"sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0", "ip link set eth0 nomaster", "ip addr add fe80::4/64 dev eth0 nodad"} {
+		l.run(n, line)
+	}
+	l.repaired(n)
+	l.live(n, "bridge", p)
+	if got := l.run(n, "ip addr show dev azure0"); !strings.Contains(got, "fe80::4/64") {
+		t.Errorf("the address does not come along: %s", got)
+	}
+}
+
 // confFile is a file with the node's configuration, for commands that look there where state and log are.
 func (l *lab) confFile(n *node.Node) string {
 	l.Helper()

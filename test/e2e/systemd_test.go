@@ -39,7 +39,11 @@ func (l *lab) boot(n *node.Node, fields map[string]any, files map[string]string)
 	for name, text := range all {
 		path := filepath.Join(etc, name)
 		l.must(os.MkdirAll(filepath.Dir(path), 0o755))
-		l.must(os.WriteFile(path, []byte(text), 0o644))
+		mode := os.FileMode(0o644)
+		if strings.HasSuffix(name, ".nmconnection") { // NetworkManager reads no profile that others may read
+			mode = 0o600
+		}
+		l.must(os.WriteFile(path, []byte(text), mode))
 	}
 	group := l.controlGroup()
 	cmd := n.VM.Ns.Command(l.ctx, "/bin/sh", "-c", `set -e; echo $$ > "$1/cgroup.procs"; exec unshare --pid --fork --kill-child --mount --ipc --uts --cgroup /bin/sh -c "$2" sh "$3" "$4" "$5" "$6" </dev/null 2>&1`,
