@@ -123,10 +123,11 @@ func (m *machine) suffer(p *node.Pod, harm string, port int) {
 			m.Logf("doctor says %s", said)
 		}
 	}()
-	m.eventually(harm+": doctor is not content", func() bool {
-		out, _ := m.command("/opt/cni/bin/azure-vnet", "doctor").CombinedOutput()
-		said = string(out)
-		return !strings.Contains(said, "failure")
+	m.eventually(harm+": doctor is not content", func() bool { // from outside the machine, where the pods' namespaces have names
+		r, err := m.n.Operator(m.ctx, "azure-vnet", "doctor", "--config", filepath.Join(m.n.Dir, "machine/etc/cni/net.d/10-azure.conf"))
+		m.must(err)
+		said = string(r.Stdout)
+		return said != "" && !strings.Contains(said, "failure")
 	})
 	talks()
 	m.Logf("%s: %v without an answer", harm, s.Longest().Round(1e6))
