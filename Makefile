@@ -80,7 +80,7 @@ RESOLVED = $(firstword $(wildcard /lib/systemd/systemd-resolved $(CURDIR)/$(OUTP
 .PHONY: test
 test: require-root setup-test setup-release setup-install vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built install-releases ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
 	GOOS=windows go build ./...
-	RESOLVED_BIN=$(RESOLVED) NETWORKMANAGER_ROOT=$(CURDIR)/$(OUTPUT)/networkmanager AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) $(INSTALL_ENV) CGO_ENABLED=$(if $(RACE),1,0) \
+	RESOLVED_BIN=$(RESOLVED) NETWORKMANAGER_ROOT=$(CURDIR)/$(OUTPUT)/networkmanager MACHINE_ROOT=$(CURDIR)/$(OUTPUT)/machine AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) $(INSTALL_ENV) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) $$(go list ./... | grep -v /test/soak$$)
 	$(MAKE) soak SOAK_SECONDS=40
 	$(MAKE) test-e2e DATAPLANE=netdev
@@ -102,7 +102,7 @@ test-e2e: require-root setup-test azure-vnet-ipam $(REFERENCE)/.built ## the end
 	@mkdir -p $(OUTPUT)/$(DATAPLANE)
 	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$(DATAPLANE)),-X $(MODULE)/netlink.bridgeFamily=no)' -o $(OUTPUT)/$(DATAPLANE)/azure-vnet ./cni/azure-vnet
 	cp $(OUTPUT)/$(DATAPLANE)/azure-vnet $(OUTPUT)/$(DATAPLANE)/azure-vnet-ipam
-	RESOLVED_BIN=$(RESOLVED) NETWORKMANAGER_ROOT=$(CURDIR)/$(OUTPUT)/networkmanager AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
+	RESOLVED_BIN=$(RESOLVED) NETWORKMANAGER_ROOT=$(CURDIR)/$(OUTPUT)/networkmanager MACHINE_ROOT=$(CURDIR)/$(OUTPUT)/machine AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./test/e2e
 
 # The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.

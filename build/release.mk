@@ -48,10 +48,11 @@ DEB_DOC = $(DEB_ROOT)/usr/share/doc/azure-vnet-cni
 .PHONY: deb
 deb: # of azure-cni-plugins' archive: make release
 	rm -rf $(DEB_ROOT)
-	mkdir -p $(DEB_ROOT)/DEBIAN $(DEB_ROOT)/opt/cni/bin $(DEB_ROOT)/etc/cni/net.d $(DEB_DOC)
+	mkdir -p $(DEB_ROOT)/DEBIAN $(DEB_ROOT)/opt/cni/bin $(DEB_ROOT)/etc/cni/net.d $(DEB_ROOT)/lib/systemd/system $(DEB_DOC)
 	tar -xzf $(ARCHIVE_DIR)/$(ARCHIVE_NAME).tgz --no-same-owner -C $(DEB_DOC)
 	mv $(DEB_DOC)/azure-vnet $(DEB_DOC)/azure-vnet-ipam $(DEB_ROOT)/opt/cni/bin/
 	mv $(DEB_DOC)/10-azure.conflist $(DEB_ROOT)/etc/cni/net.d/
+	mv $(DEB_DOC)/azure-vnet-repair.service $(DEB_ROOT)/lib/systemd/system/
 	mv $(DEB_DOC)/LICENSE $(DEB_DOC)/copyright
 	$(if $(wildcard docs/man/*.8),mkdir -p $(DEB_ROOT)/usr/share/man/man8 && for m in docs/man/*.8; do gzip -9nc $$m > $(DEB_ROOT)/usr/share/man/man8/$${m##*/}.gz; done)
 	echo /etc/cni/net.d/10-azure.conflist > $(DEB_ROOT)/DEBIAN/conffiles

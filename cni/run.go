@@ -57,7 +57,7 @@ type Plugin struct {
 	GC     func(context.Context, *Command) error
 	Status func(context.Context, *Command) error
 
-	// Operator runs a command for a person: the arguments, its output, its exit code.
+	// Operator runs a command for a person: the arguments, its output, its exit code. How long it may take is for it to say.
 	Operator func(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	Usage    string
 }
@@ -66,13 +66,15 @@ type Plugin struct {
 // Invariant: for a CNI command standard output carries exactly one JSON document, the result or the error
 // (VERSION included); a failure never ends with exit code 0.
 func (p *Plugin) Run(args []string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
-	defer cancel()
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if os.Getenv("CNI_COMMAND") == "" {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
 		onSignal(cancel, signals)
 		return p.person(ctx, args)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
+	defer cancel()
 	// Standard output that nobody reads any more is an error of the write, not the end of the process: what
 	// became of the command has to reach the log. Caught and not ignored, since children inherit the latter.
 	onSignal(cancel, append(signals, syscall.SIGPIPE))

@@ -22,8 +22,9 @@ type Difference struct {
 // known only the host's end is looked at. The namespace comes first: where it is gone, the rest goes with it, sooner or later.
 // Error: ErrNetNS.
 func (h *Handle) CheckPod(p Pod) (Difference, error) {
+	host := glance{Handle: h}
 	if p.NetNS == "" {
-		diff, err := h.checkHostEnd(p)
+		diff, err := host.checkHostEnd(p)
 		return Difference{Text: diff}, err
 	}
 	ns, err := namespace(p.NetNS)
@@ -31,7 +32,7 @@ func (h *Handle) CheckPod(p Pod) (Difference, error) {
 		return Difference{}, err
 	}
 	defer func() { _ = ns.Close() }()
-	if diff, herr := h.checkHostEnd(p); diff != "" || herr != nil {
+	if diff, herr := host.checkHostEnd(p); diff != "" || herr != nil {
 		return Difference{Text: diff}, herr
 	}
 	inPod, err := openAt(ns)
@@ -71,7 +72,28 @@ func (*Handle) AdoptMAC(p Pod) (net.HardwareAddr, error) {
 	return l.MAC, b.send(inPod.socket)
 }
 
-func (h *Handle) checkHostEnd(p Pod) (string, error) {
+// CheckHostEnds is CheckPod without the pods' own ends, for many at once.
+func (h *Handle) CheckHostEnds(pods []Pod) ([]string, error) {
+	host := glance{Handle: h}
+	diffs := make([]string, len(pods))
+	for i, p := range pods {
+		diff, err := host.checkHostEnd(p)
+		if err != nil {
+			return nil, err
+		}
+		diffs[i] = diff
+	}
+	return diffs, nil
+}
+
+// glance is one look at the host. What all pods have in common is read once.
+type glance struct {
+	*Handle
+	neighbours map[int][]kernelMessage // the permanent ones, by interface
+	routes     []kernelMessage
+}
+
+func (h *glance) checkHostEnd(p Pod) (string, error) {
 	host, err := h.Link(p.HostName)
 	if errors.Is(err, ErrNotFound) {
 		return "host veth " + p.HostName + " is missing", nil
@@ -100,13 +122,16 @@ func (h *Handle) checkHostEnd(p Pod) (string, error) {
 	return check(p, host)
 }
 
-func (h *Handle) checkNeighbours(p Pod, at Link) (string, error) {
-	list, err := h.permanentNeighbours(at)
-	if err != nil {
-		return "", err
+func (h *glance) checkNeighbours(p Pod, at Link) (string, error) {
+	if _, known := h.neighbours[at.Index]; !known {
+		list, err := h.permanentNeighbours(at)
+		if err != nil {
+			return "", err
+		}
+		h.neighbours = map[int][]kernelMessage{at.Index: list}
 	}
 	for _, a := range p.Addresses {
-		found := slices.ContainsFunc(list, func(n kernelMessage) bool {
+		found := slices.ContainsFunc(h.neighbours[at.Index], func(n kernelMessage) bool {
 			return n.addr(unix.NDA_DST) == a.Addr() && bytes.Equal(n.get(unix.NDA_LLADDR), p.MAC)
 		})
 		if !found {
@@ -128,7 +153,7 @@ func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
 }
 
 // checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
-func (h *Handle) checkFDB(p Pod, host Link) (string, error) {
+func (h *glance) checkFDB(p Pod, host Link) (string, error) {
 	list, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{family: unix.AF_BRIDGE, index: host.Index}, func(m kernelMessage) bool {
 		return bytes.Equal(m.get(unix.NDA_LLADDR), p.MAC) && m.u32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
 	})

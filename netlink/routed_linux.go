@@ -26,13 +26,16 @@ func hostRoute(l Link, a netip.Addr) *nl.NetlinkRequest {
 }
 
 // checkHostRoutes names the first address that the host does not route to the pod, or "".
-func (h *Handle) checkHostRoutes(p Pod, host Link) (string, error) {
-	list, err := h.mainRoutes()
-	if err != nil {
-		return "", fmt.Errorf("list routes over %s: %w", host.Name, err)
+func (h *glance) checkHostRoutes(p Pod, host Link) (string, error) {
+	if h.routes == nil {
+		list, err := h.mainRoutes()
+		if err != nil {
+			return "", fmt.Errorf("list routes over %s: %w", host.Name, err)
+		}
+		h.routes = list
 	}
 	for _, a := range p.Addresses {
-		if !slices.ContainsFunc(list, func(r kernelMessage) bool {
+		if !slices.ContainsFunc(h.routes, func(r kernelMessage) bool {
 			return r.u32(unix.RTA_OIF) == uint32(host.Index) && r.destination() == netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
 		}) {
 			return fmt.Sprintf("route to %s over %s is missing on the host", a.Addr(), host.Name), nil

@@ -105,6 +105,8 @@ func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *Network, b netlink
 		if names := l.readDNS(ctx, b.Master); names != nil {
 			n.DNS = names
 		}
+	} else if err := n.followIPv6(); err != nil {
+		return b, err
 	}
 	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods), Prepare: n.inherit})
 	if err != nil {
@@ -177,8 +179,13 @@ func checkBridge(k *kernel, n *Network) error {
 	if err != nil {
 		return masterError(err)
 	}
-	if !ok {
+	switch {
+	case b.Link.Index == 0:
+		return fmt.Errorf("%w: bridge %s is gone", ErrDifference, n.Bridge)
+	case !ok:
 		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", ErrDifference, n.Bridge, n.Master)
+	case b.Bereft(n.Host):
+		return fmt.Errorf("%w: the host has lost its addresses on bridge %s", ErrDifference, n.Bridge)
 	}
 	policy, err := n.policy(k, b.Link, b.Master)
 	if err != nil {

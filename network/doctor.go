@@ -11,6 +11,9 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
+// RepairCommand is a remedy: an operator's command. Who prints it may know more of where the program is, and where it has to look.
+const RepairCommand = "azure-vnet repair"
+
 // examiner is what a data plane can offer besides: to say what is wrong with the host. It changes nothing.
 type examiner interface {
 	Examine(networks []*Network) []Finding
@@ -76,8 +79,11 @@ func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding 
 		case n.Bridge != "" && !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return i.Name == n.Bridge }):
 			good = append(good, master.Name+" is up") // the check of the bridge says what is missing
 		case n.made() && !carries(ifaces, master, n.Prefixes):
-			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("neither %s nor its bridge has an address of %v", master.Name, n.Prefixes),
-				Remedy: fmt.Sprintf("let the DHCP client configure %s again (networkctl renew %s, dhclient %s), then start a pod on this node", master.Name, master.Name, master.Name)})
+			remedy := fmt.Sprintf("let the DHCP client configure %s again: networkctl renew %s, nmcli device reapply %s, dhclient %s", master.Name, master.Name, master.Name, master.Name)
+			if n.Bridge != "" { // a port of a bridge hears no DHCP server
+				remedy = RepairCommand + "; if the bridge keeps other addresses, the check of the bridge names the command for the one that is missing"
+			}
+			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("neither %s nor its bridge has an address of %v", master.Name, n.Prefixes), Remedy: remedy})
 		default:
 			good = append(good, master.Name+" is up")
 		}

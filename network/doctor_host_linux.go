@@ -154,7 +154,7 @@ func bridgedNATMissing() (found, remedy string) {
 	for _, name := range bridgedNATSysctls {
 		switch value, err := platform.Sysctl("net", "bridge", name); {
 		case err != nil:
-			return "the module br_netfilter is not loaded", "modprobe br_netfilter; echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; then start a pod on this node"
+			return "the module br_netfilter is not loaded", "modprobe br_netfilter; echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; " + RepairCommand
 		case value != "1":
 			return "net.bridge." + name + " is " + value, "sysctl -w net.bridge." + name + "=1, and look in /etc/sysctl.d for who switches it off"
 		}

@@ -14,8 +14,8 @@ import (
 
 // Remedies that several findings share.
 const (
-	remedyAdd = "start a pod on this node: every ADD looks at this and repairs it"
-	remedyPod = "restart the pod; a CHECK of it repairs what is on the host's side"
+	remedyTakeOver = "start a pod on this node: the first ADD takes it over"
+	remedyPod      = RepairCommand + "; if the pod still has no network, restart it"
 )
 
 // Examine implements examiner.
@@ -38,7 +38,7 @@ func (l *Linux) Examine(networks []*Network) []Finding {
 // examineNetwork is the check of a network that was made: its bridge, its rules, its endpoints.
 func examineNetwork(k *kernel, n *Network) []Finding {
 	if n.Imported {
-		return Report("takeover", "", []Finding{{Level: Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyAdd}})
+		return Report("takeover", "", []Finding{{Level: Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
 	}
 	var out []Finding
 	var r netlink.Rules
@@ -60,7 +60,7 @@ func examineNetwork(k *kernel, n *Network) []Finding {
 	}
 	var wrong []Finding
 	if err != nil || !k.nft.RulesInPlace(r) {
-		wrong = []Finding{{Level: Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, netlink.TableName), Remedy: remedyAdd}}
+		wrong = []Finding{{Level: Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, netlink.TableName), Remedy: RepairCommand}}
 	}
 	out = append(out, Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, netlink.TableName), wrong)...)
 	return append(out, examineEndpoints(k, n)...)
@@ -73,42 +73,42 @@ func examineBridge(k *kernel, n *Network) (netlink.Bridge, []Finding) {
 	var wrong []Finding
 	switch {
 	case errors.Is(err, netlink.ErrMasterTaken):
-		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link set %s nomaster, then start a pod on this node", n.Master)))
+		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link set %s nomaster; %s", n.Master, RepairCommand)))
 	case errors.Is(err, netlink.ErrExists):
-		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link del %s, then start a pod on this node; or name another bridge in the configuration", n.Bridge)))
+		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link del %s; %s; or name another bridge in the configuration", n.Bridge, RepairCommand)))
 	case err != nil:
 		wrong = append(wrong, fail(err.Error(), "run doctor as root"))
 	case b.Link.Index == 0:
-		wrong = append(wrong, fail("bridge "+n.Bridge+" is gone, and what it carried of the host's", remedyAdd))
+		wrong = append(wrong, fail("bridge "+n.Bridge+" is gone, and what it carried of the host's", RepairCommand))
 	}
 	if len(wrong) > 0 {
 		return netlink.Bridge{}, Report("bridge", "", wrong)
 	}
 	if !b.Link.Up {
-		wrong = append(wrong, fail("bridge "+n.Bridge+" is down, which takes the host's routes, too", remedyAdd))
+		wrong = append(wrong, fail("bridge "+n.Bridge+" is down, which takes the host's routes, too", RepairCommand))
 	}
 	if b.Master.Master != b.Link.Index {
-		wrong = append(wrong, fail(n.Master+" is not a port of bridge "+n.Bridge, remedyAdd))
+		wrong = append(wrong, fail(n.Master+" is not a port of bridge "+n.Bridge, RepairCommand))
 	}
 	if !bytes.Equal(b.Link.MAC, b.Master.MAC) {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MAC %s instead of %s, that of %s", n.Bridge, b.Link.MAC, b.Master.MAC, n.Master), remedyAdd))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MAC %s instead of %s, that of %s", n.Bridge, b.Link.MAC, b.Master.MAC, n.Master), RepairCommand))
 	}
 	if b.Link.MTU != b.Master.MTU {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MTU %d instead of %d, that of %s", n.Bridge, b.Link.MTU, b.Master.MTU, n.Master), remedyAdd))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MTU %d instead of %d, that of %s", n.Bridge, b.Link.MTU, b.Master.MTU, n.Master), RepairCommand))
 	}
 	if left, aerr := k.nl.Addresses(b.Master); aerr == nil && len(left) > 0 {
 		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s", n.Master, left, n.Bridge),
-			remedyAdd+". So that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
+			RepairCommand+"; so that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
 	}
 	known := netlink.SnapshotAddresses(n.Host)
 	bereft := b.Bereft(n.Host)
 	if bereft {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has %v of the host's %v, and not one of a family", n.Bridge, b.Primary, known), remedyAdd))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has %v of the host's %v, and not one of a family", n.Bridge, b.Primary, known), RepairCommand))
 	}
 	for _, a := range known {
 		if !slices.Contains(b.Primary, a) && !bereft {
 			wrong = append(wrong, Finding{Level: Warning, Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
-				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else start a pod on this node", a, n.Bridge)})
+				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else: %s", a, n.Bridge, RepairCommand)})
 		}
 	}
 	return b, Report("bridge", fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
@@ -130,7 +130,7 @@ func bounded(list []Finding) []Finding {
 func examineEndpoints(k *kernel, n *Network) []Finding {
 	have, err := k.nft.Elements(scopeOf(n))
 	if err != nil {
-		return Report("endpoints", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: remedyAdd}})
+		return Report("endpoints", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: RepairCommand}})
 	}
 	var wrong []Finding
 	for e := range n.Endpoints.All() {

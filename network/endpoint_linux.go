@@ -310,12 +310,8 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 		return err
 	}
 	defer k.close()
-	network := checkBridge
-	if n.Mode == ModeTransparent {
-		network = checkRouted
-	}
 	// First what all pods need.
-	if cerr := network(k, n); cerr != nil {
+	if cerr := checkNetwork(k, n); cerr != nil {
 		return cerr
 	}
 	have, err := k.nft.Elements(scopeOf(n))
@@ -332,26 +328,38 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 	return err
 }
 
+func checkNetwork(k *kernel, n *Network) error {
+	if n.Mode == ModeTransparent {
+		return checkRouted(k, n)
+	}
+	return checkBridge(k, n)
+}
+
 // checkPod names the first difference between an endpoint and what is. have are the elements of its network.
 func checkPod(k *kernel, n *Network, e *Endpoint, have []netlink.Element) (netlink.Difference, error) {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
 		return netlink.Difference{}, err
 	}
-	differs := func(format string, args ...any) (netlink.Difference, error) {
-		return netlink.Difference{Text: fmt.Sprintf(format, args...)}, nil
-	}
 	diff, err := k.nl.CheckPod(pod)
 	if diff.Text != "" && !diff.Chain || err != nil {
 		return diff, err
 	}
-	for _, want := range elements(n, e, pod) {
-		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
-			return differs("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port)
-		}
-		if want.Family == netlink.FamilyNetdev && !k.nft.PodChainInPlace(want) {
-			return differs("the nftables chain of port %s is not in place", want.Port)
-		}
+	if missing := checkElements(k, elements(n, e, pod), have); missing != "" {
+		diff = netlink.Difference{Text: missing}
 	}
 	return diff, nil
+}
+
+// checkElements names the first difference between a pod's elements and what is, or "".
+func checkElements(k *kernel, pod, have []netlink.Element) string {
+	for _, want := range pod {
+		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
+			return fmt.Sprintf("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port)
+		}
+		if want.Family == netlink.FamilyNetdev && !k.nft.PodChainInPlace(want) {
+			return fmt.Sprintf("the nftables chain of port %s is not in place", want.Port)
+		}
+	}
+	return ""
 }

@@ -76,6 +76,17 @@ func (e *Endpoints) All() iter.Seq[*Endpoint] {
 	}
 }
 
+// ready are the endpoints that are ready.
+func (e *Endpoints) ready() iter.Seq[*Endpoint] {
+	return func(yield func(*Endpoint) bool) {
+		for i := range e.records {
+			if e.records[i].state == Ready && !yield(e.records[i].decode()) {
+				return
+			}
+		}
+	}
+}
+
 // readyPorts are the host veths of the endpoints that are ready, with their indexes.
 func (e *Endpoints) readyPorts() iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {

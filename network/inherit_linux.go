@@ -83,6 +83,15 @@ func (n *Network) listenAs(master string) (string, error) {
 	return master, nil
 }
 
+// followIPv6 switches IPv6 on for a bridge that was made while the master had none. Somebody has switched it on there meanwhile, as
+// NetworkManager does when it takes an interface over, and the addresses that he gave it could not move.
+func (n *Network) followIPv6() error {
+	if off, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "disable_ipv6"); err != nil || off != "0" {
+		return nil //nolint:nilerr // a kernel, or an MTU, without IPv6
+	}
+	return n.inheritSysctl("ipv6", "disable_ipv6")
+}
+
 // goOnListening makes a bridge of an earlier version, or of the classic plugin, listen as a new one does. Its other settings may be somebody's.
 func (n *Network) goOnListening() error {
 	master, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "accept_ra")

@@ -120,6 +120,9 @@ type Network struct {
 	// Suspect says that something of the network is known to be broken, so that a quick look is not enough.
 	Suspect bool `json:"-"`
 
+	// Reset are settings of the host that this call had to give their values again.
+	Reset []string `json:"-"`
+
 	// Moved says that this call moved the host's configuration, so that it knows best what there was.
 	Moved bool `json:"-"`
 

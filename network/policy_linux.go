@@ -41,9 +41,9 @@ func examinePolicy(k *kernel, n *Network, bridge, master netlink.Link) []Finding
 	var wrong []Finding
 	switch {
 	case errors.Is(err, ErrDifference):
-		wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("of several NICs pods of %s need policy rules (ip rule), which are not in place: the host sends what is theirs by another NIC, where Azure drops it", n.Master), Remedy: remedyAdd})
+		wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("of several NICs pods of %s need policy rules (ip rule), which are not in place: the host sends what is theirs by another NIC, where Azure drops it", n.Master), Remedy: RepairCommand})
 	case err != nil:
-		wrong = append(wrong, Finding{Level: Failure, Found: err.Error(), Remedy: remedyAdd})
+		wrong = append(wrong, Finding{Level: Failure, Found: err.Error(), Remedy: RepairCommand})
 	case n.Other == "":
 		return nil
 	}

@@ -19,7 +19,11 @@ func (n *Network) set(value string, path ...string) error {
 		return err
 	}
 	n.remember(map[string]string{strings.Join(path, "/"): was})
-	return platform.SetSysctl(value, path...)
+	if err := platform.SetSysctl(value, path...); err != nil {
+		return err
+	}
+	n.Reset = append(n.Reset, strings.Join(path, ".")+" was "+was)
+	return nil
 }
 
 // restoreSysctls gives the host's settings back. One that is gone, with its interface, needs nothing. Forwarding comes first, since

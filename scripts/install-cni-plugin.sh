@@ -12,6 +12,8 @@ conf=/etc/cni/net.d
 store=/var/lib/azure-vnet-cni # the versions that are kept, and which of them is in use
 conflist=10-azure.conflist
 plugins='azure-vnet azure-vnet-ipam'
+units=/etc/systemd/system
+unit=azure-vnet-repair.service # of systemd; where that is not, it is left out
 reference='loopback portmap' # of containernetworking/plugins: every runtime needs the first, our configuration names the second
 
 # Where releases come from; for a mirror with the same layout.
@@ -282,6 +284,38 @@ activate() { # activate VERSION
         if [ -e "$store/versions/$1/$p" ]; then place "$store/versions/$1/$p" "$bin/$p" 755; else rm -f "$bin/$p"; fi
     done
     configure "$store/versions/$1/$conflist"
+    serve "$store/versions/$1/$unit"
+}
+
+# serve installs the unit, and enables a new one. What it runs sees by itself that there is a new azure-vnet. A unit that somebody has
+# changed, masked or disabled stays so. A version without one has none. In a container there is no systemd to talk to: a new unit starts
+# with the next boot.
+serve() { # serve FILE
+    [ -d "$units" ] || return 0
+    if [ ! -e "$1" ]; then
+        ! known "$units/$unit" "$unit" || unserve
+    elif [ ! -e "$units/$unit" ] && [ ! -L "$units/$unit" ]; then
+        place "$1" "$units/$unit" 644
+        mkdir -p "$units/multi-user.target.wants"
+        ln -sf "../$unit" "$units/multi-user.target.wants/$unit"
+        ask_systemd start
+    elif ! cmp -s "$1" "$units/$unit" && known "$units/$unit" "$unit"; then
+        place "$1" "$units/$unit" 644
+        ask_systemd try-restart
+    fi
+}
+
+unserve() {
+    ask_systemd stop
+    rm -f "$units/multi-user.target.wants/$unit" "$units/$unit"
+    rmdir "$units/multi-user.target.wants" 2>/dev/null || :
+    ask_systemd
+}
+
+ask_systemd() { # ask_systemd [COMMAND]
+    [ -d /run/systemd/system ] && command -v systemctl >/dev/null || return 0
+    { systemctl daemon-reload && { [ -z "${1:-}" ] || systemctl "$1" "$unit"; }; } ||
+        say "note: systemd did not take $unit: systemctl status $unit"
 }
 
 # Another configuration of the plugins', which the runtime would use instead of ours or beside it.
@@ -478,6 +512,7 @@ clean_up() {
 
 # remove_files removes what we installed and nobody changed, and puts back what was there before.
 remove_files() {
+    ! known "$units/$unit" "$unit" || unserve
     for p in $plugins; do
         rm -f "$bin/.$p.installing"
         if [ -e "$store/versions/before/$p" ]; then

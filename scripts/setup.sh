@@ -132,6 +132,23 @@ make_node() {
     touch "$node/.made"
 }
 
+# A machine with systemd and those who manage a host's network, to boot in namespaces. What it starts is for the tests to say.
+machine=$(dirname "$0")/../output/machine
+fetch_machine=
+need_machine() {
+    need mmdebstrap mmdebstrap
+    [ -e "$machine/.made" ] || fetch_machine=yes
+}
+make_machine() {
+    echo "setup: unpacking a machine with systemd into output/machine"
+    rm -rf "$machine"
+    # shellcheck source=/dev/null
+    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    mmdebstrap --quiet --variant=minbase --include=systemd,dbus,network-manager,firewalld,nftables,iptables,iproute2,procps "$release" "$machine"
+    rm -rf "$machine"/etc/systemd/system/*.wants
+    touch "$machine/.made"
+}
+
 # containerd and runc for nodes of their own, and busybox for an image. Installed, containerd would be started as the machine's.
 containerd=$(dirname "$0")/../output/containerd
 fetch_containerd=
@@ -171,6 +188,7 @@ for goal in "${@:-build}"; do
         need ebtables-nft iptables
         need_systemd
         need_networkmanager
+        need_machine
         ;;
     lint)
         need_go
@@ -219,6 +237,7 @@ if [ -z "$missing" ]; then
     [ -z "$fetch_resolved" ] || unpack_resolved
     [ -z "$fetch_networkmanager" ] || unpack_networkmanager
     [ -z "$fetch_node" ] || make_node
+    [ -z "$fetch_machine" ] || make_machine
     [ -z "$fetch_containerd" ] || unpack_containerd
     exit 0
 fi
@@ -243,4 +262,5 @@ apt install -y -qq --no-install-recommends $packages >/dev/null
 [ -z "$fetch_resolved" ] || unpack_resolved
 [ -z "$fetch_networkmanager" ] || unpack_networkmanager
 [ -z "$fetch_node" ] || make_node
+[ -z "$fetch_machine" ] || make_machine
 [ -z "$fetch_containerd" ] || unpack_containerd

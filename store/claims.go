@@ -27,6 +27,16 @@ func (c *Claim) Release() {
 type span struct {
 	offset    int64
 	exclusive bool
+	now       bool // whoever holds it is not waited for: errHeld
+}
+
+var errHeld = errors.New("somebody holds it")
+
+// offsetOf is a thing's byte.
+func offsetOf(thing string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(thing))
+	return int64(h.Sum64()>>2) + 1
 }
 
 // Take claims things. It waits for those who hold one of them, or everything, until ctx ends.
@@ -34,19 +44,36 @@ type span struct {
 func (c Claims) Take(ctx context.Context, things ...string) (*Claim, error) {
 	spans := []span{{offset: 0}} // the first byte stands for everything
 	for _, t := range things {
-		h := fnv.New64a()
-		_, _ = h.Write([]byte(t))
-		spans = append(spans, span{int64(h.Sum64()>>2) + 1, true})
+		spans = append(spans, span{offset: offsetOf(t), exclusive: true})
 	}
 	// In one order, so that two who want the same things do not wait for each other.
 	slices.SortFunc(spans, func(a, b span) int { return int(min(max(a.offset-b.offset, -1), 1)) })
 	return c.take(ctx, slices.Compact(spans))
 }
 
+// Try claims those of the things that nobody holds, and says which they are. It waits for who holds everything, and for nobody else.
+// Errors: those of Take.
+func (c Claims) Try(ctx context.Context, things ...string) (*Claim, []string, error) {
+	claim, err := c.Take(ctx)
+	if claim == nil || err != nil {
+		return claim, things, err
+	}
+	var free []string
+	for _, t := range things {
+		if err := lockByte(claim.file, span{offset: offsetOf(t), exclusive: true, now: true}); err == nil {
+			free = append(free, t)
+		} else if !errors.Is(err, errHeld) {
+			claim.Release()
+			return nil, nil, fmt.Errorf("%w: lock file %s: %w", ErrWrite, c.Path, err)
+		}
+	}
+	return claim, free, nil
+}
+
 // TakeAll claims everything: it waits for all who hold anything, and they for it.
 // Errors: those of Take.
 func (c Claims) TakeAll(ctx context.Context) (*Claim, error) {
-	return c.take(ctx, []span{{0, true}})
+	return c.take(ctx, []span{{exclusive: true}})
 }
 
 func (c Claims) take(ctx context.Context, spans []span) (*Claim, error) {

@@ -1,9 +1,12 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,4 +49,39 @@ func waits(t *testing.T, path string, count int) <-chan struct{} {
 		}
 	}()
 	return done
+}
+
+// Who tries gets what nobody holds, and waits for none of the others.
+func TestClaimsThatAreFreeAreTaken(t *testing.T) {
+	claims := Claims{Path: filepath.Join(t.TempDir(), "claims.lock")}
+	try := func(want ...string) *Claim {
+		t.Helper()
+		c, got, err := claims.Try(t.Context(), "a", "b", "c")
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v, %v; want %v", got, err, want)
+		}
+		return c
+	}
+	held, err := claims.Take(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := try("a", "c")
+	try().Release()
+	held.Release()
+	second := try("b")
+	first.Release()
+	second.Release()
+	try("a", "b", "c").Release()
+	everything, err := claims.TakeAll(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gaveUp := waits(t, claims.Path, 1)
+	go func() { <-gaveUp; cancel() }()
+	if _, _, err := claims.Try(ctx, "a"); !errors.Is(err, ErrLocked) {
+		t.Errorf("beside somebody who has everything: %v", err)
+	}
+	everything.Release()
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -10,13 +11,20 @@ import (
 const claimFlags = os.O_CREATE | os.O_RDWR
 
 // lockByte locks one byte for this handle, and waits for it.
+// Error: errHeld.
 func lockByte(f *os.File, s span) error {
 	var flags uint32
 	if s.exclusive {
 		flags = windows.LOCKFILE_EXCLUSIVE_LOCK
 	}
+	if s.now {
+		flags |= windows.LOCKFILE_FAIL_IMMEDIATELY
+	}
 	at := &windows.Overlapped{Offset: uint32(s.offset), OffsetHigh: uint32(s.offset >> 32)}
 	if err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, at); err != nil {
+		if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+			return errHeld
+		}
 		return fmt.Errorf("lock byte %d: %w", s.offset, err)
 	}
 	return nil

@@ -35,6 +35,9 @@ func (r release) contents(modules []module) ([]file, error) {
 	for _, p := range r.programs() {
 		read(filepath.Base(p), 0o755, p)
 	}
+	if r.os == "linux" {
+		read("azure-vnet-repair.service", 0o644, filepath.Join(r.source, "build", "systemd", "azure-vnet-repair.service"))
+	}
 	return files, errors.Join(errs...)
 }
 

@@ -94,7 +94,7 @@ func TestArchives(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"644 0:0 1000000000 10-azure.conflist", "644 0:0 1000000000 LICENSE", "644 0:0 1000000000 THIRD-PARTY-LICENSES",
-		"755 0:0 1000000000 azure-vnet", "755 0:0 1000000000 azure-vnet-ipam",
+		"755 0:0 1000000000 azure-vnet", "755 0:0 1000000000 azure-vnet-ipam", "644 0:0 1000000000 azure-vnet-repair.service",
 	}, got); diff != "" {
 		t.Error(diff)
 	}

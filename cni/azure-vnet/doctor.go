@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -66,6 +67,7 @@ func (d *examination) examine(ctx context.Context) []network.Finding {
 		if f := &found[i]; f.Remedy == "" && f.Owner != nil {
 			f.Remedy = d.delOf(*f.Owner)
 		}
+		found[i].Remedy = strings.ReplaceAll(found[i].Remedy, network.RepairCommand, filepath.Join(selfDir(), name)+" repair"+d.where())
 	}
 	return found
 }
@@ -159,6 +161,17 @@ func printFindings(found []network.Finding, output string, w io.Writer) error {
 		}
 	}
 	return t.Flush()
+}
+
+// where are the options by which a command looks where doctor does.
+func (d *examination) where() (options string) {
+	if d.config != "" {
+		options += " --config " + d.config
+	}
+	if d.dir != "" {
+		options += " --data-dir " + d.dir
+	}
+	return options
 }
 
 // selfDir is the folder of this binary, where the other plugins are, too.

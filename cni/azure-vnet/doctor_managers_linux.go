@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -37,20 +38,25 @@ func (d *examination) managers(ctx context.Context) []network.Finding {
 }
 
 func managersOf(n *network.Network) (wrong []network.Finding) {
-	add := func(found, remedy string) {
-		wrong = append(wrong, network.Finding{Level: network.Warning, Found: found, Remedy: remedy + " (docs/host.md has the file)"})
+	// The command writes the file of docs/host.md, and puts right what its manager does to the network when it reads it: networkd a moment
+	// later.
+	add := func(found, path, text, reload string) {
+		wrong = append(wrong, network.Finding{Level: network.Warning, Found: found,
+			Remedy: fmt.Sprintf("mkdir -p %s; printf '%s' > %s; %s; %s", filepath.Dir(path), text, path, reload, network.RepairCommand)})
 	}
 	if exists("/run/systemd/netif/state") {
 		if file, conf := networkdOf(n.Master, n.MAC); file != "" && !conf.on("KeepMaster") && !conf.on("Unmanaged") {
 			add("systemd-networkd configures "+n.Master+" by "+file+" without KeepMaster=yes: when it restarts, it takes "+n.Master+" out of "+n.Bridge,
-				"mkdir -p /etc/systemd/network/"+file+".d, put azure-vnet.conf there, and networkctl reload")
+				"/etc/systemd/network/"+file+".d/azure-vnet.conf", `[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n`, "networkctl reload; sleep 2")
 		}
 		if file, conf := networkdOf(n.Bridge, n.MAC); file != "" && !conf.on("Unmanaged") {
-			add("systemd-networkd configures "+n.Bridge+" by "+file, "add /etc/systemd/network/05-azure-vnet.network, and networkctl reload")
+			add("systemd-networkd configures "+n.Bridge+" by "+file,
+				"/etc/systemd/network/05-azure-vnet.network", `[Match]\nName=azure* azv*\n[Link]\nUnmanaged=yes\n`, "networkctl reload; sleep 2")
 		}
 	}
 	if exists("/run/NetworkManager") && !networkManagerLeaves(n.Bridge) {
-		add("NetworkManager is not told to leave "+n.Bridge+" alone", "add /etc/NetworkManager/conf.d/azure-vnet.conf, and nmcli general reload conf")
+		add("NetworkManager is not told to leave "+n.Bridge+" alone",
+			"/etc/NetworkManager/conf.d/azure-vnet.conf", `[keyfile]\nunmanaged-devices=interface-name:azure*;interface-name:azv*\n`, "nmcli general reload conf")
 	}
 	return wrong
 }

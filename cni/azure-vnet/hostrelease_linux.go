@@ -23,16 +23,7 @@ func (d *examination) releaseCommand(string) string {
 }
 
 // releaseArguments are those of host release by which it looks where doctor does.
-func (d *examination) releaseArguments() string {
-	text := "host release --yes"
-	if d.config != "" {
-		text += " --config " + d.config
-	}
-	if d.dir != "" {
-		text += " --data-dir " + d.dir
-	}
-	return text
-}
+func (d *examination) releaseArguments() string { return "host release --yes" + d.where() }
 
 // addressRemedy is for addresses that an IPAM plugin must not give.
 const addressRemedy = "let the IPAM plugin leave it out (a range of host-local, for example, is to be this node's own); take addresses of pods off the host: azure-vnet host release"
@@ -133,7 +124,7 @@ func release(taken []stray) error {
 func renew(ctx context.Context, dir string, o options) error {
 	m, err := newManager(dir, o.logger)
 	if err == nil {
-		err = m.Renew(ctx)
+		_, err = m.Repair(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("the addresses are off the host, but its rules are as before until the next ADD: %w", err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -21,13 +22,14 @@ Usage:
   azure-vnet cleanup [--network NAME] [--yes] [--data-dir DIR] take networks away and restore the host
   azure-vnet host release [--config FILE] [--yes] [--data-dir DIR]
                                                                take addresses off the host that are for pods
+  azure-vnet repair [--watch] [--config FILE] [--data-dir DIR] put right what an ADD would, without a pod
   azure-vnet --version
 `
 
 // options are those of the operator commands.
 type options struct {
 	output, dir, network, config string
-	yes                          bool
+	yes, watch                   bool
 	logger                       *slog.Logger
 }
 
@@ -48,6 +50,10 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 		args, dir = args[1:], "" // the configuration's
 		flags.StringVar(&o.config, "config", "", "configuration, or list of configurations, that says where addresses come from")
 		flags.BoolVar(&o.yes, "yes", false, "do not ask")
+	case "repair":
+		dir = "" // the configuration's
+		flags.StringVar(&o.config, "config", "", "configuration, or list of configurations, that says where the state is")
+		flags.BoolVar(&o.watch, "watch", false, "go on: look again whenever something of the host changes")
 	case "show":
 		flags.StringVar(&o.output, "o", o.output, "output: table or json")
 	case "doctor":
@@ -79,7 +85,14 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	if err != nil {
 		return 2
 	}
+	if !o.watch {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, cni.Deadline)
+		defer cancel()
+	}
 	switch args[0] {
+	case "repair":
+		err = repair(ctx, o, stdout)
 	case "cleanup":
 		err = cleanup(ctx, o, os.Stdin, stdout)
 	case "host":

@@ -232,7 +232,8 @@ type fault struct {
 	check, level string
 	names        string // what is named
 	remedy       string // part of the remedy
-	// cure is a command of the remedy's, word for word, "ADD" for a new pod, "HOST" for the remedy itself, or "" if it is no command.
+	// cure is a command of the remedy's, word for word, "REPAIR" for azure-vnet repair with what comes before it, "MOUNTED" for the whole remedy
+	// where the mounts are, "HOST" for the remedy itself, or "" if it is no command.
 	cure string
 	then func(p *patient) // what the remedy leaves to do
 }
@@ -261,7 +262,7 @@ var faults = map[string]fault{
 	},
 	"another configuration comes first": {
 		mounts: "mount -t tmpfs tmpfs /etc/cni 2>/dev/null || { mount -t tmpfs tmpfs /etc && mkdir /etc/cni; }; mkdir /etc/cni/net.d && echo '{}' > /etc/cni/net.d/05-other.conf && cp {conf} /etc/cni/net.d/", args: []string{"--data-dir", "{dir}"},
-		check: "configuration", level: "failure", names: "05-other.conf", remedy: "mv /etc/cni/net.d/05-other.conf",
+		check: "configuration", level: "failure", names: "05-other.conf", remedy: "mv /etc/cni/net.d/05-other.conf", cure: "MOUNTED",
 	},
 	"the master does not exist": {
 		by:    func(p *patient) { p.fields["name"], p.fields["master"] = "other", "eth7"; p.configure() },
@@ -271,7 +272,7 @@ var faults = map[string]fault{
 		plant: []string{"ip link set eth0 down"}, check: "master", level: "failure", names: "eth0 is down", remedy: "ip link set eth0 up", cure: "ip link set eth0 up",
 	},
 	"the host's addresses are gone": {
-		modes: []string{"bridge", "tunnel"}, plant: []string{"ip addr flush dev azure0"}, check: "bridge", level: "failure", names: "not one of a family", remedy: "start a pod", cure: "ADD",
+		modes: []string{"bridge", "tunnel"}, plant: []string{"ip addr flush dev azure0"}, check: "bridge", level: "failure", names: "not one of a family", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the subnet's address is gone": {
 		modes: []string{"transparent"}, plant: []string{"ip addr flush dev eth0"}, check: "master", level: "failure", names: "10.240.0.0/16", remedy: "dhclient eth0",
@@ -280,20 +281,27 @@ var faults = map[string]fault{
 		plant: []string{"ip addr add 10.99.0.1/24 dev azure0"}, by: func(p *patient) { p.pods = append(p.pods, p.add()); p.run(p.n, "ip addr del 10.99.0.1/24 dev azure0") },
 		check: "bridge", level: "warning", names: "10.99.0.1/24", remedy: "ip addr add 10.99.0.1/24 dev azure0", cure: "ip addr add 10.99.0.1/24 dev azure0",
 	},
+	"the bridge lost an address that nobody wants": {
+		plant: []string{"ip addr add 10.99.0.1/24 dev azure0"}, by: func(p *patient) { p.pods = append(p.pods, p.add()); p.run(p.n, "ip addr del 10.99.0.1/24 dev azure0") },
+		check: "bridge", level: "warning", names: "10.99.0.1/24", remedy: "; else: ", cure: "REPAIR",
+	},
+	"something else has the bridge's name": {
+		plant: []string{"ip link del azure0", "ip link add azure0 type veth peer name other0"}, check: "bridge", level: "failure", names: "azure0 is a veth", remedy: "ip link del azure0; ", cure: "REPAIR",
+	},
 	"the bridge is deleted": {
-		modes: []string{"bridge", "tunnel"}, plant: []string{"ip link del azure0"}, check: "bridge", level: "failure", names: "azure0 is gone", remedy: "start a pod", cure: "ADD",
+		modes: []string{"bridge", "tunnel"}, plant: []string{"ip link del azure0"}, check: "bridge", level: "failure", names: "azure0 is gone", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the bridge is down": {
-		plant: []string{"ip link set azure0 down"}, check: "bridge", level: "failure", names: "azure0 is down", remedy: "start a pod", cure: "ADD",
+		plant: []string{"ip link set azure0 down"}, check: "bridge", level: "failure", names: "azure0 is down", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the bridge has another MAC": {
-		plant: []string{"ip link set azure0 address 02:00:00:00:00:02"}, check: "bridge", level: "failure", names: "02:00:00:00:00:02", remedy: "start a pod", cure: "ADD",
+		plant: []string{"ip link set azure0 address 02:00:00:00:00:02"}, check: "bridge", level: "failure", names: "02:00:00:00:00:02", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the bridge has another MTU": {
-		plant: []string{"ip link set azure0 mtu 1400"}, check: "bridge", level: "failure", names: "MTU 1400", remedy: "start a pod", cure: "ADD",
+		plant: []string{"ip link set azure0 mtu 1400"}, check: "bridge", level: "failure", names: "MTU 1400", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the address is back on the master": {
-		plant: []string{"ip addr add 10.240.0.4/16 dev eth0"}, check: "bridge", level: "failure", names: "10.240.0.4/16", remedy: "start a pod", cure: "ADD",
+		plant: []string{"ip addr add 10.240.0.4/16 dev eth0"}, check: "bridge", level: "failure", names: "10.240.0.4/16", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the host has addresses of pods": {
 		modes: all, plant: []string{"ip addr add 10.240.1.3/16 dev eth0", "ip addr add 10.240.1.4/32 dev lo"}, check: "host-addresses", level: "failure",
@@ -304,14 +312,13 @@ var faults = map[string]fault{
 		names: "lo of the host has {ip}/32", remedy: "azure-vnet host release --yes", cure: "HOST",
 	},
 	"the master is no port": {
-		plant: []string{"ip link set eth0 nomaster"}, check: "bridge", level: "failure", names: "eth0 is not a port", remedy: "start a pod", cure: "ADD",
+		plant: []string{"ip link set eth0 nomaster"}, check: "bridge", level: "failure", names: "eth0 is not a port", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the master is a port of another bridge": {
-		plant: []string{"ip link add br9 type bridge", "ip link set eth0 master br9"}, check: "bridge", level: "failure", names: "br9", remedy: "ip link set eth0 nomaster", cure: "ip link set eth0 nomaster",
-		then: func(p *patient) { p.pods = append(p.pods, p.add()) },
+		plant: []string{"ip link add br9 type bridge", "ip link set eth0 master br9"}, check: "bridge", level: "failure", names: "br9", remedy: "ip link set eth0 nomaster; ", cure: "REPAIR",
 	},
 	"the rules are flushed": {
-		modes: all, plant: []string{"nft flush ruleset"}, check: "rules", level: "failure", names: "azure-vnet", remedy: "start a pod", cure: "ADD",
+		modes: all, plant: []string{"nft flush ruleset"}, check: "rules", level: "failure", names: "azure-vnet", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"IP forwarding is off": {
 		modes: all, plant: []string{"sysctl -qw net.ipv4.ip_forward=0"}, check: "ip-forward", level: "failure", names: "net.ipv4.ip_forward", remedy: "sysctl -w net.ipv4.ip_forward=1", cure: "sysctl -w net.ipv4.ip_forward=1",
@@ -394,19 +401,17 @@ var faults = map[string]fault{
 		check: "addresses", level: "failure", names: "{ip} of azure/{id}/eth0 is not reserved", remedy: "restart the pod",
 	},
 	"a pod lost its veth": {
-		modes: all, plant: []string{"ip link del {veth}"}, check: "endpoints", level: "failure", names: "{veth}", remedy: "restart the pod", then: func(p *patient) { p.must(p.pods[0].Del(p.ctx)) },
+		modes: all, plant: []string{"ip link del {veth}"}, check: "endpoints", level: "failure", names: "{veth}", remedy: "restart it", then: func(p *patient) { p.must(p.pods[0].Del(p.ctx)) },
 	},
 	"a pod lost its elements": {
-		plant: []string{"nft delete element {family} azure-vnet azure0-pods4 '{ {ip} }'"}, check: "endpoints", level: "failure", names: "{ip}", remedy: "a CHECK of it repairs",
-		then: func(p *patient) { _ = p.pods[0].Check(p.ctx) },
+		plant: []string{"nft delete element {family} azure-vnet azure0-pods4 '{ {ip} }'"}, check: "endpoints", level: "failure", names: "{ip}", remedy: "azure-vnet repair", cure: "REPAIR",
 	},
 	"a pod lost its route": {
-		modes: []string{"transparent"}, plant: []string{"ip route del {ip} dev {veth}"}, check: "endpoints", level: "failure", names: "route to {ip}", remedy: "a CHECK of it repairs",
-		then: func(p *patient) { _ = p.pods[0].Check(p.ctx) },
+		modes: []string{"transparent"}, plant: []string{"ip route del {ip} dev {veth}"}, check: "endpoints", level: "failure", names: "route to {ip}", remedy: "azure-vnet repair", cure: "REPAIR",
 	},
 	"a pod lost its address": {
 		by:    func(p *patient) { p.must(p.pods[0].NS.Command(p.ctx, "ip", "addr", "flush", "dev", "eth0").Run()) },
-		check: "endpoints", level: "failure", names: "default/pod-", remedy: "restart the pod",
+		check: "endpoints", level: "failure", names: "default/pod-", remedy: "restart it",
 	},
 	"a pod's namespace is gone": {
 		modes: all, by: func(p *patient) { p.must(p.pods[0].NS.Close()) }, check: "endpoints", level: "warning", names: "{id}", remedy: "CNI_COMMAND=DEL", cure: "DEL",
@@ -459,17 +464,6 @@ var faults = map[string]fault{
 	"an attachment that nobody may paste into a shell": {
 		plant: []string{"ip link add azv0123456789a type veth peer name x0", "ip link set azv0123456789a alias \"azure/'; true; '/eth0\""},
 		check: "leftovers", level: "warning", names: "azv0123456789a", remedy: "let the runtime collect garbage",
-	},
-	"networkd would take the master": {
-		mounts: "mkdir -p /run/systemd/netif /etc/systemd/network && touch /run/systemd/netif/state && printf '[Match]\nName=eth0\n[Network]\nDHCP=yes\n' > /etc/systemd/network/10-netplan-eth0.network",
-		check:  "host-network", level: "warning", names: "KeepMaster=yes", remedy: "/etc/systemd/network/10-netplan-eth0.network.d",
-	},
-	"networkd would configure the bridge": {
-		mounts: "mkdir -p /run/systemd/netif /etc/systemd/network && touch /run/systemd/netif/state && printf '[Match]\nMACAddress={mac}\n[Network]\nDHCP=yes\nKeepMaster=yes\n' > /etc/systemd/network/10-netplan-eth0.network",
-		check:  "host-network", level: "warning", names: "azure0 by 10-netplan-eth0.network", remedy: "05-azure-vnet.network",
-	},
-	"NetworkManager would configure the bridge": {
-		mounts: "mount -t tmpfs tmpfs /run && mkdir /run/NetworkManager", check: "host-network", level: "warning", names: "NetworkManager", remedy: "/etc/NetworkManager/conf.d/azure-vnet.conf",
 	},
 }
 
@@ -566,8 +560,8 @@ func (p *patient) suffer(f fault) {
 		if f.then == nil {
 			return
 		}
-	case "ADD":
-		p.pods = append(p.pods, p.add())
+	case "REPAIR":
+		p.sh(regexp.MustCompile(`(ip link [^;]*; )?[^ ]*/azure-vnet repair( --[a-z-]+ [^ ;]+)*`).FindString(d.Findings[at].Remedy))
 	case "KILL":
 		p.sh(regexp.MustCompile(`kill \d+`).FindString(d.Findings[at].Remedy))
 		_ = p.holder.Wait()
@@ -577,6 +571,8 @@ func (p *patient) suffer(f fault) {
 		if p.n.Mounts = ""; err != nil {
 			p.Fatalf("%s: %v: %s", d.Findings[at].Remedy, err, out)
 		}
+	case "MOUNTED":
+		p.healthy(p.fill(f.mounts)+" && "+d.Findings[at].Remedy, args...)
 	case "DEL":
 		_, line, _ := strings.Cut(d.Findings[at].Remedy, ": ")
 		p.sh(line)

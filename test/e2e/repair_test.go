@@ -13,10 +13,10 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// Whatever somebody breaks on the host, the next ADD restores it, or CHECK of the pod that suffers from it, which says so;
-// and the pods that were there work again.
+// Whatever somebody breaks on the host, azure-vnet repair restores it, the next ADD most of it, or CHECK of the pod that suffers from it;
+// the latter two say so; and the pods that were there work again.
 func TestRepair(t *testing.T) {
-	const add, check = "ADD", "CHECK"
+	const add, check, command = "ADD", "CHECK", "azure-vnet repair"
 	damages := map[string]map[string][]string{ // by mode, command that breaks, who repairs
 		"bridge": {
 			"nft flush ruleset": {add, check}, "ip link set {veth} nomaster": {add, check}, "ip link set azure0 address 02:00:00:00:00:02": {add, check},
@@ -32,7 +32,7 @@ func TestRepair(t *testing.T) {
 	damages["tunnel"] = damages["bridge"]
 	for mode, list := range damages {
 		for damage, repairers := range list {
-			for _, by := range repairers {
+			for _, by := range append(repairers, command) {
 				t.Run(mode+" "+damage+" "+by, func(t *testing.T) { newLab(t, fabric.Default(1, 4)).repair(mode, damage, by) })
 			}
 		}
@@ -51,6 +51,13 @@ func (l *lab) repair(mode, damage, by string) {
 	switch by {
 	case "ADD":
 		pods = append(pods, l.add(n, list))
+	case "azure-vnet repair":
+		if said := l.repaired(n); !strings.Contains(said, "repaired: ") {
+			l.Errorf("azure-vnet repair says %q", said)
+		}
+		if said := l.repaired(n); said != "There is nothing to repair.\n" {
+			l.Errorf("the second azure-vnet repair says %q", said)
+		}
 	case "CHECK":
 		if err := pods[0].Check(l.ctx); err == nil || !strings.Contains(err.Error(), "repaired") {
 			l.Errorf("CHECK says %v", err)
@@ -71,6 +78,39 @@ func (l *lab) repair(mode, damage, by string) {
 	if left := l.leftovers(n); len(left) > 0 {
 		l.Errorf("left: %v", left)
 	}
+}
+
+// Somebody switches IPv6 on for a master that had none when the bridge was made, gives it an address, and takes it out of the bridge.
+func TestAMasterThatGetsIPv6LaterComesBack(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 4))
+	n := l.nodes[0]
+	l.run(n, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")
+	p := l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
+	for _, line := range []string{"sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0", "ip link set eth0 nomaster", "ip addr add fe80::4/64 dev eth0 nodad"} {
+		l.run(n, line)
+	}
+	l.repaired(n)
+	l.live(n, "bridge", p)
+	if got := l.run(n, "ip addr show dev azure0"); !strings.Contains(got, "fe80::4/64") {
+		t.Errorf("the address does not come along: %s", got)
+	}
+}
+
+// confFile is a file with the node's configuration, for commands that look there where state and log are.
+func (l *lab) confFile(n *node.Node) string {
+	l.Helper()
+	file := filepath.Join(n.Dir, "10-azure.conf")
+	l.must(os.WriteFile(file, l.conf(n, nil), 0o600))
+	return file
+}
+
+// repaired runs azure-vnet repair, and returns what it says.
+func (l *lab) repaired(n *node.Node) string {
+	l.Helper()
+	r, err := n.Operator(l.ctx, "azure-vnet", "repair", "--config", l.confFile(n))
+	l.must(err)
+	l.wantSuccess(r)
+	return string(r.Stdout)
 }
 
 // GC takes many pods at once: with less talk to the kernel than one message for each. That some of them lost something

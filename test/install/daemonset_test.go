@@ -15,17 +15,20 @@ import (
 )
 
 // The containers of scripts/kubernetes/azure-vnet-cni.yaml, as the kubelet starts them: no capability, and a root that cannot be
-// written to but for the three folders of the node. (That the manifest has these arguments is tested in test/manifest.)
+// written to but for the four folders of the node. (That the manifest has these arguments is tested in test/manifest.)
 func TestTheDaemonSetsContainers(t *testing.T) {
 	m := newMachine(t, "debian", fabric.Default(1, 2))
 	m.release(older, "/release")
-	m.readOnlyBut("/opt/cni/bin", "/etc/cni/net.d", "/var/lib/azure-vnet-cni")
+	m.readOnlyBut("/opt/cni/bin", "/etc/cni/net.d", "/var/lib/azure-vnet-cni", "/etc/systemd/system")
 	contained := []string{"--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/release"}
 
 	if s := m.run(nil, "/usr/bin/setpriv", contained...); s.code != 0 || !strings.Contains(s.text, "installed "+older) {
 		t.Fatalf("init container: exit %d: %s", s.code, s.text)
 	}
 	m.wantVersion(older)
+	if !m.there(unit) || !m.there(wanted) {
+		t.Error("the next boot does not start " + unit)
+	}
 
 	cmd := m.node.Command(m.ctx, "/usr/bin/setpriv", append(contained, "--watch", "1")...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}

@@ -42,6 +42,9 @@ func TestDebianPackage(t *testing.T) {
 	files, network := m.files(), m.network()
 	m.dpkg("-i", deb(older))
 	m.wantVersion(older)
+	if !m.there("/lib/systemd/system/azure-vnet-repair.service") || !m.there(wanted) {
+		t.Error("the unit is not there, or not enabled")
+	}
 	first := m.add()
 	m.reachable(first)
 	m.refuses(1, "installed as a Debian package", "--from", "/media/"+newer)

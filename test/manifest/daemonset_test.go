@@ -89,7 +89,7 @@ func TestTheManifestHasTheLeastPrivileges(t *testing.T) {
 	for _, v := range pod.Volumes {
 		paths = append(paths, v.HostPath.Path)
 	}
-	if got := strings.Join(paths, " "); got != "/opt/cni/bin /etc/cni/net.d /var/lib/azure-vnet-cni" {
+	if got := strings.Join(paths, " "); got != "/opt/cni/bin /etc/cni/net.d /var/lib/azure-vnet-cni /etc/systemd/system" {
 		t.Errorf("it writes to %s", got)
 	}
 }

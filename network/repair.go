@@ -1,0 +1,104 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// ailing is what a data plane can offer besides: to say what of a network, and of the host's end of its live pods, is not as it should be.
+type ailing interface {
+	Ailing(ctx context.Context, n *Network) ([]string, error)
+}
+
+// Repaired is what a repair did.
+type Repaired struct {
+	Right []string // what was wrong, one thing each
+	Busy  int      // endpoints that another command is about: they were left to it
+}
+
+// Repair puts right what an ADD looks at, without a pod, and for the pods that are there what CHECK repairs. It makes no network that
+// has not been there. What another plugin made is left to an ADD. It goes on after an error and reports all.
+func (m *Manager) Repair(ctx context.Context) (done Repaired, err error) {
+	var owners []string
+	networks := 0
+	err = m.Store.View(ctx, func(s *State) error {
+		networks = len(s.Networks)
+		for _, n := range s.Networks {
+			for e := range n.Endpoints.ready() {
+				owners = append(owners, e.Owner.String())
+			}
+		}
+		return nil
+	})
+	if err != nil || networks == 0 {
+		return done, err
+	}
+	// What is claimed is neither deleted nor made meanwhile. Who has a claim makes or deletes the endpoint, and needs no help.
+	claim, free, err := m.Claims.Try(ctx, owners...)
+	if err != nil {
+		return done, err
+	}
+	defer claim.Release()
+	done.Busy = len(owners) - len(free)
+	list, err := m.claimed(ctx, free)
+	for _, n := range list {
+		right, merr := m.mend(ctx, n)
+		done.Right = append(done.Right, right...)
+		if merr != nil {
+			err = errors.Join(err, fmt.Errorf("repair network %s: %w", n.Name, merr))
+		}
+	}
+	return done, err
+}
+
+// claimed are the networks that have been made, with those of their live endpoints that are claimed, and ready yet.
+func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*Network, err error) {
+	err = m.Store.View(ctx, func(s *State) error {
+		for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
+			n := s.view(s.Networks[name])
+			if !n.made() || n.Imported {
+				continue
+			}
+			for i, all := range n.Live {
+				n.Live[i] = Endpoints{}
+				for e := range all.ready() {
+					if slices.Contains(owners, e.Owner.String()) {
+						n.Live[i].Set(e)
+					}
+				}
+			}
+			networks = append(networks, n)
+		}
+		return nil
+	})
+	return networks, err
+}
+
+// mend repairs one network, and says what was wrong.
+func (m *Manager) mend(ctx context.Context, n *Network) ([]string, error) {
+	look := func() ([]string, error) { return nil, nil }
+	if plane, ok := m.Plane.(ailing); ok {
+		look = func() ([]string, error) { return plane.Ailing(ctx, n) }
+	}
+	wrong, err := look()
+	if err != nil {
+		return nil, err
+	}
+	n.Suspect = len(wrong) > 0
+	if err := m.ensure(ctx, n); err != nil {
+		return nil, err
+	}
+	right := slices.Concat(wrong, n.Reset)
+	if len(wrong) == 0 {
+		return right, nil
+	}
+	still, err := look()
+	if len(still) > 0 {
+		err = fmt.Errorf("%w: %s", ErrDifference, strings.Join(still, "; "))
+	}
+	return slices.DeleteFunc(right, func(s string) bool { return slices.Contains(still, s) }), err
+}
