@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -42,7 +41,10 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	s := sources{kernels: *dir, tests: *tests, reference: *reference, plugins: map[string]string{"plugins": *bin, "plugins-netdev": *netdevBin}}
+	s := sources{kernels: *dir, folders: map[string]string{
+		"test/bin": *tests, "plugins": *bin, "plugins-netdev": *netdevBin, "reference": *reference,
+		"ipam/testdata": "ipam/testdata", // what test/e2e calls ../../ipam/testdata
+	}}
 	failed := false
 	for _, k := range chosen(*name) {
 		if err := k.test(ctx, s, *accel, *limit); err != nil {
@@ -102,7 +104,7 @@ func (k kernel) steps() (steps []step) {
 		for _, p := range r.tests {
 			patterns = append(patterns, anchored(p))
 		}
-		args := []string{"/tests/" + r.binary, "-test.v", "-test.timeout=0", "-test.parallel=4", "-test.run", strings.Join(patterns, "|")}
+		args := []string{"/test/bin/" + r.binary, "-test.v", "-test.timeout=0", "-test.parallel=4", "-test.run", strings.Join(patterns, "|")}
 		if len(k.not) > 0 {
 			var not []string
 			for _, p := range slices.Sorted(maps.Keys(k.not)) {
@@ -130,5 +132,3 @@ func (k kernel) summary(r report, took time.Duration) {
 		fmt.Printf("%s: not run, %s: %s\n", k.name, pattern, k.not[pattern])
 	}
 }
-
-var testFunc = regexp.MustCompile(`(?m)^func (Test[A-Z]\w*)\(`)

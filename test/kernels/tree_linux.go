@@ -18,8 +18,9 @@ var folders = []string{"/sbin", "/bin"}
 
 // tools are this machine's programs that the tests and the reference plugins call, or that an operator would.
 var tools = []string{
-	"ip", "bridge", "nft", "sysctl", "sh",
-	"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore", "ebtables-nft",
+	"sh", "cat", "cp", "mkdir", "mount", "rm", "sleep", "stat", "touch", "true",
+	"ip", "bridge", "nft", "sysctl", "iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore",
+	"ebtables-nft", "ebtables-nft-restore", // as the classic plugin left it
 }
 
 // tree is the root of a guest, in a folder of this machine.
@@ -27,10 +28,8 @@ type tree string
 
 // sources is what goes into a guest's root.
 type sources struct {
-	kernels   string // folder with a kernel's package for each series
-	tests     string // folder of the test binaries
-	plugins   map[string]string
-	reference string
+	kernels string            // folder with an unpacked package for each series
+	folders map[string]string // of the guest, and what is copied there
 }
 
 // plant makes the root of a guest. It returns the path of the kernel's image.
@@ -38,7 +37,7 @@ func (t tree) plant(k kernel, s sources, steps []step) (image string, err error)
 	if err = os.RemoveAll(string(t)); err != nil {
 		return "", err
 	}
-	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "var", "etc", "root", "bin", "sbin", "tests"} {
+	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "var", "etc", "root", "bin", "sbin"} {
 		if err = os.MkdirAll(t.at(dir), 0o755); err != nil {
 			return "", err
 		}
@@ -54,9 +53,9 @@ func (t tree) plant(k kernel, s sources, steps []step) (image string, err error)
 	if image, err = t.modules(k, filepath.Join(s.kernels, k.series)); err != nil {
 		return "", err
 	}
-	errs := []error{os.WriteFile(t.at(planFile), plan, 0o644), copyFile(self, t.at("init")), copyAll(s.tests, t.at("tests")), copyAll(s.reference, t.at("reference")), t.tools()}
-	for name, dir := range s.plugins {
-		errs = append(errs, copyAll(dir, t.at(name)))
+	errs := []error{os.WriteFile(t.at(planFile), plan, 0o644), copyFile(self, t.at("init")), t.tools()}
+	for to, from := range s.folders {
+		errs = append(errs, os.CopyFS(t.at(to), os.DirFS(from)))
 	}
 	return image, errors.Join(errs...)
 }
@@ -153,21 +152,6 @@ func librariesOf(paths []string) ([]string, error) {
 	}
 	slices.Sort(list)
 	return slices.Compact(list), nil
-}
-
-func copyAll(from, to string) error {
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Type().IsRegular() {
-			if err := copyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func copyFile(from, to string) error {
