@@ -53,8 +53,8 @@ const (
 )
 
 // withoutBridgeFamily makes of the module nf_tables what CONFIG_NF_TABLES_BRIDGE=n makes: tables of the family are not supported
-// (EOPNOTSUPP). It takes one bit from the function that makes tables. The module's signature is not right any more, which the
-// kernel says and minds only under Secure Boot.
+// (EOPNOTSUPP). It takes one bit from the function that makes tables, and the signature, which would be wrong: a module without one is
+// loaded where there is no Secure Boot.
 func withoutBridgeFamily(path string) error {
 	const function = "nf_tables_newtable"
 	module, err := os.ReadFile(path)
@@ -80,5 +80,16 @@ func withoutBridgeFamily(path string) error {
 		return fmt.Errorf("%s: %s has the mask of all families %d times: how it is to be cut has to be looked at again", path, function, n)
 	}
 	binary.LittleEndian.PutUint32(code[bytes.Index(code, mask):], allFamilies&^bridgeBit)
-	return os.WriteFile(path, module, 0o644)
+	return os.WriteFile(path, unsigned(module), 0o644)
+}
+
+// unsigned takes a module's signature away, which lies behind it: the signature, twelve bytes whose last four are its length, a magic
+// text (include/linux/module_signature.h).
+func unsigned(module []byte) []byte {
+	rest, ok := bytes.CutSuffix(module, []byte("~Module signature appended~\n"))
+	if !ok {
+		return module
+	}
+	length := binary.BigEndian.Uint32(rest[len(rest)-4:])
+	return rest[:len(rest)-12-int(length)]
 }

@@ -104,7 +104,7 @@ func (k kernel) steps() (steps []step) {
 		for _, p := range r.tests {
 			patterns = append(patterns, anchored(p))
 		}
-		args := []string{"/test/bin/" + r.binary, "-test.v", "-test.timeout=0", "-test.parallel=4", "-test.run", strings.Join(patterns, "|")}
+		args := []string{"/test/bin/" + r.binary, "-test.v", "-test.timeout=20m", "-test.parallel=4", "-test.run", strings.Join(patterns, "|")}
 		if len(k.not) > 0 {
 			var not []string
 			for _, p := range slices.Sorted(maps.Keys(k.not)) {
