@@ -45,6 +45,11 @@ func main() {
 		"test/bin": *tests, "plugins": *bin, "plugins-netdev": *netdevBin, "reference": *reference,
 		"ipam/testdata": "ipam/testdata", // what test/e2e calls ../../ipam/testdata
 	}}
+	others, err := leftOut("test/e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "test/kernels:", err)
+		os.Exit(1)
+	}
 	failed := false
 	for _, k := range chosen(*name) {
 		if err := k.test(ctx, s, *accel, *limit); err != nil {
@@ -52,6 +57,7 @@ func main() {
 			failed = true
 		}
 	}
+	fmt.Printf("not in the subset for other kernels, of test/e2e: %s\n", strings.Join(others, " "))
 	if failed || ctx.Err() != nil {
 		os.Exit(1)
 	}

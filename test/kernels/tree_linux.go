@@ -37,7 +37,7 @@ func (t tree) plant(k kernel, s sources, steps []step) (image string, err error)
 	if err = os.RemoveAll(string(t)); err != nil {
 		return "", err
 	}
-	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "var", "etc", "root", "bin", "sbin"} {
+	for _, dir := range []string{"proc", "sys", "dev", "run", "tmp", "var", "etc/systemd", "root", "bin", "sbin"} {
 		if err = os.MkdirAll(t.at(dir), 0o755); err != nil {
 			return "", err
 		}

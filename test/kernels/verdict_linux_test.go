@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,36 @@ func TestPatterns(t *testing.T) {
 	} {
 		if got := matches(c.pattern, c.name); got != c.want {
 			t.Errorf("%s, %s: %t", c.pattern, c.name, got)
+		}
+	}
+}
+
+// Every test of the subset is there, and what is not run is known by name.
+func TestTheSubsetIsOfTestsThatThereAre(t *testing.T) {
+	t.Parallel()
+	others, err := leftOut("../e2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(others) < 10 || slices.Contains(others, "TestServices") || !slices.Contains(others, "TestKilledAnywhere") {
+		t.Errorf("left out are %v", others)
+	}
+	files, err := filepath.Glob("../e2e/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	for _, pattern := range subset {
+		name, _, _ := strings.Cut(pattern, "/")
+		if !strings.Contains(all.String(), "func "+name+"(t ") {
+			t.Errorf("there is no %s", name)
 		}
 	}
 }
