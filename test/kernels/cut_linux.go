@@ -76,10 +76,11 @@ func withoutBridgeFamily(path string) error {
 	s := symbols[i]
 	begin := f.Sections[s.Section].Offset + s.Value
 	code, mask := module[begin:begin+s.Size], binary.LittleEndian.AppendUint32(nil, allFamilies)
-	if n := bytes.Count(code, mask); n != 1 {
-		return fmt.Errorf("%s: %s has the mask of all families %d times: how it is to be cut has to be looked at again", path, function, n)
+	before, after, ok := bytes.Cut(code, mask)
+	if !ok || bytes.Contains(after, mask) {
+		return fmt.Errorf("%s: %s has not the mask of all families once: how it is to be cut has to be looked at again", path, function)
 	}
-	binary.LittleEndian.PutUint32(code[bytes.Index(code, mask):], allFamilies&^bridgeBit)
+	binary.LittleEndian.PutUint32(code[len(before):], allFamilies&^bridgeBit)
 	return os.WriteFile(path, unsigned(module), 0o644)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -86,7 +87,7 @@ func work(report io.Writer) error {
 		_, _ = fmt.Fprintln(report, markBegin+s.Name)
 		cmd := exec.Command(s.Args[0], s.Args[1:]...)
 		cmd.Dir = filepath.Dir(s.Args[0])
-		cmd.Env = append(s.Env, "PATH="+strings.Join(folders, ":"), "HOME=/tmp", "TMPDIR=/tmp")
+		cmd.Env = slices.Concat(s.Env, []string{"PATH=" + strings.Join(folders, ":"), "HOME=/tmp", "TMPDIR=/tmp"})
 		cmd.Stdout, cmd.Stderr = report, report
 		end := "0"
 		if err := cmd.Run(); err != nil {
