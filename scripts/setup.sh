@@ -271,6 +271,7 @@ for goal in "${@:-build}"; do
         need nft nftables
         need iptables iptables
         need ebtables-nft iptables
+        [ -e /etc/ethertypes ] || missing="$missing ethertypes:netbase"
         need sysctl procps
         need mount mount
         need ldd libc-bin

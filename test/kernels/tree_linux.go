@@ -128,7 +128,7 @@ func (t tree) tools() error {
 	if err != nil {
 		return err
 	}
-	for _, path := range libraries {
+	for _, path := range append(libraries, "/etc/ethertypes") { // which ebtables reads
 		if err := copyFile(path, t.at(path)); err != nil {
 			return err
 		}
