@@ -235,7 +235,7 @@ func (s sandbox) kernels() *exec.Cmd {
 	script, err := os.ReadFile("../../scripts/setup.sh")
 	s.must(err)
 	const keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-	text := strings.NewReplacer("signed-by="+keys, "trusted=yes", keys, "/dev/null").Replace(string(script))
+	text := strings.NewReplacer("signed-by="+keys, "trusted=yes", keys, "/dev/null", "/etc/ethertypes", "/dev/null").Replace(string(script))
 	cmd := exec.CommandContext(s.Context(), "/bin/sh", s.write("scripts/setup.sh", text, 0o755), "kernels")
 	cmd.Env = []string{"PATH=" + filepath.Join(s.dir, "fakes") + ":" + os.Getenv("PATH"), "HOME=" + s.dir, "SSL_CERT_FILE=/none", "GOTOOLCHAIN=local", "GOFLAGS=-mod=mod"}
 	return cmd
