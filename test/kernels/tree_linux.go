@@ -20,7 +20,7 @@ var folders = []string{"/sbin", "/bin"}
 var tools = []string{
 	"sh", "cat", "cp", "mkdir", "mount", "rm", "sleep", "stat", "touch", "true",
 	"ip", "bridge", "nft", "sysctl", "iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore",
-	"ebtables-nft", "ebtables-nft-restore", // as the classic plugin left it
+	"ebtables-nft", "ebtables-nft-save", "ebtables-nft-restore", // as the classic plugin left it
 }
 
 // tree is the root of a guest, in a folder of this machine.
