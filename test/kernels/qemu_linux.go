@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -24,5 +24,6 @@ func boot(ctx context.Context, accel, image, root, console string, listener func
 		return err
 	}
 	listener(out)
-	return errors.Join(cmd.Wait(), context.Cause(ctx))
+	err = cmd.Wait()
+	return cmp.Or(context.Cause(ctx), err)
 }
