@@ -144,6 +144,12 @@ func (c *classicNode) connect(p *node.Pod, veth, mac string) {
 	for _, line := range pod {
 		c.podRun(p, line)
 	}
+	// The bridge hears of a port's carrier in a work queue, and until then drops what is for it.
+	for end := time.Now().Add(10 * time.Second); c.mode != "transparent" && !strings.Contains(c.run(c.n, "bridge link show dev "+veth), "state forwarding"); {
+		if time.Now().After(end) {
+			c.Fatalf("%s does not come up", veth)
+		}
+	}
 }
 
 // matrix: everybody reaches everybody.
