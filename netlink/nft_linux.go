@@ -10,6 +10,7 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"github.com/google/nftables/xt"
+	mdlayher "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -28,11 +29,18 @@ type NFT struct {
 
 // OpenNFT opens the socket in the process's network namespace.
 func OpenNFT() (*NFT, error) {
-	conn, err := nftables.New(nftables.AsLasting())
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(roomy))
 	if err != nil {
 		return nil, fmt.Errorf("open a netfilter socket: %w", err)
 	}
 	return &NFT{conn: conn}, nil
+}
+
+// roomy lets a transaction be as large as a full node's rules, and the kernel acknowledge each message of it: with 250 pods in the
+// netdev family more than its usual 208 KiB either way (EMSGSIZE, ENOBUFS). These are limits; nothing is allocated.
+func roomy(conn *mdlayher.Conn) error {
+	const limit = 8 << 20
+	return errors.Join(conn.SetWriteBuffer(limit), conn.SetReadBuffer(limit))
 }
 
 // Close closes the socket. After a deletion the kernel makes it wait for an RCU grace period, 8–18 ms.
