@@ -97,13 +97,29 @@ test-runtimes: require-root setup-runtimes azure-vnet azure-vnet-ipam $(REFERENC
 
 # The family of nftables that the plugin finds: bridge, or netdev as on a kernel without the bridge family.
 DATAPLANE ?= bridge
+.PHONY: dataplane-bridge dataplane-netdev
+dataplane-bridge dataplane-netdev: dataplane-%: setup-build
+	@mkdir -p $(OUTPUT)/$*
+	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$*),-X $(MODULE)/netlink.bridgeFamily=no)' -o $(OUTPUT)/$*/azure-vnet ./cni/azure-vnet
+	cp $(OUTPUT)/$*/azure-vnet $(OUTPUT)/$*/azure-vnet-ipam
+
 .PHONY: test-e2e
-test-e2e: require-root setup-test azure-vnet-ipam $(REFERENCE)/.built ## the end-to-end tests alone; DATAPLANE=bridge|netdev
-	@mkdir -p $(OUTPUT)/$(DATAPLANE)
-	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$(DATAPLANE)),-X $(MODULE)/netlink.bridgeFamily=no)' -o $(OUTPUT)/$(DATAPLANE)/azure-vnet ./cni/azure-vnet
-	cp $(OUTPUT)/$(DATAPLANE)/azure-vnet $(OUTPUT)/$(DATAPLANE)/azure-vnet-ipam
+test-e2e: require-root setup-test dataplane-$(DATAPLANE) $(REFERENCE)/.built ## the end-to-end tests alone; DATAPLANE=bridge|netdev
 	RESOLVED_BIN=$(RESOLVED) NETWORKMANAGER_ROOT=$(CURDIR)/$(OUTPUT)/networkmanager MACHINE_ROOT=$(CURDIR)/$(OUTPUT)/machine AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
 		go test -count=1 -timeout 30m $(RACE) $(TESTFLAGS) ./test/e2e
+
+# End-to-end tests on Debian's kernels 5.10, 6.1 and 6.12, and on 6.1 without what Azure Linux 3 lacks (azl3), in qemu: docs/testing.md.
+# It needs no root, nor that the processor helps: ACCEL=kvm is for those where it does. LIMIT is what a guest may take.
+KERNEL ?=
+ACCEL ?= tcg
+LIMIT ?= 45m
+KERNELS := $(OUTPUT)/kernels
+.PHONY: test-kernels
+test-kernels: setup-kernels azure-vnet azure-vnet-ipam dataplane-netdev $(REFERENCE)/.built ## end-to-end tests on other kernels, in qemu, half an hour; KERNEL=5.10|6.1|6.12|azl3 for one
+	@mkdir -p $(KERNELS)/tests
+	$(HOST) go test -c -trimpath -ldflags '-s -w' -o $(KERNELS)/tests/ ./test/e2e ./test/fabric
+	$(HOST) $(BUILD) -o $(KERNELS)/runner ./test/kernels
+	$(KERNELS)/runner -kernel '$(KERNEL)' -accel $(ACCEL) -limit $(LIMIT) -dir $(KERNELS) -tests $(KERNELS)/tests -bin $(BIN) -netdev $(OUTPUT)/netdev -reference $(REFERENCE)
 
 # The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.
 WINE_DIR := $(OUTPUT)/wine
@@ -219,8 +235,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What a goal needs of the machine; installed where it is missing.
-.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes
-setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes: setup-%:
+.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels
+setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels: setup-%:
 	@scripts/setup.sh $*
 
 # First among the prerequisites: whoever lacks root hears it at once and not after the build.

@@ -20,7 +20,7 @@ func (n *NFT) forgetClassic(master string, macs []net.HardwareAddr) error {
 	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
 	chains, err := n.conn.ListChainsOfTableFamily(table.Family)
 	if err != nil {
-		return fmt.Errorf("list nftables chains: %w", featureError(err))
+		return fmt.Errorf("list nftables chains: %w", listError(err))
 	}
 	for _, c := range chains {
 		if c.Table.Name != table.Name {

@@ -69,7 +69,7 @@ func (n *NFT) forwardChains() ([]*nftables.Chain, error) {
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
 		if err != nil {
-			return nil, fmt.Errorf("list nftables chains: %w", featureError(err))
+			return nil, fmt.Errorf("list nftables chains: %w", listError(err))
 		}
 		for _, c := range chains {
 			if c.Table.Name != TableName && c.Type == nftables.ChainTypeFilter && c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward {

@@ -26,6 +26,9 @@ func (n *NFT) Supports(f Family) error {
 }
 
 func (n *NFT) probe(family nftables.TableFamily, egress bool) error {
+	if _, err := n.conn.ListTablesOfFamily(family); err != nil {
+		return fmt.Errorf("list nftables tables: %w", listError(err))
+	}
 	table := &nftables.Table{Family: family, Name: TableName + "-probe"}
 	n.conn.AddTable(table)
 	if egress {
@@ -124,7 +127,7 @@ func (n *NFT) Masquerades() (bool, error) {
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
 		if err != nil {
-			return false, fmt.Errorf("list nftables chains: %w", featureError(err))
+			return false, fmt.Errorf("list nftables chains: %w", listError(err))
 		}
 		for _, c := range chains {
 			c.Table.Family = f
@@ -163,7 +166,7 @@ func (n *NFT) ClassicRules() (int, error) {
 	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
 	chains, err := n.conn.ListChainsOfTableFamily(table.Family)
 	if err != nil {
-		return 0, fmt.Errorf("list nftables chains: %w", featureError(err))
+		return 0, fmt.Errorf("list nftables chains: %w", listError(err))
 	}
 	count := 0
 	for _, c := range chains {

@@ -2,10 +2,14 @@ package netlink
 
 import (
 	"errors"
+	"io"
 	"slices"
 	"testing"
 
 	"github.com/google/nftables"
+	mdlayher "github.com/mdlayher/netlink"
+	"github.com/mdlayher/netlink/nltest"
+	"golang.org/x/sys/unix"
 )
 
 // Probing tells what the kernel has and leaves nothing; a family that no kernel has shows that it would tell.
@@ -76,5 +80,37 @@ func TestMasquerades(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A kernel without nftables refuses every question, and answers a transaction with a single error, for which nobody may wait.
+func TestAKernelWithoutNftablesIsNamed(t *testing.T) {
+	t.Parallel()
+	conn, err := nftables.New(nftables.WithTestDial(func(req []mdlayher.Message) ([]mdlayher.Message, error) {
+		if len(req) == 1 && req[0].Header.Flags&mdlayher.Dump != 0 {
+			req[0].Header.Flags = 0 // an error's mean something else
+			return nltest.Error(int(unix.EINVAL), req)
+		}
+		t.Errorf("it is sent %+v", req)
+		return nil, io.EOF
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &NFT{conn: conn}
+	for _, f := range families {
+		if err := n.Supports(f); !errors.Is(err, ErrNoTables) {
+			t.Errorf("doctor's question, family %s: %v", f, err)
+		}
+		r := Rules{Scope: Scope{"azure0", f}, Master: "eth0"}
+		if err := n.EnsureRules(r); !errors.Is(err, ErrNoTables) || !errors.Is(err, ErrFeature) {
+			t.Errorf("ADD, family %s: %v", f, err)
+		}
+		if err := n.RemoveRules(r.Scope); !errors.Is(err, ErrNoTables) {
+			t.Errorf("cleanup, family %s: %v", f, err)
+		}
+	}
+	if scopes, err := n.Scopes(); err != nil || len(scopes) > 0 {
+		t.Errorf("DEL looks for leftovers: %v, %v", scopes, err)
 	}
 }

@@ -59,7 +59,7 @@ func (n *NFT) Elements(s Scope) ([]Element, error) {
 func (n *NFT) withChains(s Scope, ports map[string]bool) error {
 	chains, err := n.conn.ListChainsOfTableFamily(s.table().Family)
 	if err != nil {
-		return fmt.Errorf("list nftables chains: %w", err)
+		return fmt.Errorf("list nftables chains: %w", listError(err))
 	}
 	for port := range ports {
 		ports[port] = slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name == TableName && c.Name == s.chainName(port) })
@@ -146,14 +146,17 @@ func portName(key []byte) string {
 	return strings.TrimRight(string(key[:min(len(key), unix.IFNAMSIZ)]), "\x00")
 }
 
-// Scopes lists where there are rules or elements of ours.
+// Scopes lists where there are rules or elements of ours: nowhere, on a kernel without nftables.
 func (n *NFT) Scopes() ([]Scope, error) {
 	var scopes []Scope
 	for _, f := range families {
 		table := f.table()
 		tables, err := n.conn.ListTablesOfFamily(table.Family)
+		if err = listError(err); errors.Is(err, ErrNoTables) {
+			return nil, nil
+		}
 		if err != nil {
-			return nil, fmt.Errorf("list nftables tables: %w", featureError(err))
+			return nil, fmt.Errorf("list nftables tables: %w", err)
 		}
 		if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == TableName }) {
 			continue

@@ -10,12 +10,16 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"github.com/google/nftables/xt"
+	mdlayher "github.com/mdlayher/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // ErrFeature says that the kernel lacks something of nftables that the rules need.
 var ErrFeature = errors.New("the kernel lacks a feature of nftables")
+
+// ErrNoTables says that it lacks all of it, or has not loaded it.
+var ErrNoTables = fmt.Errorf("%w: it has no nftables (CONFIG_NF_TABLES, module nf_tables)", ErrFeature)
 
 // NFT speaks nftables: over one socket by the library, and over one of its own for quick looks.
 type NFT struct {
@@ -25,11 +29,18 @@ type NFT struct {
 
 // OpenNFT opens the socket in the process's network namespace.
 func OpenNFT() (*NFT, error) {
-	conn, err := nftables.New(nftables.AsLasting())
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(roomy))
 	if err != nil {
 		return nil, fmt.Errorf("open a netfilter socket: %w", err)
 	}
 	return &NFT{conn: conn}, nil
+}
+
+// roomy lets a transaction be as large as a full node's rules, and the kernel acknowledge each message of it: with 250 pods in the
+// netdev family more than its usual 208 KiB either way (EMSGSIZE, ENOBUFS). These are limits; nothing is allocated.
+func roomy(conn *mdlayher.Conn) error {
+	const limit = 8 << 20
+	return errors.Join(conn.SetWriteBuffer(limit), conn.SetReadBuffer(limit))
 }
 
 // Close closes the socket. After a deletion the kernel makes it wait for an RCU grace period, 8–18 ms.
@@ -187,6 +198,15 @@ func featureError(err error) error {
 	return err
 }
 
+// listError recognises what a kernel says to a question about nftables that it does not have (nfnetlink_rcv_msg). A transaction is no
+// way to find that out: the kernel answers all of it with one error, and the library waits for one for each message.
+func listError(err error) error {
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w: %w", ErrNoTables, err)
+	}
+	return featureError(err)
+}
+
 // obsolete are the scope's chains that are there, but not among the wanted.
 func (n *NFT) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 	own, keep := map[string]bool{}, map[string]bool{}
@@ -200,7 +220,7 @@ func (n *NFT) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 	for _, f := range s.families() {
 		chains, err := n.conn.ListChainsOfTableFamily(f.table().Family)
 		if err != nil {
-			return nil, fmt.Errorf("list nftables chains: %w", featureError(err))
+			return nil, fmt.Errorf("list nftables chains: %w", listError(err))
 		}
 		for _, c := range chains {
 			mine := own[c.Name] || s.ofPod(c) && wanted == nil

@@ -192,6 +192,8 @@ func (r Rules) toFabric() []rule {
 		// have the fabric's MAC at both ends; an echo of a group address has not.
 		newRule("nothing of the fabric's own goes back to it", []expr.Any{load(ll, ethDst, 6, 1), differs(string(VirtualMAC))},
 			[]expr.Any{load(ll, ethSrc, 6, 1), equal(string(VirtualMAC))}, verdict(expr.VerdictDrop)),
+		// Peers of a pod that is gone remember its MAC for a while. The address may be elsewhere by now, which only the fabric knows.
+		newRule("for a pod that is not here: to the fabric", []expr.Any{load(ll, ethDst, uint32(len(podMACPrefix)), 1), equal(string(podMACPrefix))}, setMAC(ethDst, VirtualMAC)),
 		newRule("frames leave"+text, setMAC(ethSrc, r.MAC)),
 		newRule("ARP leaves"+text, etherType(etherARP), mac, []expr.Any{&expr.Payload{OperationType: expr.PayloadWrite, Base: nh, Offset: arpSHA, Len: 6, SourceRegister: 1}}),
 		option(ndSolicitation, "neighbour solicitations leave", 1),

@@ -31,8 +31,11 @@ func examineKernel(k *kernel, networks []*Network) []Finding {
 			need = nil
 		}
 		if need != nil {
-			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("network %s (%s): %v", n.Name, n.Mode, need),
-				Remedy: "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""})
+			remedy := "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""
+			if errors.Is(need, netlink.ErrNoTables) {
+				need, remedy = netlink.ErrNoTables, "modprobe nf_tables; or install the package with the kernel's further modules"
+			}
+			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("network %s (%s): %v", n.Name, n.Mode, need), Remedy: remedy})
 		}
 	}
 	links, _ := k.nl.Links()

@@ -165,7 +165,7 @@ func (n *node) leftovers() string {
 	n.Helper()
 	var b strings.Builder
 	for line := range strings.Lines(n.tool("ip", "-o", "link") + n.tool("ip", "neigh", "show", "nud", "permanent") + n.tool("bridge", "fdb") + n.tool("nft", "list", "ruleset")) {
-		if strings.Contains(line, "azv") || strings.Contains(line, "0a:58:") || strings.Contains(line, "azure/") {
+		if strings.Contains(line, "azv") || strings.Contains(line, "0a:58:0a") || strings.Contains(line, "azure/") {
 			b.WriteString(line)
 		}
 	}

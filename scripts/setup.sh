@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows|release|install|runtimes]...
+# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows|release|install|runtimes|kernels]...
 # On Debian and Ubuntu it installs packages, as root; elsewhere, and without root, it names what is missing.
 # When nothing is missing it changes nothing and asks the network for nothing.
 set -eu
@@ -171,6 +171,60 @@ unpack_containerd() {
     touch "$containerd/.unpacked"
 }
 
+# Debian's kernels of three releases, the newest of each, as its images for Azure have them. Only unpacked: this machine keeps its own.
+kernels=$(dirname "$0")/../output/kernels
+fetch_kernels=
+# Where Debian's releases are; old ones move to the second.
+DEBIAN_MIRRORS=${DEBIAN_MIRRORS:-http://deb.debian.org http://archive.debian.org}
+need_kernels() {
+    if [ "$(uname -m)" != x86_64 ]; then
+        echo "setup: the kernels are amd64's, and what runs on them is this machine's: it has to be x86_64" >&2
+        exit 1
+    fi
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing Debian's-keys:debian-archive-keyring"
+    [ -e "$kernels/.unpacked" ] || fetch_kernels=yes
+}
+unpack_kernels() {
+    need_apt " kernels from packages of Debian: this needs apt-get"
+    rm -rf "$kernels"
+    mkdir -p "$kernels"
+    unpack_kernel 5.10 bullseye
+    unpack_kernel 6.1 bookworm
+    unpack_kernel 6.12 trixie
+    touch "$kernels/.unpacked"
+}
+# unpack_kernel SERIES RELEASE: with package lists of its own, since this machine's are its own release's.
+unpack_kernel() {
+    lists=$(realpath "$kernels")/lists image=
+    for mirror in $DEBIAN_MIRRORS; do
+        rm -rf "$lists"
+        mkdir -p "$lists/lists/partial" "$lists/archives/partial"
+        : >"$lists/status"
+        signed='[arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
+        echo "deb $signed $mirror/debian $2 main
+deb $signed $mirror/debian-security $2-security main" >"$lists/sources.list"
+        echo "Dir::State::lists \"$lists/lists\"; Dir::State::status \"$lists/status\"; Dir::Cache::archives \"$lists/archives\"; Dir::Cache::pkgcache \"\"; Dir::Cache::srcpkgcache \"\";
+Dir::Etc::sourcelist \"$lists/sources.list\"; Dir::Etc::sourceparts \"/dev/null\"; Dir::Etc::preferencesparts \"/dev/null\"; Dir::Etc::preferences \"/dev/null\";
+APT::Architecture \"amd64\"; Acquire::Check-Valid-Until \"false\";" >"$lists/apt.conf"
+        # The package of this name holds nothing but the name of the newest.
+        by_lists apt update -qq >"$lists/errors" 2>&1 || continue
+        image=$(by_lists apt-cache depends linux-image-cloud-amd64 2>>"$lists/errors" | sed -n 's/^ *Depends: //p')
+        [ -z "$image" ] || break
+    done
+    if [ -z "$image" ]; then
+        echo "setup: no kernel $1 of Debian's $2 at $DEBIAN_MIRRORS: $(tail -n 1 "$lists/errors")" >&2
+        exit 1
+    fi
+    echo "setup: unpacking $image into output/kernels/$1"
+    (cd "$lists" && by_lists apt download -qq "$image")
+    dpkg-deb -x "$lists"/linux-image-*.deb "$kernels/$1"
+    rm -rf "$lists"
+}
+by_lists() (
+    export APT_CONFIG="$lists/apt.conf"
+    "$@"
+)
+
 for goal in "${@:-build}"; do
     case $goal in
     build | demo) # plugins, fabric and demo speak netlink themselves: no tool is called
@@ -226,8 +280,23 @@ for goal in "${@:-build}"; do
         need nsenter util-linux
         need_containerd
         ;;
+    kernels) # qemu and kernels; the tools that go into the guests, with what lists and loads modules there
+        need_go
+        need qemu-system-x86_64 qemu-system-x86
+        need kmod kmod
+        need depmod kmod
+        need ip iproute2
+        need nft nftables
+        need iptables iptables
+        need ebtables-nft iptables
+        [ -e /etc/ethertypes ] || missing="$missing ethertypes:netbase"
+        need sysctl procps
+        need mount mount
+        need ldd libc-bin
+        need_kernels
+        ;;
     *)
-        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows, release, install, runtimes" >&2
+        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows, release, install, runtimes, kernels" >&2
         exit 2
         ;;
     esac
@@ -239,6 +308,7 @@ if [ -z "$missing" ]; then
     [ -z "$fetch_node" ] || make_node
     [ -z "$fetch_machine" ] || make_machine
     [ -z "$fetch_containerd" ] || unpack_containerd
+    [ -z "$fetch_kernels" ] || unpack_kernels
     exit 0
 fi
 
@@ -264,3 +334,4 @@ apt install -y -qq --no-install-recommends $packages >/dev/null
 [ -z "$fetch_node" ] || make_node
 [ -z "$fetch_machine" ] || make_machine
 [ -z "$fetch_containerd" ] || unpack_containerd
+[ -z "$fetch_kernels" ] || unpack_kernels

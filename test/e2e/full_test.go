@@ -58,3 +58,26 @@ func TestTwoHundredAndFiftyPods(t *testing.T) {
 		})
 	}
 }
+
+// Somebody flushes the ruleset of a full node: the next ADD brings all pods' rules back in one transaction, however many the kernel acknowledges.
+func TestAFullNodesRulesComeBack(t *testing.T) {
+	const pods = 250
+	for _, mode := range []string{"bridge", "transparent"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, pods))
+			l.broken = true // until it is repaired, pods' frames leave as they are
+			n := l.nodes[0]
+			list := l.list(n, map[string]any{"mode": mode})
+			all := make([]*node.Pod, pods-1)
+			for i := range all {
+				all[i] = l.add(n, list)
+			}
+			l.run(n, "nft flush ruleset")
+			fresh := l.add(n, list)
+			for _, p := range []*node.Pod{all[0], all[len(all)-1], fresh} {
+				l.must(p.Check(l.ctx))
+				l.reach("pod", p.NS, "gateway", gateway, ttls[mode].fabric)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -148,15 +149,17 @@ func TestAWatchEnds(t *testing.T) {
 			n := l.nodes[0]
 			pod := l.add(n, l.list(n, nil))
 			program := filepath.Join(n.Dir, "azure-vnet")
-			l.must(os.WriteFile(program, []byte(l.read(filepath.Join(binaries, "azure-vnet"))), 0o755))
+			l.run(n, "cp "+filepath.Join(binaries, "azure-vnet")+" "+program) // by another process: one of this one's children could still have it open for writing
 			watch := n.VM.Ns.Command(l.ctx, program, "repair", "--watch", "--config", l.confFile(n))
 			out, err := watch.StdoutPipe()
 			l.must(err)
+			var complaints bytes.Buffer
+			watch.Stderr = &complaints
 			l.must(watch.Start())
 			l.run(n, "ip link set "+veth(pod)+" nomaster")
 			said, err := bufio.NewReader(out).ReadString('\n')
 			if err != nil || !strings.HasPrefix(said, "repaired: pod default/") {
-				t.Errorf("it says %q, %v", said, err)
+				t.Errorf("it says %q, %v; %s", said, err, &complaints)
 			}
 			end(l, program, watch)
 			if err := watch.Wait(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -163,5 +164,48 @@ func (l *lab) silent(from string, ns *fabric.Namespace, to netip.Addr) {
 	defer cancel()
 	if r, err := ns.Ping(ctx, to, fabric.PingOptions{}); !errors.Is(err, context.DeadlineExceeded) {
 		l.Errorf("%s → %s: %v, %v instead of silence", from, to, r, err)
+	}
+}
+
+// Peers of a pod that is gone remember its MAC for a while. What they still send there, packets and questions whether it lives, goes to
+// the fabric as a frame that it takes, since the address may be on another VM by now; and the fabric answers.
+func TestPeersOfAPodThatIsGone(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.DefaultDual(1, 3))
+			n := l.nodes[0]
+			list := l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies})
+			pod, gone := l.add(n, list), l.add(n, list)
+			mac, dead := macOf(l, pod, 1), macOf(l, gone, 1)
+			l.must(gone.Del(l.ctx))
+			frames, err := pod.NS.Frames("eth0")
+			l.must(err)
+			defer func() { _ = frames.Close() }()
+			ip, was := pod.Addr(false), gone.Addr(false)
+			ip6, was6 := pod.Addr(true), gone.Addr(true)
+			solicitation := append(append(append([]byte{135, 0, 0, 0, 0, 0, 0, 0}, was6.AsSlice()...), 1, 1), mac...)
+			for _, frame := range [][]byte{
+				ether(dead, mac, 0x0800, packet4(ip, was, udp, 0, udpPacket(1, 2, []byte("are you there?")))),
+				ether(dead, mac, 0x86dd, packet6(ip6, was6, udp, udpPacket(1, 2, []byte("are you there?")))),
+				ether(dead, mac, 0x86dd, packet6(ip6, was6, icmpv6, solicitation)),
+				ether(dead, mac, 0x0806, arpPacket(1, mac, ip, make(net.HardwareAddr, 6), was)),
+			} {
+				l.must(frames.Send(frame))
+			}
+			ctx, cancel := context.WithTimeout(l.ctx, 10*time.Second)
+			defer cancel()
+			for {
+				frame, err := frames.Receive(ctx)
+				if err != nil {
+					t.Fatalf("the fabric does not answer: %v", err)
+				}
+				if a, ok := fabric.ParseARP(frame); ok && a.Operation == fabric.ARPReply && a.SenderIP == was {
+					if a.SenderMAC.String() != fabric.VirtualMAC {
+						t.Errorf("%v answers", a.SenderMAC)
+					}
+					break
+				}
+			}
+		})
 	}
 }

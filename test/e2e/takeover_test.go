@@ -93,7 +93,14 @@ func (l *lab) classicNode(dir string) *classicNode {
 		text = strings.ReplaceAll(text, `"`+e.NetworkNameSpace+`"`, `"`+ns.Path()+`"`)
 		p := &node.Pod{Node: n, ID: e.ContainerID, IfName: "eth0", NS: ns, List: list, IP: e.IPAddresses[0].IP}
 		c.connect(p, e.HostIfName, net.HardwareAddr(e.MacAddress).String())
+		c.podRun(p, "sysctl -qw "+unhurried("eth0"))
 		c.pods = append(c.pods, p)
+	}
+	// The classic rules send the answers back to the fabric, so nobody shall ask again before they are gone, however slow the machine is.
+	for _, device := range []string{"eth0", "azure0"} {
+		if device == "eth0" || c.mode != "transparent" {
+			l.run(n, "sysctl -qw "+unhurried(device))
+		}
 	}
 	l.must(os.WriteFile(filepath.Join(n.DataDir(), "azure-vnet.json"), []byte(text), 0o600))
 	_, rules, found := strings.Cut(l.read(filepath.Join(dir, "host.ebtables-nat.txt")), "*nat\n")
@@ -102,6 +109,11 @@ func (l *lab) classicNode(dir string) *classicNode {
 	}
 	l.input(n, "*nat\n"+rules, "ebtables-nft-restore")
 	return c
+}
+
+// unhurried are the settings of an interface that does not ask again soon where a neighbour is.
+func unhurried(device string) string {
+	return "net.ipv4.neigh." + device + ".base_reachable_time_ms=3600000 net.ipv4.neigh." + device + ".delay_first_probe_time=3600"
 }
 
 // connect makes what the listings show of a pod.
@@ -131,6 +143,12 @@ func (c *classicNode) connect(p *node.Pod, veth, mac string) {
 	}
 	for _, line := range pod {
 		c.podRun(p, line)
+	}
+	// The bridge hears of a port's carrier in a work queue, and until then drops what is for it.
+	for end := time.Now().Add(10 * time.Second); c.mode != "transparent" && !strings.Contains(c.run(c.n, "bridge link show dev "+veth), "state forwarding"); {
+		if time.Now().After(end) {
+			c.Fatalf("%s does not come up", veth)
+		}
 	}
 }
 

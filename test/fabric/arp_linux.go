@@ -1,9 +1,11 @@
 package fabric
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 )
 
 // Operations of an [ARP] packet.
@@ -58,4 +60,29 @@ func ParseARP(frame []byte) (ARP, bool) {
 		TargetMAC: net.HardwareAddr(p[18:24]),
 		TargetIP:  netip.AddrFrom4([4]byte(p[24:28])),
 	}, true
+}
+
+// answerARP answers a port's requests where the rules cannot, for lack of duplication. owned are the addresses that its NIC may
+// send from.
+func (f *Fabric) answerARP(p *port, owned []netip.Addr) error {
+	stop, err := f.serveFrames(p, func(frame []byte) ([]byte, error) { return p.nic.answersARP(frame, owned) })
+	if err == nil {
+		f.stopARP = append(f.stopARP, stop)
+	}
+	return err
+}
+
+// answersARP answers a frame as the rules do: see rules.addARP.
+func (n NICConfig) answersARP(frame []byte, owned []netip.Addr) ([]byte, error) {
+	q, ok := ParseARP(frame)
+	if !ok || q.Operation != ARPRequest || q.TargetIP == n.Address ||
+		!bytes.Equal(q.EtherSrc, n.MAC) || !bytes.Equal(q.SenderMAC, n.MAC) || !q.SenderIP.IsUnspecified() && !slices.Contains(owned, q.SenderIP) {
+		return nil, errNoRequest
+	}
+	virtual, err := net.ParseMAC(VirtualMAC)
+	if err != nil {
+		return nil, err
+	}
+	return ARP{EtherDst: q.EtherSrc, EtherSrc: virtual, Operation: ARPReply,
+		SenderMAC: virtual, SenderIP: q.TargetIP, TargetMAC: q.SenderMAC, TargetIP: q.SenderIP}.Frame(), nil
 }

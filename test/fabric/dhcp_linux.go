@@ -2,12 +2,9 @@ package fabric
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -18,32 +15,8 @@ import (
 // address, which is off the subnet, and hears the client whether its frames have an address yet or not.
 func (vm *VM) ServeDHCP(lease time.Duration) (stop func() error, err error) {
 	p := vm.ports[0]
-	f, err := vm.fabric.ns.Frames(p.name)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			frame, err := f.Receive(ctx)
-			if err != nil {
-				return
-			}
-			if answer, err := p.nic.leases(frame, lease); err == nil {
-				_ = f.Send(answer) // the NIC may be down
-			}
-		}
-	})
-	return sync.OnceValue(func() error {
-		cancel()
-		wg.Wait()
-		return f.Close()
-	}), nil
+	return vm.fabric.serveFrames(p, func(frame []byte) ([]byte, error) { return p.nic.leases(frame, lease) })
 }
-
-// errNoRequest: a frame is not for the DHCP server.
-var errNoRequest = errors.New("no request")
 
 // leases answers a frame.
 func (n NICConfig) leases(frame []byte, lease time.Duration) ([]byte, error) {

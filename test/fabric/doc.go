@@ -20,7 +20,8 @@
 // the plugins rightly take a veth for a pod's interface and would never pick
 // it as the master.
 //
-// The package needs root and Linux with netdev ingress and egress hooks of
-// nftables (5.16). Commands started inside a namespace see the /sys of the
+// The package needs root and Linux with netdev ingress hooks of nftables. Without
+// egress hooks (5.16) it does not count what it asks itself, and without
+// CONFIG_NFT_DUP_NETDEV a process answers ARP, not the kernel. Commands started inside a namespace see the /sys of the
 // machine, because they stay in its mount namespace.
 package fabric

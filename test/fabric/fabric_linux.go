@@ -24,6 +24,7 @@ type Fabric struct {
 	ports    []*port
 	rules    *rules
 	services *services
+	stopARP  []func() error
 	agents   map[netip.Addr]http.Handler // by address of the VM
 
 	mu     sync.Mutex
@@ -170,14 +171,18 @@ func (f *Fabric) addresses() (own, owned []netip.Addr) {
 
 // filter installs the rules of all ports.
 func (f *Fabric) filter(known []netip.Addr) (err error) {
+	var can abilities
 	err = f.ns.Do(func() (err error) {
+		if can, err = able(); err != nil {
+			return err
+		}
 		f.nft, err = nftables.New(nftables.AsLasting())
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
-	if f.rules, err = newRules(f.nft, known, f.config.dual()); err != nil {
+	if f.rules, err = newRules(f.nft, known, f.config.dual(), can); err != nil {
 		return err
 	}
 	for _, p := range f.ports {
@@ -188,6 +193,11 @@ func (f *Fabric) filter(known []netip.Addr) (err error) {
 		// fit into the socket's buffer.
 		if err := f.nft.Flush(); err != nil {
 			return fmt.Errorf("install rules of %s: %w", p.name, err)
+		}
+		if !can.dup {
+			if err := f.answerARP(p, append(p.nic.Addresses(), f.balancers(p)...)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -218,6 +228,9 @@ func (f *Fabric) Close() error {
 	var errs []error
 	if f.services != nil {
 		f.services.stop()
+	}
+	for _, stop := range f.stopARP {
+		errs = append(errs, stop())
 	}
 	if f.nft != nil {
 		errs = append(errs, f.nft.CloseLasting())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,3 +83,32 @@ func (f *Frames) Receive(ctx context.Context) ([]byte, error) {
 
 // Close closes the socket.
 func (f *Frames) Close() error { return f.file.Close() }
+
+// errNoRequest: a frame is not for this server.
+var errNoRequest = errors.New("no request")
+
+// serveFrames answers whole frames that arrive at a port, until it is stopped: before the rules see them.
+func (f *Fabric) serveFrames(p *port, answer func(frame []byte) ([]byte, error)) (stop func() error, err error) {
+	frames, err := f.ns.Frames(p.name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			frame, err := frames.Receive(ctx)
+			if err != nil {
+				return
+			}
+			if back, err := answer(frame); err == nil {
+				_ = frames.Send(back) // the NIC may be down
+			}
+		}
+	})
+	return sync.OnceValue(func() error {
+		cancel()
+		wg.Wait()
+		return frames.Close()
+	}), nil
+}

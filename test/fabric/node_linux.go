@@ -41,6 +41,7 @@ func routerSysctls(dual bool) []sysctl {
 		sysctl{"net/ipv6/fib_multipath_hash_policy", "1"},
 		sysctl{"net/ipv6/conf/all/forwarding", "1"},
 		sysctl{"net/ipv6/conf/default/proxy_ndp", "1"},
+		sysctl{"net/ipv6/conf/all/proxy_ndp", "1"}, // what asks one address whether it is there is not routed, but answered
 		sysctl{"net/ipv6/conf/default/accept_dad", "0"},
 		// No link-local address but the gateway's.
 		sysctl{"net/ipv6/conf/default/addr_gen_mode", "1"},

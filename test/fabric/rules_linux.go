@@ -17,6 +17,7 @@ type rules struct {
 	conn  *nftables.Conn
 	table *nftables.Table
 	dual  bool
+	can   abilities
 	// sets counts the sets made, as their IDs within a batch. The library's
 	// own numbers come from a variable without a lock.
 	sets uint32
@@ -28,8 +29,8 @@ type rules struct {
 // attribute can hold.
 const maxElements = 1000
 
-func newRules(conn *nftables.Conn, known []netip.Addr, dual bool) (*rules, error) {
-	r := &rules{conn: conn, dual: dual}
+func newRules(conn *nftables.Conn, known []netip.Addr, dual bool, can abilities) (*rules, error) {
+	r := &rules{conn: conn, dual: dual, can: can}
 	r.table = conn.AddTable(&nftables.Table{Name: "azure-fabric", Family: nftables.TableFamilyNetdev})
 	var err error
 	if r.known4, err = r.addSet("known4", nftables.TypeIPAddr, known, netip.Addr.Is4); err != nil {
@@ -98,6 +99,9 @@ func (r *rules) addPort(p *port, frontends []netip.Addr) error {
 	}
 	r.add(in, drop()) // of no protocol that the fabric speaks
 
+	if !r.can.egress {
+		return nil // FabricQuery stays zero
+	}
 	// Every neighbour is permanent, so these would be defects of the fabric.
 	out := r.chain(p, "out", nftables.ChainHookEgress)
 	r.add(out, isARP, arpOperation.is(0, ARPRequest), count(p.counter(fabricQuery)), drop())
@@ -140,6 +144,13 @@ func (r *rules) addARP(c *nftables.Chain, p *port, owned *nftables.Set) {
 	r.add(c, isARP, arpSenderIP.isNot(0, 0, 0, 0), arpSenderIP.notIn(owned), count(p.counter(foreignAddress)), drop())
 	isRequest := all(isARP, arpOperation.is(0, ARPRequest))
 	r.add(c, isRequest, arpTargetIP.is(p.nic.Address.AsSlice()...), count(p.counter(ownAddressARP)), drop())
+	if r.can.dup {
+		r.addARPAnswer(c, p, isRequest)
+	}
+	r.add(c, isARP, drop()) // the fabric learns nothing
+}
+
+func (r *rules) addARPAnswer(c *nftables.Chain, p *port, isRequest match) {
 	virtual, _ := net.ParseMAC(VirtualMAC)
 	r.add(c, isRequest,
 		etherSrc.copyTo(etherDst), etherSrc.write(virtual...),
@@ -151,7 +162,6 @@ func (r *rules) addARP(c *nftables.Chain, p *port, owned *nftables.Set) {
 			&expr.Dup{RegDev: 1, IsRegDevSet: true},
 		},
 		drop())
-	r.add(c, isARP, drop()) // the fabric learns nothing
 }
 
 // addMisdirected drops unicast frames to any other MAC than the virtual one.

@@ -20,8 +20,8 @@ func request(nic NICConfig, sender, target netip.Addr) ARP {
 }
 
 // requireAnswer sends an ARP request and requires the virtual MAC as the
-// answer that comes next.
-func requireAnswer(t *testing.T, frames *Frames, q ARP) {
+// answer that comes next. Where the kernel cannot answer by rules, a process does: it would say the same.
+func requireAnswer(t *testing.T, nic NICConfig, frames *Frames, q ARP) {
 	t.Helper()
 	requireNoError(t, frames.Send(q.Frame()))
 	frame := receive(t, frames, func(f []byte) bool { _, ok := ParseARP(f); return ok })
@@ -31,6 +31,17 @@ func requireAnswer(t *testing.T, frames *Frames, q ARP) {
 		SenderMAC: virtual, SenderIP: q.TargetIP, TargetMAC: q.SenderMAC, TargetIP: q.SenderIP}
 	if string(got.Frame()) != string(want.Frame()) {
 		t.Errorf("request %+v\nwas answered %+v,\nwant         %+v", q, got, want)
+	}
+	if process, err := nic.answersARP(q.Frame(), nic.Addresses()); err != nil || string(process) != string(want.Frame()) {
+		t.Errorf("request %+v: a process answers %x, %v", q, process, err)
+	}
+}
+
+// requireSilence requires that a process that answers ARP has no answer, either.
+func requireSilence(t *testing.T, nic NICConfig, frame []byte) {
+	t.Helper()
+	if answer, err := nic.answersARP(frame, nic.Addresses()); err == nil {
+		t.Errorf("%x is answered with %x", frame, answer)
 	}
 }
 
@@ -45,9 +56,9 @@ func TestEveryARPRequestIsAnsweredWithTheVirtualMAC(t *testing.T) {
 		netip.MustParseAddr("10.240.77.77"), // nobody's
 		netip.MustParseAddr("8.8.8.8"),      // of another subnet
 	} {
-		requireAnswer(t, frames, request(nic, nic.Address, target))
-		requireAnswer(t, frames, request(nic, nic.Pods[1], target))
-		requireAnswer(t, frames, request(nic, netip.IPv4Unspecified(), target)) // a probe
+		requireAnswer(t, nic, frames, request(nic, nic.Address, target))
+		requireAnswer(t, nic, frames, request(nic, nic.Pods[1], target))
+		requireAnswer(t, nic, frames, request(nic, netip.IPv4Unspecified(), target)) // a probe
 	}
 	requireCounters(t, f, Counters{}, Counters{})
 }
@@ -59,10 +70,11 @@ func TestARPRequestForTheOwnPrimaryIsNeverAnswered(t *testing.T) {
 	frames := openTestFrames(t, f.VMs[0].Ns, "eth0")
 	for _, sender := range []netip.Addr{nic.Pods[0], nic.Address, netip.IPv4Unspecified()} {
 		requireNoError(t, frames.Send(request(nic, sender, nic.Address).Frame()))
+		requireSilence(t, nic, request(nic, sender, nic.Address).Frame())
 	}
 	// Counted means dropped; and the next answer is another request's.
 	requireCounters(t, f, Counters{}, Counters{OwnAddressARP: 3})
-	requireAnswer(t, frames, request(nic, nic.Address, gateway))
+	requireAnswer(t, nic, frames, request(nic, nic.Address, gateway))
 }
 
 func TestForeignFramesAreDroppedAndCounted(t *testing.T) {
@@ -103,6 +115,7 @@ func TestForeignFramesAreDroppedAndCounted(t *testing.T) {
 			requireNoError(t, err)
 			requireNoError(t, frames.Send(test.frame))
 			requireCounters(t, f, before, test.want)
+			requireSilence(t, nic, test.frame)
 		})
 	}
 	mine, err := vm.Counters()

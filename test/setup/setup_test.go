@@ -4,6 +4,7 @@ package setup
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -152,4 +153,90 @@ func TestSetupDoesNotWaitForWhatIsNoLock(t *testing.T) {
 	if err == nil || strings.Contains(string(out), "waiting") || !strings.Contains(string(out), "E: ") {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// Debian's kernels come from where the release is, which moves when it is old: the newest of each, not installed, once.
+func TestSetupUnpacksTheNewestKernels(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t)
+	s.kernelPackage("old/debian/dists/bullseye", "5.10.0-1")
+	s.kernelPackage("old/debian-security/dists/bullseye-security", "5.10.0-2")
+	s.kernelPackage("new/debian/dists/bookworm", "6.1.0-10")
+	s.kernelPackage("new/debian-security/dists/bookworm-security", "6.1.0-9")
+	s.kernelPackage("new/debian/dists/trixie", "6.12.9")
+	s.kernelPackage("new/debian-security/dists/trixie-security", "6.12.10")
+	run := func() string {
+		cmd := s.kernels()
+		cmd.Env = append(cmd.Env, "DEBIAN_MIRRORS=file:"+s.dir+"/new file:"+s.dir+"/old")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	first := run()
+	for series, newest := range map[string]string{"5.10": "5.10.0-2", "6.1": "6.1.0-10", "6.12": "6.12.10"} {
+		images, err := filepath.Glob(filepath.Join(s.dir, "output/kernels", series, "boot/*"))
+		s.must(err)
+		if want := filepath.Join(s.dir, "output/kernels", series, "boot/vmlinuz-"+newest); len(images) != 1 || images[0] != want {
+			t.Errorf("%v instead of %s; %s", images, want, first)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, "dpkg-calls")); err == nil {
+		t.Error("something was installed")
+	}
+	s.must(os.RemoveAll(filepath.Join(s.dir, "new")))
+	if again := run(); again != "" {
+		t.Errorf("once more it says %s", again)
+	}
+}
+
+// A release that is nowhere is named, and what was unpacked before it is not taken for all.
+func TestSetupNamesAKernelThatIsNowhere(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t)
+	s.kernelPackage("new/debian/dists/bullseye", "5.10.0-1")
+	s.kernelPackage("new/debian-security/dists/bullseye-security", "5.10.0-2")
+	for range 2 {
+		cmd := s.kernels()
+		cmd.Env = append(cmd.Env, "DEBIAN_MIRRORS=file:"+s.dir+"/new file:"+s.dir+"/old")
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "setup: no kernel 6.1 of Debian's bookworm at file:") {
+			t.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
+// kernelPackage puts a kernel, and the package that depends on it, into a part of a mirror.
+func (s sandbox) kernelPackage(dist, version string) {
+	s.Helper()
+	image := "linux-image-" + version + "-cloud-amd64"
+	s.write(dist+"-package/boot/vmlinuz-"+version, "", 0o644)
+	s.write(dist+"-package/DEBIAN/control", "Package: "+image+"\nVersion: "+version+"\nArchitecture: amd64\nMaintainer: nobody <nobody@example.com>\nDescription: a kernel\n", 0o644)
+	mirror, _, _ := strings.Cut(dist, "/dists/")
+	name := image + ".deb"
+	deb := filepath.Join(s.dir, mirror, name)
+	if out, err := exec.Command("dpkg-deb", "--build", filepath.Join(s.dir, dist+"-package"), deb).CombinedOutput(); err != nil {
+		s.Fatalf("%v: %s", err, out)
+	}
+	b, err := os.ReadFile(deb)
+	s.must(err)
+	stanza := "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: nobody <nobody@example.com>\nFilename: %s\nSize: %d\nSHA256: %x\nDepends: %s\nDescription: a kernel\n\n"
+	s.write(dist+"/main/binary-amd64/Packages",
+		fmt.Sprintf(stanza, image, version, name, len(b), sha256.Sum256(b), "dpkg")+
+			fmt.Sprintf(stanza, "linux-image-cloud-amd64", version, "none", 1, sha256.Sum256(nil), image), 0o644)
+}
+
+// kernels starts setup.sh where everything that the goal needs seems to be there but the kernels.
+func (s sandbox) kernels() *exec.Cmd {
+	s.Helper()
+	for _, tool := range []string{"qemu-system-x86_64", "kmod", "depmod", "ip", "nft", "iptables", "ebtables-nft", "sysctl", "mount", "ldd"} {
+		s.write("fakes/"+tool, "#!/bin/sh\nexit 1\n", 0o755)
+	}
+	script, err := os.ReadFile("../../scripts/setup.sh")
+	s.must(err)
+	const keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+	text := strings.NewReplacer("signed-by="+keys, "trusted=yes", keys, "/dev/null", "/etc/ethertypes", "/dev/null").Replace(string(script))
+	cmd := exec.CommandContext(s.Context(), "/bin/sh", s.write("scripts/setup.sh", text, 0o755), "kernels")
+	cmd.Env = []string{"PATH=" + filepath.Join(s.dir, "fakes") + ":" + os.Getenv("PATH"), "HOME=" + s.dir, "SSL_CERT_FILE=/none", "GOTOOLCHAIN=local", "GOFLAGS=-mod=mod"}
+	return cmd
 }
