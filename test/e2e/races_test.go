@@ -96,6 +96,44 @@ func TestCleanupBesideAnAdd(t *testing.T) {
 	}
 }
 
+// whole says whether a pod works, which has its address reserved then, and neither otherwise; and takes it away.
+func (l *lab) whole(n *node.Node, id string, ns *fabric.Namespace, when string) {
+	l.Helper()
+	_, pools := l.state(n)
+	reserved := false
+	for _, p := range pools.Pools {
+		for _, r := range p.Reservations {
+			reserved = reserved || r.ContainerID == id
+		}
+	}
+	if works := l.ping(ns, gateway, fabric.PingOptions{}) == nil; works != reserved {
+		l.Errorf("%s: the pod works: %t; its address is reserved: %t", when, works, reserved)
+	}
+	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, nil)}))
+}
+
+// A pod starts while a GC is under way that does not name it, and has looked who is there already.
+func TestAnAddBesideAGC(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 4))
+	n := l.nodes[0]
+	list := l.list(n, nil)
+	conf := l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{}})
+	for when := 1; when <= 5; when++ {
+		l.add(n, list) // what the GC takes away
+		ns, err := n.VM.NewPod(fmt.Sprintf("late%d", when))
+		l.must(err)
+		slow := make(chan node.Reply)
+		go func() {
+			slow <- l.traced(n, "GC", "", "", conf, "-e", "trace=flock", "-e", fmt.Sprintf("inject=flock:delay_enter=700000:when=%d", when), "-o", "/dev/null")
+		}()
+		l.claimed(n)
+		id := fmt.Sprintf("c%d", when)
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, nil)}))
+		l.wantSuccess(<-slow)
+		l.whole(n, id, ns, fmt.Sprintf("lock %d delayed", when))
+	}
+}
+
 // GC while a pod starts that it does not name: the pod is whole, or gone with its address. An ADD that was given its address waits; one that
 // comes later waits for the GC.
 func TestGCBesideAnAdd(t *testing.T) {
@@ -114,17 +152,7 @@ func TestGCBesideAnAdd(t *testing.T) {
 		l.claimed(n)
 		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{}})}))
 		l.wantSuccess(<-slow)
-		_, pools := l.state(n)
-		reserved := false
-		for _, p := range pools.Pools {
-			for _, r := range p.Reservations {
-				reserved = reserved || r.ContainerID == id
-			}
-		}
-		if works := l.ping(ns, gateway, fabric.PingOptions{}) == nil; works != reserved {
-			t.Errorf("message %d delayed: the pod works: %t; its address is reserved: %t", when, works, reserved)
-		}
-		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, nil)}))
+		l.whole(n, id, ns, fmt.Sprintf("message %d delayed", when))
 	}
 }
 
