@@ -23,6 +23,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/gofrs/flock"
 	"log/slog"
 	"os"
 	"strings"
@@ -130,15 +131,11 @@ func (s *Store[T]) View(ctx context.Context, fn func(*T) error) error {
 //
 // Probe returns the errors of Update.
 func (s *Store[T]) Probe(ctx context.Context) error {
-	lock, err := s.f.acquire(ctx)
+	lock, l, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer release(lock)
-	l, err := s.load(ctx)
-	if err != nil {
-		return err
-	}
 	body, err := s.body(l.value)
 	if err != nil {
 		return err
@@ -148,6 +145,20 @@ func (s *Store[T]) Probe(ctx context.Context) error {
 		return s.f.writeError(err)
 	}
 	return os.Remove(temp)
+}
+
+// open takes the lock and reads the state.
+func (s *Store[T]) open(ctx context.Context) (*flock.Flock, *loaded[T], error) {
+	lock, err := s.f.acquire(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := s.load(ctx)
+	if err != nil {
+		release(lock)
+		return nil, nil, err
+	}
+	return lock, l, nil
 }
 
 // headRoom is more than an entry of a state takes, in bytes.
@@ -161,16 +172,11 @@ const headRoom = 4096
 // Update returns ErrLocked, ErrSchema, ErrRead, ErrUnusable, ErrWrite, or fn's error unwrapped. After any error the file holds
 // what it held before.
 func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
-	lock, err := s.f.acquire(ctx)
+	lock, l, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer release(lock)
-
-	l, err := s.load(ctx)
-	if err != nil {
-		return err
-	}
 	if l.recovery != nil && s.o.Recover != nil {
 		if err := s.o.Recover(ctx, l.value, *l.recovery); err != nil {
 			return fmt.Errorf("%w: recover %s: %w", ErrUnusable, s.f.path, err)

@@ -107,11 +107,7 @@ func TestCheckLetsOtherPluginsHaveTheirWay(t *testing.T) {
 // noFailure says that doctor sees none.
 func (l *lab) noFailure(n *node.Node) {
 	l.Helper()
-	r, err := n.Operator(l.ctx, "azure-vnet", "doctor", "-o", "json", "--data-dir", n.DataDir())
-	l.must(err)
-	var d diagnosis
-	l.must(json.Unmarshal(r.Stdout, &d))
-	for _, f := range d.Findings {
+	for _, f := range l.findings(n) {
 		if f.Level == "failure" {
 			l.Errorf("doctor says: %+v", f)
 		}

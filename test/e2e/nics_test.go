@@ -120,15 +120,21 @@ func (l *lab) ping(ns *fabric.Namespace, to netip.Addr, o fabric.PingOptions) er
 	return err
 }
 
-// healthy says that doctor has nothing to say but that nobody masquerades.
-func (l *lab) healthy(n *node.Node) {
+// findings are doctor's.
+func (l *lab) findings(n *node.Node) []finding {
 	l.Helper()
 	r, err := n.Operator(l.ctx, "azure-vnet", "doctor", "-o", "json", "--data-dir", n.DataDir())
 	l.must(err)
 	var d diagnosis
 	l.must(json.Unmarshal(r.Stdout, &d))
-	for _, f := range d.ailing() {
-		if f.Check != "masquerade" {
+	return d.Findings
+}
+
+// healthy says that doctor has nothing to say but that nobody masquerades.
+func (l *lab) healthy(n *node.Node) {
+	l.Helper()
+	for _, f := range l.findings(n) {
+		if f.Level != "ok" && f.Check != "masquerade" {
 			l.Errorf("doctor says: %+v", f)
 		}
 	}
