@@ -23,11 +23,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/gofrs/flock"
 	"log/slog"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // Options say where a state lives and what to do when the file is not simply there and whole.
