@@ -66,6 +66,7 @@ func (d *examination) pools(ctx context.Context) []network.Finding {
 		text := fmt.Sprintf("pool %s on %s: %d of %d addresses are free", p.Prefix, p.Interface, p.Available(), p.Capacity())
 		const low = 10 // percent of the pool
 		switch {
+		case p.Capacity() == 0: // the host's own subnet, on a NIC without addresses for pods
 		case p.Available() == 0:
 			wrong = append(wrong, network.Finding{Level: network.Failure, Found: text, Remedy: "assign more addresses to the NIC (docs/ipam.md), or delete pods; azure-vnet-ipam show lists the holders"})
 		case p.Available()*100 < p.Capacity()*low:

@@ -126,7 +126,7 @@ func (d *examination) locks(context.Context) []network.Finding {
 			wrong = append(wrong, network.Finding{Level: network.Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		case h != nil:
 			wrong = append(wrong, network.Finding{Level: network.Failure, Passing: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
-				Remedy: fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill %d frees the lock. Deleting the file does not help", h.PID, h.PID)})
+				Remedy: fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill -9 %d frees the lock, also if it is stopped. Deleting the file does not help", h.PID, h.PID)})
 		}
 	}
 	return network.Report("locks", "no process holds a lock for long", wrong)

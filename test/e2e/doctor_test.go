@@ -563,7 +563,7 @@ func (p *patient) suffer(f fault) {
 	case "REPAIR":
 		p.sh(regexp.MustCompile(`(ip link [^;]*; )?[^ ]*/azure-vnet repair( --[a-z-]+ [^ ;]+)*`).FindString(d.Findings[at].Remedy))
 	case "KILL":
-		p.sh(regexp.MustCompile(`kill \d+`).FindString(d.Findings[at].Remedy))
+		p.sh(regexp.MustCompile(`kill -9 \d+`).FindString(d.Findings[at].Remedy))
 		_ = p.holder.Wait()
 	case "HOST":
 		p.n.Mounts = cloudInit(p.n)

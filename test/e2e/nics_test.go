@@ -140,6 +140,19 @@ func (l *lab) healthy(n *node.Node) {
 	}
 }
 
+// A NIC with the host's address only, beside that of the pods, is what the documents recommend: doctor has nothing to say about it.
+func TestDoctorIsContentWithANICOfTheHosts(t *testing.T) {
+	cfg := twoNICs()
+	cfg.VMs[0].NICs[0].Pods = nil
+	l := newLab(t, cfg)
+	n := l.nodes[0]
+	p := l.add(n, l.list(n, map[string]any{"master": nil, "bridge": nil}))
+	if p.IP != addr("10.244.1.1") {
+		t.Errorf("the pod has %s", p.IP)
+	}
+	l.healthy(n)
+}
+
 // Host ports at each address of a host with two NICs lead to pods of either, from everywhere.
 func TestHostPortsOfTwoNICs(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
