@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ func TestTheDeadGiveTheirAddressesBack(t *testing.T) {
 			t.Run(mode+" "+name, func(t *testing.T) {
 				l := newLab(t, fabric.Default(1, 3))
 				n := l.nodes[0]
+				ipam := maps.Clone(ipam)
 				if name == "host-local" {
 					ipam["dataDir"] = n.Dir + "/host-local"
 				}
