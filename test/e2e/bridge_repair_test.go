@@ -67,7 +67,7 @@ func TestADeletedBridgeIsRepairedByTheNextAdd(t *testing.T) {
 				l.live(n, mode, append(pods, p)...)
 				l.must(p.Del(l.ctx))
 				// The kernel says so in a work queue, which on a slow machine comes later.
-				l.eventually("azure0 has its carrier again", func() bool { return !strings.Contains(l.run(n, "ip link show azure0"), "NO-CARRIER") })
+				l.eventually("azure0 has no carrier", func() bool { return !strings.Contains(l.run(n, "ip link show azure0"), "NO-CARRIER") })
 				if after := l.unordered(n); after != live {
 					t.Errorf("after %v the host differs:\n%s", damage, differ(live, after))
 				}

@@ -33,7 +33,7 @@ func TestTheDeadGiveTheirAddressesBack(t *testing.T) {
 					l.must(p.NS.Close())
 					dead = append(dead, p)
 				}
-				l.eventually("the veths of the dead go", func() bool { return strings.Count(l.run(n, "ip -br link"), "azv") == 1 })
+				l.eventually("the veths of the dead do not go", func() bool { return strings.Count(l.run(n, "ip -br link"), "azv") == 1 })
 				next := l.add(n, list)
 				if next.IP != dead[0].IP && next.IP != dead[1].IP {
 					t.Errorf("the next pod has %s, the dead had %s and %s", next.IP, dead[0].IP, dead[1].IP)
@@ -65,6 +65,6 @@ func TestStatusLooksForTheDead(t *testing.T) {
 	l.wantError(l.exec(n, status), 50)
 	l.must(p.Check(l.ctx))
 	l.must(p.NS.Close())
-	l.eventually("the veth goes", func() bool { return !strings.Contains(l.run(n, "ip -br link"), "azv") })
+	l.eventually("the veth does not go", func() bool { return !strings.Contains(l.run(n, "ip -br link"), "azv") })
 	l.wantSuccess(l.exec(n, status))
 }

@@ -102,7 +102,7 @@ func TestTheNewestSandboxHasThePodsName(t *testing.T) {
 				switch former {
 				case "dead":
 					l.must(old.NS.Close())
-					l.eventually("the veth of the dead sandbox goes", func() bool { return !strings.Contains(l.run(n, "ip -br link"), "azv") })
+					l.eventually("the veth of the dead sandbox does not go", func() bool { return !strings.Contains(l.run(n, "ip -br link"), "azv") })
 				case "forgotten":
 					files, err := filepath.Glob(filepath.Join(n.DataDir(), "azure-vnet.json*"))
 					l.must(err)
