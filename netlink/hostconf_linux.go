@@ -234,7 +234,7 @@ func (m kernelMessage) newAddr(nlFlags int, flag uint32, from, to device) *nl.Ne
 			}
 			return nl.ZeroTerminated(label), len(label) < unix.IFNAMSIZ
 		case unix.IFA_FLAGS:
-			return binary.NativeEndian.AppendUint32(nil, binary.NativeEndian.Uint32(data)&^addrState|flag), true
+			return binary.NativeEndian.AppendUint32(nil, number(data)&^addrState|flag), true
 		}
 		return data, true
 	})

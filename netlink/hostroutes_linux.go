@@ -321,7 +321,7 @@ func (m kernelMessage) newNexthop(from, to device) *nl.NetlinkRequest {
 	header[1], header[3] = 0, 0 // scope and reserved are answers
 	binary.NativeEndian.PutUint32(header[4:], binary.NativeEndian.Uint32(header[4:])&unix.RTNH_F_ONLINK)
 	return m.request(unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header, func(typ uint16, data []byte) ([]byte, bool) {
-		if typ == nhaOIF && binary.NativeEndian.Uint32(data) == uint32(from.index) {
+		if typ == nhaOIF && number(data) == uint32(from.index) {
 			return binary.NativeEndian.AppendUint32(nil, uint32(to.index)), true
 		}
 		if typ == nhaResGroup {

@@ -72,11 +72,14 @@ func (m kernelMessage) get(typ uint16) []byte {
 	return nil
 }
 
-func (m kernelMessage) u32(typ uint16) uint32 {
-	if d := m.get(typ); len(d) >= 4 {
-		return binary.NativeEndian.Uint32(d)
+func (m kernelMessage) u32(typ uint16) uint32 { return number(m.get(typ)) }
+
+// number is the value of an attribute, 0 for one that is too short: a snapshot on disk may be anything.
+func number(data []byte) uint32 {
+	if len(data) < 4 {
+		return 0
 	}
-	return 0
+	return binary.NativeEndian.Uint32(data)
 }
 
 func (m kernelMessage) addr(typ uint16) netip.Addr {

@@ -3,6 +3,8 @@ package netlink
 import (
 	"bytes"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A snapshot that somebody changed is read as far as it goes, and what was read is written as it will be read again.
@@ -10,6 +12,15 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(hostConf{dev: device{7, "azure0"}}.encode(false))
 	f.Add(append(hostConf{dev: device{7, "azure0"}}.encode(false), 20, 0, 0, 0, 20, 0, 0, 0))
+	whole := hostConf{dev: device{7, "azure0"}}
+	for _, typ := range []uint16{unix.RTM_NEWADDR, unix.RTM_NEWROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_NEWNEIGH} {
+		m := kernelMessage{typ: typ, header: make([]byte, headerLen[typ])}
+		for a := range uint16(25) { // more than any kind of message has
+			m.attrs = append(m.attrs, attr{a, make([]byte, 16)})
+		}
+		whole.place(m)
+	}
+	f.Add(whole.encode(false))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_ = SnapshotAddresses(data)
 		once := decodeSnapshot(data).encode(false)

@@ -177,6 +177,7 @@ func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
 	h := newDualHost(t)
 	h.configure()
 	h.routes()
+	h.ip("neigh add 10.240.0.99 lladdr 02:00:00:00:00:99 dev eth0 nud permanent")
 	h.ensureBridge()
 	whole := h.remembered
 	for n := range whole {
@@ -187,6 +188,25 @@ func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
 	}
 	if got := decodeSnapshot(whole).encode(false); !bytes.Equal(got, whole) {
 		t.Error("reading and writing is not the same")
+	}
+	// Each value too short, of each kind of object.
+	kinds, conf := map[uint16]bool{}, decodeSnapshot(whole)
+	for _, m := range append(conf.all(), conf.neighs...) {
+		kinds[m.typ] = true
+		for i, a := range m.attrs {
+			for n := range a.data {
+				m.attrs[i].data = a.data[:n]
+				_ = conf.encode(true)
+				_ = conf.onTerms(conf).encode(false)
+				conf.withoutEnd().addBeside(&batch{}, conf.dev, conf, conf)
+			}
+			m.attrs[i] = a
+		}
+	}
+	for _, typ := range []uint16{unix.RTM_NEWADDR, unix.RTM_NEWROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_NEWNEIGH} {
+		if !kinds[typ] {
+			t.Errorf("no message of type %d in the snapshot", typ)
+		}
 	}
 }
 
