@@ -25,7 +25,10 @@ import (
 
 // Deadline bounds one command, whatever it waits for. It lies below the time that container runtimes give
 // to a sandbox (kubelet's runtimeRequestTimeout is two minutes), so that it is we who clean up.
-const Deadline = 100 * time.Second
+const Deadline = 90 * time.Second
+
+// statusDeadline bounds STATUS: who asks has pods waiting, and whatever is stuck is the answer.
+const statusDeadline = 4 * time.Second
 
 // Supported are the versions of the CNI specification that both plugins speak.
 var Supported = version.PluginSupports("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -79,7 +82,11 @@ func (p *Plugin) Run(args []string) int {
 	// became of the command has to reach the log. Caught and not ignored, since children inherit the latter.
 	onSignal(cancel, append(signals, syscall.SIGPIPE))
 	r := &run{plugin: p, ctx: ctx, started: time.Now()}
-	watchdog := time.AfterFunc(Deadline+grace, p.giveUp)
+	limit, hangs := Deadline+grace, types.ErrTryAgainLater
+	if os.Getenv("CNI_COMMAND") == "STATUS" {
+		limit, hangs = statusDeadline+statusGrace, codeUnavailable
+	}
+	watchdog := time.AfterFunc(limit, func() { p.giveUp(hangs, limit) })
 	err := r.guarded(r.dispatch)
 	watchdog.Stop()
 	code := 0
@@ -130,14 +137,17 @@ func (p *Plugin) Call(ctx context.Context, command string, args *skel.CmdArgs) (
 	return r.result, nil
 }
 
-// grace is the time that a command has for undoing after its deadline.
-const grace = 30 * time.Second
+// The time that a command has for undoing after its deadline; STATUS undoes nothing.
+const (
+	grace       = 30 * time.Second
+	statusGrace = 500 * time.Millisecond
+)
 
 // giveUp ends a command that does not come back although its deadline has passed and there was time to
 // undo: something in it waits without a limit, on a system call that a kernel does not answer for example.
 // The runtime gets its one document; the process ends with its locks.
-func (p *Plugin) giveUp() {
-	printError(types.NewError(types.ErrTryAgainLater, p.Name+" hangs: it did not end "+grace.String()+" after its deadline", ""))
+func (p *Plugin) giveUp(code uint, limit time.Duration) {
+	printError(types.NewError(code, p.Name+" hangs: it did not end in "+limit.String(), "azure-vnet doctor says what is stuck; cat /proc/PID/stack of this process, too"))
 	os.Exit(1)
 }
 
@@ -250,7 +260,13 @@ func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*
 		}
 		r.openLog(conf.LogFile, conf.LogLevel)
 		r.cmd = &Command{Name: name, CmdArgs: args, Log: r.log.With("command", name, "containerID", args.ContainerID)}
-		if err := fn(r.ctx, r.cmd); err != nil {
+		ctx := r.ctx
+		if name == "STATUS" {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, statusDeadline)
+			defer cancel()
+		}
+		if err := fn(ctx, r.cmd); err != nil {
 			return ErrorOf(err, r.plugin.Codes)
 		}
 		return nil

@@ -29,6 +29,8 @@ var (
 	ErrFile = fmt.Errorf("%w", ErrSource)
 	// ErrNoneAssigned: the source knows this VM's NICs, and no address on them that is for containers.
 	ErrNoneAssigned = fmt.Errorf("%w: no NIC of this VM has secondary addresses", ErrNoPool)
+	// ErrForeign is ErrNoPool where the source lists NICs, and not one that this host has.
+	ErrForeign = fmt.Errorf("%w", ErrNoPool)
 	// ErrElsewhere is ErrNotListed where another pool has the address than the one that the network is bound to.
 	ErrElsewhere = errors.New("an address of another pool")
 	// ErrSearch: it is not known which addresses containers use, so that none may be given.

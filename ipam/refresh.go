@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 )
@@ -55,7 +56,7 @@ func (m *Manager) refresh(ctx context.Context, started time.Time, wait bool) err
 		locked = err == nil
 	}
 	if err != nil {
-		return fmt.Errorf("lock %s: %w", m.RefreshLock, err)
+		return fmt.Errorf("lock %s %s: %w", m.RefreshLock, platform.HolderOf(m.RefreshLock), err)
 	}
 	if !locked {
 		return nil

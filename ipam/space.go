@@ -6,6 +6,7 @@ package ipam
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -175,7 +176,11 @@ func (s *AddressSpace) noPool(q Request) error {
 	if q.IPv6 {
 		family = "IPv6"
 	}
-	err := fmt.Errorf("%w for %s addresses", ErrNoPool, family)
+	kind := ErrNoPool
+	if len(s.Pools) == 0 && len(s.Unmatched) > 0 {
+		kind = ErrForeign
+	}
+	err := fmt.Errorf("%w for %s addresses", kind, family)
 	if q.Subnet.IsValid() {
 		err = fmt.Errorf("%w in subnet %s", err, q.Subnet)
 	}
@@ -337,4 +342,15 @@ func (s *AddressSpace) hasUnknown() bool {
 		}
 	}
 	return false
+}
+
+// BoundTo walks the networks that are bound to the pool.
+func (s *AddressSpace) BoundTo(p *Pool) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for name, b := range s.Bindings {
+			if b.id(p.ipv6()) == p.id() && !yield(name) {
+				return
+			}
+		}
+	}
 }

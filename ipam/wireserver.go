@@ -3,8 +3,10 @@ package ipam
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -47,9 +49,15 @@ func (h HostAgent) Subnets(ctx context.Context) ([]Subnet, error) {
 
 // parseInterfaces reads the host agent's XML.
 func parseInterfaces(r io.Reader) ([]Subnet, error) {
-	var l listing
+	var l struct {
+		XMLName xml.Name
+		listing
+	}
 	if err := xml.NewDecoder(r).Decode(&l); err != nil {
 		return nil, fmt.Errorf("decode XML: %w", err)
+	}
+	if root := l.XMLName.Local; strings.EqualFold(root, "html") { // who signs people in answers with 200
+		return nil, errors.New("it is a web page: a proxy stands between this VM and the host agent")
 	}
 	return l.subnets(), nil
 }

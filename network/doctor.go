@@ -67,6 +67,10 @@ func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding 
 	var wrong []Finding
 	for _, n := range networks {
 		if n.Master == "" {
+			if !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return usableMaster(i, false) == nil }) {
+				wrong = append(wrong, Finding{Level: Failure, Found: "network " + n.Name + ": no interface of this host can be its master", Remedy: "see what this host has: ip -br link; set \"master\" if it is one that the plugin does not take by itself"})
+				continue
+			}
 			good = append(good, "the first ADD chooses among "+usableNames(ifaces))
 			continue
 		}

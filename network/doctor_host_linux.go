@@ -121,22 +121,23 @@ func examineFirewall(k *kernel, networks []*Network) []Finding {
 	return Report("firewall", "no chain at the forward hook drops what the host routes for pods", wrong)
 }
 
-// examineMasquerade: Azure translates the host's own address on the way to the internet, and not those of pods.
+// examineMasquerade says who gives what pods send to the internet an address that Azure translates: it does so for the host's, and not for those of
+// pods. That nobody on the host does is right behind a NAT gateway, and for pods that need no internet.
 func examineMasquerade(k *kernel, networks []*Network) []Finding {
 	if len(networks) == 0 {
 		return Report("masquerade", "there is no network yet", nil)
 	}
 	masquerades, err := k.nft.Masquerades()
-	var wrong []Finding
-	if err != nil {
-		wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
-	}
 	own := !slices.ContainsFunc(networks, func(n *Network) bool { return !n.Masquerade })
-	if err == nil && !masquerades && !own {
-		wrong = append(wrong, Finding{Level: Warning, Found: "nothing on this host masquerades what pods send out of the VNET: they reach the VNET and its peers, and the internet only if something in Azure translates their addresses",
-			Remedy: "\"ipMasq\": true and \"vnetCidrs\" in the configuration, and a new pod; or run ip-masq-agent, as AKS does"})
+	found := "what pods send out of the VNET leaves behind the host's address"
+	switch {
+	case own, err == nil && masquerades:
+	case err != nil:
+		return Report("masquerade", "", []Finding{{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"}})
+	default:
+		found = "nobody on this host masquerades: pods reach the internet only behind a NAT gateway (else: \"ipMasq\" and \"vnetCidrs\", or ip-masq-agent)"
 	}
-	return Report("masquerade", "what pods send out of the VNET leaves behind the host's address", wrong)
+	return Report("masquerade", found, nil)
 }
 
 // examineServices: kube-proxy's NAT, portmap's and others' rules see bridged packets only with br_netfilter.

@@ -114,18 +114,6 @@ func examineBridge(k *kernel, n *Network) (netlink.Bridge, []Finding) {
 	return b, Report("bridge", fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
 }
 
-// maxEach bounds how many lines one check takes for things of one kind.
-const maxEach = 20
-
-func bounded(list []Finding) []Finding {
-	if more := len(list) - maxEach; more > 0 {
-		last := list[maxEach-1]
-		last.Found += fmt.Sprintf(" (and %d others)", more)
-		list = append(list[:maxEach-1], last)
-	}
-	return list
-}
-
 // examineEndpoints compares the network's endpoints with what CHECK would want.
 func examineEndpoints(k *kernel, n *Network) []Finding {
 	have, err := k.nft.Elements(scopeOf(n))
@@ -135,7 +123,7 @@ func examineEndpoints(k *kernel, n *Network) []Finding {
 	var wrong []Finding
 	for e := range n.Endpoints.All() {
 		add := func(level Level, remedy string, owner *Owner, format string, args ...any) {
-			wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf("%s: ", e.who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
+			wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
 		}
 		if e.State != Ready {
 			add(Warning, "", &e.Owner, "an ADD did not end, or is under way")
@@ -155,15 +143,7 @@ func examineEndpoints(k *kernel, n *Network) []Finding {
 			add(Failure, remedyPod, nil, "%s", diff.Text)
 		}
 	}
-	return Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), bounded(wrong))
-}
-
-// who names an endpoint for a person.
-func (e *Endpoint) who() string {
-	if e.PodName != "" {
-		return fmt.Sprintf("pod %s/%s %v (%s)", e.PodNamespace, e.PodName, e.Addresses, e.Owner)
-	}
-	return fmt.Sprintf("%s %v", e.Owner, e.Addresses)
+	return Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), wrong)
 }
 
 // examineStrays finds what is on the host of pods that the state does not know.
@@ -185,7 +165,7 @@ func examineStrays(k *kernel, networks []*Network) []Finding {
 	if err != nil {
 		s.add(nil, "run doctor as root", "%v", err)
 	}
-	return Report("leftovers", "nothing on the host belongs to a pod that is not known", bounded(s.wrong))
+	return Report("leftovers", "nothing on the host belongs to a pod that is not known", s.wrong)
 }
 
 type strays struct {

@@ -1,5 +1,7 @@
 package network
 
+import "fmt"
+
 // Level says how good a finding is.
 type Level string
 
@@ -32,4 +34,12 @@ func Report(check, well string, wrong []Finding) []Finding {
 		wrong[i].Check = check
 	}
 	return wrong
+}
+
+// Who names an endpoint for a person.
+func (e *Endpoint) Who() string {
+	if e.PodName != "" {
+		return fmt.Sprintf("pod %s/%s %v (%s)", e.PodNamespace, e.PodName, e.Addresses, e.Owner)
+	}
+	return fmt.Sprintf("%s %v", e.Owner, e.Addresses)
 }

@@ -52,7 +52,7 @@ func (l *Linux) Ailing(_ context.Context, n *Network) ([]string, error) {
 			diff = checkElements(k, elements(n, list[i], pods[i]), have)
 		}
 		if diff != "" {
-			found = append(found, list[i].who()+": "+diff)
+			found = append(found, list[i].Who()+": "+diff)
 		}
 	}
 	return found, nil

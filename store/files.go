@@ -33,6 +33,7 @@ type files struct {
 	temp                    string // prefix of the names of temporary files
 	now                     func() time.Time
 	log                     *slog.Logger
+	holder                  func(lock string) string // Options.Holder
 }
 
 func newFiles(path string, now func() time.Time, log *slog.Logger) files {

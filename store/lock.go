@@ -48,8 +48,8 @@ func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
 		err := Wait(ctx, lock)
 		switch {
 		case err != nil && errors.Is(err, ctx.Err()):
-			return nil, fmt.Errorf("%w: %s not obtained in %s: %w",
-				ErrLocked, f.lock, time.Since(start).Round(time.Millisecond), err)
+			return nil, fmt.Errorf("%w: %s not obtained in %s%s: %w",
+				ErrLocked, f.lock, time.Since(start).Round(time.Millisecond), f.heldBy(), err)
 		case err != nil:
 			return nil, fmt.Errorf("%w: lock file: %w", ErrWrite, err)
 		case f.holds(lock):
@@ -60,6 +60,18 @@ func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
 			return nil, fmt.Errorf("%w: %s is replaced again and again: %w", ErrLocked, f.lock, err)
 		}
 	}
+}
+
+// heldBy says who has the lock, for a message.
+func (f *files) heldBy() string {
+	if f.holder == nil {
+		return ""
+	}
+	who := f.holder(f.lock)
+	if who == "" {
+		return ""
+	}
+	return ", held by " + who
 }
 
 // holds reports whether the lock is on the file that the path names. Operators used to remove lock files by hand, to cure

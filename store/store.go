@@ -48,6 +48,9 @@ type Options[T any] struct {
 	// Now is the clock of the file's "written" and of the names of files kept aside; nil means time.Now.
 	Now func() time.Time
 
+	// Holder names the process that holds the lock with this path, for the error of a call that waited in vain; nil or "" if nobody can tell.
+	Holder func(lock string) string
+
 	// Log receives what the caller cannot learn from an error, because the call succeeds: damaged files, a mirror that
 	// could not be written. Nil discards.
 	Log *slog.Logger
@@ -109,7 +112,9 @@ func New[T any](o Options[T]) *Store[T] {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Store[T]{o: o, f: newFiles(o.Path, o.Now, o.Log)}
+	f := newFiles(o.Path, o.Now, o.Log)
+	f.holder = o.Holder
+	return &Store[T]{o: o, f: f}
 }
 
 // View calls fn with the state as the last Update left it. It takes no lock and writes nothing. A state that was never

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
@@ -20,15 +19,22 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// errFinding: doctor found something; it is printed already.
-var errFinding = errors.New("something is wrong")
+// How doctor ends: it has told what is wrong already, or cannot tell.
+var (
+	errWarning = errors.New("there are warnings")
+	errFailure = errors.New("there are failures")
+	errBlind   = errors.New("doctor cannot look")
+)
 
 // patience is how long what may be a command under way gets to end: an ADD takes milliseconds.
 const patience = 2 * time.Second
 
-// doctor looks for every known reason why a pod has no network. It changes nothing.
-// Error: errFinding, if anything is not ok, a warning too.
+// doctor looks for every known reason why a pod has no network, and does what an ADD would as far as that changes nothing.
+// Errors: errWarning or errFailure, the worst that was found and is not left out; errBlind without the rights to look.
 func doctor(ctx context.Context, o options, stdout io.Writer) error {
+	if err := privileged(); err != nil {
+		return fmt.Errorf("%w: %w %s doctor", errBlind, err, filepath.Join(selfDir(), name))
+	}
 	d := &examination{options: o}
 	found := d.examine(ctx)
 	if slices.ContainsFunc(found, func(f network.Finding) bool { return f.Passing }) {
@@ -39,27 +45,65 @@ func doctor(ctx context.Context, o options, stdout io.Writer) error {
 		}
 		found = d.lasting(found, d.examine(ctx))
 	}
+	if o.pod != "" {
+		found = d.aboutPod(ctx, found)
+	} else {
+		found = bounded(found)
+	}
+	found = o.wanted(found)
 	if err := printFindings(found, o.output, stdout); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(found, func(f network.Finding) bool { return f.Level != network.OK }) {
-		return errFinding
+	switch {
+	case count(found, network.Failure) > 0:
+		return errFailure
+	case count(found, network.Warning) > 0:
+		return errWarning
 	}
 	return nil
+}
+
+// wanted leaves out what nobody wants to hear of.
+func (o options) wanted(found []network.Finding) []network.Finding {
+	return slices.DeleteFunc(found, func(f network.Finding) bool {
+		return slices.Contains(o.ignore, f.Check) || o.level == string(network.Warning) && f.Level == network.OK || o.level == string(network.Failure) && f.Level != network.Failure
+	})
+}
+
+// maxEach bounds how many lines one check takes for things of one kind.
+const maxEach = 20
+
+func bounded(list []network.Finding) (out []network.Finding) {
+	seen, last := map[string]int{}, map[string]int{}
+	for _, f := range list {
+		if seen[f.Check]++; seen[f.Check] <= maxEach {
+			last[f.Check] = len(out)
+			out = append(out, f)
+		}
+	}
+	for check, n := range seen {
+		if n > maxEach {
+			out[last[check]].Found += fmt.Sprintf(" (and %d others)", n-maxEach)
+		}
+	}
+	return out
 }
 
 // examination is what the checks share.
 type examination struct {
 	options
+	node    *nodeConf    // nil if there is none that can be read
 	conf    *cni.NetConf // nil if there is none, or none that can be used
+	common  *cni.Common  // what azure-vnet-ipam has of it, whoever calls that; nil as well
 	dataDir string
 	logFile string
+	tried   *tried
 }
 
 func (d *examination) examine(ctx context.Context) []network.Finding {
 	found := d.locate()
 	for _, check := range []func(context.Context) []network.Finding{
-		d.folder, d.states, d.locks, d.logs, d.hostAgent, d.pools, d.hostAddresses, d.attachments, d.networks, d.managers,
+		d.plugins, d.folder, d.states, d.locks, d.logs, d.hostAgent, d.pools, d.hostAddresses, d.attachments, d.networks, d.managers,
 	} {
 		found = append(found, check(ctx)...)
 	}
@@ -74,7 +118,8 @@ func (d *examination) examine(ctx context.Context) []network.Finding {
 
 // locate finds the configuration, and by it where everything is.
 func (d *examination) locate() []network.Finding {
-	d.conf, d.dataDir, d.logFile = nil, d.dir, platform.DefaultLogFile(name)
+	d.node, d.conf, d.common, d.tried = nil, nil, nil, nil
+	d.dataDir, d.logFile = d.dir, platform.DefaultLogFile(name)
 	found := d.configuration()
 	if d.dataDir == "" {
 		d.dataDir = platform.DefaultDataDir
@@ -126,12 +171,12 @@ func (d *examination) delOf(o network.Owner) string {
 			return "let the runtime collect garbage (GC)"
 		}
 	}
-	conf := map[string]any{"cniVersion": "1.0.0", "name": o.Network, "type": name, "dataDir": d.dataDir, "ipam": map[string]string{"type": ipamplugin.Name}}
+	conf := map[string]any{"cniVersion": "1.0.0", "name": o.Network, "type": name, "dataDir": d.dataDir, "ipam": json.RawMessage(`{"type":"` + ipamplugin.Name + `"}`)}
 	if d.conf != nil {
-		conf["logFile"], conf["ipam"] = d.logFile, map[string]string{"type": d.conf.IPAM.Type}
+		conf["logFile"], conf["ipam"] = d.logFile, section(d.conf.Raw, "ipam")
 	}
 	b, err := json.Marshal(conf)
-	if err != nil {
+	if err != nil || strings.ContainsAny(string(b), `'`) {
 		return "DEL of container " + o.ContainerID
 	}
 	bin := selfDir()
@@ -139,28 +184,11 @@ func (d *examination) delOf(o network.Owner) string {
 		b, o.ContainerID, o.IfName, bin, filepath.Join(bin, name))
 }
 
-// The JSON schema of "doctor -o json" (docs/cni.md).
-type diagnosis struct {
-	Healthy  bool              `json:"healthy"`
-	Findings []network.Finding `json:"findings"`
-}
-
-func printFindings(found []network.Finding, output string, w io.Writer) error {
-	if output == "json" {
-		healthy := !slices.ContainsFunc(found, func(f network.Finding) bool { return f.Level != network.OK })
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(diagnosis{healthy, found})
-	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	for _, f := range found {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", f.Level, f.Check, f.Found)
-		if f.Level != network.OK {
-			_, _ = fmt.Fprintf(t, "\t\tremedy: %s\n", f.Remedy)
-		}
-	}
-	return t.Flush()
+// section is a part of a configuration as it stands there.
+func section(raw []byte, key string) json.RawMessage {
+	var all map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &all) // it was decoded before
+	return all[key]
 }
 
 // where are the options by which a command looks where doctor does.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,43 +11,89 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/network"
 )
+
+// nodeConf is a configuration of the node's, or a list of them.
+type nodeConf struct {
+	file    string
+	version string // cniVersion
+	plugins []string
+	own     []byte // what azure-vnet gets; nil if another network plugin calls azure-vnet-ipam
+	ipam    []byte // what its IPAM plugin gets
+}
+
+const remedyFile = "correct the file (docs/cni.md, Network configuration)"
 
 // configuration finds the configuration, parses it as the plugin does, and takes from it where everything is.
 func (d *examination) configuration() []network.Finding {
 	const check = "configuration"
+	fail := func(found, remedy string) []network.Finding {
+		return network.Report(check, "", []network.Finding{{Level: network.Failure, Found: found, Remedy: remedy}})
+	}
 	file := d.config
 	if file == "" {
 		var wrong []network.Finding
-		file, wrong = configured(confDir)
+		file, wrong = configured(confDirs)
 		if len(wrong) > 0 {
 			return network.Report(check, "", wrong)
 		}
+		where := strings.Join(confDirs, " and ")
+		if file == "" && d.dir == "" {
+			return fail("none in "+where+" names azure-vnet or azure-vnet-ipam: the runtime starts no pod by them", "put one there (docs/cni.md has examples), or name it where the runtime looks elsewhere: azure-vnet doctor --config FILE")
+		}
 		if file == "" {
-			return network.Report(check, "none for azure-vnet in "+confDir+": what follows is by the state alone (--config FILE names one)", nil)
+			return network.Report(check, "none in "+where+" names azure-vnet: what follows is by the state alone (--config FILE names one)", nil)
 		}
 	}
-	fail := func(err error) []network.Finding {
-		return network.Report(check, "", []network.Finding{{Level: network.Failure, Found: fmt.Sprintf("%s: %v", file, err), Remedy: "correct the file (docs/cni.md, Network configuration)"}})
+	c, err := readConf(file)
+	if err == nil {
+		err = d.take(c)
 	}
-	raw, err := pluginConf(file)
 	if err != nil {
-		return fail(err)
+		return fail(fmt.Sprintf("%s: %v", file, err), remedyFile)
 	}
-	conf, err := cni.ParseNetConf(raw)
-	if err != nil {
-		return fail(err)
+	if d.conf == nil {
+		return network.Report(check, fmt.Sprintf("%s: %s calls azure-vnet-ipam", file, c.plugins[0]), nil)
 	}
-	if _, err := network.ParseMode(conf.Mode); err != nil {
-		return fail(err)
-	}
-	d.conf, d.dataDir, d.logFile = conf, cmp.Or(d.dir, conf.DataDir), cmp.Or(conf.LogFile, d.logFile)
-	return network.Report(check, fmt.Sprintf("%s: network %s", file, conf.Name), nil)
+	return network.Report(check, fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, "tunnel")), nil)
 }
 
-// configured is the first file of the folder that names azure-vnet, and what is wrong with that.
-func configured(dir string) (file string, wrong []network.Finding) {
+// take parses the configuration, and looks where it says.
+func (d *examination) take(c *nodeConf) error {
+	d.node = c
+	if c.own == nil {
+		conf, err := cni.ParseIPAMConf(c.ipam)
+		if err != nil {
+			return err
+		}
+		d.common, d.dataDir = &conf.Common, cmp.Or(d.dir, conf.DataDir)
+		return nil
+	}
+	conf, err := cni.ParseNetConf(c.own)
+	if err != nil {
+		return err
+	}
+	if _, err := network.ParseMode(conf.Mode); err != nil {
+		return err
+	}
+	d.conf, d.common = conf, &conf.Common
+	d.dataDir, d.logFile = cmp.Or(d.dir, conf.DataDir), cmp.Or(conf.LogFile, d.logFile)
+	return nil
+}
+
+// configured is the first file of the folders that is about us, and what is wrong with that.
+func configured(dirs []string) (file string, wrong []network.Finding) {
+	for _, dir := range dirs {
+		if file, wrong = configuredIn(dir); file != "" {
+			break
+		}
+	}
+	return file, wrong
+}
+
+func configuredIn(dir string) (file string, wrong []network.Finding) {
 	entries, _ := os.ReadDir(dir) // ordered by name; no folder, no file
 	first := ""
 	for _, e := range entries {
@@ -54,23 +101,26 @@ func configured(dir string) (file string, wrong []network.Finding) {
 		if !slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(path)) {
 			continue
 		}
-		first = cmp.Or(first, path)
-		raw, err := pluginConf(path)
+		c, err := readConf(path)
 		switch {
-		case raw != nil && first != path:
-			wrong = append(wrong, network.Finding{Level: network.Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: "mv " + first + " " + first + ".off"})
-			return path, wrong
-		case raw != nil:
+		case c != nil && first != "":
+			return path, []network.Finding{{Level: network.Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: "mv " + first + " " + first + ".off"}}
+		case c != nil:
 			return path, nil
 		case strings.Contains(e.Name(), "azure"):
-			return path, append(wrong, network.Finding{Level: network.Failure, Found: fmt.Sprintf("%s: %v", path, err), Remedy: "correct the file (docs/cni.md, Network configuration)"})
+			return path, []network.Finding{{Level: network.Failure, Found: fmt.Sprintf("%s: %v", path, err), Remedy: remedyFile}}
+		case errors.Is(err, errDelegates):
+			continue // it calls what comes after it
 		}
+		first = cmp.Or(first, path)
 	}
 	return "", nil
 }
 
-// pluginConf is what azure-vnet gets of a configuration or a list: nil and an error if it is not in there.
-func pluginConf(file string) ([]byte, error) {
+var errDelegates = errors.New("it calls other network plugins")
+
+// readConf reads a configuration, or a list: an error if it is not about us.
+func readConf(file string) (*nodeConf, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -82,11 +132,18 @@ func pluginConf(file string) ([]byte, error) {
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return nil, fmt.Errorf("no JSON: %w", err)
 	}
-	if list.Type == name {
-		return raw, nil
+	c := &nodeConf{file: file, version: list.CNIVersion}
+	if list.Type != "" { // one plugin by itself
+		var one map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &one); err != nil {
+			return nil, err
+		}
+		list.Plugins = []map[string]json.RawMessage{one}
 	}
 	for _, p := range list.Plugins {
-		if string(p["type"]) != `"`+name+`"` {
+		typ, ipam := typeOf(p), ipamOf(p)
+		c.plugins = append(c.plugins, typ)
+		if typ != name && ipam != ipamplugin.Name || c.ipam != nil {
 			continue
 		}
 		for key, value := range map[string]string{"name": list.Name, "cniVersion": list.CNIVersion} {
@@ -94,7 +151,29 @@ func pluginConf(file string) ([]byte, error) {
 				return nil, err
 			}
 		}
-		return json.Marshal(p)
+		if c.ipam, err = json.Marshal(p); err != nil {
+			return nil, err
+		}
+		if typ == name {
+			c.own = c.ipam
+		}
+	}
+	switch {
+	case c.ipam != nil:
+		return c, nil
+	case slices.Contains(c.plugins, "multus"):
+		return nil, errDelegates
 	}
 	return nil, fmt.Errorf("no plugin of type %s in it", name)
+}
+
+func typeOf(p map[string]json.RawMessage) (typ string) {
+	_ = json.Unmarshal(p["type"], &typ) // no type is none
+	return typ
+}
+
+func ipamOf(p map[string]json.RawMessage) string {
+	var ipam struct{ Type string }
+	_ = json.Unmarshal(p["ipam"], &ipam)
+	return ipam.Type
 }

@@ -1,14 +1,36 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// confDir is where runtimes look for configurations.
-const confDir = "/etc/cni/net.d"
+// confDirs are where runtimes look for configurations.
+var confDirs = []string{"/etc/cni/net.d"}
 
+// loopback is the plugin that containerd calls for each pod, whatever the configuration names.
+const loopback = "loopback"
+
+// privileged says whether this process may look at everything. Error: what it lacks.
+func privileged() error {
+	const netAdmin, sysAdmin = 1 << unix.CAP_NET_ADMIN, 1 << unix.CAP_SYS_ADMIN
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 || data[0].Effective&netAdmin == 0 || data[0].Effective&sysAdmin == 0 {
+		return errors.New("root and all its capabilities are needed: run it with sudo, as")
+	}
+	return nil
+}
+
+func executable(path string) bool { return unix.Access(path, unix.X_OK) == nil }
+
+// writable is about a file.
 func writable(path string) error { return unix.Access(path, unix.W_OK) }
 
 // freeSpace is what is left for us, in bytes.

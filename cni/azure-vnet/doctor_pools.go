@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
-	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
@@ -26,120 +26,113 @@ func (d *examination) viewIPAM(ctx context.Context) (state ipam.State) {
 	return state
 }
 
-// hostAgent asks the source of addresses whether it is there.
+// trial does what an ADD does about addresses, and changes nothing. It is done once for all checks.
+// Error: the state cannot be read, or the host's interfaces.
+func (d *examination) trial(ctx context.Context) (ipam.Trial, error) {
+	if d.tried == nil {
+		t, err := ipamplugin.Try(ctx, d.ipamConf(ctx), d.dataDir, discard)
+		d.tried = &tried{t, err}
+	}
+	return d.tried.Trial, d.tried.err
+}
+
+type tried struct {
+	ipam.Trial
+	err error
+}
+
+// ipamConf is what azure-vnet-ipam gets; without a configuration what asks the source as commands did before.
+func (d *examination) ipamConf(ctx context.Context) []byte {
+	if d.common != nil {
+		return d.node.ipam
+	}
+	environment, from := d.from(d.viewIPAM(ctx).Answer)
+	section := map[string]string{"type": ipamplugin.Name, "environment": environment, "queryUrl": from}
+	if environment == "mas" {
+		section["queryUrl"], section["interfacesFile"] = "", from
+	}
+	raw, _ := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "doctor", "ipam": section}) // strings cannot fail
+	return raw
+}
+
+// hostAgent is the check of the source of addresses: it answers, and about NICs that are here.
 func (d *examination) hostAgent(ctx context.Context) []network.Finding {
 	const check = "host-agent"
 	if !d.ipamIsOurs() {
 		return network.Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
 	}
-	state := d.viewIPAM(ctx)
-	environment, from := d.source(state.Answer)
-	var err error
-	if environment == "mas" {
-		_, err = os.ReadFile(from)
-	} else {
-		_, err = ipam.HostAgent{URL: from}.Subnets(ctx)
+	t, err := d.trial(ctx)
+	if err != nil {
+		return nil // the check of the state files, or of the networks, says so
 	}
-	if err == nil {
-		return network.Report(check, from+" answers", nil)
-	}
+	_, from := d.from(t.Answer)
 	level, then := network.Failure, "no address is known that could be given"
-	if free := slices.ContainsFunc(state.Pools, func(p *ipam.Pool) bool { return p.Available() > 0 }); free {
+	if t.Err == nil {
 		level, then = network.Warning, "known addresses serve as long as there are free ones"
 	}
-	remedy := "see that this VM reaches it: curl -m 5 '" + from + "'; no route, firewall rule or proxy may take it away"
-	if environment == "mas" {
-		remedy = "make the file, or name it as \"ipam.interfacesFile\""
+	var wrong []network.Finding
+	switch {
+	case t.Source != nil:
+		remedy := strings.ReplaceAll(ipamplugin.Explain(t.Source).Details, ipam.DefaultQueryURL, from)
+		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf("%v: %s", t.Source, then), Remedy: remedy})
+	case len(t.Space.Unmatched) > 0:
+		if !errors.Is(t.Err, ipam.ErrNoPool) {
+			level = network.Warning
+		}
+		wrong = append(wrong, network.Finding{Level: level,
+			Found:  fmt.Sprintf("%s lists NICs that this host does not have (%s): their addresses are given to no pod", from, strings.Join(t.Space.Unmatched, ", ")),
+			Remedy: ipamplugin.Explain(ipam.ErrForeign).Details})
 	}
-	return network.Report(check, "", []network.Finding{{Level: level, Found: fmt.Sprintf("%s does not answer (%v): %s", from, err, then), Remedy: remedy}})
+	addresses := 0
+	for _, p := range t.Space.Pools {
+		addresses += p.Capacity()
+	}
+	return network.Report(check, fmt.Sprintf("%s answers, and lists %d addresses for pods", from, addresses), wrong)
 }
 
-// pools is the check of the addresses that are left.
+// pools is the check of the addresses that are left, and whether an ADD would get one.
 func (d *examination) pools(ctx context.Context) []network.Finding {
 	const check = "pools"
 	if !d.ipamIsOurs() {
 		return network.Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
 	}
+	t, err := d.trial(ctx)
+	if err != nil {
+		return nil
+	}
 	var well []string
 	var wrong []network.Finding
-	for _, p := range d.viewIPAM(ctx).Pools {
-		text := fmt.Sprintf("pool %s on %s: %d of %d addresses are free", p.Prefix, p.Interface, p.Available(), p.Capacity())
+	for _, p := range t.Space.Pools {
+		text := fmt.Sprintf("pool %s on %s%s: %d of %d addresses are free", p.Prefix, p.Interface, users(t.Space, p), p.Available(), p.Capacity())
 		const low = 10 // percent of the pool
 		switch {
+		case p.Absent:
+			wrong = append(wrong, network.Finding{Level: network.Warning, Found: fmt.Sprintf("pool %s is of the NIC with MAC %s, which this host does not have: no pod gets an address of it", p.Prefix, p.MAC), Remedy: ipamplugin.Explain(ipam.ErrForeign).Details})
 		case p.Capacity() == 0: // the host's own subnet, on a NIC without addresses for pods
 		case p.Available() == 0:
-			wrong = append(wrong, network.Finding{Level: network.Failure, Found: text, Remedy: "assign more addresses to the NIC (docs/ipam.md), or delete pods; azure-vnet-ipam show lists the holders"})
+			level := network.Warning
+			if t.Err != nil {
+				level = network.Failure
+			}
+			wrong = append(wrong, network.Finding{Level: level, Found: text, Remedy: ipamplugin.Explain(ipam.ErrExhausted).Details})
 		case p.Available()*100 < p.Capacity()*low:
 			wrong = append(wrong, network.Finding{Level: network.Warning, Found: text, Remedy: "assign more addresses to the NIC (docs/ipam.md) before they run out"})
 		default:
 			well = append(well, text)
 		}
 	}
-	if len(well) == 0 {
-		well = []string{"no pool is known yet: the first ADD asks for them"}
+	if t.Err != nil && (!errors.Is(t.Err, ipam.ErrExhausted) || errors.Is(t.Err, ipam.ErrOnlyOnHost) || len(wrong) == 0) && (t.Source == nil || len(well) > 0) {
+		said := ipamplugin.Explain(t.Err)
+		wrong = append(wrong, network.Finding{Level: network.Failure, Found: fmt.Sprintf("the next pod gets no address (code %d): %s", said.Code, said.Msg), Remedy: said.Details})
 	}
-	return network.Report(check, strings.Join(well, "; "), wrong)
+	return network.Report(check, cmp.Or(strings.Join(well, "; "), "none is known: the source says why"), wrong)
 }
 
-// attachments compares who holds an address with who is connected. The addresses come first: an ADD reserves before it
-// connects.
-func (d *examination) attachments(ctx context.Context) []network.Finding {
-	if !d.ipamIsOurs() {
-		return nil
+// users names the networks that have the pool to themselves.
+func users(space ipam.AddressSpace, p *ipam.Pool) string {
+	names := slices.Sorted(space.BoundTo(p))
+	if len(names) == 0 {
+		return ""
 	}
-	held := map[network.Owner][]netip.Addr{}
-	for _, p := range d.viewIPAM(ctx).Pools {
-		for _, r := range p.Reservations {
-			o := network.Owner(r.Owner())
-			held[o] = append(held[o], r.Address)
-		}
-	}
-	s, err := openStore(d.dataDir, discard)
-	if err != nil {
-		return nil // the check of the state files says so
-	}
-	var wrong []network.Finding
-	err = s.View(ctx, func(state *network.State) error {
-		wrong = compare(held, state)
-		return nil
-	})
-	if err != nil {
-		return nil
-	}
-	return network.Report("addresses", "every pod has its address reserved, and no other is", wrong)
-}
-
-func compare(held map[network.Owner][]netip.Addr, state *network.State) (wrong []network.Finding) {
-	add := func(o network.Owner, level network.Level, remedy, format string, args ...any) {
-		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: &o, Passing: true})
-	}
-	byName := func(a, b network.Owner) int { return strings.Compare(a.String(), b.String()) }
-	connected := map[network.Owner]bool{}
-	for _, n := range state.Networks {
-		for e := range n.Endpoints.All() {
-			connected[e.Owner] = true
-			for _, a := range e.Addresses {
-				// Of what was imported only the address may be known.
-				if len(held) > 0 && e.State == network.Ready && !holds(held, e.Owner, a.Addr()) {
-					add(e.Owner, network.Failure, "restart the pod: its address may be given to another one", "%s of %s is not reserved", a.Addr(), e.Owner)
-				}
-			}
-		}
-	}
-	for _, o := range slices.SortedFunc(maps.Keys(held), byName) {
-		if state.Networks[o.Network] != nil && !connected[o] {
-			add(o, network.Warning, "", "%v is reserved for %s, which is not connected", held[o], o)
-		}
-	}
-	return wrong
-}
-
-// holds says whether the owner, or somebody of whom only the container is known, has the address.
-func holds(held map[network.Owner][]netip.Addr, o network.Owner, a netip.Addr) bool {
-	for by, list := range held {
-		if slices.Contains(list, a) && (by == o || by.Network == "") {
-			return true
-		}
-	}
-	return false
+	return " (network " + strings.Join(names, ", ") + ")"
 }

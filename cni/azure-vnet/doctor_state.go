@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
@@ -33,45 +34,55 @@ func (d *examination) folder(context.Context) []network.Finding {
 	fail := func(level network.Level, remedy, format string, args ...any) []network.Finding {
 		return network.Report(check, "", []network.Finding{{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy}})
 	}
-	if err := writable(d.dataDir); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fail(network.Failure, "mkdir -p "+d.dataDir, "%s is not there", d.dataDir)
-		}
+	free, err := freeSpace(d.dataDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(network.Failure, "mkdir -p "+d.dataDir, "%s is not there", d.dataDir)
+	case err == nil && free < noSpace:
+		return fail(network.Failure, "make room: df "+d.dataDir, "%s has no room for a new state (%d KiB)", d.dataDir, free>>10)
+	}
+	if err := writesIn(d.dataDir); errors.Is(err, syscall.ENOSPC) {
+		return fail(network.Failure, "make room: df -i "+d.dataDir, "%s takes no new file: %v", d.dataDir, err)
+	} else if err != nil {
 		return fail(network.Failure, "make it writable (mount -o remount,rw), or name another folder as \"dataDir\"", "%s: %v", d.dataDir, err)
 	}
-	free, err := freeSpace(d.dataDir)
 	switch {
 	case err != nil:
 		return fail(network.Warning, "look at the file system", "%s: %v", d.dataDir, err)
-	case free < noSpace:
-		return fail(network.Failure, "make room: df "+d.dataDir, "%s has no room for a new state (%d KiB)", d.dataDir, free>>10)
 	case free < littleSpace:
 		return fail(network.Warning, "make room: df "+d.dataDir, "%s has only %d KiB left", d.dataDir, free>>10)
 	}
 	return network.Report(check, d.dataDir+" is writable", nil)
 }
 
+// writesIn makes a file as large as a state in the folder, and takes it away again.
+func writesIn(dir string) error {
+	f, err := os.CreateTemp(dir, ".azure-vnet-doctor-*")
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return path.Err
+	} else if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, noSpace/10))
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}
+
 // states is the check of the state files.
 func (d *examination) states(ctx context.Context) []network.Finding {
-	var wrong []network.Finding
-	for plugin, view := range map[string]func(*slog.Logger) error{
-		name: func(l *slog.Logger) error {
-			s, err := openStore(d.dataDir, l)
-			if err != nil {
-				return err
-			}
-			return s.View(ctx, func(*network.State) error { return nil })
-		},
-		ipamplugin.Name: func(l *slog.Logger) error {
-			s, err := ipamplugin.OpenStore(d.dataDir, l)
-			if err != nil {
-				return err
-			}
-			return s.View(ctx, func(*ipam.State) error { return nil })
-		},
-	} {
-		wrong = append(wrong, stateFile(filepath.Join(d.dataDir, plugin+".json"), view)...)
-	}
+	wrong := stateFile(filepath.Join(d.dataDir, name+".json"), func(l *slog.Logger) error {
+		s, err := openStore(d.dataDir, l)
+		if err != nil {
+			return err
+		}
+		return s.View(ctx, func(*network.State) error { return nil })
+	})
+	wrong = append(wrong, stateFile(filepath.Join(d.dataDir, ipamplugin.Name+".json"), func(l *slog.Logger) error {
+		s, err := ipamplugin.OpenStore(d.dataDir, l)
+		if err != nil {
+			return err
+		}
+		return s.View(ctx, func(*ipam.State) error { return nil })
+	})...)
 	return network.Report("state", "the state files can be read, and none was damaged", wrong)
 }
 
@@ -90,7 +101,7 @@ func stateFile(path string, view func(*slog.Logger) error) (wrong []network.Find
 	case said.Len() > 0:
 		add(network.Failure, "start a pod on this node: the state is rebuilt from the host, and the damaged file kept aside", "%s is damaged, and its mirror, too", path)
 	}
-	if info, err := os.Lstat(path); err == nil && openToOthers(info) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && openToOthers(info) {
 		add(network.Warning, "chmod 600 "+path, "%s can be read or written by others (%s)", path, info.Mode().Perm())
 	}
 	aside, _ := filepath.Glob(path + ".corrupt-*") // fails for a bad pattern only
@@ -161,13 +172,13 @@ func (d *examination) logs(context.Context) []network.Finding {
 // ipamIsOurs says whether addresses come from azure-vnet-ipam, as far as that is known.
 func (d *examination) ipamIsOurs() bool { return d.conf == nil || d.conf.IPAM.Type == ipamplugin.Name }
 
-// source is where addresses come from: environment, and URL or file.
-func (d *examination) source(a ipam.Answer) (environment, from string) {
+// from is where addresses come from: environment, and URL or file.
+func (d *examination) from(a ipam.Answer) (environment, from string) {
 	environment, from = a.Environment, a.URL
-	if d.conf != nil {
-		environment, from = d.conf.IPAM.Environment, d.conf.IPAM.QueryURL
+	if d.common != nil {
+		environment, from = d.common.IPAM.Environment, d.common.IPAM.QueryURL
 		if environment == "mas" {
-			from = d.conf.IPAM.InterfacesFile
+			from = d.common.IPAM.InterfacesFile
 		}
 	}
 	switch {

@@ -9,8 +9,16 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// confDir is where containerd looks for configurations.
-const confDir = `C:\Program Files\containerd\cni\conf`
+// confDirs are where containerd looks for configurations: as it comes, and where the installer puts ours.
+var confDirs = []string{`C:\Program Files\containerd\cni\conf`, `C:\k\azurecni\netconf`}
+
+// loopback: there is no such plugin on Windows.
+const loopback = ""
+
+// privileged: what a user may not see, HNS says.
+func privileged() error { return nil }
+
+func executable(string) bool { return true }
 
 // writable says what can be said without writing: that the path is there.
 func writable(path string) error {

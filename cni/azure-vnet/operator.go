@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/network"
@@ -18,7 +19,8 @@ const usage = `CNI network plugin for Azure virtual networks.
 
 Usage:
   azure-vnet show [-o json] [--data-dir DIR]                   networks and endpoints
-  azure-vnet doctor [-o json] [--config FILE] [--data-dir DIR] what is wrong, and what to do
+  azure-vnet doctor [POD] [-o json] [--level warning] [--ignore CHECK] [--config FILE] [--data-dir DIR]
+                                                               what is wrong, and what to do
   azure-vnet cleanup [--network NAME] [--yes] [--data-dir DIR] take networks away and restore the host
   azure-vnet host release [--config FILE] [--yes] [--data-dir DIR]
                                                                take addresses off the host that are for pods
@@ -29,6 +31,8 @@ Usage:
 // options are those of the operator commands.
 type options struct {
 	output, dir, network, config string
+	pod, level                   string // doctor's
+	ignore                       []string
 	yes, watch                   bool
 	logger                       *slog.Logger
 }
@@ -60,6 +64,16 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 		dir = "" // the configuration's
 		flags.StringVar(&o.output, "o", o.output, "output: table or json")
 		flags.StringVar(&o.config, "config", "", "configuration, or list of configurations, to look at")
+		flags.Func("level", "say only what is at least: ok, warning or failure", func(level string) error {
+			if o.level = level; !slices.Contains([]string{"ok", "warning", "failure"}, level) {
+				return errors.New("it is ok, warning or failure")
+			}
+			return nil
+		})
+		flags.Func("ignore", "leave out this check; several times for several", func(check string) error {
+			o.ignore = append(o.ignore, check)
+			return nil
+		})
 	case "cleanup":
 		flags.StringVar(&o.network, "network", "", "only this network")
 		flags.BoolVar(&o.yes, "yes", false, "do not ask")
@@ -71,7 +85,15 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	if flags.Parse(args[1:]) != nil {
 		return o, errUsage
 	}
-	if flags.NArg() > 0 || o.output != "table" && o.output != "json" {
+	rest := flags.Args()
+	if args[0] == "doctor" && len(rest) > 0 { // the pod may come before options
+		o.pod = rest[0]
+		if flags.Parse(rest[1:]) != nil {
+			return o, errUsage
+		}
+		rest = flags.Args()
+	}
+	if len(rest) > 0 || o.output != "table" && o.output != "json" {
 		flags.Usage()
 		return o, errUsage
 	}
@@ -79,7 +101,8 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 	return o, nil
 }
 
-// operator runs a command for a person. Exit codes: 0 all is well, 1 a finding or a failure, 2 wrong usage.
+// operator runs a command for a person. Exit codes: 0 all is well, 1 a failure, 2 wrong usage; of doctor 0 nothing, 1 warnings, 2 failures, 3 that it
+// cannot look.
 func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parseOptions(args, stderr)
 	if err != nil {
@@ -98,8 +121,14 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	case "host":
 		err = hostRelease(ctx, o, os.Stdin, stdout, "/")
 	case "doctor":
-		if err = doctor(ctx, o, stdout); errors.Is(err, errFinding) {
+		switch err = doctor(ctx, o, stdout); {
+		case errors.Is(err, errWarning):
 			return 1
+		case errors.Is(err, errFailure):
+			return 2
+		case errors.Is(err, errBlind):
+			_, _ = fmt.Fprintf(stderr, "%v\n", err)
+			return 3
 		}
 	default:
 		s, serr := openStore(o.dir, o.logger)

@@ -121,7 +121,7 @@ func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], er
 		return nil, err
 	}
 	return store.New(store.Options[network.State]{
-		Path: filepath.Join(dir, name+".json"), Schema: network.Schema, Boot: boot, Log: logger,
+		Path: filepath.Join(dir, name+".json"), Schema: network.Schema, Boot: boot, Log: logger, Holder: platform.HolderOf,
 		Import:   func(raw []byte, s *network.State) error { return network.ImportClassic(raw, s, time.Now()) },
 		Rebooted: func(s *network.State) { *s = network.State{} }, // nothing of the kernel's survived
 	}), nil

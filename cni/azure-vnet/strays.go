@@ -63,32 +63,19 @@ func keepOne(list []stray, p *ipam.Pool, ifaces []platform.Interface, source fun
 	}
 }
 
-// strays finds them by the state, or if no pool is known yet, by what the source says now.
-// Error: the source's.
+// strays finds them by the state, and by what the source says now if it says anything.
+// Error: the source's, if no pool is known.
 func (d *examination) strays(ctx context.Context) ([]stray, ipam.AddressSpace, error) {
-	space := d.viewIPAM(ctx).AddressSpace
+	t, err := d.trial(ctx)
+	if err != nil {
+		return nil, t.Space, err
+	}
 	ifaces, err := platform.Interfaces()
 	if err != nil {
-		return nil, space, err
+		return nil, t.Space, err
 	}
-	if len(space.Pools) == 0 && d.ipamIsOurs() {
-		if space, err = d.askSource(ctx, ifaces); err != nil {
-			return nil, space, fmt.Errorf("find out which addresses are for pods: %w", err)
-		}
+	if len(t.Space.Pools) == 0 && t.Source != nil {
+		return nil, t.Space, fmt.Errorf("find out which addresses are for pods: %w", t.Source)
 	}
-	return findStrays(space, ifaces, hostSource), space, nil
-}
-
-func (d *examination) askSource(ctx context.Context, ifaces []platform.Interface) (ipam.AddressSpace, error) {
-	environment, from := d.source(ipam.Answer{})
-	var source ipam.Source = ipam.HostAgent{URL: from}
-	if environment == "mas" {
-		source = ipam.File{Path: from}
-	}
-	master := ""
-	if d.conf != nil {
-		master = d.conf.Master
-	}
-	subnets, err := source.Subnets(ctx)
-	return ipam.Space(subnets, ifaces, master), err
+	return findStrays(t.Space, ifaces, hostSource), t.Space, nil
 }

@@ -76,3 +76,7 @@ func ofEarlierBoot(raw []byte) bool {
 	boot, err := platform.BootID()
 	return err == nil && json.Unmarshal(raw, &head) == nil && head.BootID != "" && head.BootID != boot
 }
+
+// InUse is who has which address of this host's, by azure-vnet's state in the folder and by all network namespaces.
+// Error: ipam.ErrSearch if not every namespace could be searched.
+func InUse(dir string) (map[netip.Addr]ipam.Owner, error) { return inUse(dir) }

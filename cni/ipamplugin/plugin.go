@@ -40,6 +40,7 @@ var codes = append([]cni.Code{
 	{Err: ipam.ErrOnlyOnHost, Code: cni.CodeNoAddress, Remedy: onHostRemedy},
 	{Err: ipam.ErrOnHost, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for another address; or: " + onHostRemedy},
 	{Err: ipam.ErrExhausted, Code: cni.CodeNoAddress, Remedy: "assign more addresses to the NIC, or delete pods; \"azure-vnet-ipam show\" lists the holders"},
+	{Err: ipam.ErrForeign, Code: cni.CodeNoPool, Remedy: "see which NICs this VM has (ip -br link), and attach the one that is missing; on Azure Stack see that the file is this VM's"},
 	{Err: ipam.ErrNoPool, Code: cni.CodeNoPool, Remedy: "assign secondary addresses to a NIC of this VM (docs/ipam.md)"},
 	{Err: ipam.ErrNotListed, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address that Azure assigned to this VM's NIC"},
 	{Err: ipam.ErrInUse, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for another address; \"azure-vnet-ipam show\" lists the holders"},
@@ -47,8 +48,23 @@ var codes = append([]cni.Code{
 	{Err: ipam.ErrElsewhere, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address of that pool; or run azure-vnet cleanup for the network when it has no pods, which ends its binding"},
 	{Err: ipam.ErrSearch, Code: types.ErrTryAgainLater, Remedy: "let the plugin run as root, with CAP_SYS_ADMIN: it looks into the network namespaces of this host"},
 	{Err: ipam.ErrFile, Code: types.ErrTryAgainLater, Remedy: "write the file that the message names, which lists this VM's addresses (docs/ipam.md)"},
-	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: "check that the host agent answers: curl -m 5 'http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1'"},
+	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: remedySource(ipam.DefaultQueryURL)},
 }, StoreCodes...)
+
+func remedySource(url string) string {
+	return "see what the host agent answers: curl -m 5 '" + url + "'; no route, firewall rule or proxy may come between"
+}
+
+// explained names the configuration's source, if that is what failed.
+func (c *command) explained(err error) error {
+	if !errors.Is(err, ipam.ErrSource) || c.manager.Environment == "mas" {
+		return err
+	}
+	if said := Explain(err); said.Code == types.ErrTryAgainLater && said.Details == remedySource(ipam.DefaultQueryURL) {
+		return types.NewError(said.Code, said.Msg, remedySource(c.manager.URL))
+	}
+	return err
+}
 
 // New is the plugin; version is for people.
 func New(version string) *cni.Plugin {
@@ -116,7 +132,7 @@ func OpenStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error
 		return nil, fmt.Errorf("boot identity: %w", err)
 	}
 	return store.New(store.Options[ipam.State]{
-		Path: filepath.Join(dir, Name+".json"), Schema: ipam.Schema, Boot: boot, Log: logger,
+		Path: filepath.Join(dir, Name+".json"), Schema: ipam.Schema, Boot: boot, Log: logger, Holder: platform.HolderOf,
 		Rebooted: func(s *ipam.State) {
 			s.Reset()
 			s.Answer = ipam.Answer{} // the VM may have moved: ask again
@@ -142,7 +158,7 @@ func add(ctx context.Context, c *cni.Command) (types.Result, error) {
 	}
 	assigned, err := cmd.manager.Allocate(ctx, requests)
 	if err != nil {
-		return nil, fmt.Errorf("allocate an address for %s: %w", cmd.owner, err)
+		return nil, cmd.explained(fmt.Errorf("allocate an address for %s: %w", cmd.owner, err))
 	}
 	c.Note("network", cmd.owner.Network)
 	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: types.DNS{Nameservers: []string{platform.HostAgent.String()}}}
@@ -235,7 +251,7 @@ func status(ctx context.Context, c *cni.Command) error {
 			continue
 		}
 		if err != nil {
-			return cni.Unavailable(err, codes)
+			return cni.Unavailable(cmd.explained(err), codes)
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,7 +129,7 @@ func (m *machine) suffer(p *node.Pod, harm string, port int) {
 		r, err := m.n.Operator(m.ctx, "azure-vnet", "doctor", "--config", filepath.Join(m.n.Dir, "machine/etc/cni/net.d/10-azure.conf"))
 		m.must(err)
 		said = string(r.Stdout)
-		return said != "" && !strings.Contains(said, "failure")
+		return said != "" && !regexp.MustCompile(`(?m)^failure`).MatchString(said)
 	})
 	talks()
 	m.Logf("%s: %v without an answer", harm, s.Longest().Round(1e6))

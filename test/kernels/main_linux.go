@@ -28,7 +28,7 @@ func main() {
 	netdevBin := flag.String("netdev", "", "folder of those that do not ask for the bridge family")
 	reference := flag.String("reference", "", "folder of the reference plugins")
 	tests := flag.String("tests", "", "folder of e2e.test and fabric.test")
-	accel := flag.String("accel", "tcg", "what runs the guest: tcg or kvm")
+	accel := flag.String("accel", "tcg,thread=single", "what runs the guest: tcg or kvm")
 	limit := flag.Duration("limit", 45*time.Minute, "after which a guest is given up")
 	flag.Parse()
 	if runtime.GOARCH != "amd64" {

@@ -173,7 +173,7 @@ func (n *Node) Operator(ctx context.Context, plugin string, args ...string) (Rep
 	if err != nil {
 		return Reply{}, err
 	}
-	return n.run(ctx, path, nil, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, args...)
+	return n.run(ctx, path, nil, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "CNI_PATH=" + strings.Join(n.Path, ":")}, args...)
 }
 
 // CNI is libcni on this node: what containerd and CRI-O use.
