@@ -3,11 +3,12 @@ package main
 import (
 	"io/fs"
 
+	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/unix"
 )
 
 // confDir is where runtimes look for configurations.
-const confDir = "/etc/cni/net.d"
+const confDir = platform.ConfDir
 
 func writable(path string) error { return unix.Access(path, unix.W_OK) }
 

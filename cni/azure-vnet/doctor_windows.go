@@ -6,11 +6,12 @@ import (
 	"os"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/windows"
 )
 
 // confDir is where containerd looks for configurations.
-const confDir = `C:\Program Files\containerd\cni\conf`
+const confDir = platform.ConfDir
 
 // writable says what can be said without writing: that the path is there.
 func writable(path string) error {
