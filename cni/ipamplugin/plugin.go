@@ -54,7 +54,7 @@ var codes = append([]cni.Code{
 func New(version string) *cni.Plugin {
 	return &cni.Plugin{
 		Name: Name, Version: version, Usage: usage, Codes: codes, OpenLog: openLog,
-		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: operator,
+		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: Operator(nil),
 	}
 }
 
