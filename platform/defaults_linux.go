@@ -6,6 +6,9 @@ const (
 
 	// DefaultInterfacesFile lists the host's addresses on Azure Stack (ipam.environment mas).
 	DefaultInterfacesFile = "/etc/kubernetes/interfaces.json"
+
+	// ConfDir is where runtimes look for configurations.
+	ConfDir = "/etc/cni/net.d"
 )
 
 // DefaultLogFile returns the log file of a plugin: /var/log/azure-vnet.log.

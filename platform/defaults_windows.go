@@ -6,6 +6,9 @@ const (
 
 	// DefaultInterfacesFile lists the host's addresses on Azure Stack (ipam.environment mas).
 	DefaultInterfacesFile = `C:\k\interfaces.json`
+
+	// ConfDir is where containerd looks for configurations.
+	ConfDir = `C:\Program Files\containerd\cni\conf`
 )
 
 // DefaultLogFile returns the log file of a plugin: C:\k\azure-vnet.log.

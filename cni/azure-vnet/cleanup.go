@@ -5,35 +5,78 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 )
 
 // cleanup takes networks away and restores the host. It changes something, so it asks.
-func cleanup(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) error {
-	m, err := newManager(o.dir, o.logger)
-	if err != nil {
-		return err
-	}
-	networks, err := m.Networks(ctx)
-	if err != nil {
-		return err
-	}
-	slices.Sort(networks)
-	if o.network != "" {
-		if !slices.Contains(networks, o.network) {
-			return forget(ctx, o, networks, stdout)
+func cleanup(ctx context.Context, o options, dirs []string, stdin io.Reader, stdout io.Writer) error {
+	there := map[string]shownState{} // by folder
+	var names []string
+	chosen := 0
+	for _, dir := range dirs {
+		s, err := shownIn(ctx, []string{dir}, o.logger)
+		if err != nil {
+			return err
 		}
-		networks = []string{o.network}
+		for _, n := range s.Networks {
+			names = append(names, n.Name)
+			if o.network == "" || o.network == n.Name {
+				s := there[dir]
+				s.Networks = append(s.Networks, n)
+				there[dir] = s
+				chosen++
+			}
+		}
 	}
-	if len(networks) == 0 {
+	switch {
+	case chosen == 0 && o.network != "":
+		return forget(ctx, o, dirs[0], names, stdout)
+	case chosen == 0:
 		_, _ = fmt.Fprintln(stdout, "There is no network to clean up.")
 		return nil
 	}
-	_, _ = fmt.Fprintf(stdout, "This disconnects all pods of %s and gives the host its configuration back.\n", strings.Join(networks, ", "))
+	for _, dir := range dirs {
+		sayWhatGoes(there[dir], stdout)
+	}
+	if o.dryRun {
+		_, _ = fmt.Fprintln(stdout, "This is a dry run: nothing was changed.")
+		return nil
+	}
 	if err := confirm(ctx, o, stdin, stdout); err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		if err := cleanupIn(ctx, o, dir, there[dir], stdout); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sayWhatGoes names the pods that lose their network, as many as one reads.
+func sayWhatGoes(s shownState, w io.Writer) {
+	const most = 10
+	for _, n := range s.Networks {
+		_, _ = fmt.Fprintf(w, "Network %s goes, and with it that of its pods, %d of them.\n", n.Name, len(n.Endpoints))
+		for i, e := range n.Endpoints {
+			if i == most {
+				_, _ = fmt.Fprintf(w, "  and %d more\n", len(n.Endpoints)-most)
+				break
+			}
+			_, _ = fmt.Fprintf(w, "  %s\n", cmp.Or(strings.TrimPrefix(e.pod(), "-"), e.ContainerID))
+		}
+	}
+	if len(s.Networks) > 0 {
+		_, _ = fmt.Fprintln(w, "The host gets its configuration back.")
+	}
+}
+
+// cleanupIn takes away networks whose state is in one folder.
+func cleanupIn(ctx context.Context, o options, dir string, s shownState, stdout io.Writer) error {
+	m, err := newManager(dir, o.logger)
+	if err != nil {
 		return err
 	}
 	claim, err := m.ClaimAll(ctx)
@@ -41,33 +84,36 @@ func cleanup(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) 
 		return err
 	}
 	defer claim.Release()
-	for _, n := range networks {
-		collected, err := m.Cleanup(ctx, n)
-		_, _ = fmt.Fprintf(stdout, "%s: %d endpoints removed\n", n, collected)
+	for _, n := range s.Networks {
+		collected, err := m.Cleanup(ctx, n.Name)
+		_, _ = fmt.Fprintf(stdout, "%s: %d endpoints removed\n", n.Name, collected)
 		if err == nil {
-			err = ipamplugin.Forget(ctx, o.dir, n, o.logger)
+			err = ipamplugin.Forget(ctx, dir, n.Name, o.logger)
 		}
 		if err != nil {
-			return fmt.Errorf("clean up %s: %w", n, err)
+			return fmt.Errorf("clean up %s: %w", n.Name, err)
 		}
-		_, _ = fmt.Fprintf(stdout, "%s: the host is as it was, the addresses are free\n", n)
+		_, _ = fmt.Fprintf(stdout, "%s: the host is as it was, the addresses are free\n", n.Name)
 	}
 	return nil
 }
 
 // forget ends the binding of a network that azure-vnet does not have: another plugin's, or one that is gone. Its containers keep their addresses:
 // nobody here knows whether they live.
-func forget(ctx context.Context, o options, networks []string, stdout io.Writer) error {
-	held, bound, err := ipamplugin.Known(ctx, o.dir, o.network, o.logger)
+func forget(ctx context.Context, o options, dir string, networks []string, stdout io.Writer) error {
+	held, bound, err := ipamplugin.Known(ctx, dir, o.network, o.logger)
 	switch {
 	case err != nil:
 		return err
 	case held > 0:
 		return fmt.Errorf("network %s is not one of azure-vnet's, and its containers hold %d addresses: delete those by their own plugin; azure-vnet-ipam show lists them", o.network, held)
 	case !bound:
-		return fmt.Errorf("there is no network %s; there is %s", o.network, cmp.Or(strings.Join(networks, ", "), "none"))
+		return noNetwork(o.network, networks)
+	case o.dryRun:
+		_, _ = fmt.Fprintf(stdout, "%s: its addresses would be free for other networks\n", o.network)
+		return nil
 	}
-	if err := ipamplugin.Forget(ctx, o.dir, o.network, o.logger); err != nil {
+	if err := ipamplugin.Forget(ctx, dir, o.network, o.logger); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(stdout, "%s: its addresses are free for other networks\n", o.network)

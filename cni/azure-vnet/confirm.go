@@ -26,10 +26,11 @@ func confirm(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) 
 	}()
 	select {
 	case a := <-answer:
-		if a == "y" || a == "yes" {
+		if a = strings.ToLower(a); a == "y" || a == "yes" {
 			return nil
 		}
 	case <-ctx.Done():
 	}
+	_, _ = fmt.Fprintln(stdout) // nobody may have ended the line of the question
 	return errUnchanged
 }

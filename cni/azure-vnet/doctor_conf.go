@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +17,6 @@ import (
 // nodeConf is a configuration of the node's, or a list of them.
 type nodeConf struct {
 	file    string
-	version string // cniVersion
 	plugins []string
 	own     []byte // what azure-vnet gets; nil if another network plugin calls azure-vnet-ipam
 	ipam    []byte // what its IPAM plugin gets
@@ -52,7 +50,7 @@ func (d *examination) configuration() []network.Finding {
 		err = d.take(c)
 	}
 	if err != nil {
-		return fail(fmt.Sprintf("%s: %v", file, err), remedyFile)
+		return fail(in(file, err), remedyFile)
 	}
 	if d.conf == nil {
 		return network.Report(check, fmt.Sprintf("%s: %s calls azure-vnet-ipam", file, c.plugins[0]), nil)
@@ -108,7 +106,7 @@ func configuredIn(dir string) (file string, wrong []network.Finding) {
 		case c != nil:
 			return path, nil
 		case strings.Contains(e.Name(), "azure"):
-			return path, []network.Finding{{Level: network.Failure, Found: fmt.Sprintf("%s: %v", path, err), Remedy: remedyFile}}
+			return path, []network.Finding{{Level: network.Failure, Found: in(path, err), Remedy: remedyFile}}
 		case errors.Is(err, errDelegates):
 			continue // it calls what comes after it
 		}
@@ -117,45 +115,30 @@ func configuredIn(dir string) (file string, wrong []network.Finding) {
 	return "", nil
 }
 
+// in says which file an error is about, unless it says so itself.
+func in(file string, err error) string {
+	if text := err.Error(); strings.Contains(text, file) {
+		return text
+	}
+	return fmt.Sprintf("%s: %v", file, err)
+}
+
 var errDelegates = errors.New("it calls other network plugins")
 
 // readConf reads a configuration, or a list: an error if it is not about us.
 func readConf(file string) (*nodeConf, error) {
-	raw, err := os.ReadFile(file)
+	sections, err := cni.Sections(file)
 	if err != nil {
 		return nil, err
 	}
-	var list struct {
-		Name, CNIVersion, Type string
-		Plugins                []map[string]json.RawMessage
-	}
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return nil, fmt.Errorf("no JSON: %w", err)
-	}
-	c := &nodeConf{file: file, version: list.CNIVersion}
-	if list.Type != "" { // one plugin by itself
-		var one map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &one); err != nil {
-			return nil, err
-		}
-		list.Plugins = []map[string]json.RawMessage{one}
-	}
-	for _, p := range list.Plugins {
-		typ, ipam := typeOf(p), ipamOf(p)
-		c.plugins = append(c.plugins, typ)
-		if typ != name && ipam != ipamplugin.Name || c.ipam != nil {
+	c := &nodeConf{file: file}
+	for _, s := range sections {
+		c.plugins = append(c.plugins, s.Type)
+		if s.Type != name && s.IPAM != ipamplugin.Name || c.ipam != nil {
 			continue
 		}
-		for key, value := range map[string]string{"name": list.Name, "cniVersion": list.CNIVersion} {
-			if p[key], err = json.Marshal(value); err != nil {
-				return nil, err
-			}
-		}
-		if c.ipam, err = json.Marshal(p); err != nil {
-			return nil, err
-		}
-		if typ == name {
-			c.own = c.ipam
+		if c.ipam = s.Raw; s.Type == name {
+			c.own = s.Raw
 		}
 	}
 	switch {
@@ -164,16 +147,5 @@ func readConf(file string) (*nodeConf, error) {
 	case slices.Contains(c.plugins, "multus"):
 		return nil, errDelegates
 	}
-	return nil, fmt.Errorf("no plugin of type %s in it", name)
-}
-
-func typeOf(p map[string]json.RawMessage) (typ string) {
-	_ = json.Unmarshal(p["type"], &typ) // no type is none
-	return typ
-}
-
-func ipamOf(p map[string]json.RawMessage) string {
-	var ipam struct{ Type string }
-	_ = json.Unmarshal(p["ipam"], &ipam)
-	return ipam.Type
+	return nil, fmt.Errorf("%s: no plugin of type %s in it", file, name)
 }

@@ -5,11 +5,14 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/unix"
 )
 
-// confDirs are where runtimes look for configurations.
-var confDirs = []string{"/etc/cni/net.d"}
+// confDir is where runtimes look for configurations.
+const confDir = platform.ConfDir
+
+var confDirs = []string{confDir}
 
 // loopback is the plugin that containerd calls for each pod, whatever the configuration names.
 const loopback = "loopback"

@@ -36,7 +36,7 @@ func (d *examination) plugins(ctx context.Context) []network.Finding {
 		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
 	for _, plugin := range wanted {
-		found, remedy := examinePlugin(ctx, plugin, folders, d.node.version)
+		found, remedy := examinePlugin(ctx, plugin, folders, d.common.CNIVersion)
 		if found != "" {
 			add(network.Failure, remedy, "%s; %s names it, and no pod starts", found, d.node.file)
 		}

@@ -4,11 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/cni/console"
 	"github.com/Azure/azure-container-networking/network"
-	"github.com/Azure/azure-container-networking/platform"
 )
 
 // The JSON schema of "doctor -o json" (docs/cni.md).
@@ -40,7 +39,7 @@ func printFindings(found []network.Finding, output string, w io.Writer) error {
 		e.SetEscapeHTML(false)
 		return e.Encode(said)
 	}
-	_, err := io.WriteString(w, said.text(platform.TerminalWidth(w)))
+	_, err := io.WriteString(w, said.text(console.Width(w)))
 	return err
 }
 
@@ -53,12 +52,13 @@ func (d diagnosis) text(width int) string {
 		column = max(column, len(f.Check))
 	}
 	indent := len(network.Failure) + 2 + column + 2
+	room := 0
+	if least := 20; width > 0 {
+		room = max(width-indent, least)
+	}
 	for _, f := range d.Findings {
-		found := fold(f.Found, width-indent)
-		fmt.Fprintf(&b, "%-*s  %-*s  %s\n", len(network.Failure), f.Level, column, f.Check, found[0])
-		for _, line := range found[1:] {
-			fmt.Fprintf(&b, "%*s%s\n", indent, "", line)
-		}
+		found := strings.ReplaceAll(console.Wrap(f.Found, room, ""), "\n", "\n"+strings.Repeat(" ", indent))
+		fmt.Fprintf(&b, "%-*s  %-*s  %s\n", len(network.Failure), f.Level, column, f.Check, found)
 		if f.Level != network.OK {
 			fmt.Fprintf(&b, "%*sremedy: %s\n", len(network.Failure)+2, "", f.Remedy)
 		}
@@ -72,21 +72,4 @@ func number(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// fold breaks a text into lines of at most so many characters; 0 and less leave it as it is. A word that is longer has its own line.
-func fold(text string, width int) []string {
-	const least = 20
-	if width < least {
-		return []string{text}
-	}
-	var lines []string
-	for _, word := range strings.Split(text, " ") {
-		if last := len(lines) - 1; last >= 0 && len(lines[last])+1+len(word) <= width {
-			lines[last] += " " + word
-			continue
-		}
-		lines = append(lines, word)
-	}
-	return slices.Clip(lines)
 }

@@ -6,11 +6,14 @@ import (
 	"os"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/windows"
 )
 
-// confDirs are where containerd looks for configurations: as it comes, and where the installer puts ours.
-var confDirs = []string{`C:\Program Files\containerd\cni\conf`, `C:\k\azurecni\netconf`}
+// confDir is where containerd looks for configurations as it comes; the installer puts ours elsewhere.
+const confDir = platform.ConfDir
+
+var confDirs = []string{confDir, `C:\k\azurecni\netconf`}
 
 // loopback: there is no such plugin on Windows.
 const loopback = ""

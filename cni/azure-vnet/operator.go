@@ -6,64 +6,68 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/Azure/azure-container-networking/cni"
-	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/cni/console"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
 const usage = `CNI network plugin for Azure virtual networks.
 
 Usage:
-  azure-vnet show [-o json] [--data-dir DIR]                   networks and endpoints
-  azure-vnet doctor [POD] [-o json] [--level warning] [--ignore CHECK] [--config FILE] [--data-dir DIR]
-                                                               what is wrong, and what to do
-  azure-vnet cleanup [--network NAME] [--yes] [--data-dir DIR] take networks away and restore the host
+  azure-vnet show [POD] [-n NAMESPACE] [--network NAME] [-o json|wide]
+      [--config FILE] [--data-dir DIR]
+      networks and pods of this node; all about one pod
+  azure-vnet doctor [POD] [--level warning|failure] [--ignore CHECK] [-o json]
+      [--config FILE] [--data-dir DIR]
+      what is wrong, and what to do
+  azure-vnet cleanup [--network NAME] [--dry-run] [--yes]
+      [--config FILE] [--data-dir DIR]
+      take networks away and restore the host
   azure-vnet host release [--config FILE] [--yes] [--data-dir DIR]
-                                                               take addresses off the host that are for pods
-  azure-vnet repair [--watch] [--config FILE] [--data-dir DIR] put right what an ADD would, without a pod
+      take addresses off the host that are for pods
+  azure-vnet repair [--watch] [--config FILE] [--data-dir DIR]
+      put right what an ADD would, without a pod
   azure-vnet --version
 `
 
 // options are those of the operator commands.
 type options struct {
 	output, dir, network, config string
-	pod, level                   string // doctor's
-	ignore                       []string
-	yes, watch                   bool
+	pod, namespace, level        string
+	ignore                       []string // checks of doctor
+	yes, watch, dryRun           bool
 	logger                       *slog.Logger
 }
 
-var errUsage = errors.New("wrong usage")
-
-func parseOptions(args []string, stderr io.Writer) (o options, err error) {
+// parseOptions reads a command line. If that ends the command, end is the exit code, and all is said; else it is console.Goes.
+func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) {
+	help := console.Usage{Program: name, Text: usage}
+	command := args[0]
+	if command == "host" && len(args) > 1 {
+		command, args = command+" "+args[1], args[1:]
+	}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { _, _ = fmt.Fprint(stderr, usage) }
-	dir := platform.DefaultDataDir
-	o.output = "table"
-	switch args[0] {
-	case "host":
-		if len(args) < 2 || args[1] != "release" {
-			flags.Usage()
-			return o, errUsage
-		}
-		args, dir = args[1:], "" // the configuration's
-		flags.StringVar(&o.config, "config", "", "configuration, or list of configurations, that says where addresses come from")
+	flags.StringVar(&o.config, "config", "", "`FILE` with the configuration, or list, that counts; else those of "+confDir)
+	flags.StringVar(&o.dir, "data-dir", "", "`DIR` of the state; else the configuration's, or "+platform.DefaultDataDir)
+	words, outputs := 0, []string{"table"}
+	switch command {
+	case "host release":
 		flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	case "repair":
-		dir = "" // the configuration's
-		flags.StringVar(&o.config, "config", "", "configuration, or list of configurations, that says where the state is")
 		flags.BoolVar(&o.watch, "watch", false, "go on: look again whenever something of the host changes")
 	case "show":
-		flags.StringVar(&o.output, "o", o.output, "output: table or json")
+		words, outputs = 1, append(outputs, "json", "wide")
+		flags.StringVar(&o.namespace, "n", "", "only pods of this `NAMESPACE`")
+		flags.StringVar(&o.network, "network", "", "only the network of this `NAME`")
 	case "doctor":
-		dir = "" // the configuration's
-		flags.StringVar(&o.output, "o", o.output, "output: table or json")
-		flags.StringVar(&o.config, "config", "", "configuration, or list of configurations, to look at")
+		words, outputs = 1, append(outputs, "json")
 		flags.Func("level", "say only what is at least: ok, warning or failure", func(level string) error {
 			if o.level = level; !slices.Contains([]string{"ok", "warning", "failure"}, level) {
 				return errors.New("it is ok, warning or failure")
@@ -75,70 +79,87 @@ func parseOptions(args []string, stderr io.Writer) (o options, err error) {
 			return nil
 		})
 	case "cleanup":
-		flags.StringVar(&o.network, "network", "", "only this network")
+		flags.StringVar(&o.network, "network", "", "only the network of this `NAME`")
+		flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 		flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	default:
-		flags.Usage()
-		return o, errUsage
+		return o, help.Misused(stderr, "", fmt.Sprintf("there is no command %q", command))
 	}
-	flags.StringVar(&o.dir, "data-dir", dir, "folder of the state file")
-	if flags.Parse(args[1:]) != nil {
-		return o, errUsage
+	if o.output = outputs[0]; len(outputs) > 1 {
+		flags.StringVar(&o.output, "o", o.output, "`FORMAT`: "+strings.Join(outputs, ", "))
 	}
-	rest := flags.Args()
-	if args[0] == "doctor" && len(rest) > 0 { // the pod may come before options
-		o.pod = rest[0]
-		if flags.Parse(rest[1:]) != nil {
-			return o, errUsage
-		}
-		rest = flags.Args()
+	given, end := help.Parse(command, flags, args[1:], words, stdout, stderr)
+	if end != console.Goes {
+		return o, end
 	}
-	if len(rest) > 0 || o.output != "table" && o.output != "json" {
-		flags.Usage()
-		return o, errUsage
+	if !slices.Contains(outputs, o.output) {
+		return o, help.Misused(stderr, command, fmt.Sprintf("-o %s: there is %s", o.output, strings.Join(outputs, ", ")))
 	}
-	o.logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return o, nil
+	if len(given) > 0 {
+		o.pod = given[0]
+	}
+	o.logger = console.Logger(name, stderr)
+	return o, console.Goes
+}
+
+// folders are where the state is.
+func (o options) folders() ([]string, error) {
+	return cni.Folder(o.dir, o.config, confDir, platform.DefaultDataDir, func(s cni.Section) bool { return s.Type == name })
 }
 
 // operator runs a command for a person. Exit codes: 0 all is well, 1 a failure, 2 wrong usage; of doctor 0 nothing, 1 warnings, 2 failures, 3 that it
 // cannot look.
 func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
-	if err != nil {
-		return 2
+	o, end := parseOptions(args, stdout, stderr)
+	if end != console.Goes {
+		return end
 	}
 	if !o.watch {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, cni.Deadline)
 		defer cancel()
 	}
-	switch args[0] {
-	case "repair":
-		err = repair(ctx, o, stdout)
-	case "cleanup":
-		err = cleanup(ctx, o, os.Stdin, stdout)
-	case "host":
-		err = hostRelease(ctx, o, os.Stdin, stdout, "/")
-	case "doctor":
-		switch err = doctor(ctx, o, stdout); {
-		case errors.Is(err, errWarning):
-			return 1
-		case errors.Is(err, errFailure):
-			return 2
-		case errors.Is(err, errBlind):
-			_, _ = fmt.Fprintf(stderr, "%v\n", err)
-			return 3
-		}
-	default:
-		s, serr := openStore(o.dir, o.logger)
-		if err = serr; err == nil {
-			err = s.View(ctx, func(state *network.State) error { return show(state, o.output, stdout) })
-		}
+	err := run(ctx, args[0], o, stdout)
+	switch {
+	case errors.Is(err, errWarning):
+		return 1
+	case errors.Is(err, errFailure):
+		return 2
+	case errors.Is(err, errBlind):
+		_, _ = fmt.Fprintf(stderr, "%v\n", err)
+		return 3
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, asRoot(err, args[0]))
 		return 1
 	}
 	return 0
+}
+
+// run runs a command whose options are as they should be.
+func run(ctx context.Context, command string, o options, stdout io.Writer) error {
+	if command == "doctor" {
+		return doctor(ctx, o, stdout) // which says itself what is wrong with the folder
+	}
+	dirs, err := o.folders()
+	unnamed := o.dir == "" // repair goes on for ever, whatever becomes of the configuration
+	switch {
+	case command == "repair" && (err == nil || unnamed):
+		return repair(ctx, o, stdout)
+	case command == "host" && (err == nil || unnamed):
+		return hostRelease(ctx, o, os.Stdin, stdout, "/")
+	case err != nil:
+		return err
+	case command == "cleanup":
+		return cleanup(ctx, o, dirs, os.Stdin, stdout)
+	}
+	return show(ctx, o, dirs, stdout)
+}
+
+// asRoot adds what helps somebody who may not read the state.
+func asRoot(err error, command string) error {
+	if !errors.Is(err, fs.ErrPermission) || os.Geteuid() <= 0 { // Windows has none
+		return err
+	}
+	return fmt.Errorf("%w; remedy: run it as root: sudo %s %s", err, filepath.Join(selfDir(), name), command)
 }

@@ -1,21 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"github.com/Azure/azure-container-networking/cni/console"
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// The JSON schema of "show -o json" (config.md, Operator commands).
+// The JSON schema of "show -o json" (docs/cni.md, For a person).
 type (
 	shownState struct {
 		Networks []shownNetwork `json:"networks"`
@@ -62,31 +67,155 @@ func shown(s *network.State) shownState {
 	return out
 }
 
-func show(state *network.State, output string, w io.Writer) error {
-	s := shown(state)
-	if output == "json" {
+// show prints what the state in the folders says, as far as it was asked for.
+func show(ctx context.Context, o options, dirs []string, w io.Writer) error {
+	s, err := shownIn(ctx, dirs, o.logger)
+	if err != nil {
+		return err
+	}
+	if s, err = o.choose(s); err != nil {
+		return err
+	}
+	if o.output == "json" {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(s)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	row := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
-	row("NETWORK\tMODE\tMASTER\tBRIDGE\tPREFIXES\tSINCE")
-	for _, n := range s.Networks {
-		row("%s\t%s\t%s\t%s\t%s\t%s", n.Name, n.Mode, n.Master, n.Bridge, join(n.Prefixes), n.Created.Local().Format(time.DateTime))
+	text := &bytes.Buffer{}
+	width := console.Width(w)
+	if o.output == "wide" {
+		width = 0
 	}
-	row("\nPOD\tCONTAINER\tINTERFACE\tADDRESSES\tHOST VETH\tSTATE\tSINCE")
-	for _, n := range s.Networks {
-		for _, e := range n.Endpoints {
-			pod := "-"
-			if e.PodName != "" {
-				pod = e.PodNamespace + "/" + e.PodName
-			}
-			row("%s\t%.13s\t%s\t%s\t%s\t%s\t%s", pod, e.ContainerID, e.IfName, join(e.Addresses), e.HostIfName, e.State, e.Created.Local().Format(time.DateTime))
+	if o.pod != "" {
+		printPods(s, time.Now(), text)
+	} else {
+		printTables(s, time.Now(), width, text)
+	}
+	_, err = w.Write(text.Bytes())
+	return err
+}
+
+// shownIn reads the states of several folders.
+func shownIn(ctx context.Context, dirs []string, logger *slog.Logger) (all shownState, err error) {
+	all.Networks = []shownNetwork{}
+	for _, dir := range dirs {
+		s, err := openStore(dir, logger)
+		if err != nil {
+			return all, err
+		}
+		err = s.View(ctx, func(state *network.State) error {
+			all.Networks = append(all.Networks, shown(state).Networks...)
+			return nil
+		})
+		if err != nil {
+			return all, err
 		}
 	}
-	return t.Flush()
+	return all, nil
 }
+
+// choose leaves out what was not asked for. A network or a pod that is not there is an error: whoever names one believes that it is.
+func (o options) choose(s shownState) (shownState, error) {
+	chosen := shownState{Networks: []shownNetwork{}}
+	var names []string
+	pods := 0
+	for _, n := range s.Networks {
+		names = append(names, n.Name)
+		if o.network != "" && o.network != n.Name {
+			continue
+		}
+		n.Endpoints = slices.DeleteFunc(slices.Clone(n.Endpoints), func(e shownEndpoint) bool { return !o.wants(e) })
+		pods += len(n.Endpoints)
+		if len(n.Endpoints) > 0 || o.pod == "" && o.namespace == "" {
+			chosen.Networks = append(chosen.Networks, n)
+		}
+	}
+	switch {
+	case o.network != "" && !slices.Contains(names, o.network):
+		return chosen, noNetwork(o.network, names)
+	case o.pod != "" && pods == 0:
+		return chosen, fmt.Errorf("there is no pod or container %s on this node", o.pod)
+	}
+	return chosen, nil
+}
+
+func noNetwork(name string, there []string) error {
+	return fmt.Errorf("there is no network %s; there is %s", name, cmp.Or(strings.Join(there, ", "), "none"))
+}
+
+// wants says whether an endpoint was asked for: by its pod, with the namespace or without, or by the beginning of its container's ID.
+func (o options) wants(e shownEndpoint) bool {
+	const enough = 8 // digits of a container's ID
+	named := o.pod == "" || o.pod == e.PodName || o.pod == e.pod() || len(o.pod) >= enough && strings.HasPrefix(e.ContainerID, o.pod)
+	return named && (o.namespace == "" || o.namespace == e.PodNamespace)
+}
+
+func (e shownEndpoint) pod() string {
+	if e.PodName == "" {
+		return "-"
+	}
+	return e.PodNamespace + "/" + e.PodName
+}
+
+func printTables(s shownState, now time.Time, width int, w io.Writer) {
+	if len(s.Networks) == 0 {
+		_, _ = fmt.Fprintln(w, "There is no network, and no pod.")
+		return
+	}
+	networks := console.Table{Columns: []console.Column{
+		{Head: "NETWORK", Long: true}, {Head: "MODE"}, {Head: "MASTER"}, {Head: "BRIDGE", Spare: 1}, {Head: "PREFIXES", Long: true}, {Head: "PODS"}, {Head: "SINCE", Spare: 2}, {Head: "AGE"},
+	}}
+	pods := console.Table{Columns: []console.Column{
+		{Head: "POD", Long: true}, {Head: "NETWORK", Long: true}, {Head: "CONTAINER", Spare: 6}, {Head: "INTERFACE", Spare: 1}, {Head: "ADDRESSES", Long: true}, {Head: "MAC", Spare: 5}, {Head: "HOST VETH", Spare: 3},
+		{Head: "STATE", Spare: 2}, {Head: "SINCE", Spare: 4}, {Head: "AGE"},
+	}}
+	for _, n := range s.Networks {
+		networks.Add(n.Name, string(n.Mode), n.Master, n.Bridge, join(n.Prefixes), strconv.Itoa(len(n.Endpoints)), at(n.Created), console.Age(now.Sub(n.Created)))
+		for _, e := range n.Endpoints {
+			addresses := join(e.Addresses)
+			if width > 0 { // their length is that of the network's prefixes
+				addresses = prefixLength.ReplaceAllString(addresses, "")
+			}
+			pods.Add(e.pod(), n.Name, e.ContainerID, e.IfName, addresses, e.MAC, e.HostIfName, e.State, at(e.Created), console.Age(now.Sub(e.Created)))
+		}
+	}
+	missing := networks.Write(w, width)
+	if pods.Len() > 0 {
+		_, _ = fmt.Fprintln(w)
+		missing = pods.Write(w, width) || missing
+	}
+	if missing {
+		_, _ = fmt.Fprintf(w, "\n%s\n", console.Wrap("Some columns do not fit: -o wide has all, and show POD all about one pod.", width, "  "))
+	}
+}
+
+var prefixLength = regexp.MustCompile(`/\d+`)
+
+// printPods prints all that is known of pods.
+func printPods(s shownState, now time.Time, w io.Writer) {
+	between := ""
+	for _, n := range s.Networks {
+		for _, e := range n.Endpoints {
+			_, _ = fmt.Fprint(w, between)
+			between = "\n"
+			t := console.Table{Columns: []console.Column{{}, {}}, Bare: true}
+			t.Add("Pod:", e.pod())
+			t.Add("Network:", fmt.Sprintf("%s (%s on %s)", n.Name, n.Mode, strings.TrimSuffix(n.Master+", "+n.Bridge, ", ")))
+			t.Add("Container:", e.ContainerID)
+			t.Add("Interface:", e.IfName)
+			t.Add("Addresses:", join(e.Addresses))
+			t.Add("MAC:", e.MAC)
+			t.Add("Host veth:", e.HostIfName)
+			t.Add("Netns:", e.NetNS)
+			t.Add("State:", e.State)
+			t.Add("Since:", fmt.Sprintf("%s (%s)", at(e.Created), console.Age(now.Sub(e.Created))))
+			_ = t.Write(w, 0)
+		}
+	}
+}
+
+// at is a time as the log has it.
+func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func join(prefixes []netip.Prefix) string {
 	var out []string

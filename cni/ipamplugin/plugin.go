@@ -70,7 +70,7 @@ func (c *command) explained(err error) error {
 func New(version string) *cni.Plugin {
 	return &cni.Plugin{
 		Name: Name, Version: version, Usage: usage, Codes: codes, OpenLog: openLog,
-		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: operator,
+		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: Operator(nil),
 	}
 }
 

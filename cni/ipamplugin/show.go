@@ -1,54 +1,29 @@
 package ipamplugin
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
-	"log/slog"
+	"maps"
 	"net/netip"
-	"text/tabwriter"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/cni/console"
 	"github.com/Azure/azure-container-networking/ipam"
-	"github.com/Azure/azure-container-networking/platform"
 )
 
-const usage = `CNI IPAM plugin for Azure virtual networks.
-
-Usage:
-  azure-vnet-ipam show [-o json] [--data-dir DIR]   pools, and who holds which address
-  azure-vnet-ipam --version
-`
-
-// operator runs a command for a person. Exit codes: 0 all is well, 1 a finding or a failure, 2 wrong usage.
-func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet(Name, flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { _, _ = fmt.Fprint(stderr, usage) }
-	output := flags.String("o", "table", "output: table or json")
-	dir := flags.String("data-dir", platform.DefaultDataDir, "folder of the state file")
-	if args[0] != "show" || flags.Parse(args[1:]) != nil || flags.NArg() > 0 || *output != "table" && *output != "json" {
-		flags.Usage()
-		return 2
-	}
-	s, err := OpenStore(*dir, slog.New(slog.NewTextHandler(stderr, nil)))
-	if err == nil {
-		err = s.View(ctx, func(state *ipam.State) error { return show(state, *output, stdout) })
-	}
-	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", Name, err)
-		return 1
-	}
-	return 0
-}
-
-// The JSON schema of "show -o json" (config.md, Operator commands).
+// The JSON schema of "show -o json" (docs/cni.md, For a person).
 type (
 	shownState struct {
-		Source shownSource `json:"source"`
-		Pools  []shownPool `json:"pools"`
+		Source    shownSource `json:"source"`
+		Pools     []shownPool `json:"pools"`
+		Unmatched []string    `json:"unmatched,omitempty"` // MACs of the source's answer that no NIC here has
 	}
 	shownSource struct {
 		Environment string    `json:"environment"`
@@ -59,63 +34,108 @@ type (
 	shownPool struct {
 		Prefix       string             `json:"prefix"`
 		Interface    string             `json:"interface"`
+		MAC          string             `json:"mac"`
 		Gateway      string             `json:"gateway"`
 		Capacity     int                `json:"capacity"`
 		Used         int                `json:"used"`
 		Available    int                `json:"available"`
+		Networks     []string           `json:"networks,omitempty"` // that are bound to it
 		Reservations []shownReservation `json:"reservations"`
 	}
 	shownReservation struct {
 		Address netip.Addr `json:"address"`
 		ipam.Owner
+		Pod     string    `json:"pod,omitempty"` // namespace/name
 		Created time.Time `json:"created"`
 	}
 )
 
-func show(s *ipam.State, output string, w io.Writer) error {
-	shown := shownState{
+func shown(s *ipam.State, pods map[ipam.Owner]string) shownState {
+	out := shownState{
 		Source: shownSource{s.Answer.Environment, s.Answer.Refreshed, s.Answer.URL, s.Answer.Failure},
-		Pools:  []shownPool{},
+		Pools:  []shownPool{}, Unmatched: s.Unmatched,
 	}
 	for _, p := range s.Pools {
 		reservations := []shownReservation{}
 		for _, r := range p.Reservations {
-			reservations = append(reservations, shownReservation{r.Address, r.Owner(), r.Created()})
+			reservations = append(reservations, shownReservation{r.Address, r.Owner(), pods[r.Owner()], r.Created()})
 		}
-		shown.Pools = append(shown.Pools, shownPool{
-			Prefix: p.Prefix.String(), Interface: p.Interface, Gateway: p.Gateway().String(),
+		var networks []string
+		for _, name := range slices.Sorted(maps.Keys(s.Bindings)) {
+			b, id := s.Bindings[name], ipam.PoolID{MAC: p.MAC, Prefix: p.Prefix}
+			if b.IPv4 == id || b.IPv6 == id {
+				networks = append(networks, name)
+			}
+		}
+		out.Pools = append(out.Pools, shownPool{
+			Prefix: p.Prefix.String(), Interface: p.Interface, MAC: p.MAC, Gateway: p.Gateway().String(),
 			Capacity: p.Capacity(), Used: len(p.Reservations), Available: p.Available(),
-			Reservations: reservations,
+			Networks: networks, Reservations: reservations,
 		})
 	}
-	if output == "json" {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(shown)
-	}
-	return table(shown, w)
+	return out
 }
 
-func table(s shownState, w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	row := func(format string, args ...any) { _, _ = fmt.Fprintf(t, format+"\n", args...) }
+func show(ctx context.Context, o options, state *ipam.State, w io.Writer) error {
+	var pods map[ipam.Owner]string
+	if o.pods != nil {
+		pods = o.pods(ctx, o.dir)
+	}
+	s := shown(state, pods)
+	if o.output == "json" {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(s)
+	}
+	width := console.Width(w)
+	if o.output == "wide" {
+		width = 0
+	}
+	text := &bytes.Buffer{}
+	tables(s, time.Now(), width, text)
+	_, err := w.Write(text.Bytes())
+	return err
+}
+
+func tables(s shownState, now time.Time, width int, w io.Writer) {
+	say := func(format string, args ...any) {
+		_, _ = fmt.Fprintln(w, console.Wrap(fmt.Sprintf(format, args...), width, "  "))
+	}
 	if s.Source.LastRefresh.IsZero() {
-		row("The source of addresses has not answered yet.")
+		say("The source of addresses has not answered yet.")
 	} else {
-		row("Source %s, %s, answered %s ago.", s.Source.Environment, s.Source.URL, time.Since(s.Source.LastRefresh).Round(time.Second))
+		say("Source %s answered %s ago: %s", s.Source.Environment, console.Age(now.Sub(s.Source.LastRefresh)), s.Source.URL)
 	}
 	if s.Source.Failure != "" {
-		row("The last question failed: %s", s.Source.Failure)
+		say("The last question failed: %s", s.Source.Failure)
 	}
-	row("\nPOOL\tINTERFACE\tGATEWAY\tCAPACITY\tUSED\tAVAILABLE")
-	for _, p := range s.Pools {
-		row("%s\t%s\t%s\t%d\t%d\t%d", p.Prefix, p.Interface, p.Gateway, p.Capacity, p.Used, p.Available)
+	for _, mac := range s.Unmatched {
+		say("It lists MAC %s, which no NIC here has: its addresses are not used.", mac)
 	}
-	row("\nADDRESS\tNETWORK\tCONTAINER\tINTERFACE\tSINCE")
+	if len(s.Pools) == 0 {
+		say("There is no pool.")
+		return
+	}
+	pools := console.Table{Columns: []console.Column{
+		{Head: "POOL"}, {Head: "INTERFACE"}, {Head: "MAC", Spare: 3}, {Head: "GATEWAY", Spare: 1}, {Head: "SIZE"}, {Head: "USED"}, {Head: "FREE"}, {Head: "NETWORKS", Spare: 2, Long: true},
+	}}
+	holders := console.Table{Columns: []console.Column{
+		{Head: "ADDRESS"}, {Head: "POD", Long: true}, {Head: "NETWORK", Long: true}, {Head: "CONTAINER", Spare: 3}, {Head: "INTERFACE", Spare: 2}, {Head: "SINCE", Spare: 1}, {Head: "AGE"},
+	}}
 	for _, p := range s.Pools {
+		pools.Add(p.Prefix, p.Interface, p.MAC, p.Gateway, strconv.Itoa(p.Capacity), strconv.Itoa(p.Used), strconv.Itoa(p.Available), cmp.Or(strings.Join(p.Networks, ","), "-"))
 		for _, r := range p.Reservations {
-			row("%s\t%s\t%.13s\t%s\t%s", r.Address, r.Network, r.ContainerID, r.IfName, r.Created.Local().Format(time.DateTime))
+			holders.Add(r.Address.String(), cmp.Or(r.Pod, "-"), cmp.Or(r.Network, "unknown"), cmp.Or(r.ContainerID, "unknown"), cmp.Or(r.IfName, "-"), r.Created.UTC().Format(time.RFC3339), console.Age(now.Sub(r.Created)))
 		}
 	}
-	return t.Flush()
+	say("")
+	missing := pools.Write(w, width)
+	if holders.Len() > 0 {
+		say("")
+		missing = holders.Write(w, width) || missing
+	}
+	if missing {
+		say("")
+		say("Some columns do not fit: -o wide has all.")
+	}
 }

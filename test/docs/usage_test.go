@@ -10,19 +10,26 @@ import (
 type usage struct {
 	program  string
 	commands map[string]map[string]bool // options by command; true: with a value
+	words    map[string]bool            // commands that take a word
 }
 
 var (
-	usageLine   = regexp.MustCompile(`(?m)^  (azure-vnet\S*) (\S+(?: [a-z]+)*)((?: \[[^\]]+\])*)`)
-	usageOption = regexp.MustCompile(`\[(\S+)( \S+)?\]`)
+	usageLine   = regexp.MustCompile(`(?m)^  (azure-vnet\S*) (\S+(?: [a-z]+)*)( [A-Z|]+)?((?:\s+\[[^\]]+\])*)`)
+	usageOption = regexp.MustCompile(`\[([^\s\]]+)( [^\]]+)?\]`)
+	usageWord   = regexp.MustCompile(`^[A-Z|]+$`)
 )
 
 func parseUsage(text string) usage {
-	u := usage{commands: map[string]map[string]bool{"--help": {}}} // every program of package cni has it
+	u := usage{commands: map[string]map[string]bool{"--help": {}}, words: map[string]bool{}} // every program of package cni has it
 	for _, m := range usageLine.FindAllStringSubmatch(text, -1) {
 		u.program = m[1]
 		options := map[string]bool{}
-		for _, o := range usageOption.FindAllStringSubmatch(m[3], -1) {
+		u.words[m[2]] = m[3] != ""
+		for _, o := range usageOption.FindAllStringSubmatch(m[4], -1) {
+			if usageWord.MatchString(o[1]) {
+				u.words[m[2]] = true
+				continue
+			}
 			options[o[1]] = o[2] != ""
 		}
 		u.commands[m[2]] = options
@@ -32,11 +39,14 @@ func parseUsage(text string) usage {
 
 // wrong says what a command line has that the program does not.
 func (u usage) wrong(words []string) string {
-	options, ok := u.commands[words[0]]
+	command := words[0]
+	options, ok := u.commands[command]
 	if len(words) > 1 && !ok { // of two words
-		options, ok = u.commands[words[0]+" "+words[1]]
+		command += " " + words[1]
+		options, ok = u.commands[command]
 		words = words[1:]
 	}
+	free := u.words[command]
 	if !ok {
 		return "it has no command " + words[0]
 	}
@@ -44,6 +54,9 @@ func (u usage) wrong(words []string) string {
 		name, _, joined := strings.Cut(words[i], "=")
 		withValue, ok := options[name]
 		switch {
+		case !ok && free && !strings.HasPrefix(name, "-"):
+			free = false
+		case !ok && name == "--help":
 		case !ok:
 			return words[0] + " does not take " + words[i]
 		case withValue && !joined:

@@ -211,7 +211,8 @@ func TestWithoutCommand(t *testing.T) {
 			{nil, 2, ""},
 			{[]string{"--version"}, 0, plugin + " "},
 			{[]string{"--help"}, 0, "Usage:"},
-			{[]string{"show", "--data-dir", n.DataDir()}, 0, "SINCE"},
+			{[]string{"show", "--data-dir", n.DataDir()}, 0, "There is no "},
+			{[]string{"show", "--help"}, 0, "Options:"},
 			{[]string{"show", "-o", "yaml"}, 2, ""},
 			{[]string{"dance"}, 2, ""},
 		} {
