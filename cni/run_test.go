@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/containernetworking/cni/pkg/types"
@@ -50,12 +51,28 @@ func plugin(how string) *cni.Plugin {
 			return slog.New(slog.NewTextHandler(f, nil)), f, err
 		},
 		Add: func(ctx context.Context, c *cni.Command) (types.Result, error) { return adds[how](ctx, c) },
-		Del: done, Check: done, GC: done, Status: func(context.Context, *cni.Command) error { return cni.Unavailable(errMaster, nil) },
+		Del: done, Check: done, GC: done, Status: statusOf(how),
 		Operator: func(_ context.Context, args []string, stdout, _ io.Writer) int {
 			_, _ = fmt.Fprintln(stdout, args)
 			return 7
 		},
 	}
+}
+
+func statusOf(how string) func(context.Context, *cni.Command) error {
+	if s := statuses[how]; s != nil {
+		return s
+	}
+	return func(context.Context, *cni.Command) error { return cni.Unavailable(errMaster, nil) }
+}
+
+// statuses are what STATUS does, if it is not to fail at once.
+var statuses = map[string]func(context.Context, *cni.Command) error{
+	"waits": func(ctx context.Context, _ *cni.Command) error {
+		until, ok := ctx.Deadline()
+		return fmt.Errorf("bounded %t, %t", ok, time.Until(until) < 5*time.Second)
+	},
+	"hangs": func(context.Context, *cni.Command) error { select {} },
 }
 
 var good = &types100.Result{CNIVersion: "1.1.0", IPs: []*types100.IPConfig{{Address: net.IPNet{IP: net.IPv4(10, 240, 1, 1), Mask: net.CIDRMask(16, 32)}}}}
@@ -269,6 +286,25 @@ func TestStandardOutputThatTakesNothingIsAFailure(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Whatever is stuck, STATUS answers within five seconds: it waits for less, and is given up if it does not come back.
+func TestStatusDoesNotHang(t *testing.T) {
+	t.Parallel()
+	for how, want := range map[string]string{"waits": "bounded true, true", "hangs": "test-plugin hangs"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			c := newCall(t, how, "CNI_COMMAND=STATUS")
+			var said types.Error
+			if exit := c.exit(); exit != 1 {
+				t.Errorf("exit %d", exit)
+			}
+			c.document(&said)
+			if !strings.Contains(said.Msg, want) || how == "hangs" && said.Code != 50 {
+				t.Errorf("STATUS says %+v", said)
+			}
+		})
 	}
 }
 

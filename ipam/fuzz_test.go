@@ -68,9 +68,9 @@ func exercise(t *testing.T, s *AddressSpace) {
 	}
 	s.Collect("fuzz", func(id, _ string) bool { return id == "d" })
 	s.Adopt(map[netip.Addr]Owner{addr("10.240.0.5"): {}}, testTime)
-	s.Sweep(nil)
+	s.Sweep(nil, nil)
 	s.Release(Owner{"fuzz", "d", "eth0"})
-	_ = s.hasUnknown()
+	_ = s.hasSuspects(nil)
 }
 
 func FuzzParseInterfaces(f *testing.F) {

@@ -124,10 +124,10 @@ func TestClassicStateWithoutNetworksKeepsUsedAddressesUsed(t *testing.T) {
 			if freed := s.ReleaseUnowned(addr(node.pods[1])); !slices.Equal(freed, addrs(t, node.pods[1])) {
 				t.Errorf("the classic DEL frees %v", freed)
 			}
-			if freed := s.Sweep(map[netip.Addr]Owner{addr(node.pods[2]): {}}); slices.Contains(freed, addr(node.pods[2])) {
+			if freed := s.Sweep(map[netip.Addr]Owner{addr(node.pods[2]): {}}, nil); slices.Contains(freed, addr(node.pods[2])) {
 				t.Error("an address in use is swept")
 			}
-			if freed := s.Sweep(nil); !slices.Equal(freed, addrs(t, node.pods[2])) {
+			if freed := s.Sweep(nil, nil); !slices.Equal(freed, addrs(t, node.pods[2])) {
 				t.Errorf("the sweep frees %v", freed)
 			}
 		})

@@ -185,7 +185,7 @@ func (m *model) adoptAndSweep() {
 	}
 	m.readBindings()
 	if rapid.Bool().Draw(m.T, "sweep") {
-		m.released(m.space.Sweep(inUse), m.holding(func(a netip.Addr, o Owner) bool {
+		m.released(m.space.Sweep(inUse, nil), m.holding(func(a netip.Addr, o Owner) bool {
 			_, used := inUse[a]
 			return o.Network == "" && !used
 		}))

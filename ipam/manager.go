@@ -66,6 +66,8 @@ type Manager struct {
 	// It is asked when there may be some without a reservation: without a state, after damage, when the only
 	// holders that keep a pool full are unknown.
 	InUse func() (map[netip.Addr]Owner, error)
+	// Gone says which of these network namespaces, by inode, are not there any more. Nil: nobody knows.
+	Gone func([]uint64) (map[uint64]bool, error)
 	// OnHost says what addresses the host has itself, of the families that are asked for. No such one is given. Nil: none.
 	OnHost func(v4, v6 bool) (map[netip.Addr]string, error)
 	Now    func() time.Time
@@ -144,14 +146,15 @@ func mayHelp(err error) bool {
 	return errors.Is(err, ErrExhausted) || errors.Is(err, ErrNoPool) || errors.Is(err, ErrNotListed)
 }
 
-// sweep frees addresses of unknown holders that no container uses any more.
+// sweep frees addresses that no container can have any more: those of unknown holders, and those whose namespaces are gone.
 func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
-	unknown := false
+	suspects := false
 	err := m.Store.View(ctx, func(s *State) error {
-		unknown = s.hasUnknown()
-		return nil
+		gone, err := m.gone(s)
+		suspects = err == nil && s.hasSuspects(gone)
+		return err
 	})
-	if err != nil || !unknown {
+	if err != nil || !suspects {
 		return nil, err
 	}
 	inUse, err := m.InUse()
@@ -160,10 +163,29 @@ func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
 	}
 	var freed []netip.Addr
 	err = m.Store.Update(ctx, func(s *State) error {
-		freed = s.Sweep(inUse)
-		return nil
+		gone, err := m.gone(s) // a container may have got another one meanwhile
+		if err == nil {
+			freed = s.Sweep(inUse, gone)
+		}
+		return err
 	})
+	if len(freed) > 0 {
+		m.Log.Warn("addresses of containers that are gone are free again", "addresses", freed)
+	}
 	return freed, err
+}
+
+// gone are the holders' namespaces that are not there any more.
+func (m *Manager) gone(s *State) (map[uint64]bool, error) {
+	list := s.namespaces()
+	if m.Gone == nil || len(list) == 0 {
+		return nil, nil //nolint:nilnil // nobody knows of any
+	}
+	gone, err := m.Gone(list)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSearch, err)
+	}
+	return gone, nil
 }
 
 func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed bool) ([]Assigned, error) {

@@ -39,6 +39,8 @@ type Request struct {
 	Master  string       // only from this NIC
 	IPv6    bool         // the family; IPv4 otherwise
 	OnHost  HostAddrs    // never one of these
+
+	Namespace uint64 // inode of the container's network namespace
 }
 
 // HostAddrs are addresses that the host has itself, each with the interface that has it: "eth0". What Azure assigned for

@@ -96,9 +96,10 @@ func (p *Pool) next(taken, onHost iter.Seq[netip.Addr]) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func (p *Pool) reserve(a netip.Addr, o Owner, now time.Time) {
+func (p *Pool) reserve(a netip.Addr, o Owner, now time.Time) *Reservation {
 	p.Released = slices.DeleteFunc(p.Released, func(r netip.Addr) bool { return r == a })
 	p.Reservations = append(p.Reservations, newReservation(a, o, now))
+	return &p.Reservations[len(p.Reservations)-1]
 }
 
 // release frees what drop selects, and returns the addresses.

@@ -17,9 +17,10 @@ import (
 const Schema = 2
 
 // The reservations are the rows of the state (store.Rows), one word each: the address, its owner's network, container and
-// interface, and the time in seconds since 1970, to the base of 36.
+// interface, and the time in seconds since 1970, to the base of 36; after a dot the inode of the container's network namespace, if
+// that is known, to the same base.
 //
-//	10.240.0.5/azure/=wP_uAcD_7gHA…/eth0/tovmo0 10.240.0.6/azure/…
+//	10.240.0.5/azure/=wP_uAcD_7gHA…/eth0/tovmo0.1ul9tjd 10.240.0.6/azure/…
 //
 // The pools' reservations follow one another in the order of the pools, with a semicolon between two pools. Names come
 // from outside: what has a meaning here or in JSON, or is not printable ASCII, is written as %2F is in a URL. All of an ADD
@@ -182,11 +183,29 @@ func (r Reservation) Unknown() bool { return r.heldBy("/") }
 
 // Created is when the address was given, to the second; zero if the row does not tell.
 func (r Reservation) Created() time.Time {
-	seconds, err := strconv.ParseInt(r.row[strings.LastIndexByte(r.row, '/')+1:], 36, 64)
+	text, _, _ := strings.Cut(r.row[strings.LastIndexByte(r.row, '/')+1:], ".")
+	seconds, err := strconv.ParseInt(text, 36, 64)
 	if t := time.Unix(seconds, 0).UTC(); err == nil && t.Year() >= 0 && t.Year() <= 9999 {
 		return t
 	}
 	return time.Time{}
+}
+
+// Namespace is the inode of the container's network namespace; 0 if the row does not tell.
+func (r Reservation) Namespace() uint64 {
+	_, text, _ := strings.Cut(r.row[strings.LastIndexByte(r.row, '/')+1:], ".")
+	ino, _ := strconv.ParseUint(text, 36, 64)
+	return ino
+}
+
+// enter notes the container's namespace; 0 is none that is known.
+func (r *Reservation) enter(namespace uint64) {
+	if namespace == r.Namespace() || namespace == 0 {
+		return
+	}
+	at := strings.LastIndexByte(r.row, '/')
+	text, _, _ := strings.Cut(r.row[at:], ".")
+	r.row, r.at = r.row[:at]+text+"."+strconv.FormatUint(namespace, 36), -1
 }
 
 // ownerText is the owner as rows have it: "azure/c0ffee…/eth0/".

@@ -60,6 +60,7 @@ func (s *AddressSpace) Allocate(q Request, now time.Time) (Assigned, error) {
 			if at, has := q.OnHost[r.Address]; has { // it stays the owner's until that gives it back
 				return Assigned{}, fmt.Errorf("%w: %s, which %s holds, is configured on %s", ErrOnHost, r.Address, q.Owner, at)
 			}
+			r.enter(q.Namespace)
 			return p.assigned(r.Address), nil
 		}
 	}
@@ -72,7 +73,7 @@ func (s *AddressSpace) Allocate(q Request, now time.Time) (Assigned, error) {
 	}
 	for _, p := range pools {
 		if a, ok := p.next(s.taken, maps.Keys(q.OnHost)); ok {
-			p.reserve(a, q.Owner, now)
+			p.reserve(a, q.Owner, now).enter(q.Namespace)
 			s.bind(q.Network, p)
 			return p.assigned(a), nil
 		}
@@ -96,7 +97,7 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 			if onHost {
 				return Assigned{}, fmt.Errorf("%w: %s is configured on %s", ErrOnHost, q.Address, at)
 			}
-			p.reserve(q.Address, q.Owner, now)
+			p.reserve(q.Address, q.Owner, now).enter(q.Namespace)
 			s.bind(q.Network, p)
 			return p.assigned(q.Address), nil
 		}
@@ -318,12 +319,35 @@ func (s *AddressSpace) missing(inUse map[netip.Addr]Owner) map[netip.Addr]*Pool 
 	return found
 }
 
-// Sweep frees addresses of nobody known that are not in use any more, and returns them.
-func (s *AddressSpace) Sweep(inUse map[netip.Addr]Owner) []netip.Addr {
+// Sweep frees addresses of nobody known, and of containers whose network namespaces are gone, if they are not in use any more, and
+// returns them.
+func (s *AddressSpace) Sweep(inUse map[netip.Addr]Owner, gone map[uint64]bool) []netip.Addr {
 	return s.releaseFunc(func(r Reservation) bool {
 		_, used := inUse[r.Address]
-		return r.Unknown() && !used
+		return !used && r.suspect(gone)
 	})
+}
+
+// suspect says that nothing is known that holds the address.
+func (r Reservation) suspect(gone map[uint64]bool) bool { return r.Unknown() || gone[r.Namespace()] }
+
+// hasSuspects says whether Sweep may find something.
+func (s *AddressSpace) hasSuspects(gone map[uint64]bool) bool {
+	return slices.ContainsFunc(s.Pools, func(p *Pool) bool {
+		return slices.ContainsFunc(p.Reservations, func(r Reservation) bool { return r.suspect(gone) })
+	})
+}
+
+// namespaces are those of the holders, as far as they are known.
+func (s *AddressSpace) namespaces() (list []uint64) {
+	for _, p := range s.Pools {
+		for _, r := range p.Reservations {
+			if ns := r.Namespace(); ns != 0 {
+				list = append(list, ns)
+			}
+		}
+	}
+	return list
 }
 
 // heldByUnknown says whether nobody known holds the address.
@@ -332,16 +356,6 @@ func (s *AddressSpace) heldByUnknown(a netip.Addr) bool {
 		r := p.byAddress(a)
 		return r != nil && r.Unknown()
 	})
-}
-
-// hasUnknown says whether an address is held by nobody known.
-func (s *AddressSpace) hasUnknown() bool {
-	for _, p := range s.Pools {
-		if slices.ContainsFunc(p.Reservations, func(r Reservation) bool { return r.Unknown() }) {
-			return true
-		}
-	}
-	return false
 }
 
 // BoundTo walks the networks that are bound to the pool.

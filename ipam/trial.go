@@ -63,10 +63,14 @@ func (m *Manager) tryAll(s *State, requests []Request) error {
 		return nil
 	}
 	err := all()
-	if !mayHelp(err) || !s.hasUnknown() {
+	if !mayHelp(err) {
 		return err
 	}
-	if inUse, serr := m.InUse(); serr == nil && len(s.Sweep(inUse)) > 0 {
+	gone, gerr := m.gone(s)
+	if gerr != nil || !s.hasSuspects(gone) {
+		return err
+	}
+	if inUse, serr := m.InUse(); serr == nil && len(s.Sweep(inUse, gone)) > 0 {
 		return all()
 	}
 	return err

@@ -104,7 +104,7 @@ func newCommand(c *cni.Command) (*command, error) {
 func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) {
 	m := &ipam.Manager{
 		Environment: conf.IPAM.Environment, Interval: time.Duration(conf.IPAM.QueryInterval), Master: conf.Master,
-		Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger,
+		Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Gone: platform.GoneNamespaces, Now: time.Now, Log: logger,
 	}
 	if m.Interval == 0 {
 		m.Interval = ipam.DefaultQueryInterval
@@ -155,6 +155,9 @@ func add(ctx context.Context, c *cni.Command) (types.Result, error) {
 	requests, err := cmd.requests(args)
 	if err != nil {
 		return nil, err
+	}
+	for i := range requests {
+		requests[i].Namespace = platform.NamespaceNumber(c.Netns)
 	}
 	assigned, err := cmd.manager.Allocate(ctx, requests)
 	if err != nil {

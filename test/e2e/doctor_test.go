@@ -589,7 +589,7 @@ func TestDoctorIsAskedTheWrongWay(t *testing.T) {
 	for _, args := range [][]string{{"doctor", "-o", "xml"}, {"doctor", "a", "b"}, {"doctor", "--level", "bad"}, {"doctor", "--network", "azure"}, {"doctors"}, {"doctor", "--config"}} {
 		r, err := l.nodes[0].Operator(l.ctx, "azure-vnet", args...)
 		l.must(err)
-		if r.Exit != 2 || len(r.Stdout) > 0 || !strings.Contains(string(r.Stderr), "azure-vnet doctor [POD] [-o json]") {
+		if r.Exit != 2 || len(r.Stdout) > 0 || !strings.Contains(string(r.Stderr), "How it is used: azure-vnet ") {
 			t.Errorf("%v: exit %d, %q, %q", args, r.Exit, r.Stdout, r.Stderr)
 		}
 	}
