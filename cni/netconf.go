@@ -343,6 +343,11 @@ func (c *Common) ValidAttachments() ([]Attachment, error) {
 	if err := json.Unmarshal(c.RawAttachments, &list); err != nil {
 		return nil, Invalid(key, "", "not a list of attachments: "+err.Error())
 	}
+	for _, a := range list {
+		if a.ContainerID == "" || a.IfName == "" {
+			return nil, Invalid(key, string(c.RawAttachments), "each attachment has a containerID and an ifname: without, one that lives would go")
+		}
+	}
 	return list, nil
 }
 

@@ -217,10 +217,12 @@ func TestValidAttachments(t *testing.T) {
 			fields: map[string]any{"cni.dev/valid-attachments": []map[string]string{{"containerID": "c1", "ifname": "eth0"}, {"containerID": "c2", "ifname": "net1"}}},
 			want:   []cni.Attachment{{ContainerID: "c1", IfName: "eth0"}, {ContainerID: "c2", IfName: "net1"}},
 		},
-		"no list is an error":              {fields: map[string]any{"cni.dev/valid-attachments": map[string]string{"containerID": "c1"}}, fails: true},
-		"a list of others is an error":     {fields: map[string]any{"cni.dev/valid-attachments": []string{"c1"}}, fails: true},
-		"a text is an error, not a list":   {fields: map[string]any{"cni.dev/valid-attachments": "[]"}, fails: true},
-		"a number is an error, not a list": {fields: map[string]any{"cni.dev/valid-attachments": 0}, fails: true},
+		"no list is an error":                         {fields: map[string]any{"cni.dev/valid-attachments": map[string]string{"containerID": "c1"}}, fails: true},
+		"an attachment without interface is an error": {fields: map[string]any{"cni.dev/valid-attachments": []map[string]string{{"containerID": "c1"}}}, fails: true},
+		"an empty attachment is an error":             {fields: map[string]any{"cni.dev/valid-attachments": []any{nil}}, fails: true},
+		"a list of others is an error":                {fields: map[string]any{"cni.dev/valid-attachments": []string{"c1"}}, fails: true},
+		"a text is an error, not a list":              {fields: map[string]any{"cni.dev/valid-attachments": "[]"}, fails: true},
+		"a number is an error, not a list":            {fields: map[string]any{"cni.dev/valid-attachments": 0}, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

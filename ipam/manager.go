@@ -163,11 +163,11 @@ func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
 	}
 	var freed []netip.Addr
 	err = m.Store.Update(ctx, func(s *State) error {
-		gone, err := m.gone(s) // a container may have got another one meanwhile
-		if err == nil {
+		gone, gerr := m.gone(s) // a container may have got another one meanwhile
+		if gerr == nil {
 			freed = s.Sweep(inUse, gone)
 		}
-		return err
+		return gerr
 	})
 	if len(freed) > 0 {
 		m.Log.Warn("addresses of containers that are gone are free again", "addresses", freed)

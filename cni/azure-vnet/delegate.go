@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,7 @@ func newDelegate(c *cni.Command, conf *cni.NetConf) delegate {
 	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
 		return d
 	}
-	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameProgram(path) {
+	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameProgram(path) && executable(path) {
 		d.own = ipamplugin.New(buildVersion)
 	}
 	return d
@@ -187,11 +188,14 @@ func (d delegate) failed(command string, err error) error {
 	}
 	text := fmt.Sprintf("IPAM plugin %s, %s: ", d.plugin, command)
 	var own *types.Error
+	_, missing := invoke.FindInPath(d.plugin, filepath.SplitList(d.args.Path))
 	switch {
-	case !errors.As(err, &own):
+	case missing != nil:
 		return types.NewError(types.ErrInvalidNetworkConfig, text+err.Error(), "ipam.type must name an IPAM plugin that lies in CNI_PATH")
+	case !errors.As(err, &own):
+		return types.NewError(types.ErrDecodingFailure, text+"it answers with what is no result: "+err.Error(), "see that "+d.plugin+" is an IPAM plugin for this machine: azure-vnet doctor lets it say its versions")
 	case own.Code == types.ErrUnknown: // libcni's, when the plugin could not be executed or did not answer
-		return types.NewError(types.ErrTryAgainLater, text+own.Msg, own.Details)
+		return types.NewError(types.ErrTryAgainLater, text+own.Msg, cmp.Or(own.Details, "see that "+d.plugin+" is a program for this machine: azure-vnet doctor lets it say its versions"))
 	}
 	return types.NewError(own.Code, text+own.Msg, own.Details)
 }

@@ -43,8 +43,7 @@ func printFindings(found []network.Finding, output string, w io.Writer) error {
 	return err
 }
 
-// text is for people: a finding a line, or as many as it takes in a width (0 is any); then the remedy, which is not broken into lines,
-// since it may be a command. At the end is what all comes to.
+// text is for people: a finding a line, or as many as it takes in a width (0 is any); then the remedy. At the end is what all comes to.
 func (d diagnosis) text(width int) string {
 	var b strings.Builder
 	column := 0
@@ -60,11 +59,21 @@ func (d diagnosis) text(width int) string {
 		found := strings.ReplaceAll(console.Wrap(f.Found, room, ""), "\n", "\n"+strings.Repeat(" ", indent))
 		fmt.Fprintf(&b, "%-*s  %-*s  %s\n", len(network.Failure), f.Level, column, f.Check, found)
 		if f.Level != network.OK {
-			fmt.Fprintf(&b, "%*sremedy: %s\n", len(network.Failure)+2, "", f.Remedy)
+			fmt.Fprintf(&b, "%*sremedy: %s\n", len(network.Failure)+2, "", parts(f.Remedy, width))
 		}
 	}
 	fmt.Fprintf(&b, "%s, %s, %s.\n", number(d.Failures, "failure"), number(d.Warnings, "warning"), number(len(d.Findings)-d.Failures-d.Warnings, "check")+" ok")
 	return b.String()
+}
+
+// parts puts each part of a remedy that is too long on a line of its own. A part may be a command: it stays in one piece, so that it can
+// be copied.
+func parts(remedy string, width int) string {
+	indent := strings.Repeat(" ", len(network.Failure)+2+len("remedy: "))
+	if width == 0 || len(indent)+len(remedy) <= width || strings.ContainsAny(remedy, `'"`) {
+		return remedy
+	}
+	return strings.ReplaceAll(remedy, "; ", ";\n"+indent)
 }
 
 func number(n int, what string) string {

@@ -186,7 +186,9 @@ func del(ctx context.Context, c *cni.Command) error {
 	address, _ := cni.ParseAddress(cmd.conf.IPAM.IPAddress) // validated; none is no address
 	freed, err := cmd.manager.Release(ctx, cmd.owner, address)
 	c.Note("network", cmd.owner.Network)
-	c.Note("freed", freed)
+	if err == nil {
+		c.Note("freed", freed)
+	}
 	return err
 }
 
