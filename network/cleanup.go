@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -92,4 +93,20 @@ func (m *Manager) Networks(ctx context.Context) (names []string, err error) {
 		return nil
 	})
 	return names, err
+}
+
+// Given is who gave the addresses of a network's pods (Network.Giver), and to whom.
+func (m *Manager) Given(ctx context.Context, network string) (giver json.RawMessage, owners []Owner, err error) {
+	err = m.Store.View(ctx, func(s *State) error {
+		n := s.Networks[network]
+		if n == nil {
+			return nil
+		}
+		giver = n.Giver
+		for e := range n.Endpoints.All() {
+			owners = append(owners, e.Owner)
+		}
+		return nil
+	})
+	return giver, owners, err
 }

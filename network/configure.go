@@ -100,7 +100,7 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 		return nil, fmt.Errorf("%w: network %s has pods on %s with other settings (mode, protection, masquerading …) than network %s: networks of one interface share its rules. Use the same settings, or another interface (\"master\")",
 			ErrConflict, other, master.Name, name)
 	}
-	n.Master, n.Bridge, n.Mode, n.Settings, n.HNS = master.Name, bridge, c.Mode, c.Settings, c.HNS
+	n.Master, n.Bridge, n.Mode, n.Settings, n.HNS, n.Giver = master.Name, bridge, c.Mode, c.Settings, c.HNS, c.Giver
 	s.supersede(n)
 	for _, a := range subnets {
 		n.Prefixes = addPrefix(n.Prefixes, a.Masked())

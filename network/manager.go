@@ -3,6 +3,7 @@ package network
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,7 +85,8 @@ type Config struct {
 	Master string // empty: found by the pods' subnet
 	Bridge string // empty: "azure" and the master's index
 	Settings
-	HNS *HNSConfig // on Windows
+	HNS   *HNSConfig      // on Windows
+	Giver json.RawMessage // see Network
 }
 
 // Precheck says whether an ADD of this endpoint could work, before anything is taken for it: the owner has

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"net"
@@ -89,6 +90,8 @@ type Network struct {
 	MAC    string `json:"mac,omitempty"` // the master's, as last seen
 	MTU    int    `json:"mtu,omitempty"` // the master's, as last seen
 	Settings
+	// Giver is who gave the pods' addresses, as the caller has to know to give them back; nil if that goes without saying.
+	Giver     json.RawMessage   `json:"giver,omitempty"`
 	Rules     string            `json:"rules,omitempty"`   // the family of nftables that the kernel has for its bridge
 	Sysctls   map[string]string `json:"sysctls,omitempty"` // as they were before us, by path (net/ipv4/ip_forward)
 	Prefixes  []netip.Prefix    `json:"prefixes"`

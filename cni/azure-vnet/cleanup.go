@@ -85,6 +85,10 @@ func cleanupIn(ctx context.Context, o options, dir string, s shownState, stdout 
 	}
 	defer claim.Release()
 	for _, n := range s.Networks {
+		giver, pods, err := m.Given(ctx, n.Name)
+		if err != nil {
+			return err
+		}
 		collected, err := m.Cleanup(ctx, n.Name)
 		_, _ = fmt.Fprintf(stdout, "%s: %d endpoints removed\n", n.Name, collected)
 		if err == nil {
@@ -92,6 +96,11 @@ func cleanupIn(ctx context.Context, o options, dir string, s shownState, stdout 
 		}
 		if err != nil {
 			return fmt.Errorf("clean up %s: %w", n.Name, err)
+		}
+		if giver != nil {
+			if who, err := giveBack(ctx, giver, pods); err != nil {
+				return fmt.Errorf("clean up %s: the host is as it was, but %s still has addresses of its pods: %w", n.Name, who, err)
+			}
 		}
 		_, _ = fmt.Fprintf(stdout, "%s: the host is as it was, the addresses are free\n", n.Name)
 	}

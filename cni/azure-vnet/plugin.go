@@ -79,7 +79,7 @@ func newCommand(c *cni.Command) (*command, error) {
 	cmd := &command{
 		Command: c, conf: conf, manager: m, ipam: ipam,
 		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
-		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: settings(conf)},
+		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: settings(conf), Giver: giver(conf)},
 	}
 	if onHNS {
 		cmd.serveHNS()
