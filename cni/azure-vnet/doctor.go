@@ -181,7 +181,7 @@ func (d *examination) delOf(o network.Owner) string {
 	}
 	bin := selfDir()
 	return fmt.Sprintf("if the container is gone: echo '%s' | CNI_COMMAND=DEL CNI_CONTAINERID=%s CNI_IFNAME=%s CNI_PATH=%s %s",
-		b, o.ContainerID, o.IfName, bin, filepath.Join(bin, name))
+		b, o.ContainerID, o.IfName, strings.Join(pluginFolders(), string(filepath.ListSeparator)), filepath.Join(bin, name))
 }
 
 // section is a part of a configuration as it stands there.

@@ -27,10 +27,7 @@ func (d *examination) plugins(ctx context.Context) []network.Finding {
 	if d.common.IPAM.Type != "" {
 		wanted = append(wanted, d.common.IPAM.Type)
 	}
-	folders := filepath.SplitList(os.Getenv("CNI_PATH"))
-	if len(folders) == 0 {
-		folders = []string{selfDir()}
-	}
+	folders := pluginFolders()
 	var wrong []network.Finding
 	add := func(level network.Level, remedy, format string, args ...any) {
 		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
@@ -50,6 +47,14 @@ func (d *examination) plugins(ctx context.Context) []network.Finding {
 		well += "; " + loopback + " is not there" + lacks
 	}
 	return network.Report(check, well, wrong)
+}
+
+// pluginFolders are where plugins are: those of CNI_PATH, else the one of this program.
+func pluginFolders() []string {
+	if folders := filepath.SplitList(os.Getenv("CNI_PATH")); len(folders) > 0 {
+		return folders
+	}
+	return []string{selfDir()}
 }
 
 // examinePlugin says what is wrong with a plugin; "" is nothing.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/cni"
@@ -31,11 +30,7 @@ func giveBack(ctx context.Context, conf json.RawMessage, pods []network.Owner) (
 	if err := json.Unmarshal(conf, &c); err != nil {
 		return "", fmt.Errorf("the record of the network's IPAM plugin: %w", err)
 	}
-	folders := filepath.SplitList(os.Getenv("CNI_PATH"))
-	if len(folders) == 0 {
-		folders = []string{selfDir()}
-	}
-	path, err := invoke.FindInPath(c.IPAM.Type, folders)
+	path, err := invoke.FindInPath(c.IPAM.Type, pluginFolders())
 	for _, o := range pods {
 		if err == nil {
 			args := &invoke.Args{Command: "DEL", ContainerID: o.ContainerID, IfName: o.IfName, Path: filepath.Dir(path)}
