@@ -100,8 +100,7 @@ work=
 workplace() {
     trap 'exit 1' HUP INT TERM
     if [ -n "$dry_run" ]; then
-        work=$(mktemp -d)
-        trap 'rm -rf "$work"' EXIT
+        dry_workplace
         return 0
     fi
     mkdir -p "$store" || die 1 "cannot make $store" "make the file system writable"
@@ -114,6 +113,22 @@ workplace() {
     trap 'rm -rf "$work"; [ -e "$store/state" ] || rm -rf "$store"' EXIT # without a state nothing was installed
     rm -rf "$store"/work.*
     work=$(mktemp -d "$store/work.XXXXXX")
+}
+
+# dry_workplace is for what is thrown away. The new plugin is run there, so it is a folder from which programs may be run: /tmp is not
+# on every machine.
+dry_workplace() {
+    trap 'rm -rf "$work"' EXIT
+    for place in "${TMPDIR:-/tmp}" /run /var/tmp "$HOME"; do
+        work=$(mktemp -d "$place/azure-vnet-cni.XXXXXX" 2>/dev/null) || continue
+        printf '#!/bin/sh\n' >"$work/runs" && chmod 700 "$work/runs"
+        if "$work/runs" 2>/dev/null; then
+            rm -f "$work/runs"
+            return 0
+        fi
+        rm -rf "$work"
+    done
+    die 1 "programs can be run from none of ${TMPDIR:-/tmp}, /run, /var/tmp" "name a folder where they can: TMPDIR=DIR"
 }
 
 # --- getting ---
@@ -146,9 +161,20 @@ fetch() { # fetch SOURCE NAME [REMEDY]: a file from the folder or web folder SOU
     esac
 }
 
+# The remedy for a file that is missing: a release of ours has not the reference plugins, which are other people's.
+whence() { # whence ARCHIVE
+    case $from,$1 in
+    http://* | https://* | ,*) ;; # "check the way to the server"
+    *,cni-plugins-*)
+        of=${1#cni-plugins-linux-"$arch"-}
+        echo "put it there with its sum, from https://github.com/containernetworking/plugins/releases/tag/${of%.tgz}"
+        ;;
+    esac
+}
+
 # A sum of the release's: 64 digits.
 published() { # published SOURCE ARCHIVE
-    fetch "$1" "$2.sha256"
+    fetch "$1" "$2.sha256" "$(whence "$2")"
     sum=$(cut -c 1-64 "$work/$2.sha256")
     case $sum in
     *[!0-9a-f]* | '') sum=short ;;
@@ -157,7 +183,7 @@ published() { # published SOURCE ARCHIVE
 }
 
 fetch_verified() { # fetch_verified SOURCE ARCHIVE; the sum is published's
-    fetch "$1" "$2"
+    fetch "$1" "$2" "$(whence "$2")"
     is=$(sha256sum <"$work/$2" | cut -c 1-64)
     [ "$is" = "$sum" ] || die 1 "$1/$2 is damaged: its SHA-256 is $is and should be $sum" "get it again; nothing was installed"
 }

@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The containers of scripts/kubernetes/azure-vnet-cni.yaml, as the kubelet starts them: no capability, and a root that cannot be
-// written to but for the four folders of the node. (That the manifest has these arguments is tested in test/manifest.)
+// The containers of scripts/kubernetes/azure-vnet-cni.yaml, as the kubelet starts them: one capability, since the folder of the plugins may be
+// another user's, and a root that cannot be written to but for the four folders of the node. (That the manifest has these arguments is tested in test/manifest.)
 func TestTheDaemonSetsContainers(t *testing.T) {
 	m := newMachine(t, "debian", fabric.Default(1, 2))
 	m.release(older, "/release")
 	m.readOnlyBut("/opt/cni/bin", "/etc/cni/net.d", "/var/lib/azure-vnet-cni", "/etc/systemd/system")
-	contained := []string{"--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/release"}
+	m.must(os.Chown(m.path("/opt/cni/bin"), 1001, 127))
+	contained := []string{"--bounding-set=-all,+dac_override", "--inh-caps=-all", "--no-new-privs", "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/release"}
 
 	if s := m.run(nil, "/usr/bin/setpriv", contained...); s.code != 0 || !strings.Contains(s.text, "installed "+older) {
 		t.Fatalf("init container: exit %d: %s", s.code, s.text)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
+	"golang.org/x/sys/unix"
 )
 
 // The whole life of an installation without internet, on two userlands that have little in common.
@@ -78,6 +79,7 @@ func TestWrongUsageAndWrongMachines(t *testing.T) {
 		{1, "is no archive for this machine", "--from /media/old/VERSION"},
 		{1, "'../x' is no version", "--from /media/old ../x"},
 		{1, "has no cni-plugins-linux-" + arch + "-v0.0.1.tgz.sha256", "--from /media/old " + older + " v0.0.1"},
+		{1, "from https://github.com/containernetworking/plugins/releases/tag/v0.0.1", "--from /media/old " + older + " v0.0.1"},
 	} {
 		m.refuses(c.code, c.want, strings.Fields(c.args)...)
 	}
@@ -102,4 +104,16 @@ func TestWrongUsageAndWrongMachines(t *testing.T) {
 		m.run(nil, "/bin/rm", "-r", "/tmp/fake")
 	}
 	m.untouched(files, network)
+}
+
+// Where no program may be run from /tmp, a dry run says what an installation does.
+func TestADryRunWhereProgramsMayNotBeRunFromTmp(t *testing.T) {
+	m := newMachine(t, "debian", fabric.Default(1, 1))
+	m.release(older, "/media/old")
+	m.must(unix.Mount("tmpfs", m.path("/tmp"), "tmpfs", unix.MS_NOEXEC, ""))
+	t.Cleanup(func() { _ = unix.Unmount(m.path("/tmp"), unix.MNT_DETACH) })
+	files, network := m.files(), m.network()
+	m.installs("would install "+older, "--dry-run", "--from", "/media/old")
+	m.untouched(files, network)
+	m.installs("installed "+older, "--from", "/media/old")
 }

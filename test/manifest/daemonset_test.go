@@ -75,7 +75,7 @@ func TestTheManifestHasTheLeastPrivileges(t *testing.T) {
 	if pod.HostPID || pod.HostIPC || pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 		t.Error("it has more of the host than its network")
 	}
-	const want = `{"capabilities":{"drop":["ALL"]},"privileged":false,"runAsUser":0,"runAsGroup":0,"readOnlyRootFilesystem":true,"allowPrivilegeEscalation":false}`
+	const want = `{"capabilities":{"add":["DAC_OVERRIDE"],"drop":["ALL"]},"privileged":false,"runAsUser":0,"runAsGroup":0,"readOnlyRootFilesystem":true,"allowPrivilegeEscalation":false}`
 	all := containers(d)
 	if len(all) != 2 {
 		t.Errorf("%d containers", len(all))
