@@ -87,10 +87,11 @@ func first(err error, visit func(error) bool) bool {
 }
 
 // Unavailable is the answer of STATUS when ADD could not work now (CNI specification 1.1, STATUS). What a person can do about it is what
-// ADD would say.
+// ADD would say. Who has answered so already, or that pods have limited connectivity (51), is not changed.
 func Unavailable(err error, codes []Code) error {
-	if err == nil {
-		return nil
+	var said *types.Error
+	if err == nil || errors.As(err, &said) && (said.Code == codeUnavailable || said.Code == codeUnavailable+1) {
+		return err
 	}
 	return types.NewError(codeUnavailable, "not ready: "+err.Error(), ErrorOf(err, codes).Details)
 }

@@ -343,5 +343,5 @@ func status(ctx context.Context, c *cni.Command) error {
 	if err != nil && cmd.bury(ctx) > 0 { // a node that is not ready gets no pods, so no ADD would do it
 		err = cmd.ipam.status(ctx)
 	}
-	return err
+	return cni.Unavailable(err, codes) // also of a plugin that is not there, or cannot be executed
 }

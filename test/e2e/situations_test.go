@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/ipam/ipamtest"
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/node"
 )
@@ -158,9 +159,16 @@ func (s *sick) theirs(n int) (end func()) {
 		all = append(all, ns)
 	}
 	return func() {
+		var numbers []uint64
 		for _, ns := range all {
+			numbers = append(numbers, platform.NamespaceNumber(ns.Path()))
 			s.must(ns.Close())
 		}
+		s.eventually("the namespaces are not gone", func() bool { // a child of another test that is just beginning holds copies of all open files
+			gone, err := platform.GoneNamespaces(numbers)
+			s.must(err)
+			return len(gone) == len(all)
+		})
 	}
 }
 
@@ -319,23 +327,23 @@ var situations = map[string]situation{
 	},
 	"azure-vnet-ipam is not installed": {
 		plant: func(s *sick) { s.must(os.Rename(s.own()+"/azure-vnet-ipam", s.n.Dir+"/bin/away")) },
-		code:  7, says: "failed to find plugin", status: 7, check: "plugins", level: "failure", names: "plugin azure-vnet-ipam is not in", remedy: "install-cni-plugin.sh",
+		code:  7, says: "failed to find plugin", status: 50, check: "plugins", level: "failure", names: "plugin azure-vnet-ipam is not in", remedy: "install-cni-plugin.sh",
 		cure: func(s *sick, _ string) { s.must(os.Rename(s.n.Dir+"/bin/away", s.n.Dir+"/bin/azure-vnet-ipam")) },
 	},
 	"azure-vnet-ipam is not for this machine": {
 		plant: func(s *sick) { s.must(os.WriteFile(s.own()+"/azure-vnet-ipam", []byte("\x7fELF of another"), 0o755)) },
-		code:  11, says: "exec format error", status: 11, check: "plugins", level: "failure", names: "exec format error", remedy: "for this machine",
+		code:  11, says: "exec format error", status: 50, check: "plugins", level: "failure", names: "exec format error", remedy: "for this machine",
 		cure: func(s *sick, _ string) {
 			s.sh(fmt.Sprintf("cp --remove-destination %s/azure-vnet-ipam %s/bin/", os.Getenv("AZURE_CNI_BIN"), s.n.Dir))
 		},
 	},
 	"azure-vnet-ipam may not be executed": {
 		plant: func(s *sick) { s.must(os.Chmod(s.own()+"/azure-vnet-ipam", 0o644)) },
-		code:  11, says: "permission denied", status: 11, check: "plugins", level: "failure", names: "is not executable", remedy: "chmod 755", cure: shell("chmod 755"),
+		code:  11, says: "permission denied", status: 50, check: "plugins", level: "failure", names: "is not executable", remedy: "chmod 755", cure: shell("chmod 755"),
 	},
 	"ipam.type is misspelt": {
 		plant: func(s *sick) { s.fields["ipam"] = map[string]any{"type": "azure-vnet-ipan"} },
-		code:  7, says: "azure-vnet-ipan", status: 7, check: "plugins", level: "failure", names: "azure-vnet-ipan", remedy: "install",
+		code:  7, says: "azure-vnet-ipan", status: 50, check: "plugins", level: "failure", names: "azure-vnet-ipan", remedy: "install",
 		cure: func(s *sick, _ string) { s.ipam("", nil) },
 	},
 	"ipam.type is the network plugin": {
