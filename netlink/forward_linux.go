@@ -65,6 +65,11 @@ func verdictOf(r *nftables.Rule) *expr.Verdict {
 
 // forwardChains are other people's chains at the forward hook.
 func (n *NFT) forwardChains() ([]*nftables.Chain, error) {
+	return n.filterChains(nftables.ChainHookForward)
+}
+
+// filterChains are other people's chains at a hook of IP.
+func (n *NFT) filterChains(hook *nftables.ChainHook) ([]*nftables.Chain, error) {
 	var out []*nftables.Chain
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
@@ -72,7 +77,7 @@ func (n *NFT) forwardChains() ([]*nftables.Chain, error) {
 			return nil, fmt.Errorf("list nftables chains: %w", listError(err))
 		}
 		for _, c := range chains {
-			if c.Table.Name != TableName && c.Type == nftables.ChainTypeFilter && c.Hooknum != nil && *c.Hooknum == *nftables.ChainHookForward {
+			if c.Table.Name != TableName && c.Type == nftables.ChainTypeFilter && c.Hooknum != nil && *c.Hooknum == *hook {
 				c.Table.Family = f
 				out = append(out, c)
 			}

@@ -82,6 +82,36 @@ func (n *NFT) Blocks(s Scope) ([]Block, error) {
 	return out, nil
 }
 
+// ShutOut lists the chains at the input hook that accept what comes by the master and refuse the rest, and have no such rule for the bridge:
+// when the bridge is there, what comes to the host comes by that. bridge may be "", of one that has no name yet.
+func (n *NFT) ShutOut(master, bridge string) ([]Block, error) {
+	chains, err := n.filterChains(nftables.ChainHookInput)
+	if err != nil {
+		return nil, err
+	}
+	var out []Block
+	for _, c := range chains {
+		rules, err := n.conn.GetRules(c.Table, c)
+		if err != nil {
+			return nil, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
+		}
+		lets := func(name string) bool {
+			return name != "" && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return accepts(r, []byte(name+"\x00")) })
+		}
+		if !lets(master) || lets(bridge) {
+			continue
+		}
+		refuses, err := n.refuses(c)
+		if err != nil {
+			return nil, err
+		}
+		if refuses {
+			out = append(out, Block{familyName(c.Table.Family), c.Table.Name, c.Name, c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop})
+		}
+	}
+	return out, nil
+}
+
 func familyName(f nftables.TableFamily) string {
 	return map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet"}[f]
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -113,12 +114,36 @@ func examineFirewall(k *kernel, networks []*Network) []Finding {
 			wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf("chain %s of table %s %s: %s", b.Chain, b.Family, b.Table, what), Remedy: remedy})
 		}
 	}
+	wrong = append(wrong, examineInput(k, networks)...)
 	legacy, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
 	if tables := strings.Fields(string(legacy)); err == nil && slices.Contains(tables, "filter") {
 		wrong = append(wrong, Finding{Level: Warning, Found: "legacy iptables are in use (tables " + strings.Join(tables, ", ") + "), which cannot be seen here: a FORWARD chain of theirs may drop what pods send",
 			Remedy: "look at iptables-legacy -S FORWARD; use iptables-nft for all that this node runs (update-alternatives --set iptables /usr/sbin/iptables-nft), and reboot"})
 	}
 	return Report("firewall", "no chain at the forward hook drops what the host routes for pods", wrong)
+}
+
+// examineInput looks for rules about the master that should be about its bridge.
+func examineInput(k *kernel, networks []*Network) (wrong []Finding) {
+	seen := map[string]bool{}
+	for _, n := range networks {
+		if n.Mode == ModeTransparent || n.Master == "" || seen[n.Master] {
+			continue
+		}
+		seen[n.Master] = true
+		chains, err := k.nft.ShutOut(n.Master, n.Bridge)
+		if err != nil {
+			wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
+		}
+		bridge := cmp.Or(n.Bridge, "azure+")
+		for _, b := range chains {
+			at := fmt.Sprintf("%s %s %s", b.Family, b.Table, b.Chain)
+			wrong = append(wrong, Finding{Level: Failure,
+				Found:  fmt.Sprintf("chain %s of table %s %s lets in what comes by %s, and drops the rest: with the bridge it comes by %s", b.Chain, b.Family, b.Table, n.Master, bridge),
+				Remedy: fmt.Sprintf("nft insert rule %s iifname %q accept; or have each rule for %s for %s, too (nft list chain %s); or \"mode\": \"transparent\"", at, strings.Replace(bridge, "+", "*", 1), n.Master, bridge, at)})
+		}
+	}
+	return wrong
 }
 
 // examineMasquerade says who gives what pods send to the internet an address that Azure translates: it does so for the host's, and not for those of

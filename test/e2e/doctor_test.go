@@ -340,6 +340,11 @@ var faults = map[string]fault{
 		plant: []string{"iptables -A FORWARD -j REJECT"}, check: "firewall", level: "failure", names: "FORWARD", remedy: "nft insert rule ip filter FORWARD",
 		then: func(p *patient) { p.accept("ip", "filter", "FORWARD") },
 	},
+	"a firewall knows the master, and not the bridge": {
+		plant: []string{"nft add table inet filter", "nft add chain inet filter input '{ type filter hook input priority 0; policy drop; }'", "nft add rule inet filter input iifname eth0 accept", "nft add rule inet filter input ct state established accept"},
+		check: "firewall", level: "failure", names: "lets in what comes by eth0, and drops the rest: with the bridge it comes by azure0", remedy: "nft insert rule inet filter input iifname \"azure0\" accept",
+		cure: "nft insert rule inet filter input iifname \"azure0\" accept",
+	},
 	"legacy iptables": {
 		plant: []string{"iptables-legacy -P FORWARD DROP"}, check: "firewall", level: "warning", names: "legacy iptables", remedy: "iptables-legacy -S FORWARD",
 	},
