@@ -21,7 +21,7 @@ func TestDoctorAsksHNS(t *testing.T) {
 			v2.supported = ErrKernel
 			*v1, v2.endpoints = fakeHNS{networks: v2.networks, names: v2.names, endpoints: v2.endpoints}, nil
 		}},
-		"HNS does not answer": {harm: func(v1, v2 *fakeHNS) {
+		"HNS does not answer": {harm: func(_, v2 *fakeHNS) {
 			v2.fail = map[string]error{"supported": errors.New("RPC server is unavailable")}
 		}, level: Failure, check: "hns", found: "RPC server"},
 		"the network is gone":   {harm: func(_, v2 *fakeHNS) { v2.networks, v2.names = nil, nil }, level: Failure, check: "hns", found: "no network azure"},
