@@ -6,7 +6,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -179,7 +181,11 @@ func decode(raw []byte, into any) error {
 	var typ *json.UnmarshalTypeError
 	if errors.As(err, &typ) && typ.Field != "" {
 		key := strings.TrimPrefix(typ.Field, "Common.") // the name of an embedded struct
-		return Invalid(key, valueAt(raw, key), "a "+typ.Type.String()+" is expected")
+		wanted := "a " + typ.Type.String()
+		if typ.Type.Kind() == reflect.Struct {
+			wanted = "an object"
+		}
+		return Invalid(key, valueAt(raw, key), wanted+" is expected")
 	}
 	var own *types.Error
 	if errors.As(err, &own) {
@@ -248,6 +254,9 @@ func (i *IPAM) validate() error {
 		if _, err := ParseAddress(i.IPAddress); err != nil {
 			return Invalid("ipam.ipAddress", i.IPAddress, "an address such as 10.240.0.5 is expected")
 		}
+	}
+	if u, err := url.Parse(i.QueryURL); i.QueryURL != "" && (err != nil || u.Scheme != "http" || u.Host == "") {
+		return Invalid("ipam.queryUrl", i.QueryURL, "the URL of the host agent begins with http:// and has no other encryption than the host's own network")
 	}
 	for _, f := range i.Families {
 		if f != "ipv4" && f != "ipv6" {

@@ -137,6 +137,7 @@ func TestValuesThatAreRefusedAreNamed(t *testing.T) {
 		{"ipam.environment", "aws", 2, "aws"}, {"ipam.addressSpace", "global", 2, "global"},
 		{"ipam.subnet", "10.240.0.0", 7, "10.240.0.0"}, {"ipam.subnet", "x", 7, "x"}, {"ipam.subnet", 7, 7, "7"},
 		{"ipam.ipAddress", "10.240.0", 7, "10.240.0"}, {"ipam.ipAddress", "10.240.0.5/99", 7, "10.240.0.5/99"},
+		{"ipam.queryUrl", "https://168.63.129.16/x", 7, "https://168.63.129.16/x"}, {"ipam.queryUrl", "file:/etc/x", 7, "file:/etc/x"}, {"ipam.queryUrl", "http:/x", 7, "http:/x"}, {"args", "x", 7, "\"x\""},
 		{"ipam.queryInterval", -1, 7, "-1"}, {"ipam.queryInterval", "soon", 7, "soon"}, {"ipam.queryInterval", 1e9, 7, "1000000000"},
 		{"ipam.queryInterval", "NaN", 7, "NaN"}, {"ipam.queryInterval", true, 7, "true"}, {"ipam.queryInterval", []int{1}, 7, "[1]"},
 		{"ipam.interfacesFile", "i.json", 7, "i.json"}, {"ipam.interfacesFile", "stderr", 7, "stderr"},

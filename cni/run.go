@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -80,17 +81,23 @@ func (p *Plugin) Run(args []string) int {
 	defer cancel()
 	// Standard output that nobody reads any more is an error of the write, not the end of the process: what
 	// became of the command has to reach the log. Caught and not ignored, since children inherit the latter.
-	onSignal(cancel, append(signals, syscall.SIGPIPE))
 	r := &run{plugin: p, ctx: ctx, started: time.Now()}
+	onSignal(func() {
+		cancel()
+		if !r.read.Load() { // nothing can interrupt a read of standard input, and nothing has been done yet
+			r.fails(types.NewError(types.ErrTryAgainLater, p.Name+" was told to end while standard input was open: the configuration had not come to its end", ""))
+			os.Exit(1)
+		}
+	}, append(signals, syscall.SIGPIPE))
 	limit, hangs := Deadline+grace, types.ErrTryAgainLater
 	if os.Getenv("CNI_COMMAND") == "STATUS" {
 		limit, hangs = statusDeadline+statusGrace, codeUnavailable
 	}
-	watchdog := time.AfterFunc(limit, func() { p.giveUp(hangs, limit) })
+	watchdog := time.AfterFunc(limit, func() { r.giveUp(hangs, limit) })
 	err := r.guarded(r.dispatch)
 	watchdog.Stop()
 	code := 0
-	if err == nil && r.printed != nil {
+	if err == nil && r.printed != nil && r.said.CompareAndSwap(false, true) {
 		if _, werr := os.Stdout.Write(r.printed); werr != nil {
 			// The runtime did not get the result: it must not believe in a success.
 			err = types.NewError(types.ErrIOFailure, "write the result to standard output: "+werr.Error(), "")
@@ -98,7 +105,7 @@ func (p *Plugin) Run(args []string) int {
 		}
 	} else if err != nil {
 		code = 1
-		printError(err)
+		r.fails(err)
 	}
 	r.report(err)
 	return code
@@ -146,9 +153,20 @@ const (
 // giveUp ends a command that does not come back although its deadline has passed and there was time to
 // undo: something in it waits without a limit, on a system call that a kernel does not answer for example.
 // The runtime gets its one document; the process ends with its locks.
-func (p *Plugin) giveUp(code uint, limit time.Duration) {
-	printError(types.NewError(code, p.Name+" hangs: it did not end in "+limit.String(), "azure-vnet doctor says what is stuck; cat /proc/PID/stack of this process, too"))
+func (r *run) giveUp(code uint, limit time.Duration) {
+	remedy := "azure-vnet doctor says what is stuck"
+	if !r.read.Load() {
+		remedy = "the runtime has to close standard input behind the configuration"
+	}
+	r.fails(types.NewError(code, r.plugin.Name+" hangs: it did not end in "+limit.String(), remedy))
 	os.Exit(1)
+}
+
+// fails prints the error, unless there is a document already: of a command that hung, and came back at that very moment.
+func (r *run) fails(e *types.Error) {
+	if r.said.CompareAndSwap(false, true) {
+		printError(e)
+	}
 }
 
 func printError(e *types.Error) {
@@ -193,6 +211,8 @@ type run struct {
 	closer  io.Closer
 	result  types.Result // in the version of the configuration
 	printed []byte       // the result as it will be printed
+	read    atomic.Bool  // the configuration has been read: from now on something may be done
+	said    atomic.Bool  // standard output has its document
 }
 
 // guarded runs everything that can panic.
@@ -253,6 +273,7 @@ func (r *run) add(ctx context.Context, c *Command) error {
 
 func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*skel.CmdArgs) error {
 	return func(args *skel.CmdArgs) error {
+		r.read.Store(true)
 		var conf struct{ LogFile, LogLevel string }
 		_ = json.Unmarshal(args.StdinData, &conf) // only a hint here; the plugin parses and reports
 		if conf.LogFile != "stderr" && !filepath.IsAbs(conf.LogFile) {

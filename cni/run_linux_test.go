@@ -3,6 +3,7 @@ package cni_test
 import (
 	"bufio"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -75,5 +76,30 @@ func TestACommandThatIsStoppedAnswersTryAgainLater(t *testing.T) {
 		if c.document(&e); e.Code != types.ErrTryAgainLater || c.cmd.ProcessState.ExitCode() != 1 {
 			t.Errorf("%v: %v, %+v", s, c.cmd.ProcessState, e)
 		}
+	}
+}
+
+// Nothing has been done as long as standard input is open, and nothing interrupts a read of it: who is told to end ends.
+func TestACommandEndsWhileStandardInputIsOpen(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, "succeeds")
+	c.cmd.Stdin = nil
+	in, err := c.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(make([]byte, 1<<20)); err != nil { // more than a pipe holds: it reads, so it hears signals
+		t.Fatal(err)
+	}
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	_ = c.cmd.Wait()
+	var e types.Error
+	if c.document(&e); e.Code != types.ErrTryAgainLater || !strings.Contains(e.Msg, "standard input") || c.cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v, %+v", c.cmd.ProcessState, e)
 	}
 }

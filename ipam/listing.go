@@ -1,23 +1,49 @@
 package ipam
 
 import (
+	"encoding/xml"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 )
 
 // listing is what both sources write: the host agent as XML, the file of Azure Stack as JSON.
 type listing struct {
 	Interfaces []struct {
-		MacAddress string `xml:",attr"`
-		IsPrimary  bool   `xml:",attr"`
+		MacAddress string  `xml:",attr"`
+		IsPrimary  primary `xml:",attr"`
 		IPSubnets  []struct {
 			Prefix      string `xml:",attr"`
 			IPAddresses []struct {
-				Address   string `xml:",attr"`
-				IsPrimary bool   `xml:",attr"`
+				Address   string  `xml:",attr"`
+				IsPrimary primary `xml:",attr"`
 			} `xml:"IPAddress"`
 		} `xml:"IPSubnet"`
 	} `xml:"Interface"`
+}
+
+// primary says whether a NIC, or an address, is the first one. What is neither true nor false counts as true: the host may have the
+// address, so no container gets it.
+type primary bool
+
+func (p *primary) read(text string) {
+	is, err := strconv.ParseBool(strings.TrimSpace(text))
+	*p = primary(is || err != nil && text != "")
+}
+
+// UnmarshalXMLAttr implements xml.UnmarshalerAttr.
+func (p *primary) UnmarshalXMLAttr(a xml.Attr) error {
+	p.read(a.Value)
+	return nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *primary) UnmarshalJSON(b []byte) error {
+	if text := strings.Trim(string(b), `"`); text != "null" {
+		p.read(text)
+	}
+	return nil
 }
 
 // subnets are those of the listing that make sense. A value that makes none spoils its own subnet or address only:
@@ -32,7 +58,7 @@ func (l listing) subnets() []Subnet {
 					addrs = append(addrs, a.Address)
 				}
 			}
-			if sub, ok := newSubnet(i.MacAddress, i.IsPrimary, s.Prefix, addrs); ok {
+			if sub, ok := newSubnet(i.MacAddress, bool(i.IsPrimary), s.Prefix, addrs); ok {
 				subnets = append(subnets, sub)
 			}
 		}
@@ -43,18 +69,18 @@ func (l listing) subnets() []Subnet {
 // newSubnet checks what a source says about one subnet. Addresses outside of the prefix, and those that
 // every subnet keeps for itself (network, gateway, IPv4 broadcast), are left out.
 func newSubnet(mac string, primary bool, prefix string, addrs []string) (Subnet, bool) {
-	p, err := netip.ParsePrefix(prefix)
+	p, err := netip.ParsePrefix(strings.TrimSpace(prefix))
 	if err != nil || p.Addr().Zone() != "" || p.Addr().Is4In6() {
 		return Subnet{}, false
 	}
-	m, ok := parseMAC(mac)
+	m, ok := parseMAC(strings.TrimSpace(mac))
 	if !ok {
 		return Subnet{}, false
 	}
 	p = p.Masked()
 	s := Subnet{MAC: m, Primary: primary, Prefix: p}
 	for _, text := range addrs {
-		a, err := netip.ParseAddr(text)
+		a, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil || a.Zone() != "" || a.Is4In6() || !p.Contains(a) || a == p.Addr() || a == p.Addr().Next() || isBroadcast(p, a) {
 			continue
 		}

@@ -213,3 +213,25 @@ func TestNetworkStaysWithItsPoolThroughAPartialAnswer(t *testing.T) {
 		t.Errorf("unmatched %v", s.Unmatched)
 	}
 }
+
+// A value that makes no sense spoils its own address only, blanks do not matter, and ASCII is ASCII whatever the document calls it.
+func TestAnswersWithSlips(t *testing.T) {
+	t.Parallel()
+	const nic = `<Interfaces><Interface MacAddress=" 000D3A112233 " IsPrimary="TRUE"><IPSubnet Prefix=" 10.240.0.0/16"><IPAddress Address="10.240.0.4" IsPrimary="yes"/><IPAddress Address=" 10.240.0.5 " IsPrimary="False"/><IPAddress Address="10.240.0.6"/><IPAddress Address="10.240.0.7" IsPrimary=""/></IPSubnet></Interface></Interfaces>`
+	want := []Subnet{{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6"), addr("10.240.0.7")}}}
+	for _, encoding := range []string{"", `<?xml version="1.0" encoding="utf-16"?>`, `<?xml version="1.0" encoding="US-ASCII"?>`, `<?xml version="1.0" encoding="iso-8859-1"?>`} {
+		got, err := parseInterfaces(strings.NewReader(encoding + nic))
+		if d := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); err != nil || d != "" {
+			t.Errorf("%s: %v\n%s", encoding, err, d)
+		}
+	}
+	file, err := parseFile([]byte(`{"Interfaces":[{"MacAddress":"000D3A112233","IsPrimary":"true","IPSubnets":[{"Prefix":"10.240.0.0/16","IPAddresses":[{"Address":"10.240.0.4","IsPrimary":1},{"Address":"10.240.0.5","IsPrimary":null},{"Address":"10.240.0.6"},{"Address":"10.240.0.7","IsPrimary":false}]}]}]}`))
+	if err != nil || len(file) != 1 || !slices.Equal(file[0].Addresses, want[0].Addresses) || !file[0].Primary {
+		t.Errorf("the file: %+v, %v", file, err)
+	}
+	for _, text := range []string{`<?xml version="1.0" encoding="ebcdic"?>` + nic, "<html><body>sign in</body></html>"} {
+		if got, err := parseInterfaces(strings.NewReader(text)); err == nil {
+			t.Errorf("%s is read as %v", text, got)
+		}
+	}
+}

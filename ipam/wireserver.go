@@ -53,11 +53,22 @@ func parseInterfaces(r io.Reader) ([]Subnet, error) {
 		XMLName xml.Name
 		listing
 	}
-	if err := xml.NewDecoder(r).Decode(&l); err != nil {
+	d := xml.NewDecoder(r)
+	d.CharsetReader = sameCharset
+	if err := d.Decode(&l); err != nil {
 		return nil, fmt.Errorf("decode XML: %w", err)
 	}
 	if root := l.XMLName.Local; strings.EqualFold(root, "html") { // who signs people in answers with 200
 		return nil, errors.New("it is a web page: a proxy stands between this VM and the host agent")
 	}
 	return l.subnets(), nil
+}
+
+// sameCharset reads what a document says to be in another encoding, and is ASCII: that is what .NET writes by default.
+func sameCharset(charset string, r io.Reader) (io.Reader, error) {
+	switch strings.ToLower(charset) {
+	case "us-ascii", "ascii", "iso-8859-1", "utf-16":
+		return r, nil // what is not ASCII is no UTF-8 either, and refused
+	}
+	return nil, fmt.Errorf("encoding %q", charset)
 }
