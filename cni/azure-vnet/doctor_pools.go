@@ -102,6 +102,7 @@ func (d *examination) pools(ctx context.Context) []network.Finding {
 	}
 	var well []string
 	var wrong []network.Finding
+	told := t.Source != nil && len(t.Space.Pools) == 0 // the check of the source has
 	for _, p := range t.Space.Pools {
 		text := fmt.Sprintf("pool %s on %s%s: %d of %d addresses are free", p.Prefix, p.Interface, users(t.Space, p), p.Available(), p.Capacity())
 		const low = 10 // percent of the pool
@@ -111,8 +112,8 @@ func (d *examination) pools(ctx context.Context) []network.Finding {
 		case p.Capacity() == 0: // the host's own subnet, on a NIC without addresses for pods
 		case p.Available() == 0:
 			level := network.Warning
-			if t.Err != nil {
-				level = network.Failure
+			if errors.Is(t.Err, ipam.ErrFull) {
+				level, told = network.Failure, true
 			}
 			wrong = append(wrong, network.Finding{Level: level, Found: text, Remedy: ipamplugin.Explain(ipam.ErrExhausted).Details})
 		case p.Available()*100 < p.Capacity()*low:
@@ -121,7 +122,7 @@ func (d *examination) pools(ctx context.Context) []network.Finding {
 			well = append(well, text)
 		}
 	}
-	if t.Err != nil && (!errors.Is(t.Err, ipam.ErrExhausted) || errors.Is(t.Err, ipam.ErrOnlyOnHost) || len(wrong) == 0) && (t.Source == nil || len(well) > 0) {
+	if t.Err != nil && !told {
 		said := ipamplugin.Explain(t.Err)
 		wrong = append(wrong, network.Finding{Level: network.Failure, Found: fmt.Sprintf("the next pod gets no address (code %d): %s", said.Code, said.Msg), Remedy: said.Details})
 	}
