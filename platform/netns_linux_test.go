@@ -17,8 +17,14 @@ func TestNamespacesThatAreThere(t *testing.T) {
 	}
 	made, keep := make(chan uint64), make(chan struct{})
 	open := make(chan *os.File)
-	go func() { // this thread ends with its goroutine
+	var onThread func()
+	onThread = func() { // which ends with its goroutine
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() { // what this one has, the process has
+			go onThread()
+			<-keep
+			return
+		}
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			panic(err)
 		}
@@ -29,7 +35,8 @@ func TestNamespacesThatAreThere(t *testing.T) {
 		made <- NamespaceNumber("/proc/thread-self/ns/net")
 		open <- f
 		<-keep
-	}()
+	}
+	go onThread()
 	number, file := <-made, <-open
 	there := func(held string, want bool) {
 		t.Helper()
