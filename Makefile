@@ -117,7 +117,7 @@ ACCEL ?= tcg,thread=single
 LIMIT ?= 45m
 KERNELS := $(OUTPUT)/kernels
 .PHONY: test-kernels
-test-kernels: setup-kernels azure-vnet azure-vnet-ipam dataplane-netdev $(REFERENCE)/.built ## end-to-end tests on other kernels, in qemu, half an hour; KERNEL=5.10|6.1|6.12|azl3 for one
+test-kernels: setup-kernels azure-vnet azure-vnet-ipam dataplane-netdev $(REFERENCE)/.built ## end-to-end tests on other kernels, in qemu, an hour; KERNEL=5.10|6.1|6.12|azl3 for one
 	@mkdir -p $(KERNELS)/tests
 	$(HOST) go test -c -trimpath -ldflags '-s -w' -o $(KERNELS)/tests/ ./test/e2e ./test/fabric
 	$(HOST) $(BUILD) -o $(KERNELS)/runner ./test/kernels
