@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"github.com/Azure/azure-container-networking/log/step"
 )
 
 // Believed is what the runtime's result says of an endpoint: our ADD's, with what plugins further back in the chain changed. A zero MTU and an
@@ -43,7 +45,7 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 			return err
 		}
 	}
-	err = m.Plane.CheckEndpoint(ctx, n, e)
+	err = step.Do(m.Log, "compare the pod with the host", func() error { return m.Plane.CheckEndpoint(ctx, n, e) })
 	if !errors.Is(err, ErrDifference) {
 		return err
 	}

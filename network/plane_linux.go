@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
@@ -152,7 +153,7 @@ func (l *Linux) Status(context.Context, *Network) error {
 // locked runs fn under the lock for making networks.
 func (l *Linux) locked(ctx context.Context, fn func() error) error {
 	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))
-	if err := store.Wait(ctx, lock); err != nil {
+	if err := step.Do(l.Log, "wait for others who make networks", func() error { return store.Wait(ctx, lock) }, slog.String("path", l.LockPath)); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: another process is making a network (lock %s): %w", ErrBusy, l.LockPath, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
@@ -32,11 +33,16 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 	if err != nil {
 		return err
 	}
-	if n.Suspect || n.Imported || !k.nft.RulesInPlace(r) {
-		err = l.locked(ctx, func() error { return repairRouted(k, n, r) })
+	end := step.Begin(l.Log, "compare the rules")
+	in := !n.Suspect && !n.Imported && k.nft.RulesInPlace(r)
+	end(nil)
+	if !in {
+		err = l.locked(ctx, func() error {
+			return step.Do(l.Log, "make or repair rules and routes", func() error { return repairRouted(k, n, r) })
+		})
 	}
 	if err == nil {
-		err = ensurePolicy(k, policy)
+		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })
 	}
 	if errors.Is(err, netlink.ErrFeature) {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
