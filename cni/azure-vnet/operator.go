@@ -41,7 +41,7 @@ Usage:
 type options struct {
 	output, dir, network, config string
 	pod, namespace, level        string
-	ignore                       []string // checks of doctor
+	ignore, checks               []string // of doctor: those that are left out; nil, or the only ones that count
 	yes, watch, dryRun           bool
 	logger                       *slog.Logger
 }
@@ -119,7 +119,11 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		ctx, cancel = context.WithTimeout(ctx, cni.Deadline)
 		defer cancel()
 	}
-	err := run(ctx, args[0], o, stdout)
+	return ended(run(ctx, args[0], o, stdout), args[0], stderr)
+}
+
+// ended says what a command ended with, as far as that has not been said, and is its exit code.
+func ended(err error, command string, stderr io.Writer) int {
 	switch {
 	case errors.Is(err, errWarning):
 		return 1
@@ -130,7 +134,7 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return 3
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, asRoot(err, args[0]))
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, asRoot(err, command))
 		return 1
 	}
 	return 0

@@ -16,7 +16,7 @@ func TestUsageIsWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	commands, options := map[string]string{}, map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^  azure-vnet ([a-z]+(?: [a-z]+)?)((\s+\[[^\]]+\])+)`).FindAllStringSubmatch(usage, -1) {
-		takes := strings.Join(strings.Fields(m[2]), " ")
+		takes := strings.NewReplacer("[POD]", "[WORD]").Replace(strings.Join(strings.Fields(m[2]), " "))
 		commands[m[1]] = takes
 		for _, o := range strings.Split(strings.Trim(takes, "[]"), "] [") {
 			options[o] = true

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -96,4 +97,31 @@ func TestReleaseAndRefresh(t *testing.T) {
 	l.operator(n, 1, "a container has "+address, "azure-vnet-ipam", "release", address, "--config", conf)
 	l.operator(n, 1, "address in use", "azure-vnet-ipam", "release", p.ID, "--config", conf)
 	l.must(p.Check(l.ctx))
+}
+
+// azure-vnet-ipam has a doctor of its own, for addresses, whoever the network plugin is.
+func TestDoctorOfAddresses(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 1))
+	n := l.nodes[0]
+	conf := l.confFile(n)
+	l.add(n, l.list(n, nil))
+	l.operator(n, 2, "0 of 1 addresses are free", "azure-vnet-ipam", "doctor", "--config", conf)
+	r, err := n.Operator(l.ctx, "azure-vnet-ipam", "doctor", "-o", "json", "--config", conf)
+	l.must(err)
+	var said struct {
+		Findings []struct{ Check string }
+	}
+	oneDocument(t, r.Stdout, &said)
+	var checks []string
+	for _, f := range said.Findings {
+		checks = append(checks, f.Check)
+	}
+	for _, check := range []string{"pools", "host-agent", "addresses"} {
+		if !slices.Contains(checks, check) {
+			t.Errorf("%s is not among %v", check, checks)
+		}
+	}
+	if slices.Contains(checks, "bridge") || slices.Contains(checks, "rules") {
+		t.Errorf("what is azure-vnet's own is among %v", checks)
+	}
 }
