@@ -34,6 +34,8 @@ Usage:
       take addresses off the host that are for pods
   azure-vnet repair [--watch] [--config FILE] [--data-dir DIR]
       put right what an ADD would, without a pod
+  azure-vnet metrics [--textfile FILE] [--config FILE] [--data-dir DIR]
+      what a monitoring system wants to know, for node_exporter
   azure-vnet --version
 `
 
@@ -41,6 +43,7 @@ Usage:
 type options struct {
 	output, dir, network, config string
 	pod, namespace, level        string
+	textfile                     string
 	ignore, checks               []string // of doctor: those that are left out; nil, or the only ones that count
 	yes, watch, dryRun           bool
 	logger                       *slog.Logger
@@ -66,6 +69,8 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 		words, outputs = 1, append(outputs, "json", "wide")
 		flags.StringVar(&o.namespace, "n", "", "only pods of this `NAMESPACE`")
 		flags.StringVar(&o.network, "network", "", "only the network of this `NAME`")
+	case "metrics":
+		flags.StringVar(&o.textfile, "textfile", "", "write it to `FILE`, as a whole")
 	case "doctor":
 		words, outputs = 1, append(outputs, "json")
 		flags.Func("level", "say only what is at least: ok, warning or failure", func(level string) error {
@@ -154,6 +159,8 @@ func run(ctx context.Context, command string, o options, stdout io.Writer) error
 		return hostRelease(ctx, o, os.Stdin, stdout, "/")
 	case err != nil:
 		return err
+	case command == "metrics":
+		return metrics(ctx, o, dirs[0], stdout)
 	case command == "cleanup":
 		return cleanup(ctx, o, dirs, os.Stdin, stdout)
 	}
