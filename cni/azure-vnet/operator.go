@@ -36,6 +36,8 @@ Usage:
       put right what an ADD would, without a pod
   azure-vnet metrics [--textfile FILE] [--config FILE] [--data-dir DIR]
       what a monitoring system wants to know, for node_exporter
+  azure-vnet bundle [FILE] [--config FILE] [--data-dir DIR]
+      one archive for a report of an error
   azure-vnet --version
 `
 
@@ -43,7 +45,7 @@ Usage:
 type options struct {
 	output, dir, network, config string
 	pod, namespace, level        string
-	textfile                     string
+	textfile, file               string
 	ignore, checks               []string // of doctor: those that are left out; nil, or the only ones that count
 	yes, watch, dryRun           bool
 	logger                       *slog.Logger
@@ -69,6 +71,8 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 		words, outputs = 1, append(outputs, "json", "wide")
 		flags.StringVar(&o.namespace, "n", "", "only pods of this `NAMESPACE`")
 		flags.StringVar(&o.network, "network", "", "only the network of this `NAME`")
+	case "bundle":
+		words = 1
 	case "metrics":
 		flags.StringVar(&o.textfile, "textfile", "", "write it to `FILE`, as a whole")
 	case "doctor":
@@ -100,7 +104,11 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 	if !slices.Contains(outputs, o.output) {
 		return o, help.Misused(stderr, command, fmt.Sprintf("-o %s: there is %s", o.output, strings.Join(outputs, ", ")))
 	}
-	if len(given) > 0 {
+	switch {
+	case len(given) == 0:
+	case command == "bundle":
+		o.file = given[0]
+	default:
 		o.pod = given[0]
 	}
 	o.logger = console.Logger(name, stderr)
@@ -159,6 +167,8 @@ func run(ctx context.Context, command string, o options, stdout io.Writer) error
 		return hostRelease(ctx, o, os.Stdin, stdout, "/")
 	case err != nil:
 		return err
+	case command == "bundle":
+		return bundle(ctx, o, dirs, stdout)
 	case command == "metrics":
 		return metrics(ctx, o, dirs[0], stdout)
 	case command == "cleanup":
