@@ -80,11 +80,9 @@ func TestCommandsAreCountedOnce(t *testing.T) {
 	l.want(0)
 	l.write(added(-time.Hour)) // of an earlier boot
 	l.want(0)
-	l.write(added(1*time.Second), added(2*time.Second))
-	l.want(2)
-	l.want(2)
 	half := added(3 * time.Second)
-	l.write(half[:30])
+	l.write(added(1*time.Second), added(2*time.Second), half[:30])
+	l.want(2)
 	l.want(2)
 	l.write(half[30:], added(4*time.Second))
 	l.want(4)
