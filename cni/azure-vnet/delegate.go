@@ -54,7 +54,7 @@ func (d delegate) call(ctx context.Context, command string) (types.Result, error
 		in = "this process"
 	}
 	call := func() (types.Result, error) { return d.execute(ctx, command) }
-	return step.Get(d.log, "call the IPAM plugin", call, slog.String("plugin", d.plugin), slog.String("what", command), slog.String("in", in))
+	return step.Get(d.log, "call the IPAM plugin", call, slog.String("type", d.plugin), slog.String("what", command), slog.String("in", in))
 }
 
 func (d delegate) execute(ctx context.Context, command string) (types.Result, error) {

@@ -29,7 +29,7 @@ func TestStepsOfACommand(t *testing.T) {
 			raw, err := os.ReadFile(n.LogFile("azure-vnet")) // of both plugins: the configuration names it
 			l.must(err)
 			steps := map[string][]string{}
-			line := regexp.MustCompile(`^time=\S+ level=DEBUG msg=step pid=\d+ command=(\w+) containerID=` + p.ID + ` step="([^"]+)" .*duration=[0-9.]+(µs|ms|s)( |$)`)
+			line := regexp.MustCompile(`^time=\S+ level=DEBUG msg=step pid=\d+ plugin=azure-vnet(?:-ipam)? command=(\w+) containerID=` + p.ID + ` step="([^"]+)" .*duration=[0-9.]+(µs|ms|s)( |$)`)
 			for text := range strings.SplitSeq(strings.TrimSpace(string(raw)), "\n") {
 				if strings.Contains(text, "planted-secret") {
 					t.Errorf("a secret: %s", text)
