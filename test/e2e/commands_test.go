@@ -128,3 +128,19 @@ func TestDoctorOfAddresses(t *testing.T) {
 		t.Errorf("what is azure-vnet's own is among %v", checks)
 	}
 }
+
+// What the state calls ready, and is not there any more, show calls gone.
+func TestShowKnowsTheDead(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 4))
+	n := l.nodes[0]
+	list := l.list(n, nil)
+	lives, dead := l.add(n, list), l.add(n, list)
+	l.must(dead.NS.Close())
+	l.eventually("the namespace stays", func() bool {
+		r, err := n.Operator(l.ctx, "azure-vnet", "show", dead.ID, "--data-dir", n.DataDir())
+		l.must(err)
+		return strings.Contains(string(r.Stdout), "State:      gone")
+	})
+	l.operator(n, 0, "State:      ready", "azure-vnet", "show", lives.ID, "--data-dir", n.DataDir())
+	l.operator(n, 0, "", "azure-vnet", "cleanup", "--yes", "--data-dir", n.DataDir())
+}
