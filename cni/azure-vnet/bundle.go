@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -28,6 +30,8 @@ func bundle(ctx context.Context, o options, dirs []string, stdout io.Writer) err
 	if err := privileged(); err != nil {
 		return fmt.Errorf("the state is root's: %w %s bundle", err, filepath.Join(selfDir(), name))
 	}
+	debug.SetGCPercent(100) // unlike other commands it needs room, for logs
+	debug.SetMemoryLimit(math.MaxInt64)
 	now := time.Now().UTC()
 	file := o.file
 	if file == "" {

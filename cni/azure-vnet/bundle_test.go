@@ -44,6 +44,19 @@ func TestSecretsAreLeftOut(t *testing.T) {
 	}
 }
 
+// In a log of megabytes each line is looked at as in a short text, and that takes no time.
+func TestSecretsOfALongLogAreLeftOut(t *testing.T) {
+	t.Parallel()
+	plain := strings.Repeat("time=2026-11-28T23:32:37.361Z level=DEBUG msg=step pid=16746 command=ADD step=\"wait for the state's lock\" duration=223µs\n", 20000)
+	for _, secret := range []string{"error=\"ask http://u:planted@h/\"", "Token: planted", "API_KEY=planted", "Authorization: Basic planted", "x eyJwbGFudGVk.planted.planted y", "\"clientPrivateThing\": \"planted\"",
+		"accessKey=planted", "a=1&sig=planted", "pwd=planted", "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----"} {
+		got := string(redact([]byte(plain + secret + "\n" + plain)))
+		if strings.Contains(got, "planted") || !strings.HasPrefix(got, plain) || !strings.HasSuffix(got, plain) {
+			t.Errorf("%s: %.300s", secret, got[min(len(plain), len(got)):])
+		}
+	}
+}
+
 // contentsOf unpacks a bundle: texts by name.
 func contentsOf(t *testing.T, r io.Reader) map[string]string {
 	t.Helper()

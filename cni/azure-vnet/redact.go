@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"regexp"
+	"slices"
 )
 
 // What leaves the node in a bundle has no secrets: what stands behind a word for one is left out, in JSON and in any other text.
@@ -42,7 +43,32 @@ func redact(text []byte) []byte {
 	return redactText(text)
 }
 
+// large is where a text is a log: then only those of its lines are looked at closely that may have a secret, since each line is on its own.
+const large = 256 << 10
+
+// suspicious are parts of what the expressions above look for, in small letters.
+var suspicious = [][]byte{
+	[]byte("token"), []byte("passw"), []byte("passphrase"), []byte("secret"), []byte("credential"), []byte("private"), []byte("key"), []byte("auth"), []byte("cookie"),
+	[]byte("session"), []byte("signature"), []byte("bearer"), []byte("basic"), []byte("sig"), []byte("pwd"), []byte("eyj"), []byte("://"),
+}
+
 func redactText(text []byte) []byte {
+	if len(text) < large {
+		return redactLines(text)
+	}
+	text = privateKey.ReplaceAll(text, []byte(hidden))
+	out := make([]byte, 0, len(text))
+	for line := range bytes.Lines(text) {
+		low := bytes.ToLower(line)
+		if slices.ContainsFunc(suspicious, func(s []byte) bool { return bytes.Contains(low, s) }) {
+			line = redactLines(line)
+		}
+		out = append(out, line...)
+	}
+	return out
+}
+
+func redactLines(text []byte) []byte {
 	text = privateKey.ReplaceAll(text, []byte(hidden))
 	text = scheme.ReplaceAll(text, []byte("$1 "+hidden))
 	text = webToken.ReplaceAll(text, []byte(hidden))
