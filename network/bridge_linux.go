@@ -39,7 +39,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 	}
 	if err == nil && !in {
 		err = l.locked(ctx, func() error {
-			b, err = step.Get(l.Log, "make or repair bridge and rules", func() (netlink.Bridge, error) { return l.repairBridge(ctx, k, n) }, slog.String("bridge", n.Bridge))
+			b, err = l.repairBridge(ctx, k, n)
 			return err
 		})
 	}

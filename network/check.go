@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/Azure/azure-container-networking/log/step"
 )
 
 // Believed is what the runtime's result says of an endpoint: our ADD's, with what plugins further back in the chain changed. A zero MTU and an
@@ -45,7 +44,7 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 			return err
 		}
 	}
-	err = step.Do(m.Log, "compare the pod with the host", func() error { return m.Plane.CheckEndpoint(ctx, n, e) })
+	err = m.Plane.CheckEndpoint(ctx, n, e)
 	if !errors.Is(err, ErrDifference) {
 		return err
 	}

@@ -313,6 +313,8 @@ func (l *Linux) Adopt(_ context.Context, n *Network, e *Endpoint) error {
 
 // CheckEndpoint implements Dataplane.
 func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error {
+	end := step.Begin(l.Log, "compare the pod with the host")
+	defer func() { end(nil) }() // the command's line has the error
 	k, err := openKernel()
 	if err != nil {
 		return err

@@ -152,15 +152,17 @@ func (l *Linux) Status(context.Context, *Network) error {
 
 // locked runs fn under the lock for making networks.
 func (l *Linux) locked(ctx context.Context, fn func() error) error {
+	end := step.Begin(l.Log, "wait for others who make networks", slog.String("path", l.LockPath))
 	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))
-	if err := step.Do(l.Log, "wait for others who make networks", func() error { return store.Wait(ctx, lock) }, slog.String("path", l.LockPath)); err != nil {
+	if err := store.Wait(ctx, lock); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: another process is making a network (lock %s): %w", ErrBusy, l.LockPath, err)
 		}
 		return fmt.Errorf("lock %s: %w", l.LockPath, err)
 	}
+	end(nil)
 	defer func() { _ = lock.Close() }()
-	return fn()
+	return step.Do(l.Log, "make or repair the network", fn)
 }
 
 // parallel runs both, each to its end, and joins their errors. A panic in one becomes an error: in a

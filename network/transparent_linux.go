@@ -33,13 +33,8 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 	if err != nil {
 		return err
 	}
-	end := step.Begin(l.Log, "compare the rules")
-	in := !n.Suspect && !n.Imported && k.nft.RulesInPlace(r)
-	end(nil)
-	if !in {
-		err = l.locked(ctx, func() error {
-			return step.Do(l.Log, "make or repair rules and routes", func() error { return repairRouted(k, n, r) })
-		})
+	if n.Suspect || n.Imported || !k.nft.RulesInPlace(r) {
+		err = l.locked(ctx, func() error { return repairRouted(k, n, r) })
 	}
 	if err == nil {
 		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })

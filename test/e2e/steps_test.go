@@ -16,8 +16,8 @@ import (
 // beside names gets there.
 func TestStepsOfACommand(t *testing.T) {
 	for mode, own := range map[string][]string{
-		"bridge":      {"look at the bridge", "make or repair bridge and rules", "compare the rules"},
-		"transparent": {"compare the rules", "make or repair rules and routes"},
+		"bridge":      {"look at the bridge", "make or repair the network", "compare the rules"},
+		"transparent": {"make or repair the network"},
 	} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))
