@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-
 )
 
 // Believed is what the runtime's result says of an endpoint: our ADD's, with what plugins further back in the chain changed. A zero MTU and an
