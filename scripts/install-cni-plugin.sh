@@ -543,7 +543,7 @@ uninstall() {
             rm -f "$state/$p.json" "$state/$p.json.bak" "$state/$p.lock" "/var/log/$p.log" "/var/log/$p.log".[0-9]*
         done
         rm -f "$state/azure-vnet-network.lock" "$state/azure-vnet-owners.lock" "$state/azure-vnet-ipam-refresh.lock"
-        rm -f "$state/azure-vnet-metrics.json" "$state/azure-vnet-metrics.json.bak" "$state/azure-vnet-metrics.lock" "$textfile"
+        rm -f "$state/azure-vnet-metrics.json" "$state/azure-vnet-metrics.lock" "$textfile"
     fi
     remove_files
     say "removed ${current}"

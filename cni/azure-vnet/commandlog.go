@@ -20,6 +20,7 @@ import (
 
 // counted is what has been read of the logs. The counters begin with the boot.
 type counted struct {
+	Boot     string            `json:"boot"`               // whose commands these are
 	Commands map[string]*tally `json:"commands,omitempty"` // by plugin, command and code, with spaces between them
 	Logs     map[string]place  `json:"logs,omitempty"`     // by path
 	Since    time.Time         `json:"since,omitzero"`     // what happened before does not count

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -90,26 +91,38 @@ func (g *gathered) count(ctx context.Context, d *examination) error {
 	if err != nil {
 		return err
 	}
-	s := store.New(store.Options[counted]{
-		Path: filepath.Join(d.dataDir, name+"-metrics.json"), Boot: boot, Log: discard,
-		Rebooted: func(c *counted) { *c = counted{} },
-	})
+	path := filepath.Join(d.dataDir, name+"-metrics")
+	claim, err := store.Claims{Path: path + ".lock"}.TakeAll(ctx)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	c := remembered(path+".json", boot)
 	logs := map[string]string{d.logFile: name}
 	if d.logFile == platform.DefaultLogFile(name) {
 		logs[platform.DefaultLogFile(ipamplugin.Name)] = ipamplugin.Name
 	}
-	return s.Update(ctx, func(c *counted) error {
-		if c.Since.IsZero() {
-			c.Since = time.Now().Add(-platform.SinceBoot()).UTC()
+	for file, plugin := range logs {
+		if rerr := c.read(file, plugin); rerr != nil {
+			return rerr
 		}
-		for path, plugin := range logs {
-			if err := c.read(path, plugin); err != nil {
-				return err
-			}
-		}
-		g.commands = c.Commands
-		return nil
-	})
+	}
+	g.commands = c.Commands
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return replaceFile(path+".json", string(text))
+}
+
+// remembered is what was counted in this boot. What cannot be read is counted anew: the logs are there.
+func remembered(file, boot string) *counted {
+	c := &counted{}
+	raw, err := os.ReadFile(file)
+	if err != nil || json.Unmarshal(raw, c) != nil || c.Boot != boot {
+		c = &counted{Boot: boot, Since: time.Now().Add(-platform.SinceBoot()).UTC()}
+	}
+	return c
 }
 
 func (g gathered) text() string {
@@ -180,7 +193,7 @@ func (g gathered) outcomes(e *exposition) {
 		}
 		s := sums[key]
 		s.Count, s.Total = s.Count+t.Count, s.Total+t.Total
-		for i := range s.Buckets {
+		for i := range min(len(s.Buckets), len(t.Buckets)) {
 			s.Buckets[i] += t.Buckets[i]
 		}
 	}

@@ -189,3 +189,27 @@ func TestAFileIsReplacedAsAWhole(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What was counted is of this boot; a file that is damaged is as good as none.
+func TestWhatWasCountedIsRemembered(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "m.json")
+	for text, want := range map[string]uint64{
+		`{"boot":"b","commands":{"azure-vnet ADD 0":{"count":7,"total":1,"buckets":[1]}}}`: 7,
+		`{"boot":"a","commands":{"azure-vnet ADD 0":{"count":7,"total":1,"buckets":[1]}}}`: 0,
+		`{"boot":"b","comm`: 0,
+		``:                  0,
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := remembered(file, "b")
+		got := uint64(0)
+		if one := c.Commands["azure-vnet ADD 0"]; one != nil {
+			got = one.Count
+		}
+		if got != want || c.Boot != "b" || want == 0 && time.Since(c.Since) < 0 {
+			t.Errorf("%s: %+v", text, c)
+		}
+	}
+}
