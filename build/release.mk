@@ -52,7 +52,10 @@ deb: # of azure-cni-plugins' archive: make release
 	tar -xzf $(ARCHIVE_DIR)/$(ARCHIVE_NAME).tgz --no-same-owner -C $(DEB_DOC)
 	mv $(DEB_DOC)/azure-vnet $(DEB_DOC)/azure-vnet-ipam $(DEB_ROOT)/opt/cni/bin/
 	mv $(DEB_DOC)/10-azure.conflist $(DEB_ROOT)/etc/cni/net.d/
-	mv $(DEB_DOC)/azure-vnet-repair.service $(DEB_ROOT)/lib/systemd/system/
+	mv $(DEB_DOC)/azure-vnet-repair.service $(DEB_DOC)/azure-vnet-metrics.service $(DEB_DOC)/azure-vnet-metrics.timer $(DEB_ROOT)/lib/systemd/system/
+	mkdir -p $(DEB_ROOT)/usr/share/bash-completion/completions
+	mv $(DEB_DOC)/azure-vnet.bash $(DEB_ROOT)/usr/share/bash-completion/completions/azure-vnet
+	ln -s azure-vnet $(DEB_ROOT)/usr/share/bash-completion/completions/azure-vnet-ipam
 	mv $(DEB_DOC)/LICENSE $(DEB_DOC)/copyright
 	$(if $(wildcard docs/man/*.8),mkdir -p $(DEB_ROOT)/usr/share/man/man8 && for m in docs/man/*.8; do gzip -9nc $$m > $(DEB_ROOT)/usr/share/man/man8/$${m##*/}.gz; done)
 	echo /etc/cni/net.d/10-azure.conflist > $(DEB_ROOT)/DEBIAN/conffiles

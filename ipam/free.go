@@ -43,7 +43,7 @@ func (m *Manager) Free(ctx context.Context, pick func(Reservation) bool, force b
 
 // dead says whether no container has one of the addresses, or is about to. It takes its time, so it is not for under the lock.
 func (m *Manager) dead(list []Reservation) error {
-	inUse, err := m.InUse()
+	inUse, err := m.search()
 	if err != nil {
 		return err
 	}

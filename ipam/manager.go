@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 )
@@ -134,7 +135,10 @@ func (m *Manager) leaveToHost(requests []Request) error {
 	}
 	v6 := func(q Request) bool { return q.IPv6 }
 	v4 := func(q Request) bool { return !q.IPv6 }
-	host, err := m.OnHost(slices.ContainsFunc(requests, v4), slices.ContainsFunc(requests, v6))
+	read := func() (map[netip.Addr]string, error) {
+		return m.OnHost(slices.ContainsFunc(requests, v4), slices.ContainsFunc(requests, v6))
+	}
+	host, err := step.Get(m.Log, "read the host's addresses", read)
 	for i := range requests {
 		requests[i].OnHost = host
 	}
@@ -144,6 +148,11 @@ func (m *Manager) leaveToHost(requests []Request) error {
 // mayHelp says whether asking the source, or a sweep, may turn the failure into a success.
 func mayHelp(err error) bool {
 	return errors.Is(err, ErrExhausted) || errors.Is(err, ErrNoPool) || errors.Is(err, ErrNotListed)
+}
+
+// search finds the addresses that containers of this host use.
+func (m *Manager) search() (map[netip.Addr]Owner, error) {
+	return step.Get(m.Log, "search namespaces for addresses in use", m.InUse)
 }
 
 // sweep frees addresses that no container can have any more: those of unknown holders, and those whose namespaces are gone.
@@ -157,7 +166,7 @@ func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
 	if err != nil || !suspects {
 		return nil, err
 	}
-	inUse, err := m.InUse()
+	inUse, err := m.search()
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +274,7 @@ func (m *Manager) unused(ctx context.Context, address netip.Addr) (bool, error) 
 	if err != nil || !unknown {
 		return false, err
 	}
-	inUse, err := m.InUse()
+	inUse, err := m.search()
 	if err != nil {
 		return false, err
 	}

@@ -234,7 +234,7 @@ func TestOneProcessAsksAndAllTakeItsAnswer(t *testing.T) {
 			gate := make(chan struct{})
 			r.source.set(func(f *fakeSource) { f.gate, f.begun = gate, make(chan struct{}, callers) })
 			// Each caller looks at the clock when it begins, when it finds no address, and right before it waits for its
-			// turn to ask; the one who asks once more.
+			// turn to ask.
 			waiting := make(chan struct{}, 100*callers)
 			look := r.Now
 			r.Now = func() time.Time {
@@ -249,7 +249,7 @@ func TestOneProcessAsksAndAllTakeItsAnswer(t *testing.T) {
 				}()
 			}
 			<-r.source.begun
-			for range 3*callers + 1 {
+			for range 3 * callers {
 				<-waiting
 			}
 			close(gate)

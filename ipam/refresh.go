@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
@@ -52,7 +54,7 @@ func (m *Manager) refresh(ctx context.Context, started time.Time, wait bool) err
 	lock := flock.New(m.RefreshLock, flock.SetFlag(refreshLockFlags), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err == nil && !locked && wait {
-		err = store.Wait(ctx, lock)
+		err = step.Do(m.Log, "wait for who asks the source", func() error { return store.Wait(ctx, lock) }, slog.String("path", m.RefreshLock))
 		locked = err == nil
 	}
 	if err != nil {
@@ -77,14 +79,13 @@ func (m *Manager) refresh(ctx context.Context, started time.Time, wait bool) err
 }
 
 func (m *Manager) ask(ctx context.Context) error {
-	begun := m.Now()
 	ifaces, err := m.Interfaces()
 	if err != nil {
 		return fmt.Errorf("list the host's interfaces: %w", err)
 	}
 	host := hostInterfaces{ifaces, m.Master}
 	stamp := m.Source.Stamp() // before the answer: a change in between is noticed next time
-	subnets, err := m.Source.Subnets(ctx)
+	subnets, err := step.Get(m.Log, "ask the source", func() ([]Subnet, error) { return m.Source.Subnets(ctx) }, slog.String("environment", m.Environment))
 	if err == nil {
 		err = m.usable(subnets)
 	}
@@ -92,7 +93,6 @@ func (m *Manager) ask(ctx context.Context) error {
 	if err == nil {
 		inUse, err = m.inUseOfNew(ctx, subnets, host)
 	}
-	m.Log.Debug("asked the source", "url", m.URL, "subnets", len(subnets), "duration", m.Now().Sub(begun), "error", err)
 	uerr := m.Store.Update(ctx, func(s *State) error {
 		s.Answer.Environment, s.Answer.URL, s.Answer.Stamp = m.Environment, m.URL, stamp
 		s.Answer.Attempted = m.Now().UTC()
@@ -114,7 +114,7 @@ func (m *Manager) adopt(s *State, inUse map[netip.Addr]Owner) error {
 	if len(s.missing(inUse)) == 0 {
 		return nil
 	}
-	now, err := m.InUse()
+	now, err := m.search()
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (m *Manager) inUseOfNew(ctx context.Context, subnets []Subnet, host Host) (
 	if err != nil || !news {
 		return nil, err
 	}
-	if inUse, err = m.InUse(); err != nil {
+	if inUse, err = m.search(); err != nil {
 		return nil, fmt.Errorf("look for addresses in use: %w", err)
 	}
 	return inUse, nil

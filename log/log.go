@@ -34,12 +34,13 @@ type Options struct {
 }
 
 // OpenFor opens a plugin's log. A level that nobody knows is info here: the check of the configuration reports it.
-func OpenFor(path, level string, stderr io.Writer) (*slog.Logger, io.Closer, error) {
+// Fields are added to each record.
+func OpenFor(path, level string, stderr io.Writer, fields ...slog.Attr) (*slog.Logger, io.Closer, error) {
 	l, err := ParseLevel(level)
 	if err != nil {
 		l = slog.LevelInfo
 	}
-	return Open(Options{Path: path, Level: l, Stderr: stderr})
+	return Open(Options{Path: path, Level: l, Stderr: stderr, Fields: fields})
 }
 
 // Open returns a logger, and what closes its file. Neither is ever nil: if the file cannot be opened, the logger writes to

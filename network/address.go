@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -18,7 +19,10 @@ func (m *Manager) usableAddresses(e *Endpoint) error {
 		is6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
 		is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
 		var err error
-		if host, err = m.OnHost(slices.ContainsFunc(e.Addresses, is4), slices.ContainsFunc(e.Addresses, is6)); err != nil {
+		read := func() (map[netip.Addr]string, error) {
+			return m.OnHost(slices.ContainsFunc(e.Addresses, is4), slices.ContainsFunc(e.Addresses, is6))
+		}
+		if host, err = step.Get(m.Log, "read the host's addresses", read); err != nil {
 			return err
 		}
 	}

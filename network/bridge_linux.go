@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
@@ -15,7 +17,12 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 		return err
 	}
 	defer k.close()
-	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
+	var b netlink.Bridge
+	var ok bool
+	err = step.Do(l.Log, "look at the bridge", func() (err error) {
+		b, ok, err = k.nl.Bridge(n.Bridge, n.Master)
+		return err
+	}, slog.String("bridge", n.Bridge))
 	if err != nil {
 		return masterError(err)
 	}
@@ -24,7 +31,9 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 		return err
 	}
 	// A host that lost addresses shows in the rules, which name them.
+	end := step.Begin(l.Log, "compare the rules")
 	in := ok && !n.Suspect && !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b))
+	end(nil)
 	if in {
 		in, err = portsInPlace(k, n, b)
 	}
@@ -35,11 +44,11 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 		})
 	}
 	if err == nil {
-		err = errors.Join(forward(n), l.bridgedNAT(n), n.validMark())
+		err = step.Do(l.Log, "set the host's sysctls", func() error { return errors.Join(forward(n), l.bridgedNAT(n), n.validMark()) })
 	}
 	if err == nil {
 		policy.Own = b.Link // where the configuration is by now
-		err = ensurePolicy(k, policy)
+		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })
 	}
 	if err == nil && n.hasIPv6() { // whatever the host itself does with IPv6: the bridge has the pods' neighbours
 		err = n.set("0", "net", "ipv6", "conf", n.Bridge, "disable_ipv6")

@@ -11,6 +11,17 @@ type witness interface {
 	Gone(ctx context.Context, e *Endpoint) (bool, error)
 }
 
+// Gone says whether a pod is gone for certain: what is known of it is not there any more, and nobody called DEL. Where that cannot be found
+// out, it is not.
+func (m *Manager) Gone(ctx context.Context, e *Endpoint) bool {
+	plane, ok := m.Plane.(witness)
+	if !ok || e.State != Ready {
+		return false
+	}
+	gone, err := plane.Gone(ctx, e)
+	return gone && err == nil
+}
+
 // Bury takes away the endpoints of all networks whose pods are gone without a DEL, and returns their owners: their addresses are nobody's. It
 // goes on after an error and reports all.
 func (m *Manager) Bury(ctx context.Context) (buried []Owner, errs error) {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -29,8 +31,10 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 	if err != nil {
 		return err
 	}
-	pod.Guard = func() error { return k.nft.AddElements(elements(n, e, pod)...) }
-	host, err := k.nl.AddPod(pod)
+	pod.Guard = func() error {
+		return step.Do(l.Log, "add the pod to the rules", func() error { return k.nft.AddElements(elements(n, e, pod)...) })
+	}
+	host, err := step.Get(l.Log, "make veth, addresses and routes", func() (netlink.Link, error) { return k.nl.AddPod(pod) }, slog.String("netns", e.NetNS))
 	if errors.Is(err, netlink.ErrExists) {
 		return fmt.Errorf("%w: %w", ErrExists, err)
 	}
@@ -101,8 +105,12 @@ func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error
 		return err
 	}
 	return parallel(
-		func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) },
-		func() error { return nl.DeletePod(e.HostIfName, n.Bridge, addrsOf(e.Addresses)) })
+		func() error {
+			return step.Do(l.Log, "take the pod out of the rules", func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) })
+		},
+		func() error {
+			return step.Do(l.Log, "delete veth, neighbours and routes", func() error { return nl.DeletePod(e.HostIfName, n.Bridge, addrsOf(e.Addresses)) })
+		})
 }
 
 // DeleteEndpoints deletes many endpoints of a known network at once: they share the RCU grace periods.
@@ -305,6 +313,8 @@ func (l *Linux) Adopt(_ context.Context, n *Network, e *Endpoint) error {
 
 // CheckEndpoint implements Dataplane.
 func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error {
+	end := step.Begin(l.Log, "compare the pod with the host")
+	defer func() { end(nil) }() // the command's line has the error
 	k, err := openKernel()
 	if err != nil {
 		return err

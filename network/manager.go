@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 )
@@ -55,7 +56,7 @@ func (m *Manager) masters(want string) ([]platform.Interface, error) {
 
 func (m *Manager) interfaces() ([]platform.Interface, error) {
 	if m.ifaces == nil {
-		ifaces, err := m.Interfaces()
+		ifaces, err := step.Get(m.Log, "list the host's interfaces", m.Interfaces)
 		if err != nil {
 			return nil, fmt.Errorf("list the host's interfaces: %w", err)
 		}
@@ -68,13 +69,17 @@ func (m *Manager) interfaces() ([]platform.Interface, error) {
 // same address.
 // Errors: the store's.
 func (m *Manager) Claim(ctx context.Context, o Owner) (*store.Claim, error) {
-	return m.Claims.Take(ctx, o.String())
+	return m.take(ctx, o.String())
+}
+
+func (m *Manager) take(ctx context.Context, things ...string) (*store.Claim, error) {
+	return step.Get(m.Log, "wait for other commands of this container", func() (*store.Claim, error) { return m.Claims.Take(ctx, things...) })
 }
 
 // ClaimAll keeps all other commands away.
 // Errors: the store's.
 func (m *Manager) ClaimAll(ctx context.Context) (*store.Claim, error) {
-	claim, err := m.Claims.TakeAll(ctx)
+	claim, err := step.Get(m.Log, "wait for all other commands", func() (*store.Claim, error) { return m.Claims.TakeAll(ctx) })
 	m.alone = err == nil
 	return claim, err
 }
@@ -114,7 +119,7 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 			return err
 		}
 	}
-	if err := m.Plane.CheckNetNS(ctx, e); err != nil {
+	if err := step.Do(m.Log, "look at the pod's namespace", func() error { return m.Plane.CheckNetNS(ctx, e) }, slog.String("netns", e.NetNS)); err != nil {
 		return err
 	}
 	m.restore(ctx, state)
@@ -214,7 +219,7 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 	if n.Created.Equal(e.Created) {
 		m.tellOthers(ctx, n)
 	}
-	if err = m.Plane.CreateEndpoint(ctx, n, e); err != nil {
+	if err = step.Do(m.Log, "connect the pod", func() error { return m.Plane.CreateEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName)); err != nil {
 		return nil, err
 	}
 	if err = m.ready(ctx, e); err != nil {
@@ -244,7 +249,7 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 			return fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
 		}
 	}
-	if err := m.Plane.EnsureNetwork(ctx, n); err != nil {
+	if err := step.Do(m.Log, "see that the network is as it should be", func() error { return m.Plane.EnsureNetwork(ctx, n) }, slog.String("network", n.Name)); err != nil {
 		return err
 	}
 	if n.HNSID == known.HNSID && n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && n.Imported == known.Imported && bytes.Equal(n.Host, known.Host) && maps.EqualFunc(n.DNS, known.DNS, slices.Equal) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
@@ -288,7 +293,7 @@ func (m *Manager) Remove(ctx context.Context, o Owner) (*Endpoint, error) {
 		if n != nil {
 			unknown.Live = n.Live // what is known to be others'
 		}
-		return nil, m.Plane.DeleteEndpoint(ctx, unknown, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
+		return nil, m.disconnect(ctx, unknown, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
 	}
 	if n.Imported {
 		// What another plugin made of a pod can be taken away only when it is in our form.
@@ -296,10 +301,14 @@ func (m *Manager) Remove(ctx context.Context, o Owner) (*Endpoint, error) {
 			m.Log.Warn("take over the network of another plugin", "network", n.Name, "error", err)
 		}
 	}
-	if err := m.Plane.DeleteEndpoint(ctx, n, e); err != nil {
+	if err := m.disconnect(ctx, n, e); err != nil {
 		return nil, err
 	}
 	return e, m.forget(ctx, o, false)
+}
+
+func (m *Manager) disconnect(ctx context.Context, n *Network, e *Endpoint) error {
+	return step.Do(m.Log, "take the pod off the host", func() error { return m.Plane.DeleteEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName))
 }
 
 func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, err error) {
@@ -339,5 +348,5 @@ func (m *Manager) Status(ctx context.Context, network string, c Config) error {
 		}
 	}
 	n.Mode = c.Mode
-	return m.Plane.Status(ctx, n)
+	return step.Do(m.Log, "look what the kernel has", func() error { return m.Plane.Status(ctx, n) })
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
@@ -151,6 +152,7 @@ func (l *Linux) Status(context.Context, *Network) error {
 
 // locked runs fn under the lock for making networks.
 func (l *Linux) locked(ctx context.Context, fn func() error) error {
+	end := step.Begin(l.Log, "wait for others who make networks", slog.String("path", l.LockPath))
 	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))
 	if err := store.Wait(ctx, lock); err != nil {
 		if ctx.Err() != nil {
@@ -158,8 +160,9 @@ func (l *Linux) locked(ctx context.Context, fn func() error) error {
 		}
 		return fmt.Errorf("lock %s: %w", l.LockPath, err)
 	}
+	end(nil)
 	defer func() { _ = lock.Close() }()
-	return fn()
+	return step.Do(l.Log, "make or repair the network", fn)
 }
 
 // parallel runs both, each to its end, and joins their errors. A panic in one becomes an error: in a

@@ -46,7 +46,7 @@ func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.C
 		for _, o := range before {
 			things = append(things, o.String())
 		}
-		claim, err := m.Claims.Take(ctx, things...)
+		claim, err := m.take(ctx, things...)
 		if err != nil {
 			return nil, err
 		}

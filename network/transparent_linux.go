@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
@@ -36,7 +37,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 		err = l.locked(ctx, func() error { return repairRouted(k, n, r) })
 	}
 	if err == nil {
-		err = ensurePolicy(k, policy)
+		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })
 	}
 	if errors.Is(err, netlink.ErrFeature) {
 		return fmt.Errorf("%w: %w", ErrKernel, err)

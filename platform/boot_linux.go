@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // BootID returns what identifies the running boot of the machine: the random UUID that the kernel makes once per boot
@@ -19,4 +22,13 @@ func BootID() (string, error) {
 		return "", fmt.Errorf("read boot identity: %s is empty", path)
 	}
 	return id, nil
+}
+
+// SinceBoot is how long the machine runs; 0 if it does not tell.
+func SinceBoot() time.Duration {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0
+	}
+	return time.Duration(info.Uptime) * time.Second
 }

@@ -42,3 +42,6 @@ func BootID() (string, error) {
 	ft := windows.Filetime{LowDateTime: uint32(ticks), HighDateTime: uint32(ticks >> 32)}
 	return time.Unix(0, ft.Nanoseconds()).UTC().Format("20060102T150405.0000000Z"), nil
 }
+
+// SinceBoot is how long the machine runs.
+func SinceBoot() time.Duration { return windows.DurationSinceBoot() }

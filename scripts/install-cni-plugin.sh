@@ -13,7 +13,10 @@ store=/var/lib/azure-vnet-cni # the versions that are kept, and which of them is
 conflist=10-azure.conflist
 plugins='azure-vnet azure-vnet-ipam'
 units=/etc/systemd/system
-unit=azure-vnet-repair.service # of systemd; where that is not, it is left out
+served='azure-vnet-repair.service azure-vnet-metrics.service azure-vnet-metrics.timer' # of systemd; where that is not, they are left out
+textfile=/var/lib/prometheus/node-exporter/azure-vnet.prom # what the metrics' service writes
+completions=/usr/share/bash-completion/completions
+completion=azure-vnet.bash # for that folder, under the name of each plugin; where there is none, it is left out
 reference='loopback portmap' # of containernetworking/plugins: every runtime needs the first, our configuration names the second
 
 # Where releases come from; for a mirror with the same layout.
@@ -310,31 +313,64 @@ activate() { # activate VERSION
         if [ -e "$store/versions/$1/$p" ]; then place "$store/versions/$1/$p" "$bin/$p" 755; else rm -f "$bin/$p"; fi
     done
     configure "$store/versions/$1/$conflist"
-    serve "$store/versions/$1/$unit"
+    for u in $served; do serve "$u" "$store/versions/$1/$u"; done
+    offer_completion "$store/versions/$1/$completion"
 }
 
-# serve installs the unit, and enables a new one. What it runs sees by itself that there is a new azure-vnet. A unit that somebody has
+# offer_completion lets bash complete the plugins' commands. Nothing depends on it, so it fails nothing (/usr may be read-only).
+offer_completion() { # offer_completion FILE
+    for p in $plugins; do
+        if [ ! -d "$completions" ] || [ ! -w "$completions" ]; then
+            return 0
+        elif [ -e "$completions/$p" ] && ! known "$completions/$p" "$completion"; then
+            : # somebody's own
+        elif [ -e "$1" ]; then
+            place "$1" "$completions/$p" 644
+        else
+            rm -f "$completions/$p"
+        fi
+    done
+}
+
+# serve installs a unit, and enables a new one. What it runs sees by itself that there is a new azure-vnet. A unit that somebody has
 # changed, masked or disabled stays so. A version without one has none. In a container there is no systemd to talk to: a new unit starts
 # with the next boot.
-serve() { # serve FILE
+serve() { # serve UNIT FILE
     [ -d "$units" ] || return 0
-    if [ ! -e "$1" ]; then
-        ! known "$units/$unit" "$unit" || unserve
+    unit=$1
+    enabling "$unit"
+    if [ ! -e "$2" ]; then
+        ! known "$units/$unit" "$unit" || unserve "$unit"
     elif [ ! -e "$units/$unit" ] && [ ! -L "$units/$unit" ]; then
-        place "$1" "$units/$unit" 644
-        mkdir -p "$units/multi-user.target.wants"
-        ln -sf "../$unit" "$units/multi-user.target.wants/$unit"
+        place "$2" "$units/$unit" 644
+        [ -n "$enables" ] || return 0
+        mkdir -p "$enables"
+        ln -sf "../$unit" "$enables/$unit"
         ask_systemd start
-    elif ! cmp -s "$1" "$units/$unit" && known "$units/$unit" "$unit"; then
-        place "$1" "$units/$unit" 644
-        ask_systemd try-restart
+    elif ! cmp -s "$2" "$units/$unit" && known "$units/$unit" "$unit"; then
+        place "$2" "$units/$unit" 644
+        ask_systemd "${enables:+try-restart}"
     fi
 }
 
-unserve() {
-    ask_systemd stop
-    rm -f "$units/multi-user.target.wants/$unit" "$units/$unit"
-    rmdir "$units/multi-user.target.wants" 2>/dev/null || :
+# enabling sets the folder that enables a unit; a service that its timer starts has none.
+enabling() { # enabling UNIT
+    case $1 in
+    *.timer) enables=$units/timers.target.wants ;;
+    azure-vnet-metrics.service) enables= ;;
+    *) enables=$units/multi-user.target.wants ;;
+    esac
+}
+
+unserve() { # unserve UNIT
+    unit=$1
+    enabling "$unit"
+    [ -z "$enables" ] || ask_systemd stop
+    rm -f "$units/$unit"
+    if [ -n "$enables" ]; then
+        rm -f "$enables/$unit"
+        rmdir "$enables" 2>/dev/null || :
+    fi
     ask_systemd
 }
 
@@ -507,6 +543,7 @@ uninstall() {
             rm -f "$state/$p.json" "$state/$p.json.bak" "$state/$p.lock" "/var/log/$p.log" "/var/log/$p.log".[0-9]*
         done
         rm -f "$state/azure-vnet-network.lock" "$state/azure-vnet-owners.lock" "$state/azure-vnet-ipam-refresh.lock"
+        rm -f "$state/azure-vnet-metrics.json" "$state/azure-vnet-metrics.lock" "$textfile"
     fi
     remove_files
     say "removed ${current}"
@@ -538,7 +575,10 @@ clean_up() {
 
 # remove_files removes what we installed and nobody changed, and puts back what was there before.
 remove_files() {
-    ! known "$units/$unit" "$unit" || unserve
+    for u in azure-vnet-metrics.timer $served; do # the timer before what it starts
+        ! known "$units/$u" "$u" || unserve "$u"
+    done
+    offer_completion ""
     for p in $plugins; do
         rm -f "$bin/.$p.installing"
         if [ -e "$store/versions/before/$p" ]; then

@@ -28,6 +28,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/gofrs/flock"
 )
 
@@ -126,7 +127,7 @@ func (s *Store[T]) View(ctx context.Context, fn func(*T) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("view %s: %w", s.f.path, err)
 	}
-	l, err := s.load(ctx)
+	l, err := s.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -159,12 +160,16 @@ func (s *Store[T]) open(ctx context.Context) (*flock.Flock, *loaded[T], error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l, err := s.load(ctx)
+	l, err := s.read(ctx)
 	if err != nil {
 		release(lock)
 		return nil, nil, err
 	}
 	return lock, l, nil
+}
+
+func (s *Store[T]) read(ctx context.Context) (*loaded[T], error) {
+	return step.Get(s.f.log, "read the state", func() (*loaded[T], error) { return s.load(ctx) }, slog.String("path", s.f.path))
 }
 
 // headRoom is more than an entry of a state takes, in bytes.
@@ -202,5 +207,5 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	if err != nil {
 		return err
 	}
-	return s.f.commit(ctx, lock, pieces, l.aside)
+	return step.Do(s.f.log, "write the state", func() error { return s.f.commit(ctx, lock, pieces, l.aside) }, slog.String("path", s.f.path))
 }

@@ -36,7 +36,10 @@ func (r release) contents(modules []module) ([]file, error) {
 		read(filepath.Base(p), 0o755, p)
 	}
 	if r.os == "linux" {
-		read("azure-vnet-repair.service", 0o644, filepath.Join(r.source, "build", "systemd", "azure-vnet-repair.service"))
+		for _, unit := range []string{"azure-vnet-metrics.service", "azure-vnet-metrics.timer", "azure-vnet-repair.service"} {
+			read(unit, 0o644, filepath.Join(r.source, "build", "systemd", unit))
+		}
+		read("azure-vnet.bash", 0o644, filepath.Join(r.source, "build", "completion", "azure-vnet.bash"))
 	}
 	return files, errors.Join(errs...)
 }

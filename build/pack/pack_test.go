@@ -94,7 +94,8 @@ func TestArchives(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"644 0:0 1000000000 10-azure.conflist", "644 0:0 1000000000 LICENSE", "644 0:0 1000000000 THIRD-PARTY-LICENSES",
-		"755 0:0 1000000000 azure-vnet", "755 0:0 1000000000 azure-vnet-ipam", "644 0:0 1000000000 azure-vnet-repair.service",
+		"755 0:0 1000000000 azure-vnet", "755 0:0 1000000000 azure-vnet-ipam", "644 0:0 1000000000 azure-vnet-metrics.service",
+		"644 0:0 1000000000 azure-vnet-metrics.timer", "644 0:0 1000000000 azure-vnet-repair.service", "644 0:0 1000000000 azure-vnet.bash",
 	}, got); diff != "" {
 		t.Error(diff)
 	}

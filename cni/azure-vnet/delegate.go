@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/containernetworking/cni/pkg/invoke"
@@ -25,6 +27,7 @@ type delegate struct {
 	plugin string
 	conf   []byte
 	args   *skel.CmdArgs
+	log    *slog.Logger
 
 	// own is our IPAM plugin, which is called in this process: starting another one takes longer than all the rest of a
 	// command. Nil executes the plugin.
@@ -34,7 +37,7 @@ type delegate struct {
 // newDelegate finds the plugin. It is called in this process if what lies in CNI_PATH under its name is the same program as
 // this one, so that it makes no difference which of the two runs (but for the time).
 func newDelegate(c *cni.Command, conf *cni.NetConf) delegate {
-	d := delegate{plugin: conf.IPAM.Type, conf: conf.Raw, args: c.CmdArgs}
+	d := delegate{plugin: conf.IPAM.Type, conf: conf.Raw, args: c.CmdArgs, log: c.Log}
 	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
 		return d
 	}
@@ -46,6 +49,15 @@ func newDelegate(c *cni.Command, conf *cni.NetConf) delegate {
 
 // call has the plugin run a command. Only ADD has a result.
 func (d delegate) call(ctx context.Context, command string) (types.Result, error) {
+	in := "a process of its own"
+	if d.own != nil {
+		in = "this process"
+	}
+	call := func() (types.Result, error) { return d.execute(ctx, command) }
+	return step.Get(d.log, "call the IPAM plugin", call, slog.String("type", d.plugin), slog.String("what", command), slog.String("in", in))
+}
+
+func (d delegate) execute(ctx context.Context, command string) (types.Result, error) {
 	if d.own != nil {
 		args := *d.args
 		args.StdinData = d.conf

@@ -36,14 +36,9 @@ func doctor(ctx context.Context, o options, stdout io.Writer) error {
 		return fmt.Errorf("%w: %w %s doctor", errBlind, err, filepath.Join(selfDir(), name))
 	}
 	d := &examination{options: o}
-	found := d.examine(ctx)
-	if slices.ContainsFunc(found, func(f network.Finding) bool { return f.Passing }) {
-		select {
-		case <-time.After(patience):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		found = d.lasting(found, d.examine(ctx))
+	found, err := d.twice(ctx)
+	if err != nil {
+		return err
 	}
 	if o.pod != "" {
 		found = d.aboutPod(ctx, found)
@@ -63,10 +58,25 @@ func doctor(ctx context.Context, o options, stdout io.Writer) error {
 	return nil
 }
 
+// twice is what a second look found, too, where the first saw what may be a command under way.
+// Error: the context's.
+func (d *examination) twice(ctx context.Context) ([]network.Finding, error) {
+	found := d.examine(ctx)
+	if !slices.ContainsFunc(found, func(f network.Finding) bool { return f.Passing }) {
+		return found, nil
+	}
+	select {
+	case <-time.After(patience):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return d.lasting(found, d.examine(ctx)), nil
+}
+
 // wanted leaves out what nobody wants to hear of.
 func (o options) wanted(found []network.Finding) []network.Finding {
 	return slices.DeleteFunc(found, func(f network.Finding) bool {
-		return slices.Contains(o.ignore, f.Check) || o.level == string(network.Warning) && f.Level == network.OK || o.level == string(network.Failure) && f.Level != network.Failure
+		return o.checks != nil && !slices.Contains(o.checks, f.Check) || slices.Contains(o.ignore, f.Check) || o.level == string(network.Warning) && f.Level == network.OK || o.level == string(network.Failure) && f.Level != network.Failure
 	})
 }
 

@@ -28,7 +28,7 @@ func main() {
 	p := newPlugin(buildVersion)
 	if called := filepath.Base(os.Args[0]); strings.TrimSuffix(called, ".exe") == ipamplugin.Name {
 		p = ipamplugin.New(buildVersion)
-		p.Operator = ipamplugin.Operator(podsOf)
+		p.Operator = ipamplugin.Operator(ipamplugin.Neighbour{Pods: podsOf, Doctor: addressDoctor})
 	}
 	os.Exit(p.Run(os.Args[1:]))
 }

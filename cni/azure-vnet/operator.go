@@ -34,6 +34,10 @@ Usage:
       take addresses off the host that are for pods
   azure-vnet repair [--watch] [--config FILE] [--data-dir DIR]
       put right what an ADD would, without a pod
+  azure-vnet metrics [--textfile FILE] [--config FILE] [--data-dir DIR]
+      what a monitoring system wants to know, for node_exporter
+  azure-vnet bundle [FILE] [--config FILE] [--data-dir DIR]
+      one archive for a report of an error
   azure-vnet --version
 `
 
@@ -41,7 +45,8 @@ Usage:
 type options struct {
 	output, dir, network, config string
 	pod, namespace, level        string
-	ignore                       []string // checks of doctor
+	textfile, file               string
+	ignore, checks               []string // of doctor: those that are left out; nil, or the only ones that count
 	yes, watch, dryRun           bool
 	logger                       *slog.Logger
 }
@@ -66,6 +71,10 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 		words, outputs = 1, append(outputs, "json", "wide")
 		flags.StringVar(&o.namespace, "n", "", "only pods of this `NAMESPACE`")
 		flags.StringVar(&o.network, "network", "", "only the network of this `NAME`")
+	case "bundle":
+		words = 1
+	case "metrics":
+		flags.StringVar(&o.textfile, "textfile", "", "write it to `FILE`, as a whole")
 	case "doctor":
 		words, outputs = 1, append(outputs, "json")
 		flags.Func("level", "say only what is at least: ok, warning or failure", func(level string) error {
@@ -95,7 +104,11 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 	if !slices.Contains(outputs, o.output) {
 		return o, help.Misused(stderr, command, fmt.Sprintf("-o %s: there is %s", o.output, strings.Join(outputs, ", ")))
 	}
-	if len(given) > 0 {
+	switch {
+	case len(given) == 0:
+	case command == "bundle":
+		o.file = given[0]
+	default:
 		o.pod = given[0]
 	}
 	o.logger = console.Logger(name, stderr)
@@ -119,7 +132,11 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		ctx, cancel = context.WithTimeout(ctx, cni.Deadline)
 		defer cancel()
 	}
-	err := run(ctx, args[0], o, stdout)
+	return ended(run(ctx, args[0], o, stdout), args[0], stderr)
+}
+
+// ended says what a command ended with, as far as that has not been said, and is its exit code.
+func ended(err error, command string, stderr io.Writer) int {
 	switch {
 	case errors.Is(err, errWarning):
 		return 1
@@ -130,7 +147,7 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return 3
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, asRoot(err, args[0]))
+		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, asRoot(err, command))
 		return 1
 	}
 	return 0
@@ -150,6 +167,10 @@ func run(ctx context.Context, command string, o options, stdout io.Writer) error
 		return hostRelease(ctx, o, os.Stdin, stdout, "/")
 	case err != nil:
 		return err
+	case command == "bundle":
+		return bundle(ctx, o, dirs, stdout)
+	case command == "metrics":
+		return metrics(ctx, o, dirs[0], stdout)
 	case command == "cleanup":
 		return cleanup(ctx, o, dirs, os.Stdin, stdout)
 	}

@@ -1,21 +1,18 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
-	"github.com/Azure/azure-container-networking/log"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -41,7 +38,7 @@ var codes = append([]cni.Code{
 }, ipamplugin.StoreCodes...)
 
 func openLog(file, level string) (*slog.Logger, io.Closer, error) {
-	return log.OpenFor(cmp.Or(file, platform.DefaultLogFile(name)), level, os.Stderr)
+	return ipamplugin.OpenLog(name, file, level)
 }
 
 // command is one CNI command with all it needs.

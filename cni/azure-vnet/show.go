@@ -48,20 +48,28 @@ type (
 	}
 )
 
-func shown(s *network.State) shownState {
+// gone is the state of an endpoint that is not there any more, though nobody called DEL.
+const gone = "gone"
+
+// shown is the state as it is shown; isGone says of which endpoints nothing is there.
+func shown(s *network.State, isGone func(*network.Endpoint) bool) shownState {
 	out := shownState{Networks: []shownNetwork{}}
 	for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
 		n := s.Networks[name]
 		sn := shownNetwork{Name: n.Name, Mode: n.Mode, Master: n.Master, Bridge: n.Bridge, Prefixes: n.Prefixes, Created: n.Created, Endpoints: []shownEndpoint{}}
-		for e := range n.Endpoints.All() {
-			sn.Endpoints = append(sn.Endpoints, shownEndpoint{
-				ContainerID: e.ContainerID, IfName: e.IfName, PodNamespace: e.PodNamespace, PodName: e.PodName,
-				Addresses: e.Addresses, MAC: e.MAC, HostIfName: e.HostIfName, NetNS: e.NetNS, State: e.State, Created: e.Created,
-			})
-		}
-		slices.SortFunc(sn.Endpoints, func(a, b shownEndpoint) int {
+		endpoints := slices.SortedFunc(n.Endpoints.All(), func(a, b *network.Endpoint) int { // of pointers: sorting the structs made the program 20 KB larger
 			return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ContainerID, b.ContainerID), cmp.Compare(a.IfName, b.IfName))
 		})
+		for _, e := range endpoints {
+			state := e.State
+			if isGone(e) {
+				state = gone
+			}
+			sn.Endpoints = append(sn.Endpoints, shownEndpoint{
+				ContainerID: e.ContainerID, IfName: e.IfName, PodNamespace: e.PodNamespace, PodName: e.PodName,
+				Addresses: e.Addresses, MAC: e.MAC, HostIfName: e.HostIfName, NetNS: e.NetNS, State: state, Created: e.Created,
+			})
+		}
 		out.Networks = append(out.Networks, sn)
 	}
 	return out
@@ -99,12 +107,13 @@ func show(ctx context.Context, o options, dirs []string, w io.Writer) error {
 func shownIn(ctx context.Context, dirs []string, logger *slog.Logger) (all shownState, err error) {
 	all.Networks = []shownNetwork{}
 	for _, dir := range dirs {
-		s, err := openStore(dir, logger)
+		m, err := newManager(dir, logger)
 		if err != nil {
 			return all, err
 		}
-		err = s.View(ctx, func(state *network.State) error {
-			all.Networks = append(all.Networks, shown(state).Networks...)
+		err = m.Store.View(ctx, func(state *network.State) error {
+			isGone := func(e *network.Endpoint) bool { return m.Gone(ctx, e) }
+			all.Networks = append(all.Networks, shown(state, isGone).Networks...)
 			return nil
 		})
 		if err != nil {
@@ -165,9 +174,15 @@ func printTables(s shownState, now time.Time, width int, w io.Writer) {
 	networks := console.Table{Columns: []console.Column{
 		{Head: "NETWORK", Long: true}, {Head: "MODE"}, {Head: "MASTER"}, {Head: "BRIDGE", Spare: 1}, {Head: "PREFIXES", Long: true}, {Head: "PODS"}, {Head: "SINCE", Spare: 2}, {Head: "AGE"},
 	}}
+	spareState := 2
+	for _, n := range s.Networks {
+		if slices.ContainsFunc(n.Endpoints, func(e shownEndpoint) bool { return e.State != network.Ready }) {
+			spareState = 0 // it says something
+		}
+	}
 	pods := console.Table{Columns: []console.Column{
 		{Head: "POD", Long: true}, {Head: "NETWORK", Long: true}, {Head: "CONTAINER", Spare: 6}, {Head: "INTERFACE", Spare: 1}, {Head: "ADDRESSES", Long: true}, {Head: "MAC", Spare: 5}, {Head: "HOST VETH", Spare: 3},
-		{Head: "STATE", Spare: 2}, {Head: "SINCE", Spare: 4}, {Head: "AGE"},
+		{Head: "STATE", Spare: spareState}, {Head: "SINCE", Spare: 4}, {Head: "AGE"},
 	}}
 	for _, n := range s.Networks {
 		networks.Add(n.Name, string(n.Mode), n.Master, n.Bridge, join(n.Prefixes), strconv.Itoa(len(n.Endpoints)), at(n.Created), console.Age(now.Sub(n.Created)))

@@ -72,7 +72,7 @@ func nodeWith(pods int) shownState {
 			add(i, "backend-of-the-bank", "eth1", "10.241.0.5/16")
 		}
 	}
-	return shown(s)
+	return shown(s, func(*network.Endpoint) bool { return false })
 }
 
 // What show says, to a terminal of 80 columns and of others, and to a file.
@@ -84,11 +84,15 @@ func TestScreensOfShow(t *testing.T) {
 	}{
 		"show-80": {pods: 4, width: 80}, "show-80-250": {pods: 250, width: 80}, "show-40": {pods: 4, width: 40}, "show-200": {pods: 4, width: 200}, "show-piped": {pods: 4},
 		"show-namespace": {pods: 4, width: 80, o: options{namespace: "kube-system"}}, "show-network": {pods: 4, width: 80, o: options{network: "backend-of-the-bank"}},
-		"show-pod": {pods: 4, width: 80, o: options{pod: "web-0"}}, "show-no-pods": {width: 80},
+		"show-pod": {pods: 4, width: 80, o: options{pod: "web-0"}}, "show-no-pods": {width: 80}, "show-gone": {pods: 3, width: 80, o: options{namespace: "default"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := c.o.choose(nodeWith(c.pods))
+			all := nodeWith(c.pods)
+			if name == "show-gone" {
+				all.Networks[0].Endpoints[1].State = gone
+			}
+			s, err := c.o.choose(all)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,13 +16,13 @@ func TestUsageIsWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	commands, options := map[string]string{}, map[string]bool{}
 	for _, m := range regexp.MustCompile(`(?m)^  azure-vnet ([a-z]+(?: [a-z]+)?)((\s+\[[^\]]+\])+)`).FindAllStringSubmatch(usage, -1) {
-		takes := strings.Join(strings.Fields(m[2]), " ")
+		takes := strings.NewReplacer("[POD]", "[WORD]", "[FILE]", "[WORD]").Replace(strings.Join(strings.Fields(m[2]), " "))
 		commands[m[1]] = takes
 		for _, o := range strings.Split(strings.Trim(takes, "[]"), "] [") {
 			options[o] = true
 		}
 	}
-	if len(commands) != 5 || len(options) != 12 {
+	if len(commands) != 7 || len(options) != 13 {
 		t.Fatalf("the usage text has %d commands and %d options: %v, %v", len(commands), len(options), commands, options)
 	}
 	for command, takes := range commands {

@@ -29,23 +29,31 @@ Usage:
   azure-vnet-ipam release ADDRESS|CONTAINER [--force]
       [--config FILE] [--data-dir DIR]
       free what somebody holds who is gone
+  azure-vnet-ipam doctor [-o json] [--config FILE] [--data-dir DIR]
+      what keeps containers from getting addresses, and what to do
   azure-vnet-ipam --version
 `
 
-// Pods says which pods holders are of: "namespace/name" by owner. dir is the folder of the state.
-type Pods func(ctx context.Context, dir string) map[ipam.Owner]string
+// Neighbour is what azure-vnet, which is the same program, knows and can do; nil fields are what nobody can.
+type Neighbour struct {
+	// Pods says which pods holders are of: "namespace/name" by owner. dir is the folder of the state.
+	Pods func(ctx context.Context, dir string) map[ipam.Owner]string
+
+	// Doctor looks for what is wrong with addresses. output is table or json; config and dir, or "", are options. It returns the exit code.
+	Doctor func(ctx context.Context, output, config, dir string, stdout, stderr io.Writer) int
+}
 
 // options are those of the operator commands.
 type options struct {
 	output, dir, config string
 	word                string
 	force               bool
-	pods                Pods
+	pods                func(ctx context.Context, dir string) map[ipam.Owner]string
 	logger              *slog.Logger
 }
 
-// Operator serves a person; who the holders' pods are, only azure-vnet knows. Exit codes: 0 all is well, 1 a failure, 2 wrong usage.
-func Operator(pods Pods) func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// Operator serves a person. Exit codes: 0 all is well, 1 a failure, 2 wrong usage; doctor has its own.
+func Operator(n Neighbour) func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		o, end := parseOptions(args, stdout, stderr)
 		if end != console.Goes {
@@ -53,7 +61,10 @@ func Operator(pods Pods) func(ctx context.Context, args []string, stdout, stderr
 		}
 		ctx, cancel := context.WithTimeout(ctx, cni.Deadline)
 		defer cancel()
-		o.pods = pods
+		if args[0] == "doctor" && n.Doctor != nil {
+			return n.Doctor(ctx, o.output, o.config, o.dir, stdout, stderr)
+		}
+		o.pods = n.Pods
 		if err := run(ctx, args[0], o, stdout); err != nil {
 			_, _ = fmt.Fprintf(stderr, "%s: %v\n", Name, remedied(err, args[0]))
 			return 1
@@ -73,11 +84,14 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 	switch command := args[0]; command {
 	case "show":
 		flags.StringVar(&o.output, "o", o.output, "`FORMAT`: "+strings.Join(outputs, ", "))
+	case "doctor":
+		outputs = []string{"table", "json"}
+		flags.StringVar(&o.output, "o", o.output, "`FORMAT`: "+strings.Join(outputs, ", "))
 	case "refresh":
 	case "release":
 		words = 1
 		flags.BoolVar(&o.force, "force", false, "also what a container of this node has")
-	case "doctor", "cleanup", "repair", "host", "metrics", "bundle":
+	case "cleanup", "repair", "host", "metrics", "bundle":
 		return o, help.Misused(stderr, "", fmt.Sprintf("there is no command %q here; it is azure-vnet's: %s %s", command, filepath.Join(filepath.Dir(self()), "azure-vnet"), command))
 	default:
 		return o, help.Misused(stderr, "", fmt.Sprintf("there is no command %q", command))

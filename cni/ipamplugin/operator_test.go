@@ -158,9 +158,9 @@ func (n *node) hold(address, container string, age time.Duration) {
 func (n *node) runs(exit int, says string, args ...string) {
 	n.Helper()
 	var stdout, stderr bytes.Buffer
-	got := Operator(func(context.Context, string) map[ipam.Owner]string {
+	got := Operator(Neighbour{Pods: func(context.Context, string) map[ipam.Owner]string {
 		return map[ipam.Owner]string{{Network: "azure", ContainerID: "0123456789ab", IfName: "eth0"}: "default/web-0"}
-	})(n.Context(), append(args, "--config", n.conf), &stdout, &stderr)
+	}})(n.Context(), append(args, "--config", n.conf), &stdout, &stderr)
 	if all := stdout.String() + stderr.String(); got != exit || !strings.Contains(all, says) {
 		n.Errorf("%v: exit %d instead of %d, %q is not in\n%s", args, got, exit, says, all)
 	}

@@ -70,12 +70,21 @@ func (c *command) explained(err error) error {
 func New(version string) *cni.Plugin {
 	return &cni.Plugin{
 		Name: Name, Version: version, Usage: usage, Codes: codes, OpenLog: openLog,
-		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: Operator(nil),
+		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: Operator(Neighbour{}),
 	}
 }
 
 func openLog(file, level string) (*slog.Logger, io.Closer, error) {
-	return log.OpenFor(cmp.Or(file, platform.DefaultLogFile(Name)), level, os.Stderr)
+	return OpenLog(Name, file, level)
+}
+
+// OpenLog opens the log of a plugin. A file that the configuration names belongs to both plugins, so there each line says whose it is.
+func OpenLog(plugin, file, level string) (*slog.Logger, io.Closer, error) {
+	usual := platform.DefaultLogFile(plugin)
+	if file = cmp.Or(file, usual); file == usual {
+		return log.OpenFor(file, level, os.Stderr)
+	}
+	return log.OpenFor(file, level, os.Stderr, slog.String("plugin", plugin))
 }
 
 // command is one CNI command with all it needs.

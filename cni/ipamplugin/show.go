@@ -81,12 +81,10 @@ func show(ctx context.Context, o options, state *ipam.State, w io.Writer) error 
 	if o.pods != nil {
 		pods = o.pods(ctx, o.dir)
 	}
-	s := shown(state, pods)
 	if o.output == "json" {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(s)
+		return Show(state, pods, w)
 	}
+	s := shown(state, pods)
 	width := console.Width(w)
 	if o.output == "wide" {
 		width = 0
@@ -95,6 +93,13 @@ func show(ctx context.Context, o options, state *ipam.State, w io.Writer) error 
 	tables(s, time.Now(), width, text)
 	_, err := w.Write(text.Bytes())
 	return err
+}
+
+// Show writes the state as JSON, with the pods of the holders as far as they are known.
+func Show(state *ipam.State, pods map[ipam.Owner]string, w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(shown(state, pods))
 }
 
 func tables(s shownState, now time.Time, width int, w io.Writer) {

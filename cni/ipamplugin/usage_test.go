@@ -12,7 +12,7 @@ import (
 )
 
 func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return Operator(nil)(ctx, args, stdout, stderr)
+	return Operator(Neighbour{})(ctx, args, stdout, stderr)
 }
 
 // The documents are compared with the usage text (test/docs), so that text has to be what is taken.
@@ -25,7 +25,7 @@ func TestUsageIsWhatIsTaken(t *testing.T) {
 			options[o[1]] = true
 		}
 	}
-	if len(commands) != 3 || len(options) != 4 {
+	if len(commands) != 4 || len(options) != 4 {
 		t.Fatalf("the usage text has %v, %v", commands, options)
 	}
 	for command, takes := range commands {

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,17 +70,20 @@ func TestCleanupThatIsNotWanted(t *testing.T) {
 	l.must(p.Check(l.ctx))
 }
 
-// Somebody who is not root is told what to do.
+// Somebody who is not root is told what to do, and nothing else.
 func TestShowWithoutRoot(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 4))
 	n := l.nodes[0]
-	l.add(n, l.list(n, nil))
-	for _, plugin := range []string{"azure-vnet", "azure-vnet-ipam"} {
-		file := filepath.Join(binaries, plugin)
-		cmd := n.Command(l.ctx, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", file, "show", "--data-dir", n.DataDir())
+	n.Mounts = n.DefaultPaths()
+	l.add(n, l.list(n, map[string]any{"dataDir": nil, "logFile": nil}))
+	for plugin, want := range map[string]string{
+		"azure-vnet":      "azure-vnet: state file cannot be read: open /var/run/azure-vnet.json: permission denied; remedy: run it as root: sudo BIN/azure-vnet show\n",
+		"azure-vnet-ipam": "azure-vnet-ipam: state file cannot be read: open /var/run/azure-vnet-ipam.json: permission denied; remedy: run it as root: sudo BIN/azure-vnet-ipam show\n",
+	} {
+		cmd := n.Command(l.ctx, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", filepath.Join(binaries, plugin), "show")
 		out, _ := cmd.CombinedOutput()
-		if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(out), "remedy: run it as root: sudo ") || strings.Count(string(out), "\n") != 1 {
-			t.Errorf("%s: exit %d: %s", plugin, code, out)
+		if got := strings.ReplaceAll(string(out), binaries, "BIN"); cmd.ProcessState.ExitCode() != 1 || got != want {
+			t.Errorf("%s: exit %d:\n%s%s", plugin, cmd.ProcessState.ExitCode(), got, want)
 		}
 	}
 }
@@ -96,4 +100,47 @@ func TestReleaseAndRefresh(t *testing.T) {
 	l.operator(n, 1, "a container has "+address, "azure-vnet-ipam", "release", address, "--config", conf)
 	l.operator(n, 1, "address in use", "azure-vnet-ipam", "release", p.ID, "--config", conf)
 	l.must(p.Check(l.ctx))
+}
+
+// azure-vnet-ipam has a doctor of its own, for addresses, whoever the network plugin is.
+func TestDoctorOfAddresses(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 1))
+	n := l.nodes[0]
+	conf := l.confFile(n)
+	l.add(n, l.list(n, nil))
+	l.operator(n, 2, "0 of 1 addresses are free", "azure-vnet-ipam", "doctor", "--config", conf)
+	r, err := n.Operator(l.ctx, "azure-vnet-ipam", "doctor", "-o", "json", "--config", conf)
+	l.must(err)
+	var said struct {
+		Findings []struct{ Check string }
+	}
+	oneDocument(t, r.Stdout, &said)
+	var checks []string
+	for _, f := range said.Findings {
+		checks = append(checks, f.Check)
+	}
+	for _, check := range []string{"pools", "host-agent", "addresses"} {
+		if !slices.Contains(checks, check) {
+			t.Errorf("%s is not among %v", check, checks)
+		}
+	}
+	if slices.Contains(checks, "bridge") || slices.Contains(checks, "rules") {
+		t.Errorf("what is azure-vnet's own is among %v", checks)
+	}
+}
+
+// What the state calls ready, and is not there any more, show calls gone.
+func TestShowKnowsTheDead(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 4))
+	n := l.nodes[0]
+	list := l.list(n, nil)
+	lives, dead := l.add(n, list), l.add(n, list)
+	l.must(dead.NS.Close())
+	l.eventually("the namespace stays", func() bool {
+		r, err := n.Operator(l.ctx, "azure-vnet", "show", dead.ID, "--data-dir", n.DataDir())
+		l.must(err)
+		return strings.Contains(string(r.Stdout), "State:      gone")
+	})
+	l.operator(n, 0, "State:      ready", "azure-vnet", "show", lives.ID, "--data-dir", n.DataDir())
+	l.operator(n, 0, "", "azure-vnet", "cleanup", "--yes", "--data-dir", n.DataDir())
 }

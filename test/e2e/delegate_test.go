@@ -29,7 +29,7 @@ func withPlugins(l *lab, n *node.Node, replace func(folder string)) *node.Node {
 	return n
 }
 
-var pidOf = regexp.MustCompile(`pid=(\d+) command=(\w+) `)
+var pidOf = regexp.MustCompile(`pid=(\d+) plugin=azure-vnet(?:-ipam)? command=(\w+) `)
 
 // The network plugin calls our IPAM plugin itself if what lies beside it is the same program, and executes it otherwise; there
 // is no other difference: the same results, the same errors, the same lines in the log.

@@ -30,8 +30,10 @@ func (l *lab) boot(n *node.Node, fields map[string]any, files map[string]string)
 	}
 	etc := filepath.Join(n.Dir, "machine")
 	all := map[string]string{
-		"etc/cni/net.d/10-azure.conf":                  string(l.conf(n, fields)),
-		"etc/systemd/system/azure-vnet-repair.service": l.read("../../build/systemd/azure-vnet-repair.service"),
+		"etc/cni/net.d/10-azure.conf": string(l.conf(n, fields)),
+	}
+	for _, unit := range []string{"azure-vnet-repair.service", "azure-vnet-metrics.service", "azure-vnet-metrics.timer"} {
+		all["etc/systemd/system/"+unit] = l.read("../../build/systemd/" + unit)
 	}
 	for name, text := range files {
 		all[name] = text
