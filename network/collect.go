@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Collect deletes every endpoint of the network that keep does not name, known to the state or only to the
@@ -53,7 +51,7 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 	for _, o := range found {
 		owners[o] = true
 	}
-	for _, o := range slices.SortedFunc(maps.Keys(owners), func(a, b Owner) int { return strings.Compare(a.String(), b.String()) }) {
+	for _, o := range OwnersOf(owners) {
 		if o.Network != network || keep(o.ContainerID, o.IfName) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"syscall"
 )
 
@@ -128,7 +129,7 @@ func assemble(links map[int]Interface, prefixes map[int][]netip.Prefix) []Interf
 		i.Prefixes = prefixes[index]
 		out = append(out, i)
 	}
-	slices.SortFunc(out, func(a, b Interface) int { return a.Index - b.Index })
+	sort.Slice(out, func(i, j int) bool { return out[i].Index < out[j].Index }) // slices.SortFunc of such a large struct is 33 KB of program
 	return out
 }
 

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"os"
 	"slices"
+	"sort"
 )
 
 // Claims are locks on many things in one file that holds nothing: each thing is a byte of it, far behind its end. As all locks here
@@ -47,7 +48,7 @@ func (c Claims) Take(ctx context.Context, things ...string) (*Claim, error) {
 		spans = append(spans, span{offset: offsetOf(t), exclusive: true})
 	}
 	// In one order, so that two who want the same things do not wait for each other.
-	slices.SortFunc(spans, func(a, b span) int { return int(min(max(a.offset-b.offset, -1), 1)) })
+	sort.Slice(spans, func(i, j int) bool { return spans[i].offset < spans[j].offset })
 	return c.take(ctx, slices.Compact(spans))
 }
 

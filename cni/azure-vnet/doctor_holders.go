@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/network"
@@ -59,7 +57,7 @@ func compare(held map[network.Owner][]netip.Addr, state *network.State) (wrong [
 			}
 		}
 	}
-	for _, o := range sorted(held) {
+	for _, o := range network.OwnersOf(held) {
 		if state.Networks[o.Network] != nil && !connected[o] {
 			add(o, network.Warning, "", "%v is reserved for %s, which is not connected", held[o], o)
 		}
@@ -73,7 +71,7 @@ func (d *examination) others(held map[network.Owner][]netip.Addr, state *network
 	if err != nil {
 		return []network.Finding{{Level: network.Warning, Found: err.Error(), Remedy: ipamplugin.Explain(err).Details}}
 	}
-	for _, o := range sorted(held) {
+	for _, o := range network.OwnersOf(held) {
 		if state.Networks[o.Network] != nil {
 			continue
 		}
@@ -91,10 +89,6 @@ func (d *examination) others(held map[network.Owner][]netip.Addr, state *network
 		}
 	}
 	return wrong
-}
-
-func sorted(held map[network.Owner][]netip.Addr) []network.Owner {
-	return slices.SortedFunc(maps.Keys(held), func(a, b network.Owner) int { return strings.Compare(a.String(), b.String()) })
 }
 
 // holds says whether the owner, or somebody of whom only the container is known, has the address.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
@@ -38,7 +39,8 @@ func findStrays(space ipam.AddressSpace, ifaces []platform.Interface, source fun
 		if !others {
 			keepOne(found[first:], p, ifaces, source)
 		}
-		slices.SortStableFunc(found[first:], func(a, b stray) int { return a.address.Addr().Compare(b.address.Addr()) })
+		ours := found[first:]
+		sort.SliceStable(ours, func(i, j int) bool { return ours[i].address.Addr().Less(ours[j].address.Addr()) })
 	}
 	return found
 }

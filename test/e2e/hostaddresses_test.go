@@ -347,7 +347,7 @@ func TestHostReleaseIsAskedTheWrongWay(t *testing.T) {
 		t.Errorf("a configuration that is not there: exit %d, %s%s", r.Exit, r.Stdout, r.Stderr)
 	}
 	n.VM.Agent.SetInterfaces()
-	if r := l.hostRelease(n, "--yes"); r.Exit != 0 || !strings.Contains(string(r.Stdout), "nothing to release") {
+	if r := l.hostRelease(n, "--yes"); r.Exit != 1 || !strings.Contains(string(r.Stderr), "lists no NIC") {
 		t.Errorf("without anything known: exit %d, %s%s", r.Exit, r.Stdout, r.Stderr)
 	}
 	n.VM.Agent.SetFault(ipamtest.Fault{Status: 500})
