@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/node"
+	"github.com/containernetworking/cni/libcni"
 )
 
 // say runs doctor, and returns its exit code and its lines.
@@ -114,5 +116,27 @@ func TestDoctorKnowsWhoIsCalled(t *testing.T) {
 				t.Errorf("doctor finds %+v", d.ailing())
 			}
 		})
+	}
+}
+
+// The configuration as it is shipped has nothing that doctor complains of, before the first pod and with pods; nor has a host with a NIC
+// that has no addresses for pods (TestDoctorIsContentWithANICOfTheHosts).
+func TestDoctorIsContentWithWhatIsShipped(t *testing.T) {
+	l := newLab(t, fabric.Default(1, 3))
+	n := l.nodes[0]
+	file := filepath.Join(n.Dir, "10-azure.conflist")
+	text, err := os.ReadFile("../../cni/conf/10-azure-linux.conflist")
+	l.must(err)
+	l.must(os.WriteFile(file, text, 0o600))
+	l.run(n, "sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1")
+	list, err := libcni.ConfListFromFile(file)
+	l.must(err)
+	n.Mounts = n.DefaultPaths() + " && " + undisturbed
+	for range 2 {
+		r, err := n.Operator(l.ctx, "azure-vnet", "doctor", "--config", file)
+		if l.must(err); r.Exit != 0 || !strings.Contains(string(r.Stdout), "0 failures, 0 warnings") {
+			t.Errorf("exit %d: %s%s", r.Exit, r.Stdout, r.Stderr)
+		}
+		l.add(n, list)
 	}
 }
