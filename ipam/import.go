@@ -77,6 +77,35 @@ func ImportClassic(raw []byte, s *State, owners map[netip.Addr]Owner, now time.T
 	return nil
 }
 
+// MergeLate completes the state by what the classic plugin wrote over it: a call of it that was under way when its addresses were taken
+// over. What is ours stays as it is. Addresses that the call gave are somebody's; what former has, too, the file as it was taken over, was
+// given back since then.
+func (s *State) MergeLate(late, former *State, now time.Time) {
+	before := map[netip.Addr]Owner{}
+	for _, p := range former.Pools {
+		for _, r := range p.Reservations {
+			before[r.Address] = r.Owner()
+		}
+	}
+	held := map[netip.Addr]bool{}
+	for a := range s.taken {
+		held[a] = true
+	}
+	for _, theirs := range late.Pools {
+		for _, r := range theirs.Reservations {
+			owner := r.Owner()
+			if was, known := before[r.Address]; held[r.Address] || known && was == owner && owner.ContainerID != "" {
+				continue
+			}
+			i := slices.IndexFunc(s.Pools, func(p *Pool) bool { return p.Prefix.Contains(r.Address) })
+			if i >= 0 {
+				s.Pools[i].reserve(r.Address, owner, now)
+				s.bind(owner.Network, s.Pools[i])
+			}
+		}
+	}
+}
+
 // sorted walks a map in the order of its keys: what is imported by several calls must be the same each time.
 func sorted[V any](m map[string]V) iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {

@@ -252,3 +252,45 @@ func dump(t testing.TB, v any) string {
 	}
 	return string(b)
 }
+
+// A call of the classic plugin that came too late writes the file as it was before ours, with the address that it gave.
+func TestAddressesOfALateCallOfTheClassicPluginAreReserved(t *testing.T) {
+	t.Parallel()
+	for _, node := range classicNodes {
+		t.Run(node.dir, func(t *testing.T) {
+			former, late, s := importClassic(t, node.dir, true), importClassic(t, node.dir, true), importClassic(t, node.dir, true)
+			want := holders(&s.AddressSpace)
+			// One was given back since then, one was given by us, and one by the call.
+			gone := Owner{Network: "azure", ContainerID: classicID(0), IfName: "eth0"}
+			if freed := s.Release(gone); len(freed) != 1 {
+				t.Fatalf("freed %v", freed)
+			}
+			delete(want, node.pods[0])
+			ours, err := s.Allocate(Request{Owner: Owner{Network: "azure", ContainerID: "ours", IfName: "eth0"}}, testTime)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[ours.Address.String()] = Owner{Network: "azure", ContainerID: "ours", IfName: "eth0"}
+			given, err := late.Allocate(Request{Owner: Owner{ContainerID: "call"}, Address: another(late, ours.Address)}, testTime)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[given.Address.String()] = Owner{ContainerID: "call"}
+			s.MergeLate(late, former, testTime)
+			if diff := cmp.Diff(want, holders(&s.AddressSpace)); diff != "" {
+				t.Errorf("holders (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// another is an address that nobody holds, and that is not the given one.
+func another(s *State, not netip.Addr) netip.Addr {
+	held := holders(&s.AddressSpace)
+	for a := range s.Pools[0].Listed.all {
+		if _, is := held[a.String()]; !is && a != not {
+			return a
+		}
+	}
+	return netip.Addr{}
+}

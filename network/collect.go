@@ -95,15 +95,9 @@ type sweeper interface {
 
 // addresses are those of all endpoints that the state knows.
 func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
-	known := map[netip.Addr]bool{}
+	var known map[netip.Addr]bool
 	err := m.Store.View(ctx, func(s *State) error {
-		for _, n := range s.Networks {
-			for e := range n.Endpoints.All() {
-				for _, a := range e.Addresses {
-					known[a.Addr()] = true
-				}
-			}
-		}
+		known = s.taken()
 		return nil
 	})
 	return known, err

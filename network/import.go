@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -90,6 +91,48 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// MergeLate completes the state by what the classic plugin wrote over it: a call of it that was under way when its pods were taken over.
+// What is ours stays as it is. A pod that only the other file has was made by that call if its host veth is there; else it was deleted since
+// then. What the call made on the host is brought into our form when the network is ensured next.
+func (s *State) MergeLate(late *State, there func(hostIfName string) bool) {
+	taken := s.taken()
+	for name, theirs := range late.Networks {
+		n := s.Networks[name]
+		if n == nil || n.Master == "" {
+			if n != nil { // ADDs of it are under way
+				for e := range n.Endpoints.All() {
+					theirs.Endpoints.Set(e)
+				}
+			}
+			if s.Networks == nil {
+				s.Networks = map[string]*Network{}
+			}
+			s.Networks[name] = theirs
+			continue
+		}
+		n.Imported = true
+		for e := range theirs.Endpoints.All() {
+			twice := slices.ContainsFunc(e.Addresses, func(p netip.Prefix) bool { return taken[p.Addr()] })
+			if n.Endpoints.Get(e.key()) == nil && !twice && there(e.HostIfName) {
+				n.Endpoints.Set(e)
+			}
+		}
+	}
+}
+
+// taken are the addresses of all endpoints.
+func (s *State) taken() map[netip.Addr]bool {
+	taken := map[netip.Addr]bool{}
+	for _, n := range s.Networks {
+		for e := range n.Endpoints.All() {
+			for _, a := range e.Addresses {
+				taken[a.Addr()] = true
+			}
+		}
+	}
+	return taken
 }
 
 // isInterface says whether the kernel could have an interface of that name (net/core/dev.c, dev_valid_name).

@@ -26,6 +26,11 @@ type envelope[T any] struct {
 	Rows *string `json:"rows"` // see Rows
 }
 
+// takenOver are members of a file of ours that are none of the envelope's. A call of the classic plugin that was under way when we took
+// over, waiting for its lock, reads our file: where it finds nothing under these keys it takes the network for new, and the host's
+// addresses away with a bridge. What is no object it cannot read. It fails then before it touches anything, and the runtime calls again.
+const takenOver = `,"Network":"taken over","IPAM":"taken over"`
+
 // dataKey introduces the data in a file of ours. Quotes inside of strings are escaped, so the first occurrence is the key.
 const dataKey = `,"data":`
 
@@ -64,7 +69,7 @@ func (s *Store[T]) seal(l *loaded[T], body []string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode envelope of %s: %w", ErrWrite, s.f.path, err)
 	}
-	pieces := append([]string{string(head[:len(head)-1])}, body...) // without its brace
+	pieces := append([]string{string(head[:len(head)-1]) + takenOver}, body...) // without its brace
 	size := 0
 	for _, p := range pieces {
 		size += len(p)

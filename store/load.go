@@ -28,6 +28,8 @@ func (s *Store[T]) load(ctx context.Context) (*loaded[T], error) {
 		l, err = s.loadMirror(ctx, ReasonDamaged, bad)
 	case errors.Is(err, fs.ErrNotExist):
 		l, err = s.loadMirror(ctx, ReasonMissing, err)
+	case err == nil && l.aside == asideClassic:
+		l = s.mergeLate(ctx, l)
 	}
 	if err != nil {
 		return nil, err
@@ -79,6 +81,21 @@ func (s *Store[T]) loadMirror(ctx context.Context, reason RecoverReason, cause e
 	s.o.Log.ErrorContext(ctx, "state file lost, state recovered", "path", s.f.path, "reason", string(reason),
 		"cause", info.Cause, "fromMirror", info.FromMirror, "generation", info.Generation)
 	return l, nil
+}
+
+// mergeLate goes on with the mirror where a file without an envelope has replaced one of ours in this boot. A mirror of an earlier boot,
+// or none, says that there was nothing of ours.
+func (s *Store[T]) mergeLate(ctx context.Context, late *loaded[T]) *loaded[T] {
+	ours, err := s.loadFile(ctx, s.f.mirror)
+	if err != nil || ours.aside != "" || s.o.Boot == "" || ours.boot != s.o.Boot {
+		return late
+	}
+	s.o.Log.ErrorContext(ctx, "another program wrote its state over ours: ours goes on, with what the other has besides", "path", s.f.path, "generation", ours.generation)
+	if s.o.Merge != nil {
+		s.o.Merge(ours.value, late.value)
+	}
+	ours.dirty, ours.aside = true, asideClassic
+	return ours
 }
 
 // fresh is the state that was never written. Its encoding is known, so that an Update which does nothing writes nothing.

@@ -51,7 +51,7 @@ func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
 		switch {
 		case err != nil && errors.Is(err, ctx.Err()):
 			return nil, fmt.Errorf("%w: %s not obtained in %s%s: %w",
-				ErrLocked, f.lock, time.Since(start).Round(time.Millisecond), f.heldBy(), err)
+				ErrLocked, f.lock, time.Since(start).Round(time.Millisecond), f.heldBy(f.lock), err)
 		case err != nil:
 			return nil, fmt.Errorf("%w: lock file: %w", ErrWrite, err)
 		case f.holds(lock):
@@ -64,12 +64,12 @@ func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
 	}
 }
 
-// heldBy says who has the lock, for a message.
-func (f *files) heldBy() string {
+// heldBy says who has a lock, for a message.
+func (f *files) heldBy(lock string) string {
 	if f.holder == nil {
 		return ""
 	}
-	who := f.holder(f.lock)
+	who := f.holder(lock)
 	if who == "" {
 		return ""
 	}

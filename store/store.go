@@ -2,7 +2,9 @@
 //
 // The file is an envelope around the value:
 //
-//	{"schema":1,"bootID":"…","generation":7,"written":"2026-11-21T23:45:00Z","data":{…}}
+//	{"schema":1,"bootID":"…","generation":7,"written":"2026-11-21T23:45:00Z","Network":"taken over","IPAM":"taken over","data":{…}}
+//
+// Network and IPAM are what a call of the classic plugin stumbles over that comes too late (takenOver).
 //
 // A value with many thousand records has them in one string behind the data: see Rows.
 //
@@ -34,7 +36,7 @@ import (
 
 // Options say where a state lives and what to do when the file is not simply there and whole.
 //
-// Rebooted, Migrate and Import also run for View, without the lock: they must change nothing but the value they are given.
+// Rebooted, Migrate, Import and Merge also run for View, without the lock: they must change nothing but the value they are given.
 // Only Recover may look at, or touch, the system.
 type Options[T any] struct {
 	// Path of the state file, for example /var/run/azure-vnet.json. Its folder must exist.
@@ -67,6 +69,10 @@ type Options[T any] struct {
 	// Import decodes a JSON object that has no envelope, as the classic plugin leaves it, into a zero T. The original is
 	// kept as <path>.classic-<time>. If Import fails or is nil, the file counts as damaged.
 	Import func(raw []byte, t *T) error
+
+	// Merge completes a state of ours, which the mirror holds, by what was imported from a file that somebody wrote over the main file in
+	// this boot: a call of the classic plugin that came too late. What was ours stays. Without it the state is the mirror's.
+	Merge func(t, late *T)
 
 	// Recover runs under the lock, after the state was taken from the mirror or set to zero because the main file was
 	// damaged or missing: the place to rebuild the state from the system. It runs again with the next Update if this one
@@ -180,6 +186,8 @@ const headRoom = 4096
 //
 // fn must do nothing slow: all other processes wait for it.
 //
+// As long as there is no file of ours, calls of the classic plugin are waited for, and kept out: they would write theirs over ours.
+//
 // Update returns ErrLocked, ErrSchema, ErrRead, ErrUnusable, ErrWrite, or fn's error unwrapped. After any error the file holds
 // what it held before.
 func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
@@ -188,6 +196,16 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 		return err
 	}
 	defer release(lock)
+	if s.o.Import != nil && (l.generation == 0 || l.aside == asideClassic) {
+		free, err := s.f.keepClassicOut(ctx)
+		if err != nil {
+			return err
+		}
+		defer free()
+		if l, err = s.load(ctx); err != nil { // what the call has written that was waited for
+			return err
+		}
+	}
 	if l.recovery != nil && s.o.Recover != nil {
 		if err := s.o.Recover(ctx, l.value, *l.recovery); err != nil {
 			return fmt.Errorf("%w: recover %s: %w", ErrUnusable, s.f.path, err)

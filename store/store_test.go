@@ -104,7 +104,7 @@ func TestTheFileIsAnEnvelope(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	mustUpdate(t, h.Store, set(7))
-	const want = `{"schema":1,"bootID":"boot-1","generation":1,"written":"2026-11-21T23:45:00Z","data":{"N":7}}` + "\n"
+	const want = `{"schema":1,"bootID":"boot-1","generation":1,"written":"2026-11-21T23:45:00Z","Network":"taken over","IPAM":"taken over","data":{"N":7}}` + "\n"
 	if diff := cmp.Diff(want, read(t, h.path)); diff != "" {
 		t.Errorf("file (-want +got):\n%s", diff)
 	}

@@ -120,8 +120,18 @@ func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], er
 	return store.New(store.Options[network.State]{
 		Path: filepath.Join(dir, name+".json"), Schema: network.Schema, Boot: boot, Log: logger, Holder: platform.HolderOf,
 		Import:   func(raw []byte, s *network.State) error { return network.ImportClassic(raw, s, time.Now()) },
+		Merge:    func(s, late *network.State) { s.MergeLate(late, isHere) },
 		Rebooted: func(s *network.State) { *s = network.State{} }, // nothing of the kernel's survived
 	}), nil
+}
+
+// isHere says whether the host has the interface.
+func isHere(ifName string) bool {
+	if interfaceByName == nil {
+		return false
+	}
+	_, found, err := interfaceByName(ifName)
+	return found && err == nil
 }
 
 func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
@@ -19,7 +20,7 @@ import (
 // Error: ipam.ErrSearch if not every namespace could be searched.
 func inUse(dir string) (map[netip.Addr]ipam.Owner, error) {
 	state := filepath.Join(dir, "azure-vnet.json")
-	found := firstAttachments([]string{state, state + ".bak"})
+	found := current(state)
 	former := firstAttachments(slices.Concat(aside(state, ".classic-*"), aside(state, ".corrupt-*")))
 	addrs, err := platform.NamespaceAddresses()
 	if err != nil {
@@ -34,10 +35,34 @@ func inUse(dir string) (map[netip.Addr]ipam.Owner, error) {
 }
 
 // attachments reads who has which address from azure-vnet's state beside ours. It takes the first of the files
-// that tells anything: the state, its mirror, then what was kept aside, the newest first.
+// that tells anything: the current state, then what was kept aside, the newest first.
 func attachments(dir string) map[netip.Addr]ipam.Owner {
 	state := filepath.Join(dir, "azure-vnet.json")
-	return firstAttachments(slices.Concat([]string{state, state + ".bak"}, aside(state, ".classic-*"), aside(state, ".corrupt-*")))
+	if found := current(state); len(found) > 0 {
+		return found
+	}
+	return firstAttachments(slices.Concat(aside(state, ".classic-*"), aside(state, ".corrupt-*")))
+}
+
+// current reads the state and, where that is none of ours, its mirror before it: a call of the classic plugin that came too late writes
+// the state as it was before ours.
+func current(state string) map[netip.Addr]ipam.Owner {
+	found := firstAttachments([]string{state})
+	if raw, err := os.ReadFile(state); err != nil || !isOurs(raw) {
+		maps.Copy(found, firstAttachments([]string{state + ".bak"}))
+	}
+	return found
+}
+
+// takenOver is the classic plugin's state as this plugin found it.
+func takenOver(dir string) *ipam.State {
+	for _, f := range aside(filepath.Join(dir, Name+".json"), ".classic-*") {
+		s := &ipam.State{}
+		if raw, err := os.ReadFile(f); err == nil && ipam.ImportClassic(raw, s, classicAttachments(dir), time.Time{}) == nil {
+			return s
+		}
+	}
+	return &ipam.State{}
 }
 
 // classicAttachments adds the pods that azure-vnet took over from the classic plugin and removed already, when this
@@ -72,9 +97,18 @@ func firstAttachments(files []string) map[netip.Addr]ipam.Owner {
 // ofEarlierBoot says whether a state of ours was written before the machine was booted: none of its containers is alive. Where
 // the folder outlives a reboot (C:\k), azure-vnet finds that out only after it has asked us for an address.
 func ofEarlierBoot(raw []byte) bool {
-	var head struct{ BootID string }
 	boot, err := platform.BootID()
-	return err == nil && json.Unmarshal(raw, &head) == nil && head.BootID != "" && head.BootID != boot
+	return err == nil && isOurs(raw) && bootOf(raw) != boot
+}
+
+func isOurs(raw []byte) bool { return bootOf(raw) != "" }
+
+func bootOf(raw []byte) string {
+	var head struct{ BootID string }
+	if json.Unmarshal(raw, &head) != nil {
+		return ""
+	}
+	return head.BootID
 }
 
 // InUse is who has which address of this host's, by azure-vnet's state in the folder and by all network namespaces.
