@@ -38,7 +38,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 		in, err = portsInPlace(k, n, b)
 	}
 	if err == nil && !in {
-		err = l.locked(ctx, func() error {
+		err = l.repairing(ctx, n, func() error {
 			b, err = l.repairBridge(ctx, k, n)
 			return err
 		})

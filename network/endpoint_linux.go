@@ -85,7 +85,11 @@ func elements(n *Network, e *Endpoint, p netlink.Pod) []netlink.Element {
 
 // DeleteEndpoint implements Dataplane. First the host veth goes down, since without the elements no rule would judge what it
 // lets through. Link and elements go side by side: each waits for an RCU grace period of its own.
-func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error {
+func (l *Linux) DeleteEndpoint(ctx context.Context, n *Network, e *Endpoint) error {
+	return l.deleting(ctx, func() error { return l.deleteEndpoint(n, e) })
+}
+
+func (l *Linux) deleteEndpoint(n *Network, e *Endpoint) error {
 	if n.Master == "" || len(e.Addresses) == 0 {
 		return l.deleteStray(e.Owner)
 	}
@@ -114,7 +118,11 @@ func (l *Linux) DeleteEndpoint(_ context.Context, n *Network, e *Endpoint) error
 }
 
 // DeleteEndpoints deletes many endpoints of a known network at once: they share the RCU grace periods.
-func (l *Linux) DeleteEndpoints(_ context.Context, n *Network, list []*Endpoint) error {
+func (l *Linux) DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoint) error {
+	return l.deleting(ctx, func() error { return l.deleteEndpoints(n, list) })
+}
+
+func (l *Linux) deleteEndpoints(n *Network, list []*Endpoint) error {
 	var all []netlink.Element
 	var veths []string
 	var addrs []netip.Addr

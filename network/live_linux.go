@@ -21,9 +21,9 @@ func livePods(k *kernel, n *Network) ([]livePod, error) {
 	if err != nil {
 		return nil, err
 	}
-	there := map[string]bool{}
+	alias := map[string]string{}
 	for _, l := range links {
-		there[l.Name] = true
+		alias[l.Name] = l.Alias
 	}
 	var list []livePod
 	for e := range n.live() {
@@ -31,7 +31,8 @@ func livePods(k *kernel, n *Network) ([]livePod, error) {
 		if err != nil {
 			return nil, err
 		}
-		if there[e.HostIfName] {
+		owner, there := alias[e.HostIfName]
+		if there && (owner == "" || owner == e.Owner.String()) { // else the pod's next sandbox has the name
 			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses, HostRoutes: n.Other != "" && n.Bridge != ""}})
 		}
 	}

@@ -239,9 +239,23 @@ func (m *Manager) giveUp(ctx context.Context, n *Network, e *Endpoint, ensured b
 	return m.forget(ctx, e.Owner, !ensured)
 }
 
-// ensure makes the network, and records at once what it saw: ip_forward as it was before us can be seen only
-// the first time.
+// ensure makes the network as the state wants it.
 func (m *Manager) ensure(ctx context.Context, n *Network) error {
+	n.Reload = func(ctx context.Context) error {
+		return m.Store.View(ctx, func(s *State) error {
+			if record := s.Networks[n.Name]; record != nil {
+				now := s.view(record)
+				n.Live, n.Imported = now.Live, n.Imported && now.Imported
+			}
+			return nil
+		})
+	}
+	return m.ensureAsKnown(ctx, n)
+}
+
+// ensureAsKnown makes the network, and records at once what it saw: ip_forward as it was before us can be seen only
+// the first time.
+func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) error {
 	known := *n
 	n.Sysctls = maps.Clone(n.Sysctls)
 	for _, f := range n.Former {

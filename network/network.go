@@ -4,6 +4,7 @@ package network
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -113,6 +114,9 @@ type Network struct {
 
 	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
 	Live []Endpoints `json:"-"`
+
+	// Reload brings Live and Imported up to what the state has by now, for who has waited for a lock; nil if nobody can change them.
+	Reload func(ctx context.Context) error `json:"-"`
 
 	// Others are the interfaces of other networks: their masters, or the bridges that have their configuration.
 	Others []string `json:"-"`

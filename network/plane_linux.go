@@ -153,16 +153,40 @@ func (l *Linux) Status(context.Context, *Network) error {
 // locked runs fn under the lock for making networks.
 func (l *Linux) locked(ctx context.Context, fn func() error) error {
 	end := step.Begin(l.Log, "wait for others who make networks", slog.String("path", l.LockPath))
+	return l.under(ctx, store.Wait, func() error {
+		end(nil)
+		return step.Do(l.Log, "make or repair the network", fn)
+	})
+}
+
+// repairing is locked with what the state has by now: while the lock was waited for, pods came and went.
+func (l *Linux) repairing(ctx context.Context, n *Network, fn func() error) error {
+	return l.locked(ctx, func() error {
+		if n.Reload != nil {
+			if err := n.Reload(ctx); err != nil {
+				return err
+			}
+		}
+		return fn()
+	})
+}
+
+// deleting runs fn while no network is made or repaired; others may delete at the same time. Whoever repairs finds a pod on the host as a
+// whole, or nothing of it, and brings back nothing of one that is half gone.
+func (l *Linux) deleting(ctx context.Context, fn func() error) error {
+	return l.under(ctx, store.WaitShared, fn)
+}
+
+func (l *Linux) under(ctx context.Context, wait func(context.Context, *flock.Flock) error, fn func() error) error {
 	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))
-	if err := store.Wait(ctx, lock); err != nil {
+	if err := wait(ctx, lock); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: another process is making a network (lock %s): %w", ErrBusy, l.LockPath, err)
 		}
 		return fmt.Errorf("lock %s: %w", l.LockPath, err)
 	}
-	end(nil)
 	defer func() { _ = lock.Close() }()
-	return step.Do(l.Log, "make or repair the network", fn)
+	return fn()
 }
 
 // parallel runs both, each to its end, and joins their errors. A panic in one becomes an error: in a

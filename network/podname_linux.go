@@ -26,7 +26,11 @@ func (l *Linux) Named(_ context.Context, name string) (Owner, error) {
 }
 
 // Rename implements namer. While the veth is down, the rules that know it by its name judge nothing of it.
-func (l *Linux) Rename(_ context.Context, o Owner, from, to string) error {
+func (l *Linux) Rename(ctx context.Context, o Owner, from, to string) error {
+	return l.deleting(ctx, func() error { return l.rename(o, from, to) })
+}
+
+func (*Linux) rename(o Owner, from, to string) error {
 	k, err := openKernel()
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func (m *Manager) mend(ctx context.Context, n *Network) ([]string, error) {
 		return nil, err
 	}
 	n.Suspect = len(wrong) > 0
-	if err := m.ensure(ctx, n); err != nil {
+	if err := m.ensureAsKnown(ctx, n); err != nil { // with the claimed ones only
 		return nil, err
 	}
 	right := slices.Concat(wrong, n.Reset)

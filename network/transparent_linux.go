@@ -34,7 +34,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 		return err
 	}
 	if n.Suspect || n.Imported || !k.nft.RulesInPlace(r) {
-		err = l.locked(ctx, func() error { return repairRouted(k, n, r) })
+		err = l.repairing(ctx, n, func() error { return repairRouted(k, n, r) })
 	}
 	if err == nil {
 		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })

@@ -18,14 +18,23 @@ import (
 // is served first. Hundreds of processes that ask again every few milliseconds instead keep the machine busy with
 // asking, and some of them never have their turn.
 func Wait(ctx context.Context, lock *flock.Flock) error {
+	return wait(ctx, lock, lock.TryLock, lock.Lock)
+}
+
+// WaitShared is Wait for a lock that several may have at once as long as nobody has it alone.
+func WaitShared(ctx context.Context, lock *flock.Flock) error {
+	return wait(ctx, lock, lock.TryRLock, lock.RLock)
+}
+
+func wait(ctx context.Context, lock *flock.Flock, try func() (bool, error), take func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if ok, err := lock.TryLock(); ok || err != nil {
+	if ok, err := try(); ok || err != nil {
 		return err
 	}
 	done := make(chan error, 1)
-	go func() { done <- lock.Lock() }()
+	go func() { done <- take() }()
 	select {
 	case err := <-done:
 		return err

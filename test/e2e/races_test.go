@@ -13,6 +13,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/node"
+	"github.com/containernetworking/cni/libcni"
 )
 
 // claimed waits until somebody holds a lock of azure-vnet's owners, by what the kernel says (/proc/locks).
@@ -197,4 +198,52 @@ func TestTheIntentIsOnDiskBeforeTheIPAMPlugin(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Somebody flushes the rules, and the next commands come all at once: each of them repairs. What the DELs take away stays away.
+func TestCommandsAtOnceAfterTheRulesWereFlushed(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 20))
+			l.broken = true
+			n := l.nodes[0]
+			list := l.list(n, map[string]any{"mode": mode})
+			for range 3 {
+				pods := make([]*node.Pod, 12)
+				each(len(pods), func(i int) { pods[i] = l.addAtOnce(n, list) })
+				l.run(n, "nft flush ruleset")
+				fresh := make([]*node.Pod, 4)
+				each(10+len(fresh), func(i int) {
+					if i >= 10 {
+						fresh[i-10] = l.addAtOnce(n, list)
+					} else if err := pods[i].Del(l.ctx); err != nil {
+						l.Error(err)
+					}
+				})
+				if l.Failed() {
+					return
+				}
+				stay := append(pods[10:], fresh...)
+				l.alive(mode, stay)
+				l.healthy(n)
+				each(len(stay), func(i int) {
+					if err := stay[i].Del(l.ctx); err != nil {
+						l.Error(err)
+					}
+				})
+				if left := l.leftovers(n); len(left) > 0 {
+					t.Fatalf("left: %v", left)
+				}
+			}
+		})
+	}
+}
+
+// addAtOnce is add for a goroutine of its own.
+func (l *lab) addAtOnce(n *node.Node, list *libcni.NetworkConfigList) *node.Pod {
+	p, err := n.AddPod(l.ctx, list)
+	if err != nil {
+		l.Error(err)
+	}
+	return p
 }
