@@ -354,7 +354,7 @@ func (m *Manager) Status(ctx context.Context, q Request) error {
 		return err
 	}
 	err := free()
-	if !mayHelp(err) {
+	if !mayHelp(err) || m.Store.Foreign(ctx) { // what is the classic plugin's yet an ADD or a DEL takes over
 		return err
 	}
 	// As Allocate does it: a node that is not ready gets no pods, so nobody else would.

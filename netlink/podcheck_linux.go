@@ -48,6 +48,26 @@ func (h *Handle) CheckPod(p Pod) (Difference, error) {
 	return Difference{Text: diff, Chain: diff != ""}, err
 }
 
+// CheckForeignPod is CheckPod for a pod that another plugin made: it has the links and the addresses.
+// Error: ErrNetNS.
+func (h *Handle) CheckForeignPod(p Pod) (string, error) {
+	if _, diff, err := h.checkHostLink(p); diff != "" || err != nil || p.NetNS == "" {
+		return diff, err
+	}
+	ns, err := namespace(p.NetNS)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = ns.Close() }()
+	inPod, err := openAt(ns)
+	if err != nil {
+		return "", err
+	}
+	defer inPod.Close()
+	_, diff, err := inPod.checkPodEnd(p)
+	return diff, err
+}
+
 // AdoptMAC says which MAC the interface in the pod has. If it is the pod's, the pod gets its permanent neighbours again: whoever changes a MAC sets
 // the link down, and they go. Errors: ErrNetNS, ErrNotFound.
 func (*Handle) AdoptMAC(p Pod) (net.HardwareAddr, error) {
@@ -93,19 +113,26 @@ type glance struct {
 	routes     []kernelMessage
 }
 
-func (h *glance) checkHostEnd(p Pod) (string, error) {
-	host, err := h.Link(p.HostName)
-	if errors.Is(err, ErrNotFound) {
-		return "host veth " + p.HostName + " is missing", nil
-	}
-	if err != nil {
-		return "", err
-	}
+// checkHostLink looks whether the host veth is there, up, and a port of its bridge.
+func (h *Handle) checkHostLink(p Pod) (host Link, diff string, err error) {
+	host, err = h.Link(p.HostName)
 	switch {
+	case errors.Is(err, ErrNotFound):
+		return host, "host veth " + p.HostName + " is missing", nil
+	case err != nil:
+		return host, "", err
 	case host.Master != p.Bridge.Index:
-		return fmt.Sprintf("host veth %s is not a port of bridge %s", p.HostName, p.Bridge.Name), nil
+		diff = fmt.Sprintf("host veth %s is not a port of bridge %s", p.HostName, p.Bridge.Name)
 	case !host.Up:
-		return "host veth " + p.HostName + " is down", nil
+		diff = "host veth " + p.HostName + " is down"
+	}
+	return host, diff, nil
+}
+
+func (h *glance) checkHostEnd(p Pod) (string, error) {
+	host, diff, err := h.checkHostLink(p)
+	if diff != "" || err != nil {
+		return diff, err
 	}
 	at, check := p.Bridge, h.checkFDB
 	if at.Index == 0 {

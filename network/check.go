@@ -38,13 +38,13 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 	if e.NetNS == "" {
 		e.NetNS = netns // the endpoint was rebuilt from the host, which does not tell
 	}
-	if e.MAC != known.MAC {
+	if e.MAC != known.MAC && !n.Imported {
 		if n, err = m.adopt(ctx, n, e); err != nil {
 			return err
 		}
 	}
 	err = m.Plane.CheckEndpoint(ctx, n, e)
-	if !errors.Is(err, ErrDifference) {
+	if !errors.Is(err, ErrDifference) || n.Imported { // what another plugin made is taken over by an ADD or a DEL: until then there is a way back
 		return err
 	}
 	n.Suspect = true

@@ -328,6 +328,9 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 		return err
 	}
 	defer k.close()
+	if n.Imported {
+		return l.checkImported(k, n, e)
+	}
 	// First what all pods need.
 	if cerr := checkNetwork(k, n); cerr != nil {
 		return cerr
@@ -342,6 +345,22 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 	}
 	if diff.Text != "" {
 		err = fmt.Errorf("%w: %s", ErrDifference, diff.Text)
+	}
+	return err
+}
+
+// checkImported looks at what a pod of another plugin has that ours have, too.
+func (*Linux) checkImported(k *kernel, n *Network, e *Endpoint) error {
+	pod, err := podOf(k.nl, n, e)
+	if err != nil {
+		return masterError(err)
+	}
+	diff, err := k.nl.CheckForeignPod(pod)
+	if errors.Is(err, netlink.ErrNetNS) {
+		return fmt.Errorf("%w: %w", ErrNetNS, err)
+	}
+	if diff != "" {
+		err = fmt.Errorf("%w: %s", ErrDifference, diff)
 	}
 	return err
 }

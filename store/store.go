@@ -140,6 +140,13 @@ func (s *Store[T]) View(ctx context.Context, fn func(*T) error) error {
 	return fn(l.value)
 }
 
+// Foreign says whether the state is another program's yet, which the next Update takes over. An error of reading it is that of the next
+// View.
+func (s *Store[T]) Foreign(ctx context.Context) bool {
+	l, err := s.load(ctx)
+	return err == nil && l.aside == asideClassic
+}
+
 // Probe says whether an Update could write: it writes as much beside the file, and takes it away again. It changes nothing.
 //
 // Probe returns the errors of Update.

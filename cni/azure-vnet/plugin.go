@@ -347,7 +347,7 @@ func status(ctx context.Context, c *cni.Command) error {
 		return cni.Unavailable(err, codes)
 	}
 	err = cmd.ipam.status(ctx)
-	if err != nil && cmd.bury(ctx) > 0 { // a node that is not ready gets no pods, so no ADD would do it
+	if err != nil && !cmd.manager.Store.Foreign(ctx) && cmd.bury(ctx) > 0 { // a node that is not ready gets no pods, so no ADD would do it
 		err = cmd.ipam.status(ctx)
 	}
 	return cni.Unavailable(err, codes) // also of a plugin that is not there, or cannot be executed

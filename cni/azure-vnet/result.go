@@ -133,9 +133,10 @@ func previous(conf *cni.NetConf) (*types100.Result, error) {
 // believed is what a result says of the interface that a CHECK is about. Where it has interfaces, ours has to be among them.
 // Error: ErrDifference.
 func believed(prev *types100.Result, ifName, netns string) (b network.Believed, err error) {
+	classic := ofClassic(prev, ifName)
 	at := -1
 	for i, known := range prev.Interfaces {
-		if known.Name == ifName && known.Sandbox != "" {
+		if known.Name == ifName && (known.Sandbox != "" || classic) {
 			at = i
 		}
 	}
@@ -144,13 +145,13 @@ func believed(prev *types100.Result, ifName, netns string) (b network.Believed, 
 	}
 	if at >= 0 {
 		own := prev.Interfaces[at]
-		if own.Sandbox != netns && !onHNS && !sameFile(own.Sandbox, netns) {
+		if own.Sandbox != netns && !classic && !onHNS && !sameFile(own.Sandbox, netns) {
 			return b, fmt.Errorf("%w: the runtime's result has %s in %s, and CNI_NETNS is %s", network.ErrDifference, ifName, own.Sandbox, netns)
 		}
 		b.MAC, b.MTU = own.Mac, own.Mtu
 	}
 	for _, ip := range prev.IPs {
-		if ip.Interface != nil && *ip.Interface == at {
+		if ip.Interface != nil && *ip.Interface == at || classic && ip.Interface == nil {
 			b.Addresses = append(b.Addresses, cni.PrefixOf(ip.Address))
 		}
 	}
@@ -159,6 +160,11 @@ func believed(prev *types100.Result, ifName, netns string) (b network.Believed, 
 		b.Routes = append(b.Routes, network.Route{Dst: cni.PrefixOf(r.Dst), GW: gw.Unmap()})
 	}
 	return b, nil
+}
+
+// ofClassic says whether the result is one of the classic plugin's: it names the pod's interface, but not where that is, and no other.
+func ofClassic(r *types100.Result, ifName string) bool {
+	return len(r.Interfaces) == 1 && *r.Interfaces[0] == types100.Interface{Name: ifName}
 }
 
 func sameFile(a, b string) bool {
