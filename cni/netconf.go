@@ -64,6 +64,8 @@ type NetConf struct {
 	AllowHostAgent    bool            `json:"allowHostAgent"`
 	DisableAntiSpoof  bool            `json:"disableAntiSpoof"`
 	MultiTenancy      bool            `json:"multiTenancy"`
+	ExecutionMode     string          `json:"executionMode"`
+	IPv6Mode          string          `json:"ipv6Mode"`
 	RawPrevResult     json.RawMessage `json:"prevResult"`
 	EnableExactMatch  bool            `json:"enableExactMatchForPodName"`
 	ExecIPAM          bool            `json:"execIPAM"`
@@ -223,7 +225,7 @@ func (c *Common) validate() error {
 	if !networkName.MatchString(c.Name) || len(c.Name) > 120 {
 		return Invalid("name", c.Name, "a network name has letters, digits, '_', '.' and '-', at most 120 of them")
 	}
-	switch c.LogLevel {
+	switch strings.ToLower(c.LogLevel) { // the classic plugin's documents write it "Info"
 	case "", "error", "warn", "info", "debug":
 	default:
 		return Invalid("logLevel", c.LogLevel, "one of error, warn, info, debug")
@@ -298,8 +300,8 @@ func (n *NetConf) validate() error {
 	if _, err := n.PodMAC(Args{}); err != nil {
 		return err
 	}
-	if n.MultiTenancy {
-		return unsupported("multiTenancy", "true", "multitenancy is not supported by this plugin")
+	if err := n.validateClassic(); err != nil {
+		return err
 	}
 	for _, list := range []struct {
 		key    string
@@ -310,6 +312,21 @@ func (n *NetConf) validate() error {
 				return Invalid(list.key, v, "an address or a prefix is expected")
 			}
 		}
+	}
+	return nil
+}
+
+// validateClassic refuses what the classic plugin does with its fields and this one cannot: without it pods would have no network, or not all of it.
+func (n *NetConf) validateClassic() error {
+	switch {
+	case n.MultiTenancy:
+		return unsupported("multiTenancy", "true", "multitenancy is not supported by this plugin")
+	case n.IPAM.Type == "azure-cns":
+		return unsupported("ipam.type", n.IPAM.Type, "addresses of Azure's CNS, which AKS uses, are not supported by this plugin: azure-vnet-ipam gives those of the NIC")
+	case n.ExecutionMode != "" && n.ExecutionMode != "default":
+		return unsupported("executionMode", n.ExecutionMode, "it is for addresses of Azure's CNS, which are not supported by this plugin")
+	case n.IPv6Mode != "":
+		return unsupported("ipv6Mode", n.IPv6Mode, "pods have the IPv6 addresses of the NIC (ipam.families) or none; there is no translation")
 	}
 	return nil
 }

@@ -102,6 +102,8 @@ func TestValuesThatAreAccepted(t *testing.T) {
 		"an address for a prefix":                 {"vnetCidrs": []string{"10.1.2.3"}},
 		"another IPAM plugin":                     {"ipam.type": "host-local"},
 		"multitenancy that is off":                {"multiTenancy": false},
+		"what the classic plugin has for nothing": {"executionMode": "default", "ipv6Mode": "", "logTarget": "logfile", "enableSnatOnHost": false, "disableHairpinOnHostInterface": true},
+		"the log level as Azure writes it":        {"logLevel": "Info"},
 		"fields that nobody knows":                {"flannel": true, "ipam.ranges": [][]string{{"x"}}},
 		"a name with every kind of character":     {"name": "A0_b.c-d"},
 		"an interface with a dot, as VLANs have":  {"master": "eth0.100"},
@@ -146,6 +148,7 @@ func TestValuesThatAreRefusedAreNamed(t *testing.T) {
 		{"vnetCidrs", []string{"10.0.0.0/33"}, 7, "10.0.0.0/33"}, {"vnetCidrs", "10.0.0.0/8,x", 7, "x"}, {"vnetCidrs", 10, 7, "10"}, {"vnetCidrs", []int{1}, 7, "[1]"},
 		{"dns", "168.63.129.16", 7, `"168.63.129.16"`}, {"ipMasq", "yes", 7, `"yes"`}, {"acceptForward", 1, 7, "1"},
 		{"allowHostAgent", "true", 7, `"true"`}, {"disableAntiSpoof", "true", 7, `"true"`}, {"multiTenancy", true, 2, "true"},
+		{"ipam.type", "azure-cns", 2, "azure-cns"}, {"executionMode", "v4swift", 2, "v4swift"}, {"ipv6Mode", "ipv6nat", 2, "ipv6nat"}, {"mode", "transparent-vlan", 2, "transparent-vlan"},
 	}...) {
 		raw := conf(t, map[string]any{test.key: test.value})
 		t.Run(string(raw), func(t *testing.T) {

@@ -28,7 +28,7 @@ usage() {
     cat <<END
 Installs the Azure VNET CNI plugins into $bin, and their configuration into $conf.
 
-Usage: $self [--from FILE|DIR|URL] [--dry-run | --watch SECONDS] [version] [cniVersion]
+Usage: $self [--from FILE|DIR|URL] [--force] [--dry-run | --watch SECONDS] [version] [cniVersion]
        $self --rollback  [--dry-run]     back to the version before
        $self --uninstall [--dry-run]     restore the host's network, and remove what was installed
 
@@ -36,11 +36,12 @@ Usage: $self [--from FILE|DIR|URL] [--dry-run | --watch SECONDS] [version] [cniV
   cniVersion   of the reference plugins loopback and portmap; without it, they are installed ($reference_version) only if they are missing
   --from       take the archives from a file, from a folder, or from a web server's folder, and not from
                $releases
+  --force      go on where this node's configuration is one that these plugins refuse
   --dry-run    check all, change nothing, say what would be done
   --watch      go on: look every so many seconds, and install again what somebody has changed
 
 Exit codes: 0 done, or nothing to do; 1 failed, and nothing was changed unless the message says so; 2 wrong usage;
-3 this machine cannot run the plugins.
+3 this machine cannot run the plugins, or they cannot serve its configuration.
 END
 }
 
@@ -95,6 +96,18 @@ check_kernel() { # check_kernel FOLDER
     esac
     missing=$("$1/azure-vnet" doctor --config "$1/$conflist" --data-dir "$work" 2>/dev/null | grep -A 1 '^failure  *kernel ' || :)
     [ -z "$missing" ] || die 3 "the kernel cannot run the plugins: $missing" "docs/network.md, Kernel"
+}
+
+# check_configuration looks whether the new plugin can serve this node, before it replaces one that does: each ADD, and each DEL, would
+# fail from then on. The new plugin judges, and names the field.
+check_configuration() { # check_configuration FOLDER
+    for f in "$conf"/*.conf "$conf"/*.conflist "$conf"/*.json; do
+        grep -q '"azure-vnet"' "$f" 2>/dev/null || continue
+        refused=$("$1/azure-vnet" doctor --config "$f" --data-dir "$work" 2>/dev/null | sed -n 's/^failure  *configuration  *\(.*unsupported value.*\)/\1/p' || :)
+        [ -n "$refused" ] || continue
+        [ -z "$force" ] || { say "note: $refused"; continue; }
+        die 3 "the plugins cannot serve this node: $refused" "keep the plugin that is there: docs/migration.md, What cannot be taken over; --force goes on"
+    done
 }
 
 # workplace makes the folder for what is under way. It lies beside the versions that are kept, so that a rename is all that makes
@@ -471,6 +484,7 @@ install_plugins() {
         unpack "$archive"
         check_kernel "$work/new"
     fi
+    if [ -n "$fresh" ]; then check_configuration "$work/new"; else check_configuration "$kept"; fi
     install_reference
     if [ -n "$dry_run" ]; then
         say "would install $version into $bin, and ${wanted:-no reference plugin}; now there is ${current:-nothing of ours}"
@@ -492,7 +506,30 @@ install_plugins() {
     place_reference
     activate "$version"
     forget_others
+    [ -z "$changed" ] || outlast
     if [ -n "$changed" ]; then say "installed $version${previous:+; --rollback goes back to $previous}"; else say "$version is installed already"; fi
+}
+
+# outlast waits for calls of the programs that have been replaced. What they are about is not taken over as long as they are under way.
+outlast() {
+    waited=0
+    while left=$(replaced) && [ -n "$left" ]; do
+        if [ "$waited" -ge 30 ]; then
+            say "note: still under way with the program before:$left"
+            return 0
+        fi
+        waited=$((waited + 1))
+        sleep 1
+    done
+}
+
+# replaced are the processes that run a file which is not in $bin any more, but for the service, which sees that by itself.
+replaced() {
+    for p in /proc/[0-9]*; do
+        case $(readlink "$p/exe" 2>/dev/null || :) in
+        "$bin/azure-vnet (deleted)" | "$bin/azure-vnet-ipam (deleted)") grep -q repair "$p/cmdline" 2>/dev/null || printf ' %s' "${p#/proc/}" ;;
+        esac
+    done
 }
 
 rollback() {
@@ -504,19 +541,38 @@ rollback() {
         # has rewritten it.
         attached=0
         state=$(data_dir)
-        if grep -q '"schema"' "$state/azure-vnet.json" 2>/dev/null; then
+        if touched; then
             attached=$("$store/versions/$current/azure-vnet" show -o json --data-dir "$state" | grep -c '"containerID"' || :)
         fi
-        [ "$attached" -eq 0 ] || die 1 "$attached pods are connected by $current, which the plugins before it cannot serve" "drain the node, run $bin/azure-vnet cleanup, and try again"
+        [ "$attached" -eq 0 ] || die 1 "$attached pods are connected by $current, which the plugins before it cannot serve" "drain the node and try again; it is cleaned up then"
     fi
     if [ -n "$dry_run" ]; then
         say "would go back from $current to $previous"
         return 0
     fi
+    if [ "$previous" = before ] && touched; then hand_back; fi
     was=$current current=$previous previous=$was
     write_state
     activate "$current"
     say "went back from $was to $current; --rollback again returns to $was"
+}
+
+# touched says whether a command of ours has written its state.
+touched() {
+    for p in $plugins; do
+        ! grep -q '"schema"' "$state/$p.json" "$state/$p.json.bak" 2>/dev/null || return 0
+    done
+    return 1
+}
+
+# hand_back cleans up for plugins that know neither our rules nor our state: their first ADD would take a bridge that they have not made
+# with the host's network. What it cannot read it would fail on.
+hand_back() {
+    clean_up
+    [ -z "$aside" ] || mv "$aside.uninstalling" "$aside"
+    for p in $plugins; do
+        rm -f "$state/$p.json" "$state/$p.json.bak" "$state/$p.json.lock"
+    done
 }
 
 # The state's folder, if the configuration names another one than the plugins' own.
@@ -607,7 +663,7 @@ remove_files() {
 watch() {
     trap 'exit 0' TERM INT
     while :; do
-        round=$(sh "$0" ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
+        round=$(sh "$0" ${force:+--force} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
         case $round in
         *"is installed already") ;;
         *) echo "$round" ;;
@@ -617,7 +673,7 @@ watch() {
     done
 }
 
-command=install_plugins from='' version='' cni_version='' dry_run='' interval=''
+command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force=''
 while [ $# -gt 0 ]; do
     case $1 in
     --from)
@@ -636,6 +692,7 @@ while [ $# -gt 0 ]; do
     --rollback) command=rollback ;;
     --uninstall) command=uninstall ;;
     --dry-run) dry_run=yes ;;
+    --force) force=yes ;;
     -h | --help)
         usage
         exit 0
@@ -647,7 +704,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval" ] || misused "--$command takes no version"
+[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force" ] || misused "--$command takes no version"
 [ -z "$interval" ] || [ -z "$dry_run" ] || misused "--watch changes what it finds, --dry-run nothing"
 
 check_root

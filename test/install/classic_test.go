@@ -17,6 +17,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/node"
+	"github.com/google/go-cmp/cmp"
 )
 
 // Installed over the classic plugin, with its pods running: they are reachable all the time, the configuration stays the operator's,
@@ -75,15 +76,29 @@ func TestTheWayBackAfterATakeOver(t *testing.T) {
 			for _, p := range []string{"azure-vnet", "azure-vnet-ipam"} {
 				m.write(bin+p, "#!/bin/sh\necho the classic plugin\n")
 			}
-			m.classic(filepath.Join("../../ipam/testdata/classic", found), mode)
+			pods := m.classic(filepath.Join("../../ipam/testdata/classic", found), mode)
 			m.installs("--rollback goes back to before", "--from", "/media/old")
-			m.reachable(m.add())
+			fresh := m.add()
+			m.reachable(fresh)
 			m.refuses(1, "4 pods are connected", "--rollback")
 
-			if s := m.run(nil, bin+"azure-vnet", "cleanup", "--yes"); s.code != 0 {
-				t.Fatalf("cleanup: %s", s.text)
+			if mode == "tunnel" { // by hand, with the pods that a drain leaves
+				if s := m.run(nil, bin+"azure-vnet", "cleanup", "--yes"); s.code != 0 {
+					t.Fatalf("cleanup: %s", s.text)
+				}
+			} else {
+				for _, p := range append(pods, fresh) {
+					m.must(p.Del(m.ctx))
+				}
 			}
 			m.installs("went back from "+older+" to before", "--rollback")
+			for _, p := range []string{"azure-vnet", "azure-vnet-ipam"} {
+				for _, kind := range []string{"", ".bak"} {
+					if m.there("/run/" + p + ".json" + kind) {
+						t.Errorf("%s.json%s is left, which the classic plugin cannot read", p, kind)
+					}
+				}
+			}
 			if s := m.run(nil, bin+"azure-vnet"); !strings.Contains(s.text, "the classic plugin") || m.read(conflist) != conf {
 				t.Errorf("the classic plugin is not back: %s", s.text)
 			}
@@ -99,6 +114,64 @@ func TestTheWayBackAfterATakeOver(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A node that works, and that the new plugins could not serve, keeps what it has; the message names the field. Who insists has his way.
+func TestANodeThatCannotBeServedKeepsItsPlugin(t *testing.T) {
+	for field, plugin := range map[string]string{
+		"ipam.type=azure-cns":   `{"type":"azure-vnet","mode":"transparent","ipsToRouteViaHost":["169.254.20.10"],"ipam":{"type":"azure-cns"}}`,
+		"multiTenancy=true":     `{"type":"azure-vnet","mode":"bridge","multiTenancy":true,"ipam":{"type":"azure-vnet-ipam"}}`,
+		"executionMode=v4swift": `{"type":"azure-vnet","mode":"transparent","executionMode":"v4swift","ipam":{"type":"azure-vnet-ipam"}}`,
+		"mode=transparent-vlan": `{"type":"azure-vnet","mode":"transparent-vlan","ipam":{"type":"azure-vnet-ipam"}}`,
+		"ipv6Mode=ipv6nat":      `{"type":"azure-vnet","ipv6Mode":"ipv6nat","ipam":{"type":"azure-vnet-ipam"}}`,
+		"":                      `{"type":"azure-vnet","logTarget":"logfile","disableHairpinOnHostInterface":true,"logLevel":"Info","ipam":{"type":"azure-vnet-ipam"}}`,
+	} {
+		t.Run(field, func(t *testing.T) {
+			m := newMachine(t, "debian", classicFabric())
+			m.release(older, "/media/old")
+			m.write(conflist, `{"cniVersion":"0.3.0","name":"azure","plugins":[`+plugin+`]}`)
+			for _, p := range []string{"azure-vnet", "azure-vnet-ipam"} {
+				m.write(bin+p, "#!/bin/sh\necho the classic plugin\n")
+			}
+			if field == "" {
+				m.installs("installed "+older, "--from", "/media/old")
+				return
+			}
+			before := m.files()
+			m.refuses(3, field, "--dry-run", "--from", "/media/old")
+			m.refuses(3, field, "--from", "/media/old")
+			if diff := cmp.Diff(before, m.files()); diff != "" {
+				t.Errorf("files changed (-before +after):\n%s", diff)
+			}
+			m.installs(field, "--force", "--from", "/media/old")
+			m.wantVersion(older)
+		})
+	}
+}
+
+// The installer's last word comes when calls of the former programs have ended: as long as one is under way it has its state.
+func TestTheInstallerOutlastsCallsOfTheFormerPlugin(t *testing.T) {
+	m := newMachine(t, "debian", classicFabric())
+	m.release(older, "/media/old")
+	m.copy(m.path("/bin/sleep"), bin+"azure-vnet-ipam", 0o755)
+	call := m.node.Command(m.ctx, bin+"azure-vnet-ipam", "3600")
+	m.must(call.Start())
+	former := m.read(bin + "azure-vnet-ipam")
+	done := make(chan said, 1)
+	go func() { done <- m.installer("--from", "/media/old") }()
+	for m.read(bin+"azure-vnet-ipam") == former {
+		m.must(m.ctx.Err())
+	}
+	select {
+	case s := <-done:
+		t.Fatalf("the installer did not wait: %s", s.text)
+	case <-time.After(2 * time.Second): // it can only be too short
+	}
+	m.must(call.Process.Kill())
+	_ = call.Wait()
+	if s := <-done; s.code != 0 || strings.Contains(s.text, "under way") {
+		t.Errorf("exit %d: %s", s.code, s.text)
 	}
 }
 
