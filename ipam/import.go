@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 )
 
@@ -132,7 +133,9 @@ func AttachmentOwners(raw []byte) map[netip.Addr]Owner {
 				continue
 			}
 			for _, p := range e.Addresses {
-				if p.IsValid() { // "" decodes, too
+				if p.IsValid() && strings.HasPrefix(fields[1], platform.NamelessPrefix) {
+					owners[p.Addr().Unmap()] = Owner{}
+				} else if p.IsValid() { // "" decodes, too
 					owners[p.Addr().Unmap()] = Owner{parseName(fields[0]), parseName(fields[1]), parseName(fields[2])}
 				}
 			}

@@ -292,11 +292,15 @@ func (m *Manager) Forget(ctx context.Context, network string) error {
 }
 
 // Check verifies that the owner holds an address, and that the runtime's result has each that it holds. The
-// result may have others: those that chained plugins added.
+// result may have others: those that chained plugins added. Addresses that are held by nobody known may be the owner's.
 // Error: ErrNotReserved.
 func (m *Manager) Check(ctx context.Context, o Owner, result []netip.Addr) error {
 	return m.Store.View(ctx, func(s *State) error {
 		held := s.Holds(o)
+		somebodys := func(a netip.Addr) bool { return !s.heldByUnknown(a) }
+		if len(held) == 0 && len(result) > 0 && !slices.ContainsFunc(result, somebodys) {
+			return nil // it was there before the state, which does not know whose they are
+		}
 		if len(held) == 0 {
 			return fmt.Errorf("%w for %s", ErrNotReserved, o)
 		}

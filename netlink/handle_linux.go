@@ -70,7 +70,12 @@ type Link struct {
 
 	state  byte // IF_OPER_…
 	parent int  // index of the link that it is on, in the same network namespace; 0 if there is none
+	peer   int  // index of a veth's other end, in whatever namespace
+	peerNS int  // the identifier of that namespace and 1; 0: this one
 }
+
+// LeadsAway says whether the link is a veth with its other end in another namespace, which lives then.
+func (l Link) LeadsAway() bool { return l.Kind == "veth" && l.peerNS > 0 }
 
 // linkOf reads an RTM_NEWLINK. Of a struct ifinfomsg the index is at 4, the flags are at 8.
 func linkOf(m kernelMessage) Link {
@@ -81,8 +86,11 @@ func linkOf(m kernelMessage) Link {
 	if info, err := parseAttrs(m.get(unix.IFLA_LINKINFO)); err == nil {
 		l.Kind = text(kernelMessage{attrs: info}.get(nl.IFLA_INFO_KIND))
 	}
+	l.peer = int(m.u32(unix.IFLA_LINK))
 	if m.get(unix.IFLA_LINK_NETNSID) == nil {
-		l.parent = int(m.u32(unix.IFLA_LINK))
+		l.parent = l.peer
+	} else {
+		l.peerNS = int(int32(m.u32(unix.IFLA_LINK_NETNSID))) + 1
 	}
 	if state := m.get(unix.IFLA_OPERSTATE); len(state) == 1 {
 		l.state = state[0]

@@ -25,6 +25,9 @@ type Believed struct {
 // Error: ErrDifference, which names the first one.
 func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) error {
 	n, known, err := m.find(ctx, o)
+	if err == nil && known == nil {
+		n, known, err = m.namelessIn(ctx, o, netns)
+	}
 	if err != nil {
 		return err
 	}
@@ -51,7 +54,7 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 	if rerr := m.ensure(ctx, n); rerr != nil {
 		return fmt.Errorf("%w; and it cannot be repaired: %w", err, rerr)
 	}
-	if n, known, rerr := m.find(ctx, o); rerr == nil && known != nil { // the repair may have changed it
+	if n, known, rerr := m.find(ctx, known.Owner); rerr == nil && known != nil { // the repair may have changed it
 		e.MTU = cmp.Or(b.MTU, known.MTU)
 		if m.Plane.CheckEndpoint(ctx, n, e) == nil {
 			err = fmt.Errorf("%w; it has been repaired just now", err)

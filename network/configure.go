@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strings"
 
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -84,7 +85,9 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 	case bridge == "" && known != nil && known.Master == master.Name && known.Bridge != "":
 		bridge = known.Bridge
 	case bridge == "":
-		bridge = fmt.Sprintf("azure%d", master.Index)
+		if bridge, err = bridgeOf(master, masters); err != nil {
+			return nil, err
+		}
 	}
 	change := known != nil && (known.Master != master.Name || known.Bridge != bridge)
 	// A bridge that changes its master while it has its name cannot be told from the former one.
@@ -106,6 +109,23 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 		n.Prefixes = addPrefix(n.Prefixes, a.Masked())
 	}
 	return n, nil
+}
+
+// bridgeOf is the bridge where the configuration names none: one of ours that the master is a port of, though the state knows nothing of it
+// (the classic plugin's are called azure0), else a new one.
+func bridgeOf(master platform.Interface, masters func(want string) ([]platform.Interface, error)) (string, error) {
+	if master.Master != 0 {
+		all, err := masters("")
+		if err != nil {
+			return "", err
+		}
+		for _, i := range all {
+			if i.Index == master.Master && i.Kind == "bridge" && strings.HasPrefix(i.Name, "azure") {
+				return i.Name, nil
+			}
+		}
+	}
+	return fmt.Sprintf("azure%d", master.Index), nil
 }
 
 // supersede lets the network take the master from others that have no pods any more, but still a bridge, or rules, that its own

@@ -25,6 +25,15 @@ func (m *Manager) Gone(ctx context.Context, e *Endpoint) bool {
 // Bury takes away the endpoints of all networks whose pods are gone without a DEL, and returns their owners: their addresses are nobody's. It
 // goes on after an error and reports all.
 func (m *Manager) Bury(ctx context.Context) (buried []Owner, errs error) {
+	return m.buryWhich(ctx, func(*Endpoint) bool { return true })
+}
+
+// BuryNameless is Bury for pods of which the container is not known, so that no list of a runtime's can say that they are gone.
+func (m *Manager) BuryNameless(ctx context.Context) ([]Owner, error) {
+	return m.buryWhich(ctx, func(e *Endpoint) bool { return e.nameless() })
+}
+
+func (m *Manager) buryWhich(ctx context.Context, which func(*Endpoint) bool) (buried []Owner, errs error) {
 	plane, ok := m.Plane.(witness)
 	if !ok {
 		return nil, nil
@@ -33,7 +42,7 @@ func (m *Manager) Bury(ctx context.Context) (buried []Owner, errs error) {
 	err := m.Store.View(ctx, func(s *State) error {
 		for _, n := range s.Networks {
 			for e := range n.Endpoints.All() {
-				if e.State == Ready {
+				if e.State == Ready && which(e) {
 					ready = append(ready, e)
 				}
 			}

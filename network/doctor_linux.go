@@ -190,11 +190,7 @@ func (s *strays) inLinks(k *kernel, networks []*Network) error {
 		if l.Kind != "veth" || !strings.HasPrefix(l.Name, "azv") || s.veths[l.Name] {
 			continue
 		}
-		if o, ok := ParseOwner(l.Alias); ok {
-			s.add(&o, "", "host veth %s is of %s, which is not known", l.Name, o)
-		} else {
-			s.add(nil, "ip link del "+l.Name, "host veth %s is nobody's", l.Name)
-		}
+		s.inLink(l, networks)
 	}
 	seen := map[string]bool{}
 	for _, n := range networks {
@@ -214,6 +210,22 @@ func (s *strays) inLinks(k *kernel, networks []*Network) error {
 		}
 	}
 	return nil
+}
+
+// inLink is about one host veth that no state names. If its other end is in a namespace that lives, a pod lives on it, whoever's it is.
+func (s *strays) inLink(l netlink.Link, networks []*Network) {
+	o, ours := ParseOwner(l.Alias)
+	made := slices.ContainsFunc(networks, func(n *Network) bool { return n.made() })
+	switch {
+	case ours:
+		s.add(&o, "", "host veth %s is of %s, which is not known", l.Name, o)
+	case l.LeadsAway() && !made:
+		s.add(nil, remedyTakeOver, "host veth %s leads to a pod that no state names: the classic plugin's, whose state was lost", l.Name)
+	case l.LeadsAway():
+		s.add(nil, "ip -d link show "+l.Name+" names its namespace (link-netns): delete the pod that has it", "host veth %s leads to a pod that no state names", l.Name)
+	default:
+		s.add(nil, "ip link del "+l.Name, "host veth %s is nobody's", l.Name)
+	}
 }
 
 // inRules looks for elements of pods, and for rules of no network.

@@ -14,6 +14,8 @@ var (
 	ErrDifference = errors.New("check failed")
 	// ErrKernel: the kernel or HNS lacks something that the mode needs.
 	ErrKernel = errors.New("the operating system lacks a feature")
+	// ErrLost: the host has pods that no state names, and of which not enough could be found out to connect them as ours.
+	ErrLost = errors.New("the host has veths of pods that cannot be found")
 	// ErrUnsupported: a configuration that cannot be served here.
 	ErrUnsupported = errors.New("not supported")
 	// ErrConflict: the configuration contradicts a network that has endpoints.

@@ -108,7 +108,8 @@ func portsInPlace(k *kernel, n *Network, b netlink.Bridge) (bool, error) {
 	return true, nil
 }
 
-// Endpoints rebuilds the network's endpoints from the elements in its rules, which have the owner as their comment.
+// Endpoints rebuilds the network's endpoints from the elements in its rules, which have the owner as their comment, and finds those of
+// another plugin.
 func (l *Linux) Endpoints(_ context.Context, n *Network) ([]*Endpoint, error) {
 	want := scopeOf(n)
 	byOwner := map[Owner]*Endpoint{}
@@ -132,7 +133,8 @@ func (l *Linux) Endpoints(_ context.Context, n *Network) ([]*Endpoint, error) {
 		}
 		e.Addresses = append(e.Addresses, n.withSubnet(found.Address))
 	}
-	return list, nil
+	others, err := l.found(n)
+	return append(list, others...), err
 }
 
 // withSubnet is the address as a pod of the network has it.

@@ -26,8 +26,10 @@ type Manager struct {
 	Interface func(name string) (platform.Interface, bool, error)
 	// OnHost says which addresses the host has itself, of the families that are asked for, and on which interface; nil: none.
 	OnHost func(v4, v6 bool) (map[netip.Addr]string, error)
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Holders says which containers hold addresses, for pods of which the host does not tell; nil: nobody knows.
+	Holders func(ctx context.Context) (map[netip.Addr]string, error)
+	Now     func() time.Time
+	Log     *slog.Logger
 
 	// Claims keep two commands for one owner apart, and a cleanup from all others.
 	Claims store.Claims
@@ -207,9 +209,9 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 	}()
 	ensured := false
 	undo.Push(func(ctx context.Context) error { return m.giveUp(ctx, n, e, ensured) })
-	if n.Created.Equal(e.Created) {
-		if rerr := m.rebuild(ctx, n); rerr != nil { // this ADD can do without
-			m.Log.Warn("look for endpoints that only the host knows", "network", n.Name, "error", rerr)
+	if n.Unsearched {
+		if err = m.rebuild(ctx, n); err != nil {
+			return nil, err
 		}
 	}
 	if err = m.ensure(ctx, n); err != nil {
@@ -292,13 +294,20 @@ func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) error {
 // Delete takes the owner's endpoint away. It needs no more than the owner; what is gone already, and an
 // owner that nobody knows, is success.
 func (m *Manager) Delete(ctx context.Context, o Owner) error {
-	_, err := m.Remove(ctx, o)
+	_, err := m.Remove(ctx, o, "")
 	return err
 }
 
-// Remove is Delete, and returns what was known of the endpoint, if anything.
-func (m *Manager) Remove(ctx context.Context, o Owner) (*Endpoint, error) {
+// Remove is Delete, and returns what was known of the endpoint, if anything. The namespace, which may be "", tells which pod it is where
+// the state does not.
+func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint, error) {
 	n, e, err := m.find(ctx, o)
+	if err == nil && e == nil {
+		var there *Network
+		if there, e, err = m.namelessIn(ctx, o, netns); e != nil {
+			n = there
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -318,7 +327,7 @@ func (m *Manager) Remove(ctx context.Context, o Owner) (*Endpoint, error) {
 	if err := m.disconnect(ctx, n, e); err != nil {
 		return nil, err
 	}
-	return e, m.forget(ctx, o, false)
+	return e, m.forget(ctx, e.Owner, false)
 }
 
 func (m *Manager) disconnect(ctx context.Context, n *Network, e *Endpoint) error {

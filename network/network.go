@@ -101,6 +101,8 @@ type Network struct {
 
 	// Imported says that another plugin made the network: its endpoints are not in our form yet.
 	Imported bool `json:"imported,omitempty"`
+	// Unsearched says that nobody has looked yet whether the host has pods of the network: it is new to the state.
+	Unsearched bool `json:"unsearched,omitempty"`
 	// Host is what the host has on the bridge, as last seen (netlink.Snapshot): who deletes the bridge takes all that from
 	// the host, and the next ADD brings it back.
 	Host []byte `json:"host,omitempty"`
@@ -183,6 +185,8 @@ type Endpoint struct {
 
 	// Rebuilt says that the record was lost, and made again from what the host shows.
 	Rebuilt bool `json:"rebuilt,omitempty"`
+
+	foreign bool // it was found on the host as another plugin made it
 }
 
 // State is what azure-vnet.json holds.

@@ -2,6 +2,12 @@ package network
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // rebuilder is what a data plane can offer besides: to find the endpoints that a network has on the host.
@@ -9,15 +15,18 @@ type rebuilder interface {
 	Endpoints(ctx context.Context, n *Network) ([]*Endpoint, error)
 }
 
-// rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods
-// alive.
+// rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods alive, ours or the
+// classic plugin's. As long as that has not been done, no pod can be told from a stranger, so an ADD cannot do without.
 func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 	plane, ok := m.Plane.(rebuilder)
 	if !ok {
 		return nil
 	}
 	found, err := plane.Endpoints(ctx, n)
-	if err != nil || len(found) == 0 {
+	if err != nil {
+		return fmt.Errorf("look for pods that only the host knows: %w", err)
+	}
+	if err := m.nameOwners(ctx, found); err != nil {
 		return err
 	}
 	return m.Store.Update(ctx, func(s *State) error {
@@ -25,15 +34,70 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 		if record == nil {
 			return nil
 		}
+		record.Unsearched = false
 		var lost Endpoints
 		for _, e := range found {
 			if record.Endpoints.Get(e.key()) == nil {
 				m.Log.Warn("an endpoint that only the host knew is in the state again", "endpoint", e.Owner, "addresses", e.Addresses)
 				record.Endpoints.Set(e)
 				lost.Set(e)
+				record.Imported = record.Imported || e.foreign
 			}
 		}
-		n.Live = append(n.Live, lost)
+		n.Live, n.Imported = append(n.Live, lost), n.Imported || record.Imported
 		return nil
 	})
+}
+
+// nameOwners gives pods of which the host does not show whose they are the containers that hold their addresses.
+func (m *Manager) nameOwners(ctx context.Context, found []*Endpoint) error {
+	var holders map[netip.Addr]string
+	for _, e := range found {
+		if !e.nameless() {
+			continue
+		}
+		e.foreign = true
+		if holders == nil && m.Holders != nil {
+			var err error
+			if holders, err = m.Holders(ctx); err != nil {
+				return fmt.Errorf("look who holds addresses: %w", err)
+			}
+		}
+		for _, a := range e.Addresses {
+			if id := holders[a.Addr()]; id != "" {
+				e.ContainerID = id
+			}
+		}
+	}
+	return nil
+}
+
+// nameless says that it is not known which container the pod is.
+func (o Owner) nameless() bool { return strings.HasPrefix(o.ContainerID, platform.NamelessPrefix) }
+
+// namelessIn is the endpoint of a pod of which the container is not known, by its namespace.
+func (m *Manager) namelessIn(ctx context.Context, o Owner, netns string) (n *Network, e *Endpoint, err error) {
+	if netns == "" {
+		return nil, nil, nil
+	}
+	own, err := os.Stat(netns)
+	if err != nil {
+		return nil, nil, nil //nolint:nilerr // a pod that is gone has no endpoint in there
+	}
+	err = m.Store.View(ctx, func(s *State) error {
+		record := s.Networks[o.Network]
+		if record == nil {
+			return nil
+		}
+		for known := range record.Endpoints.All() {
+			if !known.nameless() || known.IfName != o.IfName {
+				continue
+			}
+			if its, serr := os.Stat(known.NetNS); serr == nil && os.SameFile(own, its) {
+				n, e = s.view(record), known
+			}
+		}
+		return nil
+	})
+	return n, e, err
 }

@@ -21,25 +21,18 @@ import (
 // A namespace that disappears meanwhile is left out, and so is one that cannot be entered: what it holds is
 // reported in the error, after all others were looked at.
 func NamespaceAddresses() ([]netip.Addr, error) {
-	const self = "/proc/self/ns/net"
-	own, err := namespaceID(self)
-	if err != nil {
-		return nil, fmt.Errorf("own network namespace: %w", err)
-	}
-	host, err := unix.Open(self, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	host, err := unix.Open(ownNamespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("own network namespace: %w", err)
 	}
 	defer func() { _ = unix.Close(host) }()
-	seen := map[nsID]bool{own: true}
+	paths, err := Namespaces()
+	if err != nil {
+		return nil, err
+	}
 	var addrs []netip.Addr
 	var errs error
-	for _, path := range namespacePaths() {
-		id, err := namespaceID(path)
-		if err != nil || seen[id] {
-			continue // gone meanwhile, or known
-		}
-		seen[id] = true
+	for _, path := range paths {
 		found, err := addressesIn(path, host)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = errors.Join(errs, fmt.Errorf("network namespace %s: %w", path, err))
@@ -47,6 +40,28 @@ func NamespaceAddresses() ([]netip.Addr, error) {
 		addrs = append(addrs, found...)
 	}
 	return addrs, errs
+}
+
+const ownNamespace = "/proc/self/ns/net"
+
+// Namespaces are paths of all network namespaces but the caller's, one for each; of those that are mounted somewhere it is that one, which
+// stays when processes end.
+func Namespaces() ([]string, error) {
+	own, err := namespaceID(ownNamespace)
+	if err != nil {
+		return nil, fmt.Errorf("own network namespace: %w", err)
+	}
+	seen := map[nsID]bool{own: true}
+	var paths []string
+	for _, path := range namespacePaths() {
+		id, err := namespaceID(path)
+		if err != nil || seen[id] {
+			continue // gone meanwhile, or known
+		}
+		seen[id] = true
+		paths = append(paths, path)
+	}
+	return paths, nil
 }
 
 type nsID struct{ dev, ino uint64 }
@@ -59,12 +74,13 @@ func namespaceID(path string) (nsID, error) {
 	return nsID{uint64(st.Dev), st.Ino}, nil //nolint:unconvert // the type differs between architectures
 }
 
-// namespacePaths are all names that lead to a network namespace; one namespace may have many.
-func namespacePaths() []string {
-	paths, _ := filepath.Glob("/proc/[0-9]*/ns/net") // fails for a bad pattern only
+// namespacePaths are all names that lead to a network namespace, the mounted ones first; one namespace may have many.
+func namespacePaths() (paths []string) {
+	processes, _ := filepath.Glob("/proc/[0-9]*/ns/net") // fails for a bad pattern only
+	defer func() { paths = append(paths, processes...) }()
 	mounts, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
-		return paths
+		return nil
 	}
 	defer func() { _ = mounts.Close() }()
 	for lines := bufio.NewScanner(mounts); lines.Scan(); {

@@ -27,6 +27,7 @@ var codes = append([]cni.Code{
 	{Err: network.ErrNoPort, Code: cni.CodeMaster, Remedy: "remove what is on the master, or set \"mode\": \"transparent\", which needs no bridge"},
 	{Err: network.ErrDifference, Code: cni.CodeDifference, Remedy: "the next ADD repairs what belongs to the network; recreate the pod to repair the rest"},
 	{Err: network.ErrKernel, Code: cni.CodeKernel, Remedy: "use a kernel with the named feature, or another mode"},
+	{Err: network.ErrLost, Code: cni.CodeState, Remedy: "delete the pods that have the other ends of these veths (ip -d link), or drain the node"},
 	{Err: network.ErrUnsupported, Code: types.ErrUnsupportedField},
 	{Err: network.ErrAddress, Code: types.ErrInvalidNetworkConfig, Remedy: addressRemedy},
 	{Err: network.ErrConflict, Code: types.ErrInvalidNetworkConfig},
@@ -69,6 +70,9 @@ func newCommand(c *cni.Command) (*command, error) {
 		return nil, err
 	}
 	c.Note("network", conf.Name)
+	m.Holders = func(ctx context.Context) (map[netip.Addr]string, error) {
+		return ipamplugin.Holders(ctx, conf.DataDir, c.Log)
+	}
 	ipam := newDelegate(c, conf)
 	if ipam.own != nil {
 		m.OnHost = nil // it has looked already, in this process
@@ -259,7 +263,7 @@ func del(ctx context.Context, c *cni.Command) error {
 	}
 	defer claim.Release()
 	// The host first: an address must not be given again while its pod can still use it.
-	e, err := cmd.manager.Remove(ctx, cmd.owner)
+	e, err := cmd.manager.Remove(ctx, cmd.owner, c.Netns)
 	if err != nil {
 		return err
 	}
@@ -319,6 +323,9 @@ func gc(ctx context.Context, c *cni.Command) error {
 	for _, a := range valid {
 		keep[a] = true
 	}
+	if _, err := cmd.manager.BuryNameless(ctx); err != nil {
+		return err
+	}
 	// The IPAM plugin frees what is not valid, and would free what an ADD has just been given.
 	claim, err := cmd.manager.ClaimAll(ctx)
 	if err != nil {
@@ -326,7 +333,8 @@ func gc(ctx context.Context, c *cni.Command) error {
 	}
 	defer claim.Release()
 	n, left, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
-		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}]
+		// A pod of which nobody knows the container is in no list.
+		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}] || strings.HasPrefix(containerID, platform.NamelessPrefix)
 	})
 	c.Note("collected", n)
 	if left == nil {

@@ -32,6 +32,25 @@ func Known(ctx context.Context, dir, network string, logger *slog.Logger) (held 
 	return held, bound, err
 }
 
+// Holders says which containers hold addresses by the state in the folder, whatever network they are of.
+// Errors: the store's.
+func Holders(ctx context.Context, dir string, logger *slog.Logger) (map[netip.Addr]string, error) {
+	s, err := OpenStore(cmp.Or(dir, platform.DefaultDataDir), logger)
+	if err != nil {
+		return nil, err
+	}
+	holders := map[netip.Addr]string{}
+	err = s.View(ctx, func(state *ipam.State) error {
+		for _, p := range state.Pools {
+			for _, r := range p.Reservations {
+				holders[r.Address] = r.Owner().ContainerID
+			}
+		}
+		return nil
+	})
+	return holders, err
+}
+
 // Forget frees all that the network holds, and lets others have its pool.
 // Errors: the store's.
 func Forget(ctx context.Context, dir, network string, logger *slog.Logger) error {
