@@ -210,7 +210,7 @@ func listError(err error) error {
 // obsolete are the scope's chains that are there, but not among the wanted.
 func (n *NFT) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 	own, keep := map[string]bool{}, map[string]bool{}
-	for _, name := range slices.Concat([]string{"from-fabric", "from-pod", "to-fabric", "pre", "post", "in", "out"}, optionalChains) {
+	for _, name := range slices.Concat([]string{"from-fabric", "from-pod", "to-fabric", "pre", "prerouting", "post", "in", "out"}, optionalChains) {
 		own[s.chainName(name)] = true
 	}
 	for _, c := range wanted {

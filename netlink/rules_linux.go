@@ -67,6 +67,10 @@ func (r Rules) chains() []chain {
 	return slices.Concat(chains, hooks(r.further(others)), others)
 }
 
+// behindEbtables is the priority after that of ebtables' nat table in prerouting (NF_BR_PRI_NAT_DST_BRIDGED, include/uapi/linux/netfilter_bridge.h). The
+// classic plugin's rules may be in the legacy one, which nftables does not show: whatever they write into a frame, ours have the last word.
+const behindEbtables = -299
+
 // hooks are where the rules begin. The first of them has in its text what else there is, so that a chain too many
 // shows as a difference, too.
 func (r Rules) hooks(others string) []chain {
@@ -75,7 +79,7 @@ func (r Rules) hooks(others string) []chain {
 		return []chain{r.base("pre", nftables.ChainHookPrerouting, -300, fromPod)}
 	}
 	return []chain{
-		r.base("pre", nftables.ChainHookPrerouting, -300, newRule("from the fabric: arrives by "+r.Master, ifName(expr.MetaKeyIIFNAME, r.Master), jump(r.chainName("from-fabric"))), fromPod),
+		r.base("prerouting", nftables.ChainHookPrerouting, behindEbtables, newRule("from the fabric: arrives by "+r.Master, ifName(expr.MetaKeyIIFNAME, r.Master), jump(r.chainName("from-fabric"))), fromPod),
 		r.base("post", nftables.ChainHookPostrouting, 300, newRule("to the fabric: leaves by "+r.Master, ifName(expr.MetaKeyOIFNAME, r.Master), jump(r.chainName("to-fabric")))),
 	}
 }
@@ -89,6 +93,8 @@ func (r Rules) fromFabric() []rule {
 		newRule("IPv6 to its pod", ip6.match(), setDstFromMap(ip6.dst, 16, s.pods(true)), accept),
 		newRule("ARP reply to its pod", arp(arpReply), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
 		newRule("ARP request to its pod", arp(arpRequest), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
+		// The classic plugin's legacy rules let everybody hear it, the fabric too.
+		newRule("ARP reply to the host at "+r.MAC.String(), arp(arpReply), inSet(arpTPA, 4, s.host(false), false), toHost(r.MAC)),
 	}
 }
 
@@ -127,6 +133,9 @@ func (r Rules) fromPod() []rule {
 	if r.Tunnel {
 		rules = append(rules,
 			newRule("tunnel mode: IPv4 to the fabric", ip4.match(), setMAC(ethDst, VirtualMAC), accept),
+			// The classic plugin's legacy rules send ARP among pods to the fabric, too, which does not bring it back.
+			newRule("tunnel mode: ARP reply to its pod", arp(arpReply), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
+			newRule("tunnel mode: ARP reply to the host at "+r.MAC.String(), arp(arpReply), inSet(arpTPA, 4, s.host(false), false), toHost(r.MAC)),
 			// An advertisement answers a solicitation that was redirected: the fabric would not bring it back.
 			newRule("tunnel mode: neighbour advertisements stay here", icmp6(ndAdvertisement), accept),
 			newRule("tunnel mode: unicast IPv6 to the fabric", ip6.match(), unicast(), setMAC(ethDst, VirtualMAC), accept))

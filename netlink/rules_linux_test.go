@@ -105,7 +105,7 @@ func TestRulesInPlaceSeesEveryChange(t *testing.T) {
 		want   func(r *Rules) // what is asked for afterwards
 	}{
 		"a chain was flushed":              {damage: "flush chain bridge azure-vnet azure0-to-fabric"},
-		"another chain was flushed":        {damage: "flush chain bridge azure-vnet azure0-pre"},
+		"another chain was flushed":        {damage: "flush chain bridge azure-vnet azure0-prerouting"},
 		"one rule was deleted":             {damage: "delete rule bridge azure-vnet azure0-from-pod handle "},
 		"one rule was added":               {damage: "insert rule bridge azure-vnet azure0-from-pod drop"},
 		"the table was deleted":            {damage: "delete table bridge azure-vnet"},

@@ -171,6 +171,10 @@ func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge, pods []livePod) 
 	}
 	var lacks error
 	for _, f := range candidates {
+		if f == netlink.FamilyNetdev && n.Imported && legacyEbtables() { // which run after those of this family, and would have the last word
+			n.Rules = ""
+			return fmt.Errorf("%w: legacy ebtables are in use (module ebtable_nat), and the kernel has no bridge family of nftables, whose rules would come after those of the classic plugin. ebtables-legacy -t nat -F, and rmmod ebtable_nat, remove them; the pods of this node are without network from then on until an ADD or a DEL has taken them over", ErrKernel)
+		}
 		n.Rules = string(f)
 		err := k.nft.EnsureRules(bridgeRules(n, b), liveElements(n, pods)...)
 		if !errors.Is(err, netlink.ErrFeature) {

@@ -191,6 +191,12 @@ func bridgedNATMissing() (found, remedy string) {
 	return "", ""
 }
 
+// legacyEbtables says whether the old kind of ebtables is in use. Its rules show nowhere but to its own tool.
+func legacyEbtables() bool {
+	_, err := os.Stat("/sys/module/ebtable_nat")
+	return err == nil
+}
+
 // examineOthers looks for what other plugins left.
 func examineOthers(k *kernel) []Finding {
 	var wrong []Finding
@@ -202,8 +208,8 @@ func examineOthers(k *kernel) []Finding {
 		wrong = append(wrong, Finding{Level: Warning, Found: fmt.Sprintf("table bridge nat has %d rules that rewrite MACs, as the classic plugin's ebtables rules do", count),
 			Remedy: "ebtables-nft -t nat -L shows them; when no pod of the classic plugin is left: ebtables-nft -t nat -F"})
 	}
-	if _, err := os.Stat("/sys/module/ebtable_nat"); err == nil {
-		wrong = append(wrong, Finding{Level: Warning, Found: "legacy ebtables are in use (module ebtable_nat), which cannot be seen here: rules of the classic plugin may turn frames away from their pods",
+	if legacyEbtables() {
+		wrong = append(wrong, Finding{Level: Warning, Found: "legacy ebtables are in use (module ebtable_nat), which cannot be seen here: rules of the classic plugin stay in force beside ours, which have the last word",
 			Remedy: "ebtables-legacy -t nat -L shows them; when no pod of the classic plugin is left: ebtables-legacy -t nat -F, and rmmod ebtable_nat"})
 	}
 	return Report("other-plugins", "no rules of the classic plugin", wrong)

@@ -200,7 +200,7 @@ func TestLinuxCheckNamesTheFirstDifferenceAndTheNextAddRepairsTheNetwork(t *test
 		damage, want string
 		repaired     bool // by the next ADD, since it is the network's
 	}{
-		"no rules":                   {"nft flush chain bridge azure-vnet azure2-pre", "rules of bridge azure2 are not in place", true},
+		"no rules":                   {"nft flush chain bridge azure-vnet azure2-prerouting", "rules of bridge azure2 are not in place", true},
 		"an address back on eth0":    {"ip addr add 10.240.0.4/16 dev eth0", "bridge azure2 does not have the configuration of master eth0", true},
 		"a bridge that is down":      {"ip link set azure2 down", "bridge azure2 does not have the configuration of master eth0", true},
 		"no element":                 {"nft delete element bridge azure-vnet azure2-pods4 { 10.240.1.1 }", "elements of 10.240.1.1 (0a:58:0a:f0:01:01, port azvab9234ec104) are missing", false},
