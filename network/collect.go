@@ -12,6 +12,11 @@ import (
 // host, and returns how many, and whose could not be deleted; nil if what is on the host is not known. It goes on after an error
 // and reports all.
 func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (collected int, left []Owner, err error) {
+	if m.Store.Foreign(ctx) {
+		if err := m.own(ctx); err != nil {
+			return 0, nil, err
+		}
+	}
 	n, stale, err := m.stale(ctx, network, keep)
 	if err != nil {
 		return 0, nil, err

@@ -302,6 +302,11 @@ func (m *Manager) Delete(ctx context.Context, o Owner) error {
 // the state does not.
 func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint, error) {
 	n, e, err := m.find(ctx, o)
+	if err == nil && (n == nil || n.Imported) && m.Store.Foreign(ctx) {
+		if err = m.own(ctx); err == nil {
+			n, e, err = m.find(ctx, o)
+		}
+	}
 	if err == nil && e == nil {
 		var there *Network
 		if there, e, err = m.namelessIn(ctx, o, netns); e != nil {
@@ -334,6 +339,12 @@ func (m *Manager) disconnect(ctx context.Context, n *Network, e *Endpoint) error
 	return step.Do(m.Log, "take the pod off the host", func() error { return m.Plane.DeleteEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName))
 }
 
+// own makes the state ours, if it is the classic plugin's yet: a call of that which is under way changes state and host until its end.
+func (m *Manager) own(ctx context.Context) error {
+	return m.Store.Update(ctx, func(*State) error { return nil })
+}
+
+// find is what the state knows of an owner. To look is enough for it; who is to change the host of the classic plugin begins with own.
 func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, err error) {
 	err = m.Store.View(ctx, func(s *State) error {
 		record, known := s.endpoint(o)

@@ -25,6 +25,9 @@ var binaries, reference string
 var family = "bridge"
 
 func TestMain(m *testing.M) {
+	if called := filepath.Base(os.Args[0]); called == "azure-vnet" || called == "azure-vnet-ipam" {
+		os.Exit(standInMain(called))
+	}
 	if f := os.Getenv("AZURE_CNI_DATAPLANE"); f != "" {
 		family = f
 	}
