@@ -61,6 +61,12 @@ type Plugin struct {
 	GC     func(context.Context, *Command) error
 	Status func(context.Context, *Command) error
 
+	// Queries answer values of CNI_COMMAND that are no part of the protocol, with a document; stdin is what there is of a configuration.
+	Queries map[string]func(ctx context.Context, stdin []byte) (any, error)
+
+	// Words are a line of --version that other programs look for; "" for none.
+	Words string
+
 	// Operator runs a command for a person: the arguments, its output, its exit code. How long it may take is for it to say.
 	Operator func(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	Usage    string
@@ -79,6 +85,9 @@ func (p *Plugin) Run(args []string) int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
 	defer cancel()
+	if answer := p.Queries[os.Getenv("CNI_COMMAND")]; answer != nil {
+		return p.query(ctx, answer)
+	}
 	// Standard output that nobody reads any more is an error of the write, not the end of the process: what
 	// became of the command has to reach the log. Caught and not ignored, since children inherit the latter.
 	r := &run{plugin: p, ctx: ctx, started: time.Now()}
@@ -109,6 +118,27 @@ func (p *Plugin) Run(args []string) int {
 	}
 	r.report(err)
 	return code
+}
+
+// query answers one of Queries. Who asks may have no configuration, and leave standard input as it is: only of a pipe and a file it is read.
+func (p *Plugin) query(ctx context.Context, answer func(context.Context, []byte) (any, error)) int {
+	var stdin []byte
+	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice == 0 {
+		stdin, _ = io.ReadAll(os.Stdin)
+	}
+	var text []byte
+	value, err := answer(ctx, stdin)
+	if err == nil {
+		text, err = json.MarshalIndent(value, "", "    ")
+	}
+	if err == nil {
+		_, err = os.Stdout.Write(append(text, '\n'))
+	}
+	if err != nil {
+		printError(ErrorOf(err, p.Codes))
+		return 1
+	}
+	return 0
 }
 
 // onSignal ends the context when somebody wants the process to end. It is signal.NotifyContext and signal.Notify in one: each
@@ -183,6 +213,9 @@ func printError(e *types.Error) {
 func (p *Plugin) person(ctx context.Context, args []string) int {
 	if len(args) == 1 && (args[0] == "--version" || args[0] == "-version" || args[0] == "-v" || args[0] == "version") {
 		fmt.Printf("%s %s\n", p.Name, p.Version)
+		if p.Words != "" {
+			fmt.Printf("%s %s\n", p.Words, p.Version)
+		}
 		return 0
 	}
 	if len(args) == 1 && (args[0] == "--help" || args[0] == "-h" || args[0] == "help") {

@@ -17,6 +17,21 @@ import (
 // forgetClassic appends to the transaction what deletes the classic plugin's rules for the master that write one of the
 // MACs, its own, or one of the fabric's.
 func (n *NFT) forgetClassic(master string, macs []net.HardwareAddr) error {
+	return n.forgetRules(func(r *nftables.Rule) bool { return isClassic(r, master, macs) })
+}
+
+// RemoveClassicRules deletes the rules that ClassicRules counts.
+func (n *NFT) RemoveClassicRules() error {
+	if err := n.forgetRules(func(r *nftables.Rule) bool { return written(r) != nil }); err != nil {
+		return err
+	}
+	if err := n.conn.Flush(); err != nil {
+		return fmt.Errorf("delete rules of ebtables: %w", err)
+	}
+	return nil
+}
+
+func (n *NFT) forgetRules(which func(*nftables.Rule) bool) error {
 	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
 	chains, err := n.conn.ListChainsOfTableFamily(table.Family)
 	if err != nil {
@@ -31,7 +46,7 @@ func (n *NFT) forgetClassic(master string, macs []net.HardwareAddr) error {
 			return fmt.Errorf("list the rules of ebtables: %w", err)
 		}
 		for _, r := range rules {
-			if !isClassic(r, master, macs) {
+			if !which(r) {
 				continue
 			}
 			r.Table, r.Chain = table, c

@@ -33,12 +33,17 @@ func cleanup(ctx context.Context, o options, dirs []string, stdin io.Reader, std
 	switch {
 	case chosen == 0 && o.network != "":
 		return forget(ctx, o, dirs[0], names, stdout)
-	case chosen == 0:
+	case chosen == 0 && !o.classic:
 		_, _ = fmt.Fprintln(stdout, "There is no network to clean up.")
 		return nil
 	}
 	for _, dir := range dirs {
 		sayWhatGoes(there[dir], stdout)
+	}
+	if o.classic {
+		if err := remains(ctx, o, dirs[0], false, stdout); err != nil && chosen == 0 {
+			return err
+		}
 	}
 	if o.dryRun {
 		_, _ = fmt.Fprintln(stdout, "This is a dry run: nothing was changed.")
@@ -52,7 +57,33 @@ func cleanup(ctx context.Context, o options, dirs []string, stdin io.Reader, std
 			return err
 		}
 	}
+	if o.classic {
+		return remains(ctx, o, dirs[0], true, stdout)
+	}
 	return nil
+}
+
+// remains takes away what the classic plugin left, or says what there is.
+func remains(ctx context.Context, o options, dir string, remove bool, stdout io.Writer) error {
+	m, err := newManager(dir, o.logger)
+	if err != nil {
+		return err
+	}
+	if remove {
+		claim, err := m.ClaimAll(ctx)
+		if err != nil {
+			return err
+		}
+		defer claim.Release()
+	}
+	list, err := m.Remains(ctx, remove)
+	for _, r := range list {
+		_, _ = fmt.Fprintf(stdout, "%s: %s\n", map[bool]string{false: "left by the classic plugin", true: "taken away"}[remove], r)
+	}
+	if len(list) == 0 && err == nil && !remove {
+		_, _ = fmt.Fprintln(stdout, "Nothing of the classic plugin's is left.")
+	}
+	return err
 }
 
 // sayWhatGoes names the pods that lose their network, as many as one reads.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -37,5 +38,7 @@ func newPlugin(version string) *cni.Plugin {
 	return &cni.Plugin{
 		Name: name, Version: version, Usage: usage, Codes: codes, OpenLog: openLog,
 		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: operator,
+		Words:   "Azure CNI Version", // what scripts look for in the classic plugin's answer
+		Queries: map[string]func(context.Context, []byte) (any, error){"GET_ENDPOINT_STATE": endpointState},
 	}
 }

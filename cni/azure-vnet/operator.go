@@ -27,7 +27,7 @@ Usage:
   azure-vnet doctor [POD] [--level warning|failure] [--ignore CHECK] [-o json]
       [--config FILE] [--data-dir DIR]
       what is wrong, and what to do
-  azure-vnet cleanup [--network NAME] [--dry-run] [--yes]
+  azure-vnet cleanup [--network NAME] [--classic] [--dry-run] [--yes]
       [--config FILE] [--data-dir DIR]
       take networks away and restore the host
   azure-vnet host release [--config FILE] [--yes] [--data-dir DIR]
@@ -47,7 +47,7 @@ type options struct {
 	pod, namespace, level        string
 	textfile, file               string
 	ignore, checks               []string // of doctor: those that are left out; nil, or the only ones that count
-	yes, watch, dryRun           bool
+	yes, watch, dryRun, classic  bool
 	logger                       *slog.Logger
 }
 
@@ -89,6 +89,7 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 		})
 	case "cleanup":
 		flags.StringVar(&o.network, "network", "", "only the network of this `NAME`")
+		flags.BoolVar(&o.classic, "classic", false, "also what the classic plugin left: bridges, host veths, rules of ebtables")
 		flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 		flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	default:

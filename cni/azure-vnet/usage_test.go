@@ -22,7 +22,7 @@ func TestUsageIsWhatIsTaken(t *testing.T) {
 			options[o] = true
 		}
 	}
-	if len(commands) != 7 || len(options) != 13 {
+	if len(commands) != 7 || len(options) != 14 {
 		t.Fatalf("the usage text has %d commands and %d options: %v, %v", len(commands), len(options), commands, options)
 	}
 	for command, takes := range commands {

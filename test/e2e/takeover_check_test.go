@@ -68,3 +68,85 @@ func (c *classicNode) check(p *node.Pod) node.Reply {
 	c.must(err)
 	return c.exec(c.n, node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: p.IfName, Conf: text})
 }
+
+// Azure's CNS and network policy manager ask the network plugin which pods there are; scripts ask for its version. Before a takeover and after.
+func TestProgramsAskAsTheyAskTheClassicPlugin(t *testing.T) {
+	l := newLab(t, classicFabric())
+	c := l.classicNode(filepath.Join(classicDir, "v1.4.59", "transparent"))
+	l.must(l.forgive())
+	ask := func(pods ...*node.Pod) {
+		t.Helper()
+		r := l.exec(c.n, node.Call{Plugin: "azure-vnet", Command: "GET_ENDPOINT_STATE", Conf: l.conf(c.n, c.list)})
+		l.wantSuccess(r)
+		var said struct {
+			ContainerInterfaces map[string]struct {
+				PodName, PodNamespace, ContainerID string
+				IPAddresses                        []struct {
+					IP   string
+					Mask []byte
+				}
+			}
+		}
+		oneDocument(t, r.Stdout, &said)
+		if len(said.ContainerInterfaces) != len(pods) {
+			t.Errorf("%d endpoints, not %d: %s", len(said.ContainerInterfaces), len(pods), r.Stdout)
+		}
+		for _, p := range pods {
+			e := said.ContainerInterfaces[p.ID[:8]+"-eth0"]
+			if e.ContainerID != p.ID || e.PodNamespace != "default" || e.PodName == "" || len(e.IPAddresses) != 1 || e.IPAddresses[0].IP != p.IP.String() || len(e.IPAddresses[0].Mask) != 4 {
+				t.Errorf("of %s it says %+v", p.ID, e)
+			}
+		}
+	}
+	ask(c.pods...)
+	fresh := c.add(c.n, l.list(c.n, c.list))
+	ask(append([]*node.Pod{fresh}, c.pods...)...)
+	version, err := c.n.Operator(l.ctx, "azure-vnet", "--version")
+	l.must(err)
+	if !strings.Contains(string(version.Stdout), "\nAzure CNI Version ") {
+		t.Errorf("--version says %s", version.Stdout)
+	}
+}
+
+// A node that another plugin serves by now still has what the classic plugin made: its state is gone, and so are its pods but for one.
+func TestCleanupOfWhatTheClassicPluginLeft(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, classicFabric())
+			before := l.hostConf(l.nodes[0])
+			c := l.classicNode(filepath.Join(classicDir, "v1.4.59", mode))
+			l.must(l.forgive())
+			l.broken = true // without a plugin the classic rules stay for a while
+			for _, f := range []string{"azure-vnet.json", "azure-vnet-ipam.json"} {
+				l.must(os.Remove(filepath.Join(c.n.DataDir(), f)))
+			}
+			l.run(c.n, "ip link add azv0123456789a type veth peer name azv0123456789b") // of an ADD that was killed
+			clean := func(args ...string) node.Reply {
+				t.Helper()
+				r, err := c.n.Operator(l.ctx, "azure-vnet", append([]string{"cleanup", "--classic", "--data-dir", c.n.DataDir()}, args...)...)
+				l.must(err)
+				return r
+			}
+			if r := clean("--yes"); r.Exit == 0 {
+				t.Fatalf("pods live, and it says %s", r.Stdout)
+			}
+			for _, p := range c.pods {
+				c.podRun(p, "ip link del eth0")
+			}
+			l.wantSuccess(clean("--dry-run"))
+			if links := l.run(c.n, "ip -br link"); !strings.Contains(links, "azv0123456789a") {
+				t.Errorf("a dry run changed the host:\n%s", links)
+			}
+			r := clean("--yes")
+			l.wantSuccess(r)
+			for _, what := range []string{"ip -br link", "ip route", "ebtables-nft-save"} {
+				if left := l.run(c.n, what); strings.Contains(left, "azv") || strings.Contains(left, "azure0") || strings.Contains(left, "-A ") {
+					t.Errorf("left:\n%s\nit said %s", left, r.Stdout)
+				}
+			}
+			if after := l.hostConf(c.n); after != before {
+				t.Errorf("the host differs:\n%s", differ(before, after))
+			}
+		})
+	}
+}
