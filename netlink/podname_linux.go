@@ -36,7 +36,7 @@ func (h *Handle) PodVeth(alias, usual string) (string, error) {
 // called when it is down: the kernel renames a link that is up only since Linux 6.2. A link that is not there, or is another's, stays.
 func (h *Handle) RenamePod(p Pod, to string, meanwhile func() error) error {
 	l, err := h.Link(p.HostName)
-	if errors.Is(err, ErrNotFound) || err == nil && l.Alias != p.Alias {
+	if errors.Is(err, ErrNotFound) || err == nil && l.Alias != p.Alias && l.Alias != "" { // one of the classic plugin has none
 		return meanwhile()
 	}
 	if err != nil {

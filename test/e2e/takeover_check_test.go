@@ -150,3 +150,31 @@ func TestCleanupOfWhatTheClassicPluginLeft(t *testing.T) {
 		})
 	}
 }
+
+// The pod's next sandbox comes first of all: it gets the host veth's name by which Calico knows the pod, from one that the classic plugin made. Both
+// have their network until the old one goes.
+func TestTheNextSandboxOfAPodOfTheClassicPlugin(t *testing.T) {
+	for _, version := range []string{"v1.0.33", "v1.4.59", "v1.6.48"} {
+		t.Run(version, func(t *testing.T) {
+			l := newLab(t, classicFabric())
+			c := l.classicNode(filepath.Join(classicDir, version, "transparent"))
+			l.must(l.forgive())
+			next := l.named(c.n, c.list, "pod0")
+			if veth(next) != calicosName("pod0") {
+				t.Errorf("the new sandbox has %s instead of %s", veth(next), calicosName("pod0"))
+			}
+			for _, p := range append([]*node.Pod{next}, c.pods...) {
+				l.reach("pod", p.NS, "gateway", gateway, ttls[c.mode].fabric)
+				l.reach("fabric", l.fabric.Ns(), "pod", p.IP, ttls[c.mode].fromFabric)
+			}
+			l.must(c.pods[0].Del(l.ctx))
+			l.reach("pod", next.NS, "gateway", gateway, ttls[c.mode].fabric)
+			for _, p := range append([]*node.Pod{next}, c.pods[1:]...) {
+				l.must(p.Del(l.ctx))
+			}
+			if left := l.leftovers(c.n); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
