@@ -15,13 +15,13 @@ var _ classicCleaner = (*Linux)(nil)
 // Remains implements classicCleaner.
 func (l *Linux) Remains(ctx context.Context, networks []*Network, remove bool) (list []string, err error) {
 	err = l.locked(ctx, func() error {
-		k, err := openKernel()
-		if err != nil {
-			return err
+		k, kerr := openKernel()
+		if kerr != nil {
+			return kerr
 		}
 		defer k.close()
-		list, err = remains(k, networks, remove)
-		return err
+		list, kerr = remains(k, networks, remove)
+		return kerr
 	})
 	return list, err
 }

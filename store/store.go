@@ -204,9 +204,9 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	}
 	defer release(lock)
 	if s.o.Import != nil && (l.generation == 0 || l.aside == asideClassic) {
-		free, err := s.f.keepClassicOut(ctx)
-		if err != nil {
-			return err
+		free, cerr := s.f.keepClassicOut(ctx)
+		if cerr != nil {
+			return cerr
 		}
 		defer free()
 		if l, err = s.load(ctx); err != nil { // what the call has written that was waited for

@@ -70,9 +70,9 @@ func remains(ctx context.Context, o options, dir string, remove bool, stdout io.
 		return err
 	}
 	if remove {
-		claim, err := m.ClaimAll(ctx)
-		if err != nil {
-			return err
+		claim, cerr := m.ClaimAll(ctx)
+		if cerr != nil {
+			return cerr
 		}
 		defer claim.Release()
 	}

@@ -18,7 +18,7 @@ type interfaceState struct {
 }
 
 type interfaceInfo struct {
-	PodName, PodNamespace, PodEndpointId, ContainerID string //nolint:revive // the names are the classic plugin's
+	PodName, PodNamespace, PodEndpointId, ContainerID string // the names are the classic plugin's
 	IPAddresses                                       []net.IPNet
 }
 

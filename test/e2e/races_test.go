@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -223,7 +224,7 @@ func TestCommandsAtOnceAfterTheRulesWereFlushed(t *testing.T) {
 				if l.Failed() {
 					return
 				}
-				stay := append(pods[10:], fresh...)
+				stay := slices.Concat(pods[10:], fresh)
 				l.alive(mode, stay)
 				l.healthy(n)
 				each(len(stay), func(i int) {
