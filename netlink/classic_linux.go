@@ -20,9 +20,13 @@ func (n *NFT) forgetClassic(master string, macs []net.HardwareAddr) error {
 	return n.forgetRules(func(r *nftables.Rule) bool { return isClassic(r, master, macs) })
 }
 
-// RemoveClassicRules deletes the rules that ClassicRules counts.
-func (n *NFT) RemoveClassicRules() error {
-	if err := n.forgetRules(func(r *nftables.Rule) bool { return written(r) != nil }); err != nil {
+// RemoveClassicRules deletes those of the rules that ClassicRules counts that write one of the MACs; without any, all.
+func (n *NFT) RemoveClassicRules(macs ...net.HardwareAddr) error {
+	which := func(r *nftables.Rule) bool {
+		mac := written(r)
+		return mac != nil && (len(macs) == 0 || slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }))
+	}
+	if err := n.forgetRules(which); err != nil {
 		return err
 	}
 	if err := n.conn.Flush(); err != nil {

@@ -1,6 +1,8 @@
 package network
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +11,44 @@ import (
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/platform"
 )
+
+var _ severer = (*Linux)(nil)
+
+// Sever implements severer: the host veth without an owner, with neighbours and rules of ebtables.
+func (l *Linux) Sever(ctx context.Context, o Owner, netns string) error {
+	return l.deleting(ctx, func() error {
+		k, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		links, err := k.nl.Links()
+		if err != nil {
+			return err
+		}
+		pods, _, err := k.nl.FindPods(slices.DeleteFunc(slices.Clone(links), func(l netlink.Link) bool { return !foreignVeth(l) }), []string{netns})
+		if err != nil {
+			return err
+		}
+		for _, p := range pods {
+			if p.IfName != o.IfName {
+				continue
+			}
+			bridge := ""
+			veth := links[slices.IndexFunc(links, func(l netlink.Link) bool { return l.Name == p.HostName })]
+			if i := slices.IndexFunc(links, func(l netlink.Link) bool { return l.Index == veth.Master }); i >= 0 {
+				bridge = links[i].Name
+			}
+			err = errors.Join(err, k.nl.DeletePod(p.HostName, bridge, addrsOf(p.Addresses)), k.nft.RemoveClassicRules(p.MAC))
+		}
+		return err
+	})
+}
+
+// foreignVeth says whether a host veth has the classic plugin's shape of name, no owner, and leads to a pod.
+func foreignVeth(l netlink.Link) bool {
+	return strings.HasPrefix(l.Name, "azv") && l.Alias == "" && l.LeadsAway()
+}
 
 // found are the pods of the network that another plugin made, as they show on the host: the classic plugin, whose state was lost. Its host
 // veths have our names, and no alias; all else is looked up in the pods.
@@ -30,7 +70,7 @@ func (l *Linux) found(n *Network) ([]*Endpoint, error) {
 		return nil, nil
 	}
 	links = slices.DeleteFunc(links, func(l netlink.Link) bool {
-		return !strings.HasPrefix(l.Name, "azv") || l.Alias != "" || !l.LeadsAway() || l.Master != bridge
+		return !foreignVeth(l) || l.Master != bridge
 	})
 	if len(links) == 0 {
 		return nil, nil

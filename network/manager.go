@@ -317,6 +317,11 @@ func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint,
 		return nil, err
 	}
 	if e == nil {
+		if n == nil {
+			if err := m.sever(ctx, o, netns); err != nil {
+				return nil, err
+			}
+		}
 		unknown := &Network{Name: o.Network}
 		if n != nil {
 			unknown.Live = n.Live // what is known to be others'

@@ -49,6 +49,20 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 	})
 }
 
+// severer is what a data plane can offer besides: to take away what another plugin made of a pod, by its namespace.
+type severer interface {
+	Sever(ctx context.Context, o Owner, netns string) error
+}
+
+// sever takes a pod of the classic plugin off the host whose network the state has lost. Without a network nobody has looked yet what there is.
+func (m *Manager) sever(ctx context.Context, o Owner, netns string) error {
+	plane, ok := m.Plane.(severer)
+	if !ok || netns == "" {
+		return nil
+	}
+	return plane.Sever(ctx, o, netns)
+}
+
 // nameOwners gives pods of which the host does not show whose they are the containers that hold their addresses.
 func (m *Manager) nameOwners(ctx context.Context, found []*Endpoint) error {
 	var holders map[netip.Addr]string

@@ -27,6 +27,7 @@ type standIn struct {
 		DataDir, Mode string
 		StandIn       struct {
 			Locks string // flock, as 1.4 and newer have it, or file
+			Old   bool   // its ebtables are the legacy ones (takeover_legacy_test.go)
 			Pause string // as long as this file is there, an ADD stops between its address and its state
 		}
 	}
@@ -213,8 +214,8 @@ func (s *standIn) ipam(command string) ([]byte, error) {
 	return out, err
 }
 
-func (s *standIn) rules(ip, mac string) []string {
-	return []string{"PREROUTING -p IPv4 -i eth0 --ip-dst " + ip + " -j dnat --to-dst " + mac + " --dnat-target ACCEPT"}
+func (s *standIn) rule(ip, mac string) string {
+	return "-p IPv4 -i eth0 --ip-dst " + ip + " -j dnat --to-dst " + mac + " --dnat-target ACCEPT"
 }
 
 // connect makes what the listings show of a pod (connect of takeover_test.go).
@@ -228,8 +229,10 @@ func (s *standIn) connect(ip, mac string) error {
 			in+"ip neigh add 169.254.1.1 lladdr aa:aa:aa:aa:aa:aa dev eth0 nud permanent")
 		return runAll(lines...)
 	}
-	for _, r := range s.rules(ip, mac) {
-		lines = append(lines, "ebtables-nft -t nat -A "+r)
+	if s.conf.StandIn.Old { // which stay when the pod goes: what is forgotten there shall do no harm
+		lines = append(lines, "nft insert rule bridge legacy pre iifname eth0 ip daddr "+ip+" ether daddr set "+mac+" accept")
+	} else {
+		lines = append(lines, "ebtables-nft -t nat -A PREROUTING "+s.rule(ip, mac))
 	}
 	lines = append(lines, "ip link set "+v+" master azure0", "bridge link set dev "+v+" hairpin on")
 	if s.conf.Mode == "bridge" {
@@ -243,8 +246,8 @@ func (s *standIn) disconnect(ip, mac string) error {
 	if s.conf.Mode == "transparent" {
 		return nil
 	}
-	for _, r := range s.rules(ip, mac) {
-		_ = runAll("ebtables-nft -t nat -D " + r)
+	if !s.conf.StandIn.Old {
+		_ = runAll("ebtables-nft -t nat -D PREROUTING " + s.rule(ip, mac))
 	}
 	_ = runAll("ip neigh del " + ip + " dev azure0")
 	return nil

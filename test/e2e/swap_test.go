@@ -31,12 +31,12 @@ type swapped struct {
 }
 
 // swapNode is such a node before that. Frames that the classic plugin's rules send back to the fabric do not count.
-func (l *lab) swapNode(mode, locks string) *swapped {
+func (l *lab) swapNode(mode, locks string, old bool) *swapped {
 	l.Helper()
 	l.broken = true
 	s := &swapped{classicNode: l.classicNode(filepath.Join(classicDir, "v1.4.59", mode)), bin: filepath.Join(l.nodes[0].Dir, "bin"), locks: locks}
 	s.pause = filepath.Join(s.n.Dir, "pause")
-	for k, v := range map[string]any{"cniVersion": "0.3.0", "standIn": map[string]string{"locks": locks, "pause": s.pause}} {
+	for k, v := range map[string]any{"cniVersion": "0.3.0", "standIn": map[string]any{"locks": locks, "pause": s.pause, "old": old}} {
 		s.list[k] = v
 	}
 	if mode != "transparent" {
@@ -49,6 +49,9 @@ func (l *lab) swapNode(mode, locks string) *swapped {
 		l.must(replaceFile(self, filepath.Join(s.bin, p)))
 	}
 	s.n.Path = []string{s.bin, reference}
+	if old {
+		s.legacy()
+	}
 	s.host = s.stream(s.n.VM.Ns, s.fabric.Ns(), remoteHost)
 	return s
 }
@@ -82,6 +85,9 @@ func (s *swapped) start(list *libcni.NetworkConfigList) (*node.Pod, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := s.live(p); err != nil {
+			return nil, err
+		}
 		failed := p.Add(s.ctx)
 		if failed == nil {
 			return p, nil
@@ -90,6 +96,11 @@ func (s *swapped) start(list *libcni.NetworkConfigList) (*node.Pod, error) {
 			return nil, fmt.Errorf("%w, after %w", err, failed)
 		}
 	}
+}
+
+// live starts a process in the pod, which ends with the test.
+func (s *swapped) live(p *node.Pod) error {
+	return p.NS.Command(s.ctx, "sleep", "3600").Start()
 }
 
 // end is a DEL as a runtime calls it: until it succeeds.
@@ -149,7 +160,7 @@ func TestSwapWhileACallOfTheClassicPluginIsInside(t *testing.T) {
 		for name, order := range bothOrders {
 			for _, locks := range []string{"flock", "file"} {
 				t.Run(mode+", "+name+", "+locks, func(t *testing.T) {
-					s := newLab(t, classicFabric()).swapNode(mode, locks)
+					s := newLab(t, classicFabric()).swapNode(mode, locks, false)
 					list := s.lab.list(s.n, s.list)
 					s.must(os.WriteFile(s.pause, nil, 0o600))
 					started := make(chan *node.Pod, 2)
@@ -189,7 +200,7 @@ func TestSwapWhileCallsOfTheClassicPluginWait(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, locks := range []string{"flock", "file"} {
 			t.Run(mode+", "+locks, func(t *testing.T) {
-				s := newLab(t, classicFabric()).swapNode(mode, locks)
+				s := newLab(t, classicFabric()).swapNode(mode, locks, false)
 				list := s.lab.list(s.n, s.list)
 				free := s.hold()
 				const waiting = 6
@@ -264,26 +275,54 @@ func TestSwapUnderLoad(t *testing.T) {
 					if i%2 == 1 {
 						slices.Reverse(order)
 					}
-					l.swapNode(mode, locks).underLoad(order, time.Duration(i)*7*time.Millisecond)
+					l.swapNode(mode, locks, false).underLoad(func(s *swapped) { s.swap(order...) }, time.Duration(i)*7*time.Millisecond)
 				})
 			}
 		}
 	}
 }
 
-func (s *swapped) underLoad(order []string, later time.Duration) {
+// The same with legacy ebtables, and where the classic plugin's state is lost at that moment.
+func TestSwapUnderLoadOfADamagedNode(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
+		for _, damage := range []string{"legacy ebtables", "state emptied", "state deleted"} {
+			old := damage == "legacy ebtables"
+			if old && (mode == "transparent" || family == "netdev") {
+				continue
+			}
+			t.Run(mode+", "+damage, func(t *testing.T) {
+				l := newLab(t, classicFabric())
+				l.swapNode(mode, "flock", old).underLoad(func(s *swapped) {
+					networks := filepath.Join(s.n.DataDir(), "azure-vnet.json")
+					switch damage {
+					case "state emptied":
+						s.must(os.WriteFile(networks, nil, 0o600))
+					case "state deleted":
+						s.must(os.Remove(networks))
+					}
+					s.swap("azure-vnet", "azure-vnet-ipam")
+				}, 0)
+			})
+		}
+	}
+}
+
+func (s *swapped) underLoad(swap func(*swapped), later time.Duration) {
 	s.Helper()
 	const workers, before, after = 8, 2, 4
 	list := s.lab.list(s.n, s.list)
 	var done atomic.Int64 // ADDs
 	var ours atomic.Bool
 	stay := make([]*node.Pod, workers)
+	for _, p := range s.pods {
+		s.occupy(p.NS)
+	}
 	go func() {
 		for done.Load() < workers*before && s.ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(later) // at another moment each time
-		s.swap(order...)
+		swap(s)
 		ours.Store(true)
 	}()
 	each(workers, func(i int) {

@@ -96,6 +96,34 @@ func (c *classicNode) survives() {
 	}
 }
 
+// The first command after the loss is a DEL: it takes that pod away, and leaves the others.
+func TestDelWhereTheClassicStateIsLost(t *testing.T) {
+	for _, version := range []string{"v1.4.59/bridge", "v1.4.59/tunnel", "v1.0.33/transparent"} {
+		t.Run(version, func(t *testing.T) {
+			l := newLab(t, classicFabric())
+			c := l.classicNode(filepath.Join(classicDir, version))
+			l.must(l.forgive())
+			l.broken = true // the classic rules are there for a while
+			for _, p := range c.pods {
+				l.occupy(p.NS)
+			}
+			l.must(os.Remove(filepath.Join(c.n.DataDir(), "azure-vnet.json")))
+			gone := c.pods[0]
+			l.must(gone.Del(l.ctx))
+			for _, what := range []string{"ip neigh show nud permanent", "ip route", "ebtables-nft-save"} {
+				if seen := l.run(c.n, what); strings.Contains(seen, gone.IP.String()+" ") && !strings.Contains(seen, "arpreply-mac 12:34") {
+					t.Errorf("%s: something of %s is left:\n%s", what, gone.IP, seen)
+				}
+			}
+			if links := l.run(c.n, "ip -br link"); strings.Count(links, "azv") != len(c.pods)-1 {
+				t.Errorf("host veths are\n%s", links)
+			}
+			c.pods = c.pods[1:]
+			c.survives()
+		})
+	}
+}
+
 // gc is a GC that names all these pods.
 func (c *classicNode) gc(pods []*node.Pod) {
 	c.Helper()
