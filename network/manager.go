@@ -317,16 +317,14 @@ func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint,
 		return nil, err
 	}
 	if e == nil {
-		if n == nil {
-			if err := m.sever(ctx, o, netns); err != nil {
-				return nil, err
-			}
+		unsearched := n == nil || n.Master == "" || n.Unsearched
+		if err = m.removeUnknown(ctx, n, o, netns, unsearched); err != nil || !unsearched {
+			return nil, err
 		}
-		unknown := &Network{Name: o.Network}
-		if n != nil {
-			unknown.Live = n.Live // what is known to be others'
+		// An ADD may have found it on the host before it went.
+		if n, e, err = m.find(ctx, o); err != nil || e == nil {
+			return nil, err
 		}
-		return nil, m.disconnect(ctx, unknown, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
 	}
 	if n.Imported {
 		// What another plugin made of a pod can be taken away only when it is in our form.
@@ -338,6 +336,20 @@ func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint,
 		return nil, err
 	}
 	return e, m.forget(ctx, e.Owner, false)
+}
+
+// removeUnknown takes away what the host shows of an owner without a record; where nobody has looked for lost pods yet, by its namespace, too.
+func (m *Manager) removeUnknown(ctx context.Context, n *Network, o Owner, netns string, unsearched bool) error {
+	if unsearched {
+		if err := m.sever(ctx, o, netns); err != nil {
+			return err
+		}
+	}
+	unknown := &Network{Name: o.Network}
+	if n != nil {
+		unknown.Live = n.Live // what is known to be others'
+	}
+	return m.disconnect(ctx, unknown, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
 }
 
 func (m *Manager) disconnect(ctx context.Context, n *Network, e *Endpoint) error {

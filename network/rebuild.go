@@ -29,7 +29,7 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 	if err := m.nameOwners(ctx, found); err != nil {
 		return err
 	}
-	return m.Store.Update(ctx, func(s *State) error {
+	err = m.Store.Update(ctx, func(s *State) error {
 		record := s.Networks[n.Name]
 		if record == nil {
 			return nil
@@ -47,6 +47,26 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 		n.Live, n.Imported = append(n.Live, lost), n.Imported || record.Imported
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return m.forgetGone(ctx, found)
+}
+
+// forgetGone drops those that a DEL has taken off the host since they were found: it knew of no record. One that comes from now on does.
+func (m *Manager) forgetGone(ctx context.Context, found []*Endpoint) error {
+	for _, e := range found {
+		if !e.foreign || m.Interface == nil {
+			continue
+		}
+		if _, there, err := m.Interface(e.HostIfName); err != nil || there {
+			continue
+		}
+		if err := m.forget(ctx, e.Owner, false); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // severer is what a data plane can offer besides: to take away what another plugin made of a pod, by its namespace.
