@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // nodeConf is a configuration of the node's, or a list of them.
@@ -38,7 +39,8 @@ func (d *examination) configuration() []network.Finding {
 			return network.Report(check, "", wrong)
 		}
 		where := strings.Join(confDirs, " and ")
-		if file == "" && d.dir == "" {
+		// Where pods have been made, some runtime has a configuration, wherever it looks.
+		if _, err := os.Stat(filepath.Join(platform.DefaultDataDir, name+".json")); file == "" && d.dir == "" && err != nil {
 			return fail("none in "+where+" names azure-vnet or azure-vnet-ipam: the runtime starts no pod by them", "put one there (docs/cni.md has examples), or name it where the runtime looks elsewhere: azure-vnet doctor --config FILE")
 		}
 		if file == "" {
