@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -52,6 +53,7 @@ func bundle(ctx context.Context, o options, dirs []string, stdout io.Writer) err
 // bundleOf is a bundle under way. The first error of the archive ends it all.
 type bundleOf struct {
 	zip   *gzip.Writer
+	tar   *tar.Writer
 	root  string
 	at    time.Time
 	files int
@@ -60,10 +62,10 @@ type bundleOf struct {
 
 func newBundle(w io.Writer, at time.Time) *bundleOf {
 	z := gzip.NewWriter(w)
-	return &bundleOf{zip: z, root: "azure-vnet-bundle", at: at}
+	return &bundleOf{zip: z, tar: tar.NewWriter(z), root: "azure-vnet-bundle", at: at}
 }
 
-func (b *bundleOf) end() error { return errors.Join(b.err, endArchive(b.zip), b.zip.Close()) }
+func (b *bundleOf) end() error { return errors.Join(b.err, b.tar.Close(), b.zip.Close()) }
 
 // add puts a text into the archive, without its secrets. err is why there is none.
 func (b *bundleOf) add(name string, text []byte, err error) {
@@ -71,7 +73,11 @@ func (b *bundleOf) add(name string, text []byte, err error) {
 		text = append(text, fmt.Sprintf("\n(%v)\n", err)...)
 	}
 	if b.err == nil {
-		b.err = writeMember(b.zip, path.Join(b.root, name), redact(text), b.at)
+		text = redact(text)
+		b.err = b.tar.WriteHeader(&tar.Header{Name: path.Join(b.root, name), Mode: 0o600, Size: int64(len(text)), ModTime: b.at})
+	}
+	if b.err == nil {
+		_, b.err = b.tar.Write(text)
 	}
 	b.files++
 }
