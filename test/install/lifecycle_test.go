@@ -63,7 +63,7 @@ func TestWrongUsageAndWrongMachines(t *testing.T) {
 		want string
 		args string
 	}{
-		{2, "unknown option --force", "--force"},
+		{2, "unknown option --quick", "--quick"},
 		{2, "--from needs", "--from"},
 		{2, "too many arguments", "v1 v2 v3"},
 		{2, "takes no version", "--rollback v1.0.1"},
