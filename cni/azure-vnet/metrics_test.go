@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,10 @@ func TestAFileIsReplacedAsAWhole(t *testing.T) {
 	file := filepath.Join(dir, "azure-vnet.prom")
 	for _, text := range []string{"one\n", strings.Repeat("two\n", 10000)} {
 		old, _ := os.Open(file)
+		if old != nil && runtime.GOOS == "windows" { // there a file that is open is not replaced: the next time it is
+			_ = old.Close()
+			old = nil
+		}
 		if err := replaceFile(file, text); err != nil {
 			t.Fatal(err)
 		}

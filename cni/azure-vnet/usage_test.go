@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -88,8 +92,18 @@ func TestAFolderThatIsNotThereIsAnError(t *testing.T) {
 	for _, command := range []string{"show", "cleanup", "repair", "host release"} {
 		var stdout, stderr bytes.Buffer
 		exit := operator(t.Context(), append(strings.Fields(command), "--data-dir", "/nowhere"), &stdout, &stderr)
-		if exit != 1 || !strings.Contains(stderr.String(), "/nowhere: no such file") {
+		if exit != 1 || !strings.Contains(stderr.String(), "/nowhere: "+notThere(t)) {
 			t.Errorf("%s: exit %d, %s%s", command, exit, stdout.String(), stderr.String())
 		}
 	}
+}
+
+// notThere is how this system says that a file is not there.
+func notThere(t *testing.T) string {
+	t.Helper()
+	var path *fs.PathError
+	if _, err := os.Stat(filepath.Join(t.TempDir(), "none")); !errors.As(err, &path) {
+		t.Fatal(err)
+	}
+	return path.Err.Error()
 }

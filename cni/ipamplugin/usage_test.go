@@ -3,7 +3,11 @@ package ipamplugin
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -57,9 +61,9 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"refresh --yes":          {2, "refresh: there is no option --yes"},
 		"release":                {2, "an address or a container is missing"},
 		"release a b":            {2, `"b" is one word too many`},
-		"show --data-dir /no":    {1, "/no: no such file"},
-		"refresh --config /no":   {1, "/no: no such file"},
-		"release a --config /no": {1, "/no: no such file"},
+		"show --data-dir /no":    {1, "/no: " + notThere(t)},
+		"refresh --config /no":   {1, "/no: " + notThere(t)},
+		"release a --config /no": {1, "/no: " + notThere(t)},
 	} {
 		var stdout, stderr bytes.Buffer
 		exit := operator(t.Context(), strings.Fields(line), &stdout, &stderr)
@@ -71,4 +75,14 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			t.Errorf("azure-vnet-ipam %s: exit %d\n%s%s", line, exit, stdout.String(), stderr.String())
 		}
 	}
+}
+
+// notThere is how this system says that a file is not there.
+func notThere(t *testing.T) string {
+	t.Helper()
+	var path *fs.PathError
+	if _, err := os.Stat(filepath.Join(t.TempDir(), "none")); !errors.As(err, &path) {
+		t.Fatal(err)
+	}
+	return path.Err.Error()
 }
