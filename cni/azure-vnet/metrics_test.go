@@ -190,7 +190,7 @@ func TestAFileIsReplacedAsAWhole(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if err := replaceFile(filepath.Join(dir, "nowhere", "x.prom"), ""); err == nil || !strings.Contains(err.Error(), "nowhere/x.prom") {
+	if err := replaceFile(filepath.Join(dir, "nowhere", "x.prom"), ""); err == nil || !strings.Contains(err.Error(), filepath.Join("nowhere", "x.prom")) {
 		t.Errorf("error %v", err)
 	}
 }
