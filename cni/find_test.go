@@ -1,8 +1,6 @@
 package cni_test
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 )
 
 func TestTheFolderOfTheStateIsFound(t *testing.T) {
@@ -38,7 +37,7 @@ func TestTheFolderOfTheStateIsFound(t *testing.T) {
 		"a folder is named that is not there": {named: filepath.Join(there, "nowhere"), fails: "--data-dir"},
 		"what is named is no folder":          {named: os.Args[0], fails: "is no folder"},
 		"a file is named":                     {files: map[string]string{"10-a.conf": single, "x": list}, file: "x", want: "/run/list"},
-		"a file is named that is not there":   {file: "x", fails: notThere(t)},
+		"a file is named that is not there":   {file: "x", fails: consoletest.NotThere(t)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,14 +63,4 @@ func TestTheFolderOfTheStateIsFound(t *testing.T) {
 			}
 		})
 	}
-}
-
-// notThere is how this system says that a file is not there.
-func notThere(t *testing.T) string {
-	t.Helper()
-	var path *fs.PathError
-	if _, err := os.Stat(filepath.Join(t.TempDir(), "none")); !errors.As(err, &path) {
-		t.Fatal(err)
-	}
-	return path.Err.Error()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -24,6 +25,6 @@ func TestDoctorsScreens(t *testing.T) {
 	found = bounded(append(found, network.Finding{Check: "masquerade", Level: network.OK, Found: "what pods send out of the VNET leaves behind the host's address"}))
 	d := diagnosis{Failures: count(found, network.Failure), Warnings: count(found, network.Warning), Findings: found}
 	for name, width := range map[string]int{"doctor-80": 80, "doctor-40": 40, "doctor-piped": 0} {
-		wantScreen(t, name, d.text(width))
+		consoletest.Screen(t, name, d.text(width))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
@@ -158,7 +159,7 @@ func TestMetricsText(t *testing.T) {
 		[]platform.Interface{{Name: "eth0", MAC: []byte{0, 0xd, 0x3a, 0x11, 0x22, 0x33}}}, "")
 	g.ipam.Adopt(map[netip.Addr]ipam.Owner{listed[0]: {Network: "azure", ContainerID: "c", IfName: "eth0"}}, noon)
 	g.ipam.Answer = ipam.Answer{Refreshed: noon, Failure: "x"}
-	wantScreen(t, "metrics", g.text())
+	consoletest.Screen(t, "metrics", g.text())
 }
 
 // Whoever reads the file meets the old text or the new one, and everybody may read it.

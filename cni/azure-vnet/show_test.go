@@ -2,38 +2,16 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 	"github.com/Azure/azure-container-networking/network"
 )
-
-var update = flag.Bool("update", false, "write the golden screens anew: read them before they are committed")
-
-// wantScreen compares with testdata/NAME.golden, which a person has read.
-func wantScreen(t *testing.T, name, text string) {
-	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) != text {
-		t.Errorf("%s is\n%s", name, text)
-	}
-}
 
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
@@ -102,7 +80,7 @@ func TestScreensOfShow(t *testing.T) {
 			} else {
 				printTables(s, noon, c.width, &text)
 			}
-			wantScreen(t, name, text.String())
+			consoletest.Screen(t, name, text.String())
 			for line := range strings.SplitSeq(text.String(), "\n") {
 				if c.width >= 80 && utf8.RuneCountInString(line) > c.width && c.o.pod == "" {
 					t.Errorf("the line has %d columns: %s", utf8.RuneCountInString(line), line)
@@ -164,5 +142,5 @@ func TestCleanupSaysWhatGoes(t *testing.T) {
 	t.Parallel()
 	var text bytes.Buffer
 	sayWhatGoes(nodeWith(20), &text)
-	wantScreen(t, "cleanup", text.String())
+	consoletest.Screen(t, "cleanup", text.String())
 }

@@ -2,16 +2,13 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/Azure/azure-container-networking/cni/console"
+	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 )
 
 // The documents are compared with the usage text (test/docs), so that text has to be what is taken: each option by the
@@ -31,7 +28,7 @@ func TestUsageIsWhatIsTaken(t *testing.T) {
 	}
 	for command, takes := range commands {
 		for option := range options {
-			for _, value := range alternatives(option) {
+			for _, value := range consoletest.Alternatives(option) {
 				_, end := parseOptions(append(strings.Fields(command), strings.Fields(value)...), io.Discard, io.Discard)
 				named := strings.Contains(takes, "["+value+"]") || strings.Contains(takes, "["+value+"|") || strings.Contains(takes, "["+option+"]")
 				if named != (end == console.Goes) {
@@ -40,15 +37,6 @@ func TestUsageIsWhatIsTaken(t *testing.T) {
 			}
 		}
 	}
-}
-
-// alternatives are the options that one in the usage text stands for: "-o json|wide" is two.
-func alternatives(option string) (all []string) {
-	name, values, _ := strings.Cut(option, " ")
-	for value := range strings.SplitSeq(values, "|") {
-		all = append(all, strings.TrimSpace(name+" "+value))
-	}
-	return all
 }
 
 // Help goes to standard output and is a success; what is wrong is named on standard error, and exit code 2.
@@ -92,18 +80,8 @@ func TestAFolderThatIsNotThereIsAnError(t *testing.T) {
 	for _, command := range []string{"show", "cleanup", "repair", "host release"} {
 		var stdout, stderr bytes.Buffer
 		exit := operator(t.Context(), append(strings.Fields(command), "--data-dir", "/nowhere"), &stdout, &stderr)
-		if exit != 1 || !strings.Contains(stderr.String(), "/nowhere: "+notThere(t)) {
+		if exit != 1 || !strings.Contains(stderr.String(), "/nowhere: "+consoletest.NotThere(t)) {
 			t.Errorf("%s: exit %d, %s%s", command, exit, stdout.String(), stderr.String())
 		}
 	}
-}
-
-// notThere is how this system says that a file is not there.
-func notThere(t *testing.T) string {
-	t.Helper()
-	var path *fs.PathError
-	if _, err := os.Stat(filepath.Join(t.TempDir(), "none")); !errors.As(err, &path) {
-		t.Fatal(err)
-	}
-	return path.Err.Error()
 }

@@ -3,7 +3,6 @@ package ipamplugin
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,29 +14,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
 )
-
-var update = flag.Bool("update", false, "write the golden screens anew: read them before they are committed")
-
-// wantScreen compares with testdata/NAME.golden, which a person has read.
-func wantScreen(t *testing.T, name, text string) {
-	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) != text {
-		t.Errorf("%s is\n%s", name, text)
-	}
-}
 
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
@@ -85,7 +65,7 @@ func TestScreensOfShow(t *testing.T) {
 			t.Parallel()
 			var text bytes.Buffer
 			tables(c.state, noon, c.width, &text)
-			wantScreen(t, name, text.String())
+			consoletest.Screen(t, name, text.String())
 			for line := range strings.SplitSeq(text.String(), "\n") {
 				if c.width > 0 && utf8.RuneCountInString(line) > c.width {
 					t.Errorf("the line has %d columns: %s", utf8.RuneCountInString(line), line)

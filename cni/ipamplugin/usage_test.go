@@ -3,16 +3,13 @@ package ipamplugin
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/Azure/azure-container-networking/cni/console"
+	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 )
 
 func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -61,9 +58,9 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"refresh --yes":          {2, "refresh: there is no option --yes"},
 		"release":                {2, "an address or a container is missing"},
 		"release a b":            {2, `"b" is one word too many`},
-		"show --data-dir /no":    {1, "/no: " + notThere(t)},
-		"refresh --config /no":   {1, "/no: " + notThere(t)},
-		"release a --config /no": {1, "/no: " + notThere(t)},
+		"show --data-dir /no":    {1, "/no: " + consoletest.NotThere(t)},
+		"refresh --config /no":   {1, "/no: " + consoletest.NotThere(t)},
+		"release a --config /no": {1, "/no: " + consoletest.NotThere(t)},
 	} {
 		var stdout, stderr bytes.Buffer
 		exit := operator(t.Context(), strings.Fields(line), &stdout, &stderr)
@@ -75,14 +72,4 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			t.Errorf("azure-vnet-ipam %s: exit %d\n%s%s", line, exit, stdout.String(), stderr.String())
 		}
 	}
-}
-
-// notThere is how this system says that a file is not there.
-func notThere(t *testing.T) string {
-	t.Helper()
-	var path *fs.PathError
-	if _, err := os.Stat(filepath.Join(t.TempDir(), "none")); !errors.As(err, &path) {
-		t.Fatal(err)
-	}
-	return path.Err.Error()
 }
