@@ -14,11 +14,11 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// inUse finds the addresses that containers of this host use: those of azure-vnet's endpoints, and all that
+// InUse finds the addresses that containers of this host use: those of azure-vnet's endpoints, and all that
 // are configured in namespaces linked to the host's, whoever connected them. Whose the latter are, files may tell that were kept aside: who
 // is only in those, and in no namespace, is dead.
 // Error: ipam.ErrSearch if not every namespace could be searched.
-func inUse(dir string) (map[netip.Addr]ipam.Owner, error) {
+func InUse(dir string) (map[netip.Addr]ipam.Owner, error) {
 	state := filepath.Join(dir, "azure-vnet.json")
 	found := current(state)
 	former := firstAttachments(slices.Concat(aside(state, ".classic-*"), aside(state, ".corrupt-*")))
@@ -110,7 +110,3 @@ func bootOf(raw []byte) string {
 	}
 	return head.BootID
 }
-
-// InUse is who has which address of this host's, by azure-vnet's state in the folder and by all network namespaces.
-// Error: ipam.ErrSearch if not every namespace could be searched.
-func InUse(dir string) (map[netip.Addr]ipam.Owner, error) { return inUse(dir) }

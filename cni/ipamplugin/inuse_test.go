@@ -52,7 +52,7 @@ func TestWhoIsOnlyInAFileThatWasKeptAsideIsDead(t *testing.T) {
 	if got := attachments(dir); len(got) != 1 {
 		t.Errorf("the file names %v", got)
 	}
-	found, err := inUse(dir)
+	found, err := InUse(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

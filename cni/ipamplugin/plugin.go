@@ -128,7 +128,7 @@ func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) 
 	}
 	dir := cmp.Or(conf.DataDir, platform.DefaultDataDir)
 	m.RefreshLock = filepath.Join(dir, Name+"-refresh.lock")
-	m.InUse = func() (map[netip.Addr]ipam.Owner, error) { return inUse(dir) }
+	m.InUse = func() (map[netip.Addr]ipam.Owner, error) { return InUse(dir) }
 	var err error
 	m.Store, err = OpenStore(dir, logger)
 	return m, err
