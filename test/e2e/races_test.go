@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/node"
 	"github.com/containernetworking/cni/libcni"
+	"github.com/gofrs/flock"
 )
 
 // claimed waits until somebody holds a lock of azure-vnet's owners, by what the kernel says (/proc/locks).
@@ -235,6 +237,41 @@ func TestCommandsAtOnceAfterTheRulesWereFlushed(t *testing.T) {
 				if left := l.leftovers(n); len(left) > 0 {
 					t.Fatalf("left: %v", left)
 				}
+			}
+		})
+	}
+}
+
+// An ADD has read the state and waits for the lock of the network, to repair; a pod is deleted meanwhile. The repair brings nothing of it
+// back.
+func TestARepairBringsNothingBackThatWentWhileItWaited(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 4))
+			l.broken = true
+			n := l.nodes[0]
+			list := l.list(n, map[string]any{"mode": mode})
+			goes, stays := l.add(n, list), l.add(n, list)
+			lock := flock.New(filepath.Join(n.DataDir(), "azure-vnet-network.lock"))
+			l.must(lock.RLock()) // as a DEL: others may delete, and nobody repairs
+			l.run(n, "nft flush ruleset")
+			added := make(chan *node.Pod)
+			go func() { added <- l.addAtOnce(n, list) }()
+			var st syscall.Stat_t
+			l.must(syscall.Stat(lock.Path(), &st))
+			waits := regexp.MustCompile(`-> FLOCK .*:` + strconv.FormatUint(st.Ino, 10) + " ")
+			l.eventually("the ADD does not wait", func() bool { return waits.MatchString(l.read("/proc/locks")) })
+			l.must(goes.Del(l.ctx))
+			l.must(lock.Close())
+			fresh := <-added
+			if t.Failed() {
+				return
+			}
+			l.alive(mode, []*node.Pod{stays, fresh})
+			l.must(stays.Del(l.ctx))
+			l.must(fresh.Del(l.ctx))
+			if left := l.leftovers(n); len(left) > 0 {
+				t.Errorf("left: %v", left)
 			}
 		})
 	}
