@@ -12,7 +12,7 @@ import (
 )
 
 // ensureRouted makes the host a router for its pods. The master stays as it is.
-func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
+func (l *Linux) ensureRouted(ctx context.Context, n *view) error {
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 }
 
 // repairRouted makes the rules, and what the host has for the pods that are there.
-func repairRouted(k *kernel, n *Network, r netlink.Rules) error {
+func repairRouted(k *kernel, n *view, r netlink.Rules) error {
 	pods, err := livePods(k, n)
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func repairRouted(k *kernel, n *Network, r netlink.Rules) error {
 	return k.nl.Reroute(podsOf(pods))
 }
 
-func routedRules(nl *netlink.Handle, n *Network, master netlink.Link) (netlink.Rules, error) {
+func routedRules(nl *netlink.Handle, n *view, master netlink.Link) (netlink.Rules, error) {
 	hosts, err := nl.Addresses(master)
 	return rules(n, master, hosts), err
 }
@@ -82,7 +82,7 @@ func routedPod(p netlink.Pod, host string) netlink.Pod {
 }
 
 // checkRouted is the network's part of CHECK in transparent mode.
-func checkRouted(k *kernel, n *Network) error {
+func checkRouted(k *kernel, n *view) error {
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
 		return masterError(err)
