@@ -248,6 +248,12 @@ func (s *strays) inRules(k *kernel) error {
 			o, ok := ParseOwner(e.Comment)
 			known := s.owners[o]
 			switch {
+			case known != nil && !e.Address.IsValid(): // the check of the endpoints says what is missing
+			case known == nil && ok && !e.Address.IsValid():
+				s.add(&o, "", "the rules of %s have port %s for %s, which is not known", scope.Name, e.Port, o)
+			case !e.Address.IsValid():
+				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-ports '{ \"%s\" }'", scope.Family, netlink.TableName, scope.Name, e.Port),
+					"the rules of %s have port %s, which no pod has (comment %q)", scope.Name, e.Port, e.Comment)
 			case known != nil && slices.ContainsFunc(known.Addresses, func(p netip.Prefix) bool { return p.Addr() == e.Address }):
 			case known == nil && ok:
 				s.add(&o, "", "the rules of %s have %s for %s, which is not known", scope.Name, e.Address, o)

@@ -154,7 +154,7 @@ func (l *Linux) deleteEndpoints(n *view, list []*Endpoint) error {
 				return err
 			}
 			defer nft.Close()
-			return nft.DeleteManyElements(all...)
+			return nft.DeleteElements(all...)
 		},
 		func() error { return nl.DeletePods(veths, n.Bridge, addrs) })
 }
@@ -230,7 +230,9 @@ func (l *Linux) deleteStray(o Owner) error {
 
 func elementAddresses(list []netlink.Element) (addrs []netip.Prefix) {
 	for _, e := range list {
-		addrs = append(addrs, netip.PrefixFrom(e.Address, e.Address.BitLen()))
+		if e.Address.IsValid() {
+			addrs = append(addrs, netip.PrefixFrom(e.Address, e.Address.BitLen()))
+		}
 	}
 	return addrs
 }
