@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,6 +173,70 @@ local 10.240.1.1 table local proto kernel scope host src 10.240.1.1
 	}
 	if text := p.ip("link show azv0000000000a"); !strings.Contains(text, "alias azure/a/eth0") {
 		t.Errorf("the host veth is %s", text)
+	}
+}
+
+// docs/network.md: where each MAC is, is known, so a port learns nothing and no pod gets what is others'.
+func TestAPodsPortIsFloodedWithNothing(t *testing.T) {
+	p := connect(t, 1)
+	p.wantPort(p.pod(0).HostName)
+}
+
+// wantPort compares a port's settings with those of a pod's, word by word: "mcast_flood off" has "flood off" in it.
+func (h *host) wantPort(name string) {
+	h.Helper()
+	words := strings.Fields(h.run("bridge", "-d", "link", "show", "dev", name))
+	for setting, want := range map[string]string{"hairpin": "on", "learning": "off", "flood": "off", "mcast_flood": "off", "bcast_flood": "off"} {
+		at := slices.Index(words, setting)
+		if at < 0 || at+1 == len(words) || words[at+1] != want {
+			h.Errorf("%s of port %s is not %s: %s", setting, name, want, strings.Join(words, " "))
+		}
+	}
+}
+
+// docs/network.md: the fabric's MAC is behind the master, and stays there, whatever a pod sends.
+func TestThePortOfTheFabricIsPinned(t *testing.T) {
+	p := connect(t, 1)
+	pinned := regexp.MustCompile(`(?m)^12:34:56:78:9a:bc .*\bsticky\b`)
+	if fdb := p.run("bridge", "-d", "fdb", "show", "dev", "eth0"); !pinned.MatchString(fdb) {
+		t.Errorf("the fabric's MAC may go elsewhere: %s", fdb)
+	}
+	// A port that learns, which ours do not, and a frame under the fabric's MAC: without the mark the bridge would believe it.
+	port := p.pod(0).HostName
+	p.run("bridge", "link", "set", "dev", port, "learning", "on")
+	p.run("nft", "flush", "ruleset") // anti-spoofing would drop it
+	p.pip("link set eth0 address 12:34:56:78:9a:bc")
+	p.pip("neigh replace 10.240.0.1 lladdr 02:00:00:00:00:01 nud permanent dev eth0")
+	_, _ = p.spaces[0].Command(t.Context(), "ping", "-c", "1", "-W", "1", "10.240.0.1").CombinedOutput()
+	if fdb := p.run("bridge", "fdb", "show", "dev", port); strings.Contains(fdb, "12:34:56:78:9a:bc") {
+		t.Errorf("a pod took the fabric's MAC: %s", fdb)
+	}
+	p.ping(p.vm.Ns, gateway)
+}
+
+// A pod in three networks keeps the default route of the first, then that of the second.
+func TestEachFurtherNetworkYieldsToThoseBefore(t *testing.T) {
+	p := &pods{host: newHost(t)}
+	ns, err := p.vm.NewPod("pod")
+	p.must(err)
+	p.spaces = append(p.spaces, ns)
+	p.bridge = p.ensureBridge()
+	for i := range 3 {
+		pod := p.pod(0)
+		pod.IfName, pod.HostName = "eth"+string(rune('0'+i)), p.element(i).Port
+		pod.MAC, pod.Addresses, pod.Routes = podMAC(podPrefixes[i]), podPrefixes[i:i+1], pod.Routes[:1]
+		p.kernel(func(nl *Handle, _ *NFT) {
+			_, err := nl.AddPod(pod)
+			p.must(err)
+			if diff, err := nl.CheckPod(pod); diff.Text != "" || err != nil {
+				t.Errorf("%s: %+v, %v", pod.IfName, diff, err)
+			}
+		})
+	}
+	out, err := ns.Command(t.Context(), "ip", "-4", "route", "show", "default").CombinedOutput()
+	const want = "default via 10.240.0.1 dev eth0\ndefault via 10.240.0.1 dev eth1 metric 2000\ndefault via 10.240.0.1 dev eth2 metric 2001\n"
+	if got := strings.ReplaceAll(string(out), " \n", "\n"); err != nil || got != want {
+		t.Errorf("the default routes are %v\n%swant\n%s", err, got, want)
 	}
 }
 
