@@ -60,7 +60,7 @@ func (h *Handle) readAddresses(b *Bridge) error {
 	}
 	of := map[int][]kernelMessage{}
 	for _, m := range list {
-		at := m.index()
+		at := m.Index()
 		if at != b.Link.Index && at != b.Master.Index {
 			at = 0
 		}
@@ -94,7 +94,7 @@ func (b Bridge) lostFamilies(known []netip.Prefix) (lost []byte) {
 func (b Bridge) lost(c hostConf) hostConf {
 	gone := b.lostFamilies(prefixesOf(c.addrs))
 	return c.of(func(m kernelMessage) bool {
-		return slices.Contains(gone, m.family()) || len(gone) > 0 && m.family() == unix.AF_UNSPEC // groups of nexthops
+		return slices.Contains(gone, m.Family()) || len(gone) > 0 && m.Family() == unix.AF_UNSPEC // groups of nexthops
 	})
 }
 
@@ -249,13 +249,13 @@ func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 
 // Ports lists the names of the bridge's ports.
 func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
-	list, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{family: unix.AF_BRIDGE}, func(m kernelMessage) bool { return int(m.u32(unix.IFLA_MASTER)) == bridge.Index })
+	list, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{family: unix.AF_BRIDGE}, func(m kernelMessage) bool { return int(m.U32(unix.IFLA_MASTER)) == bridge.Index })
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge.Name, err)
 	}
 	ports := make(map[string]bool, len(list))
 	for _, m := range list {
-		ports[text(m.get(unix.IFLA_IFNAME))] = true
+		ports[m.Text(unix.IFLA_IFNAME)] = true
 	}
 	return ports, nil
 }

@@ -1,7 +1,6 @@
 package netlink
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -80,25 +79,20 @@ func (l Link) LeadsAway() bool { return l.Kind == "veth" && l.peerNS > 0 }
 // linkOf reads an RTM_NEWLINK. Of a struct ifinfomsg the index is at 4, the flags are at 8.
 func linkOf(m kernelMessage) Link {
 	l := Link{
-		Index: m.index(), Name: text(m.get(unix.IFLA_IFNAME)), Master: int(m.u32(unix.IFLA_MASTER)), MTU: int(m.u32(unix.IFLA_MTU)),
-		MAC: m.get(unix.IFLA_ADDRESS), Up: binary.NativeEndian.Uint32(m.header[8:])&unix.IFF_UP != 0, Alias: text(m.get(unix.IFLA_IFALIAS)),
+		Index: m.Index(), Kind: m.Nested(unix.IFLA_LINKINFO).Text(nl.IFLA_INFO_KIND), Name: m.Text(unix.IFLA_IFNAME), Master: int(m.U32(unix.IFLA_MASTER)), MTU: int(m.U32(unix.IFLA_MTU)),
+		MAC: m.Get(unix.IFLA_ADDRESS), Up: binary.NativeEndian.Uint32(m.Header[8:])&unix.IFF_UP != 0, Alias: m.Text(unix.IFLA_IFALIAS),
 	}
-	if info, err := parseAttrs(m.get(unix.IFLA_LINKINFO)); err == nil {
-		l.Kind = text(kernelMessage{attrs: info}.get(nl.IFLA_INFO_KIND))
-	}
-	l.peer = int(m.u32(unix.IFLA_LINK))
-	if m.get(unix.IFLA_LINK_NETNSID) == nil {
+	l.peer = int(m.U32(unix.IFLA_LINK))
+	if m.Get(unix.IFLA_LINK_NETNSID) == nil {
 		l.parent = l.peer
 	} else {
-		l.peerNS = int(int32(m.u32(unix.IFLA_LINK_NETNSID))) + 1
+		l.peerNS = int(int32(m.U32(unix.IFLA_LINK_NETNSID))) + 1
 	}
-	if state := m.get(unix.IFLA_OPERSTATE); len(state) == 1 {
+	if state := m.Get(unix.IFLA_OPERSTATE); len(state) == 1 {
 		l.state = state[0]
 	}
 	return l
 }
-
-func text(data []byte) string { return string(bytes.TrimRight(data, "\x00")) }
 
 // brief leaves a link's statistics out of an answer, a third of it (RTEXT_FILTER_SKIP_STATS).
 func brief() *nl.RtAttr { return u32(unix.IFLA_EXT_MASK, 1<<3) }
@@ -165,8 +159,8 @@ func (h *Handle) Addresses(l Link) ([]netip.Prefix, error) {
 // prefixesOf lists the addresses in RTM_NEWADDR messages, link-local IPv6 ones left out.
 func prefixesOf(list []kernelMessage) (out []netip.Prefix) {
 	for _, m := range list {
-		if a := m.ownAddress(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
-			out = append(out, netip.PrefixFrom(a, int(m.header[1]))) // struct ifaddrmsg: ifa_prefixlen
+		if a := m.Prefix().Addr(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
+			out = append(out, netip.PrefixFrom(a, int(m.Header[1]))) // struct ifaddrmsg: ifa_prefixlen
 		}
 	}
 	return out

@@ -224,8 +224,8 @@ func (h *Handle) PodNeighbours(l Link) ([]netip.Addr, error) {
 	}
 	var out []netip.Addr
 	for _, m := range list {
-		if bytes.HasPrefix(m.get(unix.NDA_LLADDR), podMACPrefix) {
-			out = append(out, m.addr(unix.NDA_DST))
+		if bytes.HasPrefix(m.Get(unix.NDA_LLADDR), podMACPrefix) {
+			out = append(out, m.Addr(unix.NDA_DST))
 		}
 	}
 	slices.SortFunc(out, netip.Addr.Compare)

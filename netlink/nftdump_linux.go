@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/google/nftables"
 	"github.com/google/nftables/userdata"
 	"github.com/vishvananda/netlink/nl"
@@ -17,7 +18,7 @@ import (
 // which took a tenth of an ADD; the comments tell as well, since they have a hash of the rule (rule.comment).
 
 // dump asks for all objects of a kind in a chain or set of ours. It returns the attributes of each answer.
-func (n *NFT) dump(kind, answer uint16, t *nftables.Table, nameAttr int, name string) ([][]attr, error) {
+func (n *NFT) dump(kind, answer uint16, t *nftables.Table, nameAttr int, name string) ([]wire.Attrs, error) {
 	if n.raw == nil {
 		s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_NETFILTER)
 		if err != nil {
@@ -37,12 +38,12 @@ func (n *NFT) dump(kind, answer uint16, t *nftables.Table, nameAttr int, name st
 	if err != nil {
 		return nil, err
 	}
-	var out [][]attr
+	var out []wire.Attrs
 	for _, b := range bodies {
 		if len(b) < nl.SizeofNfgenmsg {
 			return nil, fmt.Errorf("nftables answer of %d bytes", len(b))
 		}
-		attrs, err := parseAttrs(b[nl.SizeofNfgenmsg:])
+		attrs, err := wire.ParseAttrs(b[nl.SizeofNfgenmsg:])
 		if err != nil {
 			return nil, err
 		}
@@ -50,8 +51,6 @@ func (n *NFT) dump(kind, answer uint16, t *nftables.Table, nameAttr int, name st
 	}
 	return out, nil
 }
-
-func valueOf(attrs []attr, typ uint16) []byte { return kernelMessage{attrs: attrs}.get(typ) }
 
 // commentsOf are the comments of a chain's rules, in order.
 func (n *NFT) commentsOf(c chain) ([]string, error) {
@@ -61,7 +60,7 @@ func (n *NFT) commentsOf(c chain) ([]string, error) {
 	}
 	out := make([]string, 0, len(rules))
 	for _, r := range rules {
-		text, _ := userdata.GetString(valueOf(r, unix.NFTA_RULE_USERDATA), userdata.TypeComment)
+		text, _ := userdata.GetString(r.Get(unix.NFTA_RULE_USERDATA), userdata.TypeComment)
 		out = append(out, text)
 	}
 	return out, nil
@@ -75,14 +74,14 @@ func (n *NFT) addressesIn(s *nftables.Set) ([]netip.Addr, error) {
 	}
 	var out []netip.Addr
 	for _, a := range answers {
-		elements, err := parseAttrs(valueOf(a, unix.NFTA_SET_ELEM_LIST_ELEMENTS))
+		elements, err := wire.ParseAttrs(a.Get(unix.NFTA_SET_ELEM_LIST_ELEMENTS))
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range elements {
-			fields, ferr := parseAttrs(e.data)
-			key, kerr := parseAttrs(valueOf(fields, unix.NFTA_SET_ELEM_KEY))
-			addr, ok := netip.AddrFromSlice(bytes.Clone(valueOf(key, unix.NFTA_DATA_VALUE)))
+			fields, ferr := wire.ParseAttrs(e.Value)
+			key, kerr := wire.ParseAttrs(fields.Get(unix.NFTA_SET_ELEM_KEY))
+			addr, ok := netip.AddrFromSlice(bytes.Clone(key.Get(unix.NFTA_DATA_VALUE)))
 			if ferr != nil || kerr != nil || !ok {
 				return nil, fmt.Errorf("an element of nftables set %s is no address", s.Name)
 			}

@@ -92,7 +92,7 @@ func (h *Handle) RemovePolicy(pods []netip.Prefix) error {
 			return fmt.Errorf("list the routes of table %d: %w", table, err)
 		}
 		for _, m := range routes {
-			dev := device{index: int(m.u32(unix.RTA_OIF))}
+			dev := device{index: int(m.U32(unix.RTA_OIF))}
 			b.add("delete route "+m.route(), m.newRoute(unix.RTM_DELROUTE, 0, dev, dev), unix.ESRCH, unix.ENOENT)
 		}
 	}
@@ -181,7 +181,7 @@ func (h *Handle) fillTables(b *batch, p Policy, want []policyRule) error {
 			return err
 		}
 		there, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: r.table, family: r.family}, func(m kernelMessage) bool {
-			return m.header[1] == 0 && m.u32(unix.RTA_OIF) == uint32(dev.Index) && m.gateway() == gw
+			return m.Header[1] == 0 && m.U32(unix.RTA_OIF) == uint32(dev.Index) && m.gateway() == gw
 		})
 		if err != nil {
 			return fmt.Errorf("list the routes of table %d: %w", r.table, err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"golang.org/x/sys/unix"
 )
@@ -138,11 +139,11 @@ func older(t *testing.T, snapshot []byte) []byte {
 	t.Helper()
 	c := decodeSnapshot(bytes.Clone(snapshot))
 	for _, m := range c.addrs {
-		m.wholeLifetimes(binary.NativeEndian.Uint32(m.get(unix.IFA_CACHEINFO)[12:]) + 1000)
+		m.wholeLifetimes(binary.NativeEndian.Uint32(m.Get(unix.IFA_CACHEINFO)[12:]) + 1000)
 	}
 	for _, m := range c.routes.gateways {
-		if left := m.get(unix.RTA_EXPIRES); left != nil {
-			binary.NativeEndian.PutUint32(left, m.u32(unix.RTA_EXPIRES)+10)
+		if left := m.Get(unix.RTA_EXPIRES); left != nil {
+			binary.NativeEndian.PutUint32(left, m.U32(unix.RTA_EXPIRES)+10)
 		}
 	}
 	out := c.encode(false)
@@ -165,7 +166,7 @@ func TestAnAddressThatWasLostHasItsWholeLifetime(t *testing.T) {
 		{info(0, forever, 7, 5000), info(100, forever, 7, 5000)},
 		{info(500, 1000, 7, 15000+1), info(500, 1000, 7, 15000+1)}, // the clocks differ by a tick
 	} {
-		m := kernelMessage{attrs: []attr{{unix.IFA_CACHEINFO, test.have}}}
+		m := kernelMessage{Message: wire.Message{Attrs: wire.Attrs{{Type: unix.IFA_CACHEINFO, Value: test.have}}}}
 		if m.wholeLifetimes(15000); !bytes.Equal(test.have, test.want) {
 			t.Errorf("%v instead of %v", test.have, test.want)
 		}
@@ -192,15 +193,15 @@ func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
 	// Each value too short, of each kind of object.
 	kinds, conf := map[uint16]bool{}, decodeSnapshot(whole)
 	for _, m := range append(conf.all(), conf.neighs...) {
-		kinds[m.typ] = true
-		for i, a := range m.attrs {
-			for n := range a.data {
-				m.attrs[i].data = a.data[:n]
+		kinds[m.Type] = true
+		for i, a := range m.Attrs {
+			for n := range a.Value {
+				m.Attrs[i].Value = a.Value[:n]
 				_ = conf.encode(true)
 				_ = conf.onTerms(conf).encode(false)
 				conf.withoutEnd().addBeside(&batch{}, conf.dev, conf, conf)
 			}
-			m.attrs[i] = a
+			m.Attrs[i] = a
 		}
 	}
 	for _, typ := range []uint16{unix.RTM_NEWADDR, unix.RTM_NEWROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_NEWNEIGH} {

@@ -1,7 +1,6 @@
 package netlink
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"unsafe"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -101,9 +101,9 @@ func committer(message []byte) string {
 	if len(message) < headers {
 		return ""
 	}
-	attrs, err := parseAttrs(message[headers:])
+	attrs, err := wire.ParseAttrs(message[headers:])
 	if err != nil {
 		return ""
 	}
-	return string(bytes.TrimRight(kernelMessage{attrs: attrs}.get(unix.NFTA_GEN_PROC_NAME), "\x00"))
+	return attrs.Text(unix.NFTA_GEN_PROC_NAME)
 }
