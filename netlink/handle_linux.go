@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/netip"
 
-	vnl "github.com/vishvananda/netlink"
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -33,24 +33,25 @@ var (
 
 // Handle holds the socket of one command.
 type Handle struct {
-	socket *nl.NetlinkSocket
-	same   map[int]*nl.SocketHandle // as the library's requests want it
+	socket *wire.Socket
 }
 
-// Open opens the sockets in the process's network namespace.
-func Open() (*Handle, error) { return openAt(netns.None()) }
-
-// openAt opens the socket in another namespace; the calling thread is back in its own when it returns.
-func openAt(ns netns.NsHandle) (*Handle, error) {
-	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_ROUTE)
+// Open opens the socket in the calling thread's network namespace.
+func Open() (*Handle, error) {
+	s, err := wire.Open(unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
+		return nil, err
 	}
-	// Acknowledgements without a copy of the request: hundreds of them fit into the receive buffer.
-	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	// Listings of one interface only (Linux 4.20): see dump.
-	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	return &Handle{s, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+	return &Handle{s}, nil
+}
+
+// openAt opens the socket in another namespace.
+func openAt(ns netns.NsHandle) (h *Handle, err error) {
+	err = inNamespace(ns, func() (err error) {
+		h, err = Open()
+		return err
+	})
+	return h, err
 }
 
 // Close closes the socket.
@@ -128,7 +129,7 @@ func (h *Handle) Index(name string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look up link %s: %w", name, err)
 	}
-	if err := unix.IoctlIfreq(h.socket.GetFd(), unix.SIOCGIFINDEX, request); err != nil {
+	if err := unix.IoctlIfreq(h.socket.FD(), unix.SIOCGIFINDEX, request); err != nil {
 		return 0, linkError(name, err)
 	}
 	return int(request.Uint32()), nil
@@ -164,14 +165,4 @@ func prefixesOf(list []kernelMessage) (out []netip.Prefix) {
 		}
 	}
 	return out
-}
-
-// retryDump repeats a dump that the kernel reports as inconsistent because something changed meanwhile.
-func retryDump(dump func() ([][]byte, error)) ([][]byte, error) {
-	for try := 0; ; try++ {
-		list, err := dump()
-		if !errors.Is(err, vnl.ErrDumpInterrupted) && !errors.Is(err, unix.EINTR) || try == 10 {
-			return list, err
-		}
-	}
 }

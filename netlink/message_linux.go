@@ -3,7 +3,6 @@ package netlink
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink/wire"
@@ -40,15 +39,11 @@ func (m kernelMessage) request(typ, flags int, header []byte, edit func(typ uint
 
 // get asks for one object.
 func (h *Handle) get(req *nl.NetlinkRequest, answer uint16) (kernelMessage, error) {
-	req.Sockets = h.same
-	bodies, err := req.Execute(unix.NETLINK_ROUTE, answer)
+	body, err := h.socket.Get(req.Serialize(), answer)
 	if err != nil {
 		return kernelMessage{}, err
 	}
-	if len(bodies) != 1 {
-		return kernelMessage{}, fmt.Errorf("netlink answers with %d messages of type %d instead of one", len(bodies), answer)
-	}
-	return parseMessage(answer, bodies[0], nil)
+	return parseMessage(answer, body, nil)
 }
 
 // listing narrows a dump down.
@@ -71,21 +66,16 @@ func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage
 	case unix.RTM_GETNEIGH:
 		ask[10] = l.flags
 		if l.index != 0 {
-			ask = append(ask, u32(unix.NDA_IFINDEX, uint32(l.index)).Serialize()...)
+			ask = wire.AppendU32(ask, unix.NDA_IFINDEX, uint32(l.index))
 		}
 	case unix.RTM_GETROUTE:
 		if l.table != 0 {
-			ask = append(ask, u32(unix.RTA_TABLE, l.table).Serialize()...)
+			ask = wire.AppendU32(ask, unix.RTA_TABLE, l.table)
 		}
 	case unix.RTM_GETLINK:
 		ask = append(ask, brief().Serialize()...)
 	}
-	bodies, err := retryDump(func() ([][]byte, error) {
-		req := nl.NewNetlinkRequest(typ, unix.NLM_F_DUMP)
-		req.Sockets = h.same
-		req.AddRawData(ask)
-		return req.Execute(unix.NETLINK_ROUTE, answer)
-	})
+	bodies, err := h.socket.Dump(wire.Request(uint16(typ), unix.NLM_F_DUMP, ask), answer)
 	if l.index != 0 && errors.Is(err, unix.ENODEV) || l.table != 0 && errors.Is(err, unix.ENOENT) {
 		return nil, nil // the interface, or the table, is gone, and everything that it had
 	}

@@ -11,30 +11,31 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
 // examineKernel says whether the kernel has what the networks' modes need.
 func examineKernel(k *kernel, networks []*Network) []Finding {
 	var wrong []Finding
-	bridge := k.nft.Supports(netlink.FamilyBridge)
+	bridge := k.nft.Supports(nft.FamilyBridge)
 	found := "nftables has the bridge family"
 	if bridge != nil {
 		found = "nftables has no bridge family, but netdev with egress hooks"
 	}
-	netdev := k.nft.Supports(netlink.FamilyNetdev)
+	netdev := k.nft.Supports(nft.FamilyNetdev)
 	for _, n := range networks {
 		need := errors.Join(bridge, netdev)
 		if n.Mode == ModeTransparent {
-			need = k.nft.Supports(netlink.FamilyInet)
+			need = k.nft.Supports(nft.FamilyInet)
 			found = "nftables has the inet family"
 		} else if bridge == nil || netdev == nil {
 			need = nil
 		}
 		if need != nil {
 			remedy := "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""
-			if errors.Is(need, netlink.ErrNoTables) {
-				need, remedy = netlink.ErrNoTables, "modprobe nf_tables; or install the package with the kernel's further modules"
+			if errors.Is(need, nft.ErrNoTables) {
+				need, remedy = nft.ErrNoTables, "modprobe nf_tables; or install the package with the kernel's further modules"
 			}
 			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("network %s (%s): %v", n.Name, n.Mode, need), Remedy: remedy})
 		}
@@ -88,7 +89,7 @@ func examineForwarding(networks []*Network) []Finding {
 // examineFirewall looks for chains that drop what the host forwards for pods.
 func examineFirewall(k *kernel, networks []*Network) []Finding {
 	var wrong []Finding
-	seen := map[netlink.Scope]bool{}
+	seen := map[nft.Scope]bool{}
 	for _, n := range networks {
 		s := scopeOf(n)
 		if seen[s] || s.Name == "" {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 )
 
 // Remedies that several findings share.
@@ -41,7 +42,7 @@ func examineNetwork(k *kernel, n *Network) []Finding {
 		return Report("takeover", "", []Finding{{Level: Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
 	}
 	var out []Finding
-	var r netlink.Rules
+	var r nft.Rules
 	var b netlink.Bridge
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
@@ -60,9 +61,9 @@ func examineNetwork(k *kernel, n *Network) []Finding {
 	}
 	var wrong []Finding
 	if err != nil || !k.nft.RulesInPlace(r) {
-		wrong = []Finding{{Level: Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, netlink.TableName), Remedy: RepairCommand}}
+		wrong = []Finding{{Level: Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName), Remedy: RepairCommand}}
 	}
-	out = append(out, Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, netlink.TableName), wrong)...)
+	out = append(out, Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
 	return append(out, examineEndpoints(k, n)...)
 }
 
@@ -148,7 +149,7 @@ func examineEndpoints(k *kernel, n *Network) []Finding {
 
 // examineStrays finds what is on the host of pods that the state does not know.
 func examineStrays(k *kernel, networks []*Network) []Finding {
-	s := strays{owners: map[Owner]*Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[netlink.Scope]bool{}}
+	s := strays{owners: map[Owner]*Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[nft.Scope]bool{}}
 	for _, n := range networks {
 		s.scopes[scopeOf(n)] = true
 		for _, f := range n.Former {
@@ -172,7 +173,7 @@ type strays struct {
 	owners map[Owner]*Endpoint
 	veths  map[string]bool
 	addrs  map[netip.Addr]bool
-	scopes map[netlink.Scope]bool
+	scopes map[nft.Scope]bool
 	wrong  []Finding
 }
 
@@ -236,8 +237,8 @@ func (s *strays) inRules(k *kernel) error {
 	}
 	for _, scope := range scopes {
 		if !s.scopes[scope] {
-			s.add(nil, fmt.Sprintf("if it was lost with the state, start a pod of that network; else nft delete table %s %s", scope.Family, netlink.TableName),
-				"table %s %s has rules of %s, which no network has", scope.Family, netlink.TableName, scope.Name)
+			s.add(nil, fmt.Sprintf("if it was lost with the state, start a pod of that network; else nft delete table %s %s", scope.Family, nft.TableName),
+				"table %s %s has rules of %s, which no network has", scope.Family, nft.TableName, scope.Name)
 		}
 		found, err := k.nft.Elements(scope)
 		if err != nil {
@@ -251,7 +252,7 @@ func (s *strays) inRules(k *kernel) error {
 			case known == nil && ok:
 				s.add(&o, "", "the rules of %s have %s for %s, which is not known", scope.Name, e.Address, o)
 			default:
-				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-pods%s { %s }", scope.Family, netlink.TableName, scope.Name, map[bool]string{false: "4", true: "6"}[e.Address.Is6()], e.Address),
+				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-pods%s { %s }", scope.Family, nft.TableName, scope.Name, map[bool]string{false: "4", true: "6"}[e.Address.Is6()], e.Address),
 					"the rules of %s have %s, which no pod has (comment %q)", scope.Name, e.Address, e.Comment)
 			}
 		}

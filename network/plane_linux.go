@@ -12,6 +12,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
@@ -60,7 +61,7 @@ func (l *Linux) EnsureNetwork(ctx context.Context, n *Network) error {
 // kernel holds the sockets of one call.
 type kernel struct {
 	nl  *netlink.Handle
-	nft *netlink.NFT
+	nft *nft.Conn
 }
 
 func openKernel() (*kernel, error) {
@@ -68,12 +69,12 @@ func openKernel() (*kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	nft, err := netlink.OpenNFT()
+	conn, err := nft.Open()
 	if err != nil {
 		nl.Close()
 		return nil, err
 	}
-	return &kernel{nl, nft}, nil
+	return &kernel{nl, conn}, nil
 }
 
 func (k *kernel) close() {
@@ -82,18 +83,18 @@ func (k *kernel) close() {
 }
 
 // scopeOf is where the network's rules are, as far as that is known: EnsureNetwork finds out what the kernel has.
-func scopeOf(n *Network) netlink.Scope {
+func scopeOf(n *Network) nft.Scope {
 	switch {
 	case n.Bridge == "":
-		return netlink.Scope{Name: n.Master, Family: netlink.FamilyInet}
+		return nft.Scope{Name: n.Master, Family: nft.FamilyInet}
 	case n.Rules == "":
-		return netlink.Scope{Name: n.Bridge, Family: netlink.FamilyBridge}
+		return nft.Scope{Name: n.Bridge, Family: nft.FamilyBridge}
 	}
-	return netlink.Scope{Name: n.Bridge, Family: netlink.Family(n.Rules)}
+	return nft.Scope{Name: n.Bridge, Family: nft.Family(n.Rules)}
 }
 
 // rules are what the network needs; host are the host's addresses.
-func rules(n *Network, master netlink.Link, host []netip.Prefix) netlink.Rules {
+func rules(n *Network, master netlink.Link, host []netip.Prefix) nft.Rules {
 	var classic []net.HardwareAddr
 	if n.Imported {
 		classic = []net.HardwareAddr{master.MAC}
@@ -103,7 +104,7 @@ func rules(n *Network, master netlink.Link, host []netip.Prefix) netlink.Rules {
 			}
 		}
 	}
-	return netlink.Rules{
+	return nft.Rules{
 		Classic: classic, Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
 		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
 		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.Other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
@@ -111,7 +112,7 @@ func rules(n *Network, master netlink.Link, host []netip.Prefix) netlink.Rules {
 }
 
 // bridgeRules are the rules of a bridge as it is.
-func bridgeRules(n *Network, b netlink.Bridge) netlink.Rules {
+func bridgeRules(n *Network, b netlink.Bridge) nft.Rules {
 	r := rules(n, b.Master, b.Primary)
 	r.Local = b.Local
 	return r
@@ -139,12 +140,12 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 
 // Status implements Dataplane.
 func (l *Linux) Status(context.Context, *Network) error {
-	nft, err := netlink.OpenNFT()
+	conn, err := nft.Open()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
-	defer nft.Close()
-	if _, err := nft.Scopes(); err != nil {
+	defer conn.Close()
+	if _, err := conn.Scopes(); err != nil {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
 	return nil

@@ -1,9 +1,11 @@
-package netlink
+package nft
 
 import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/test/lab"
 )
 
 // The classic plugin's rules, as ebtables-save showed them on a node (fixtures/classic, tunnel mode), with other people's
@@ -32,32 +34,32 @@ const (
 
 func TestClassicRulesAreReplacedByOursInOneTransaction(t *testing.T) {
 	h := newHost(t)
-	cmd := h.vm.Ns.Command(t.Context(), "ebtables-nft-restore")
+	cmd := h.VM.Ns.Command(t.Context(), "ebtables-nft-restore")
 	cmd.Stdin = strings.NewReader(classicRules)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	pod := Element{Scope: Scope{"azure0", FamilyBridge}, Address: podPrefixes[0].Addr(), MAC: net.HardwareAddr{0x2e, 0x3a, 0x63, 0xf3, 0x28, 0xe6}, Port: "azvc1376102855", Comment: "azure/c1/eth0"}
+	pod := Element{Scope: Scope{"azure0", FamilyBridge}, Address: lab.PodPrefixes[0].Addr(), MAC: net.HardwareAddr{0x2e, 0x3a, 0x63, 0xf3, 0x28, 0xe6}, Port: "azvc1376102855", Comment: "azure/c1/eth0"}
 	r := rulesOf("azure0", tunnelMode)
-	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.EnsureRules(r, pod))
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(r, pod))
 		_, rest, _ := strings.Cut(classicRules, "-A")
-		h.same("without being told, ebtables' rules", h.ebtables(), strings.TrimSpace("-A"+rest))
-		r.Classic = []net.HardwareAddr{pod.MAC, eth0MAC}
-		h.must(nft.EnsureRules(r, pod))
+		h.Same("without being told, ebtables' rules", h.ebtables(), strings.TrimSpace("-A"+rest))
+		r.Classic = []net.HardwareAddr{pod.MAC, lab.MAC}
+		h.Must(nft.EnsureRules(r, pod))
 		list, err := nft.Elements(r.Scope)
-		h.must(err)
+		h.Must(err)
 		if len(list) != 1 || !list[0].Complete || list[0].MAC.String() != pod.MAC.String() {
 			t.Errorf("elements: %+v", list)
 		}
 	})
-	h.same("other people's rules of ebtables", h.ebtables(), classicForeign)
+	h.Same("other people's rules of ebtables", h.ebtables(), classicForeign)
 }
 
 func (h *host) ebtables() string {
 	h.Helper()
 	var lines []string
-	for line := range strings.Lines(h.run("ebtables-nft-save")) {
+	for line := range strings.Lines(h.Run("ebtables-nft-save")) {
 		if strings.HasPrefix(line, "-A") {
 			lines = append(lines, strings.TrimSpace(line))
 		}
@@ -77,16 +79,16 @@ func TestRulesComeWithThePodsThatAreThere(t *testing.T) {
 			wrong := pods[7]
 			wrong.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 7}
 			for _, before := range [][]Element{nil, {wrong}} {
-				h.nft("flush ruleset")
-				h.kernel(func(_ *Handle, nft *NFT) {
+				h.NFT("flush ruleset")
+				h.kernel(func(nft *Conn) {
 					if before != nil {
-						h.must(nft.EnsureRules(r))
-						h.must(nft.AddElements(before...))
+						h.Must(nft.EnsureRules(r))
+						h.Must(nft.AddElements(before...))
 					}
-					h.must(nft.EnsureRules(r, pods...))
-					h.must(nft.EnsureRules(r, pods...)) // once more is success
+					h.Must(nft.EnsureRules(r, pods...))
+					h.Must(nft.EnsureRules(r, pods...)) // once more is success
 					list, err := nft.Elements(r.Scope)
-					h.must(err)
+					h.Must(err)
 					for _, e := range list {
 						if !e.Complete || family == FamilyBridge && e.MAC.String() == wrong.MAC.String() {
 							t.Errorf("%+v", e)

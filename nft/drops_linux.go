@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ type Drop struct {
 }
 
 // Drops reads the counters of the rules that judge what pods send.
-func (n *NFT) Drops() ([]Drop, error) {
+func (n *Conn) Drops() ([]Drop, error) {
 	scopes, err := n.Scopes()
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ import (
 
 // refuses says whether a chain at a hook drops, or rejects, what no rule with a condition accepts: by a rule for everything, in a
 // chain that everything is sent to, or by its policy.
-func (n *NFT) refuses(c *nftables.Chain) (bool, error) {
+func (n *Conn) refuses(c *nftables.Chain) (bool, error) {
 	refused, decided, err := n.end(c, 0)
 	if !decided {
 		refused = c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop
@@ -25,7 +25,7 @@ func (n *NFT) refuses(c *nftables.Chain) (bool, error) {
 }
 
 // end says what the first rule for everything decides, if one does.
-func (n *NFT) end(c *nftables.Chain, depth int) (refused, decided bool, err error) {
+func (n *Conn) end(c *nftables.Chain, depth int) (refused, decided bool, err error) {
 	const deepest = 16 // NFT_JUMP_STACK_SIZE: the kernel allows no more
 	rules, err := n.conn.GetRules(c.Table, c)
 	if err != nil {
@@ -64,12 +64,12 @@ func verdictOf(r *nftables.Rule) *expr.Verdict {
 }
 
 // forwardChains are other people's chains at the forward hook.
-func (n *NFT) forwardChains() ([]*nftables.Chain, error) {
+func (n *Conn) forwardChains() ([]*nftables.Chain, error) {
 	return n.filterChains(nftables.ChainHookForward)
 }
 
 // filterChains are other people's chains at a hook of IP.
-func (n *NFT) filterChains(hook *nftables.ChainHook) ([]*nftables.Chain, error) {
+func (n *Conn) filterChains(hook *nftables.ChainHook) ([]*nftables.Chain, error) {
 	var out []*nftables.Chain
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
@@ -103,7 +103,7 @@ func (r Rules) forwardRules() []rule {
 // forwardPrefix is how the comments of the scope's rules begin: those chains are not ours alone.
 func (s Scope) forwardPrefix() string { return TableName + " " + s.Name + ": " }
 
-func (n *NFT) forwardInPlace(r Rules) bool {
+func (n *Conn) forwardInPlace(r Rules) bool {
 	if !r.AcceptForward {
 		return true // rules too many show in the text of another rule
 	}
@@ -130,7 +130,7 @@ func (n *NFT) forwardInPlace(r Rules) bool {
 }
 
 // ensureForward appends to the transaction what makes the scope's rules in other people's chains as wanted.
-func (n *NFT) ensureForward(r Rules) error {
+func (n *Conn) ensureForward(r Rules) error {
 	chains, err := n.forwardChains()
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"bytes"
@@ -9,8 +9,6 @@ import (
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/google/nftables"
 	"github.com/google/nftables/userdata"
-	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,32 +16,27 @@ import (
 // which took a tenth of an ADD; the comments tell as well, since they have a hash of the rule (rule.comment).
 
 // dump asks for all objects of a kind in a chain or set of ours. It returns the attributes of each answer.
-func (n *NFT) dump(kind, answer uint16, t *nftables.Table, nameAttr int, name string) ([]wire.Attrs, error) {
+func (n *Conn) dump(kind, answer uint16, t *nftables.Table, nameAttr uint16, name string) ([]wire.Attrs, error) {
 	if n.raw == nil {
-		s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_NETFILTER)
+		s, err := wire.Open(unix.NETLINK_NETFILTER)
 		if err != nil {
-			return nil, fmt.Errorf("open a netfilter socket: %w", err)
+			return nil, err
 		}
-		n.raw = map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: {Socket: s}}
+		n.raw = s
 	}
-	const subsystem, tableAttr = unix.NFNL_SUBSYS_NFTABLES << 8, 1 // the table is the first attribute of all that are asked for
-	bodies, err := retryDump(func() ([][]byte, error) {
-		req := nl.NewNetlinkRequest(int(subsystem|kind), unix.NLM_F_DUMP)
-		req.Sockets = n.raw
-		req.AddData(&nl.Nfgenmsg{NfgenFamily: uint8(t.Family), Version: nl.NFNETLINK_V0})
-		req.AddData(str(tableAttr, t.Name))
-		req.AddData(str(nameAttr, name))
-		return req.Execute(unix.NETLINK_NETFILTER, subsystem|answer)
-	})
+	const subsystem, tableAttr = unix.NFNL_SUBSYS_NFTABLES << 8, 1                              // the table is the first attribute of all that are asked for
+	body := wire.AppendText([]byte{byte(t.Family), unix.NFNETLINK_V0, 0, 0}, tableAttr, t.Name) // struct nfgenmsg first
+	request := wire.Request(subsystem|kind, unix.NLM_F_DUMP, wire.AppendText(body, nameAttr, name))
+	bodies, err := n.raw.Dump(request, subsystem|answer)
 	if err != nil {
 		return nil, err
 	}
 	var out []wire.Attrs
 	for _, b := range bodies {
-		if len(b) < nl.SizeofNfgenmsg {
+		if len(b) < nfgenmsgLen {
 			return nil, fmt.Errorf("nftables answer of %d bytes", len(b))
 		}
-		attrs, err := wire.ParseAttrs(b[nl.SizeofNfgenmsg:])
+		attrs, err := wire.ParseAttrs(b[nfgenmsgLen:])
 		if err != nil {
 			return nil, err
 		}
@@ -52,8 +45,11 @@ func (n *NFT) dump(kind, answer uint16, t *nftables.Table, nameAttr int, name st
 	return out, nil
 }
 
+// nfgenmsgLen is the length of a struct nfgenmsg (include/uapi/linux/netfilter/nfnetlink.h).
+const nfgenmsgLen = 4
+
 // commentsOf are the comments of a chain's rules, in order.
-func (n *NFT) commentsOf(c chain) ([]string, error) {
+func (n *Conn) commentsOf(c chain) ([]string, error) {
 	rules, err := n.dump(unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, c.Table, unix.NFTA_RULE_CHAIN, c.Name)
 	if err != nil {
 		return nil, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
@@ -67,7 +63,7 @@ func (n *NFT) commentsOf(c chain) ([]string, error) {
 }
 
 // addressesIn are the elements of a set of addresses, sorted.
-func (n *NFT) addressesIn(s *nftables.Set) ([]netip.Addr, error) {
+func (n *Conn) addressesIn(s *nftables.Set) ([]netip.Addr, error) {
 	answers, err := n.dump(unix.NFT_MSG_GETSETELEM, unix.NFT_MSG_NEWSETELEM, s.Table, unix.NFTA_SET_ELEM_LIST_SET, s.Name)
 	if err != nil {
 		return nil, fmt.Errorf("list nftables set %s: %w", s.Name, err)

@@ -1,12 +1,13 @@
-package netlink
+package nft
 
 import (
+	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 )
 
 // A host port, a node port or a load balancer of the host's other NIC may lead to a pod here. The answer has that NIC's address when it leaves,
-// so it has to leave there. Connections that came so are marked, and the host routes their answers by the mark (policy_linux.go).
+// so it has to leave there. Connections that came so are marked, and the host routes their answers by the mark (netlink.Policy).
 
 // byOtherNIC marks what came by the other NIC and was translated to a pod, and the answers. On a bridge those are given to the host, too.
 // What pods send, and what comes for them by their NIC, is marked as theirs; on a bridge only what was translated, since the kernel asks the
@@ -19,8 +20,8 @@ func (r Rules) byOtherNIC() (rules []rule) {
 	direction := func(d byte) []expr.Any {
 		return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, equal(string([]byte{d}))}
 	}
-	marked := []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, bits(answersMark, 0), differs(u32n(0))}
-	remember := []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, bits(^uint32(answersMark), answersMark), &expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: 1}}
+	marked := []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, bits(netlink.AnswersMark, 0), differs(u32n(0))}
+	remember := []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, bits(^uint32(netlink.AnswersMark), netlink.AnswersMark), &expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: 1}}
 	own, fromPod, which, toHost := r.Name, ifName(expr.MetaKeyIIFNAME, r.Name), ctStatus(statusSNAT|statusDNAT), setMAC(ethDst, r.MAC)
 	if r.Routed() {
 		own, fromPod, which, toHost = r.Master, portOf(r.ports()), nil, nil
@@ -28,11 +29,11 @@ func (r Rules) byOtherNIC() (rules []rule) {
 	for _, f := range []ipFamily{ip4, ip6} {
 		toPod := append(f.inHost(), isKey(f.dst, f.length, r.known(f.v6))...)
 		rules = append(rules,
-			newRule(f.name()+" by "+r.Other+", translated to a pod: so do its answers go", ifName(expr.MetaKeyIIFNAME, r.Other), direction(0), ctStatus(statusDNAT), toPod, remember, mark(answersMark)),
-			newRule(f.name()+" to a pod, by its NIC", ifName(expr.MetaKeyIIFNAME, own), which, toPod, mark(podsMark)),
-			newRule(f.name()+" from a pod: leaves by its NIC", fromPod, which, f.inHost(), isKey(f.src, f.length, r.known(f.v6)), mark(podsMark)))
+			newRule(f.name()+" by "+r.Other+", translated to a pod: so do its answers go", ifName(expr.MetaKeyIIFNAME, r.Other), direction(0), ctStatus(statusDNAT), toPod, remember, mark(netlink.AnswersMark)),
+			newRule(f.name()+" to a pod, by its NIC", ifName(expr.MetaKeyIIFNAME, own), which, toPod, mark(netlink.PodsMark)),
+			newRule(f.name()+" from a pod: leaves by its NIC", fromPod, which, f.inHost(), isKey(f.src, f.length, r.known(f.v6)), mark(netlink.PodsMark)))
 	}
-	return append(rules, newRule("answers for "+r.Other+": the host sends them there", fromPod, direction(1), marked, mark(answersMark), toHost))
+	return append(rules, newRule("answers for "+r.Other+": the host sends them there", fromPod, direction(1), marked, mark(netlink.AnswersMark), toHost))
 }
 
 // mark adds a bit to the packet's mark.

@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"fmt"
@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/test/lab"
 )
 
 // show is elements as text, one a line.
@@ -15,7 +17,7 @@ func show(list []Element) string {
 	for _, e := range list {
 		fmt.Fprintf(&b, "%s: %s is %s at %s of %s, complete: %v\n", e.Name, e.Address, e.MAC, e.Port, e.Comment, e.Complete)
 	}
-	return sorted(b.String())
+	return lab.Sorted(b.String())
 }
 
 const twoPods = `azure0: 10.240.1.1 is 0a:58:0a:f0:01:01 at azv0000000000a of azure/c1/eth0, complete: true
@@ -26,37 +28,37 @@ azure0: 10.240.1.2 is 0a:58:0a:f0:01:02 at azv0000000000b of azure/c2/eth0, comp
 func bridgeWithElements(t *testing.T) *host {
 	t.Helper()
 	h := newHost(t)
-	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.EnsureRules(rulesOf("azure0")))
-		h.must(nft.AddElements(elementsOf("azure0")...))
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(rulesOf("azure0")))
+		h.Must(nft.AddElements(elementsOf("azure0")...))
 	})
 	return h
 }
 
-func (h *host) wantElements(nft *NFT, want string) {
+func (h *host) wantElements(nft *Conn, want string) {
 	h.Helper()
 	list, err := nft.Elements(Scope{"azure0", FamilyBridge})
-	h.must(err)
-	h.same("elements of azure0", show(list), sorted(want))
+	h.Must(err)
+	h.Same("elements of azure0", show(list), lab.Sorted(want))
 }
 
 func TestElementsOfABridgeWithoutRulesAreNone(t *testing.T) {
 	h := newHost(t)
-	h.kernel(func(_ *Handle, nft *NFT) {
+	h.kernel(func(nft *Conn) {
 		for range 2 { // without the table, and without the sets
 			if list, err := nft.Elements(Scope{"azure7", FamilyBridge}); err != nil || len(list) != 0 {
 				t.Errorf("elements %v, %v", list, err)
 			}
-			h.must(nft.DeleteElements(elementsOf("azure7")...))
-			h.must(nft.EnsureRules(rulesOf("azure0")))
+			h.Must(nft.DeleteElements(elementsOf("azure7")...))
+			h.Must(nft.EnsureRules(rulesOf("azure0")))
 		}
 	})
 }
 
 func TestAddElementsTwiceIsSuccess(t *testing.T) {
 	h := bridgeWithElements(t)
-	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.AddElements(elementsOf("azure0")...))
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.AddElements(elementsOf("azure0")...))
 		h.wantElements(nft, twoPods)
 	})
 }
@@ -74,13 +76,13 @@ func TestAddElementsReplacesWhatWasAtTheAddress(t *testing.T) {
 			h := bridgeWithElements(t)
 			list := elementsOf("azure0")
 			change(&list[0])
-			h.kernel(func(_ *Handle, nft *NFT) {
-				h.must(nft.AddElements(list[0]))
+			h.kernel(func(nft *Conn) {
+				h.Must(nft.AddElements(list[0]))
 				list[0].Complete, list[1].Complete = true, true
 				h.wantElements(nft, show(list))
 			})
 			// What the former one may send is taken away, too.
-			if owned := h.nft("list set bridge azure-vnet azure0-owned4"); strings.Count(owned, "10.240.1.1 ") != 1 || !strings.Contains(owned, list[0].MAC.String()+" . 10.240.1.1 ") {
+			if owned := h.NFT("list set bridge azure-vnet azure0-owned4"); strings.Count(owned, "10.240.1.1 ") != 1 || !strings.Contains(owned, list[0].MAC.String()+" . 10.240.1.1 ") {
 				t.Errorf("pods may send\n%s", owned)
 			}
 		})
@@ -91,19 +93,19 @@ func TestDeleteElementsRemovesWhatIsThere(t *testing.T) {
 	h := bridgeWithElements(t)
 	list := elementsOf("azure0")
 	missing := list[0]
-	missing.Address, missing.Port = podPrefixes[2].Addr(), "azv0000000000z"
-	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.DeleteElements())
-		h.must(nft.DeleteElements(missing))
+	missing.Address, missing.Port = lab.PodPrefixes[2].Addr(), "azv0000000000z"
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.DeleteElements())
+		h.Must(nft.DeleteElements(missing))
 		h.wantElements(nft, twoPods)
-		h.must(nft.DeleteElements(missing, list[0], missing))
+		h.Must(nft.DeleteElements(missing, list[0], missing))
 		h.wantElements(nft, strings.SplitAfter(twoPods, "\n")[1])
-		h.must(nft.DeleteElements(list...))
+		h.Must(nft.DeleteElements(list...))
 		h.wantElements(nft, "")
-		h.must(nft.DeleteElements(list...))
+		h.Must(nft.DeleteElements(list...))
 	})
 	for _, set := range []string{"azure0-ports", "azure0-owned4"} {
-		if text := h.nft("list set bridge azure-vnet " + set); strings.Contains(text, "elements") {
+		if text := h.NFT("list set bridge azure-vnet " + set); strings.Contains(text, "elements") {
 			t.Errorf("left:\n%s", text)
 		}
 	}
@@ -121,10 +123,10 @@ func TestElementsThatAreNotInEverySetAreNotComplete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := bridgeWithElements(t)
-			h.nft(test.damage)
-			h.kernel(func(_ *Handle, nft *NFT) {
+			h.NFT(test.damage)
+			h.kernel(func(nft *Conn) {
 				h.wantElements(nft, test.want+"\n"+second)
-				h.must(nft.AddElements(elementsOf("azure0")...)) // repairs
+				h.Must(nft.AddElements(elementsOf("azure0")...)) // repairs
 				h.wantElements(nft, twoPods)
 			})
 		})
@@ -143,15 +145,15 @@ func manyPods(s Scope, n int) []Element {
 
 func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
 	h := newHost(t)
-	h.kernel(func(_ *Handle, nft *NFT) { h.must(nft.EnsureRules(rulesOf("azure0"))) })
+	h.kernel(func(nft *Conn) { h.Must(nft.EnsureRules(rulesOf("azure0"))) })
 	const pods = 64
-	each := func(do func(*NFT, Element) error) {
+	each := func(do func(*Conn, Element) error) {
 		var wg sync.WaitGroup
 		for i := range pods {
 			wg.Go(func() {
 				e := manyPods(Scope{"azure0", FamilyBridge}, pods)[i]
-				err := h.vm.Ns.Do(func() error {
-					nft, err := OpenNFT()
+				err := h.VM.Ns.Do(func() error {
+					nft, err := Open()
 					if err != nil {
 						return err
 					}
@@ -165,14 +167,14 @@ func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	each(func(nft *NFT, e Element) error { return nft.AddElements(e) })
-	h.kernel(func(_ *Handle, nft *NFT) {
+	each(func(nft *Conn, e Element) error { return nft.AddElements(e) })
+	h.kernel(func(nft *Conn) {
 		list, err := nft.Elements(Scope{"azure0", FamilyBridge})
-		h.must(err)
+		h.Must(err)
 		if complete := strings.Count(show(list), "complete: true"); complete != pods {
 			t.Errorf("%d elements are complete:\n%s", complete, show(list))
 		}
 	})
-	each(func(nft *NFT, e Element) error { return nft.DeleteElements(e) })
-	h.kernel(func(_ *Handle, nft *NFT) { h.wantElements(nft, "") })
+	each(func(nft *Conn, e Element) error { return nft.DeleteElements(e) })
+	h.kernel(func(nft *Conn) { h.wantElements(nft, "") })
 }

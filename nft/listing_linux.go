@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 // Elements lists what a network's sets hold of pods, one entry for each address. Where there are no rules, there
 // are none.
-func (n *NFT) Elements(s Scope) ([]Element, error) {
+func (n *Conn) Elements(s Scope) ([]Element, error) {
 	ports, err := n.list(s.ports())
 	if err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (n *NFT) Elements(s Scope) ([]Element, error) {
 }
 
 // withChains leaves the ports that have a chain.
-func (n *NFT) withChains(s Scope, ports map[string]bool) error {
+func (n *Conn) withChains(s Scope, ports map[string]bool) error {
 	chains, err := n.conn.ListChainsOfTableFamily(s.table().Family)
 	if err != nil {
 		return fmt.Errorf("list nftables chains: %w", listError(err))
@@ -115,7 +115,7 @@ func (s Scope) join(pods, owned []nftables.SetElement, ports map[string]bool) []
 // list lists a set's elements; a set that is not there has none. The kernel goes through a hash table that it may be
 // resizing at the same time, after many additions or deletions, and then leaves elements out (lib/rhashtable.c). So it is
 // asked until an answer brings nothing new.
-func (n *NFT) list(s *nftables.Set) ([]nftables.SetElement, error) {
+func (n *Conn) list(s *nftables.Set) ([]nftables.SetElement, error) {
 	var all []nftables.SetElement
 	seen := map[string]bool{}
 	const enough = 5
@@ -147,7 +147,7 @@ func portName(key []byte) string {
 }
 
 // Scopes lists where there are rules or elements of ours: nowhere, on a kernel without nftables.
-func (n *NFT) Scopes() ([]Scope, error) {
+func (n *Conn) Scopes() ([]Scope, error) {
 	var scopes []Scope
 	for _, f := range families {
 		table := f.table()

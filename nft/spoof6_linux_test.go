@@ -1,9 +1,11 @@
-package netlink
+package nft
 
 import (
 	"encoding/binary"
 	"net/netip"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/test/lab"
 )
 
 // ipv6 is a packet with the next header's number.
@@ -22,7 +24,7 @@ func nd(typ byte, target netip.Addr) []byte {
 
 func TestAPodSaysOnlyWhatItMayByIPv6(t *testing.T) {
 	t.Parallel()
-	own, other := podMAC(podPrefixes[0]), podMAC(podPrefixes[1])
+	own, other := lab.PodMAC(lab.PodPrefixes[0]), lab.PodMAC(lab.PodPrefixes[1])
 	ownIP, otherIP, host := netip.MustParseAddr("fd00::1:1"), netip.MustParseAddr("fd00::1:2"), netip.MustParseAddr("fd00::4")
 	const icmp, udp, options = 58, 17, 60
 	// A header of destination options that says nothing: what follows is 8 bytes further.
@@ -43,15 +45,15 @@ func TestAPodSaysOnlyWhatItMayByIPv6(t *testing.T) {
 		"not a router's advertisement behind a header":  {frame(own, 0x86dd, ipv6(linkLocal(own), options, behind(nd(134, ownIP))...)...), "router advertisement"},
 		"not a redirect":                                {frame(own, 0x86dd, ipv6(linkLocal(own), icmp, nd(137, ownIP)...)...), "redirect"},
 		"not a DHCPv6 server's answer":                  {frame(own, 0x86dd, ipv6(ownIP, udp, 2, 35, 2, 34, 0, 8, 0, 0)...), "DHCPv6 server"},
-		"not a DHCP server's answer":                    {frame(own, 0x0800, append(ipv4(podPrefixes[0].Addr()), 0, 67, 0, 68, 0, 26, 0, 0)...), "DHCP server"},
+		"not a DHCP server's answer":                    {frame(own, 0x0800, append(ipv4(lab.PodPrefixes[0].Addr()), 0, 67, 0, 68, 0, 26, 0, 0)...), "DHCP server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := connect(t, 2)
-			p.kernel(func(_ *Handle, nft *NFT) {
+			p.kernel(func(nft *Conn) {
 				for i, a := range []netip.Addr{ownIP, otherIP} {
 					e := p.element(i)
 					e.Address = a
-					p.must(nft.AddElements(e))
+					p.Must(nft.AddElements(e))
 				}
 			})
 			p.refuses(test.frame, test.rule)

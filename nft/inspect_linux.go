@@ -1,10 +1,9 @@
-package netlink
+package nft
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -18,14 +17,14 @@ import (
 // Supports says whether the kernel has what the family needs. It tries in a transaction that fails at its end in any case,
 // since it makes the same table twice, so the kernel keeps nothing of it.
 // Error: ErrFeature.
-func (n *NFT) Supports(f Family) error {
+func (n *Conn) Supports(f Family) error {
 	if f == FamilyBridge && bridgeFamily != "yes" {
 		return fmt.Errorf("%w: no bridge family", ErrFeature)
 	}
 	return n.probe(f.table().Family, f == FamilyNetdev)
 }
 
-func (n *NFT) probe(family nftables.TableFamily, egress bool) error {
+func (n *Conn) probe(family nftables.TableFamily, egress bool) error {
 	if _, err := n.conn.ListTablesOfFamily(family); err != nil {
 		return fmt.Errorf("list nftables tables: %w", listError(err))
 	}
@@ -54,7 +53,7 @@ type Block struct {
 }
 
 // Blocks lists them. Rules for interfaces whose names begin as the scope's, or for all, count as acceptance.
-func (n *NFT) Blocks(s Scope) ([]Block, error) {
+func (n *Conn) Blocks(s Scope) ([]Block, error) {
 	chains, err := n.forwardChains()
 	if err != nil {
 		return nil, err
@@ -84,7 +83,7 @@ func (n *NFT) Blocks(s Scope) ([]Block, error) {
 
 // ShutOut lists the chains at the input hook that accept what comes by the master and refuse the rest, and have no such rule for the bridge:
 // when the bridge is there, what comes to the host comes by that. bridge may be "", of one that has no name yet.
-func (n *NFT) ShutOut(master, bridge string) ([]Block, error) {
+func (n *Conn) ShutOut(master, bridge string) ([]Block, error) {
 	chains, err := n.filterChains(nftables.ChainHookInput)
 	if err != nil {
 		return nil, err
@@ -153,7 +152,7 @@ func drops(r *nftables.Rule) bool {
 
 // Masquerades says whether the host translates the sources of what leaves it, by a rule of nftables or iptables-nft that is not
 // for services alone.
-func (n *NFT) Masquerades() (bool, error) {
+func (n *Conn) Masquerades() (bool, error) {
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
 		if err != nil {
@@ -192,7 +191,7 @@ func translatesSource(r *nftables.Rule) bool {
 }
 
 // ClassicRules counts the rules of ebtables (its nftables form) that write a MAC, as the classic plugin's do.
-func (n *NFT) ClassicRules() (int, error) {
+func (n *Conn) ClassicRules() (int, error) {
 	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
 	chains, err := n.conn.ListChainsOfTableFamily(table.Family)
 	if err != nil {
@@ -214,20 +213,4 @@ func (n *NFT) ClassicRules() (int, error) {
 		}
 	}
 	return count, nil
-}
-
-// PodNeighbours lists the pods that a link has permanent neighbours for.
-func (h *Handle) PodNeighbours(l Link) ([]netip.Addr, error) {
-	list, err := h.permanentNeighbours(l)
-	if err != nil {
-		return nil, err
-	}
-	var out []netip.Addr
-	for _, m := range list {
-		if bytes.HasPrefix(m.Get(unix.NDA_LLADDR), podMACPrefix) {
-			out = append(out, m.Addr(unix.NDA_DST))
-		}
-	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return out, nil
 }

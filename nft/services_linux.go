@@ -1,10 +1,11 @@
-package netlink
+package nft
 
 import (
 	"fmt"
 	"net/netip"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -97,7 +98,7 @@ func (r Rules) notBack() []rule {
 	device, back := r.Master, []expr.Any(nil)
 	if !r.Routed() {
 		// What is only bridged passes here, too, with br_netfilter. It is not addressed to the host's MAC.
-		device, back = r.Name, []expr.Any{load(ll, ethDst, 12, 1), equal(string(r.MAC) + string(VirtualMAC))}
+		device, back = r.Name, []expr.Any{load(ll, ethDst, 12, 1), equal(string(r.MAC) + string(netlink.VirtualMAC))}
 	}
 	rules := []rule{newRule("what was translated goes on", ctStatus(statusSNAT|statusDNAT), verdict(expr.VerdictAccept))}
 	for _, p := range r.subnets() {

@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"errors"
@@ -15,17 +15,17 @@ import (
 // Probing tells what the kernel has and leaves nothing; a family that no kernel has shows that it would tell.
 func TestProbingTheKernelChangesNothing(t *testing.T) {
 	h := newHost(t)
-	before := h.nft("-a list ruleset")
-	h.kernel(func(_ *Handle, nft *NFT) {
+	before := h.NFT("-a list ruleset")
+	h.kernel(func(nft *Conn) {
 		for _, f := range families {
-			h.must(nft.Supports(f))
+			h.Must(nft.Supports(f))
 		}
 		if err := nft.probe(nftables.TableFamily(12), false); !errors.Is(err, ErrFeature) { // DECnet, which Linux 6.1 dropped
 			t.Errorf("an unknown family: %v", err)
 		}
-		h.must(nft.Supports(FamilyInet)) // the socket is good for more
+		h.Must(nft.Supports(FamilyInet)) // the socket is good for more
 	})
-	if after := h.nft("-a list ruleset"); after != before {
+	if after := h.NFT("-a list ruleset"); after != before {
 		t.Errorf("the ruleset is\n%s\ninstead of\n%s", after, before)
 	}
 }
@@ -47,11 +47,11 @@ func TestBlocksAreChainsThatDropWhatPodsSend(t *testing.T) {
 		"add chain ip6 b some { type filter hook forward priority 0; }", "add rule ip6 b some tcp dport 25 drop",
 		"add chain ip6 b input { type filter hook input priority 0; policy drop; }",
 	} {
-		h.nft(line)
+		h.NFT(line)
 	}
-	h.kernel(func(_ *Handle, nft *NFT) {
+	h.kernel(func(nft *Conn) {
 		blocks, err := nft.Blocks(Scope{"azure0", FamilyBridge})
-		h.must(err)
+		h.Must(err)
 		want := []Block{{"ip", "a", "drops", true}, {"ip", "a", "others", true}, {"ip6", "b", "rejects", false}, {"inet", "firewalld", "ends", false}, {"inet", "firewalld", "jumps", false}}
 		if !slices.Equal(blocks, want) {
 			t.Errorf("%+v instead of %+v", blocks, want)
@@ -73,8 +73,8 @@ func TestMasquerades(t *testing.T) {
 	} {
 		t.Run(line, func(t *testing.T) {
 			h := newHost(t)
-			h.run("/bin/sh", "-c", line)
-			h.kernel(func(_ *Handle, nft *NFT) {
+			h.Run("/bin/sh", "-c", line)
+			h.kernel(func(nft *Conn) {
 				if got, err := nft.Masquerades(); err != nil || got != want {
 					t.Errorf("%v, %v instead of %v", got, err, want)
 				}
@@ -97,7 +97,7 @@ func TestAKernelWithoutNftablesIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &NFT{conn: conn}
+	n := &Conn{conn: conn}
 	for _, f := range families {
 		if err := n.Supports(f); !errors.Is(err, ErrNoTables) {
 			t.Errorf("doctor's question, family %s: %v", f, err)

@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"strings"
@@ -10,12 +10,12 @@ import (
 func TestWatch(t *testing.T) {
 	h := newHost(t)
 	var changes, others <-chan string
-	h.kernel(func(*Handle, *NFT) {
+	h.kernel(func(*Conn) {
 		var err error
 		changes, err = Watch(t.Context(), "azure-vnet")
-		h.must(err)
+		h.Must(err)
 		others, err = Watch(t.Context(), "nft")
-		h.must(err)
+		h.Must(err)
 	})
 	heard := func() (string, bool) {
 		select {
@@ -36,7 +36,7 @@ func TestWatch(t *testing.T) {
 	} {
 		drain()
 		words := strings.Fields(c.change)
-		h.run(words[0], words[1:]...)
+		h.Run(words[0], words[1:]...)
 		if who, ok := heard(); !ok || who != c.who {
 			t.Errorf("%s: heard of %t, by %q instead of %q", c.change, ok, who, c.who)
 		}

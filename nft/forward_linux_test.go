@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"strings"
@@ -16,19 +16,19 @@ func TestRulesInOthersChainsStandThereOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
-			h.run("/bin/sh", "-c", test.firewall)
+			h.Run("/bin/sh", "-c", test.firewall)
 			wanted := rulesOf("azure0", func(r *Rules) { r.AcceptForward = true })
 			count := func(when string, want int) {
 				t.Helper()
-				out := h.run("/bin/sh", "-c", test.list)
+				out := h.Run("/bin/sh", "-c", test.list)
 				if got := strings.Count(out, "azure0"+map[bool]string{true: "\"", false: " "}[strings.HasPrefix(test.list, "nft")]); got != want {
 					t.Errorf("%s: %d rules instead of %d:\n%s", when, got, want, out)
 				}
 			}
 			ensure := func() {
-				h.kernel(func(_ *Handle, nft *NFT) {
+				h.kernel(func(nft *Conn) {
 					if !nft.RulesInPlace(wanted) {
-						h.must(nft.EnsureRules(wanted))
+						h.Must(nft.EnsureRules(wanted))
 					}
 					if !nft.RulesInPlace(wanted) {
 						t.Error("the rules are not in place after EnsureRules")
@@ -38,11 +38,11 @@ func TestRulesInOthersChainsStandThereOnce(t *testing.T) {
 			ensure()
 			count("at first", 2)
 			for range 3 {
-				h.run("/bin/sh", "-c", strings.ReplaceAll(test.change, "$F", t.TempDir()+"/saved"))
+				h.Run("/bin/sh", "-c", strings.ReplaceAll(test.change, "$F", t.TempDir()+"/saved"))
 				ensure()
 				count("after the change", 2)
 			}
-			h.kernel(func(_ *Handle, nft *NFT) { h.must(nft.RemoveRules(wanted.Scope)) })
+			h.kernel(func(nft *Conn) { h.Must(nft.RemoveRules(wanted.Scope)) })
 			count("at the end", 0)
 		})
 	}

@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"flag"
@@ -10,13 +10,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/test/lab"
 )
 
 var update = flag.Bool("update", false, "write the golden files in testdata")
 
 // rulesOf are the rules of a bridge as the tests start with them.
 func rulesOf(bridge string, change ...func(*Rules)) Rules {
-	r := Rules{Scope: Scope{bridge, FamilyBridge}, Master: "eth0", MAC: eth0MAC, Host: []netip.Prefix{hostPrefix}, AntiSpoof: true}
+	r := Rules{Scope: Scope{bridge, FamilyBridge}, Master: "eth0", MAC: lab.MAC, Host: []netip.Prefix{lab.Prefix}, AntiSpoof: true}
 	for _, c := range change {
 		c(&r)
 	}
@@ -29,8 +31,8 @@ func withHostAgentOpen(r *Rules) { r.HostAgent = true }
 
 func withServices(r *Rules) {
 	r.Masquerade, r.AcceptForward = true, true
-	r.Local = prefixes("10.0.0.10/32", "fd00:10::1/128")
-	r.VNET, r.ViaHost = prefixes("10.240.0.0/12", "fd00::/48"), prefixes("169.254.20.10/32", "10.0.0.0/16", "fd00:10::/112")
+	r.Local = lab.Prefixes("10.0.0.10/32", "fd00:10::1/128")
+	r.VNET, r.ViaHost = lab.Prefixes("10.240.0.0/12", "fd00::/48"), lab.Prefixes("169.254.20.10/32", "10.0.0.0/16", "fd00:10::/112")
 }
 func withOtherNIC(r *Rules)  { r.Other = "eth1" }
 func withNetdev(r *Rules)    { r.Family = FamilyNetdev }
@@ -39,13 +41,9 @@ func withoutBridge(r *Rules) { r.Scope = Scope{r.Master, FamilyInet} }
 // elementsOf are what pods of the bridge have in the sets.
 func elementsOf(bridge string) []Element {
 	return []Element{
-		{Scope: Scope{bridge, FamilyBridge}, Address: podPrefixes[0].Addr(), MAC: podMAC(podPrefixes[0]), Port: "azv0000000000a", Comment: "azure/c1/eth0"},
-		{Scope: Scope{bridge, FamilyBridge}, Address: podPrefixes[1].Addr(), MAC: podMAC(podPrefixes[1]), Port: "azv0000000000b", Comment: "azure/c2/eth0"},
+		{Scope: Scope{bridge, FamilyBridge}, Address: lab.PodPrefixes[0].Addr(), MAC: lab.PodMAC(lab.PodPrefixes[0]), Port: "azv0000000000a", Comment: "azure/c1/eth0"},
+		{Scope: Scope{bridge, FamilyBridge}, Address: lab.PodPrefixes[1].Addr(), MAC: lab.PodMAC(lab.PodPrefixes[1]), Port: "azv0000000000b", Comment: "azure/c2/eth0"},
 	}
-}
-
-func podMAC(p netip.Prefix) net.HardwareAddr {
-	return append(net.HardwareAddr{0x0a, 0x58}, p.Addr().AsSlice()...)
 }
 
 func TestRulesAreThoseOfTheDocuments(t *testing.T) {
@@ -56,7 +54,7 @@ func TestRulesAreThoseOfTheDocuments(t *testing.T) {
 		"no-anti-spoof.nft":   {withoutAntiSpoof},
 		"host-agent-open.nft": {withHostAgentOpen},
 		"two-addresses.nft": {withoutAntiSpoof, withHostAgentOpen, func(r *Rules) {
-			r.Host = prefixes("10.240.0.4/16", "10.240.0.9/16", "192.168.7.1/24", "10.9.9.9/32", "fd00::4/64")
+			r.Host = lab.Prefixes("10.240.0.4/16", "10.240.0.9/16", "192.168.7.1/24", "10.9.9.9/32", "fd00::4/64")
 		}},
 		"tunnel-all-open.nft":        {tunnelMode, withoutAntiSpoof, withHostAgentOpen},
 		"tunnel-services.nft":        {tunnelMode, withoutAntiSpoof, withHostAgentOpen, withServices},
@@ -67,7 +65,7 @@ func TestRulesAreThoseOfTheDocuments(t *testing.T) {
 	} {
 		t.Run(file, func(t *testing.T) {
 			h := newHost(t)
-			h.kernel(func(_ *Handle, nft *NFT) {
+			h.kernel(func(nft *Conn) {
 				r := rulesOf("azure0", change...)
 				elements := elementsOf("azure0")
 				for i := range elements {
@@ -76,26 +74,19 @@ func TestRulesAreThoseOfTheDocuments(t *testing.T) {
 						elements[i].Port = []string{"lo", "eth0"}[i] // devices that are there
 					}
 				}
-				h.must(nft.EnsureRules(r))
-				h.must(nft.AddElements(elements...))
+				h.Must(nft.EnsureRules(r))
+				h.Must(nft.AddElements(elements...))
 			})
-			got := h.nft("-s list ruleset")
+			got := h.NFT("-s list ruleset")
 			golden := filepath.Join("testdata", file)
 			if *update {
-				h.must(os.WriteFile(golden, []byte(got), 0o600))
+				h.Must(os.WriteFile(golden, []byte(got), 0o600))
 			}
 			want, err := os.ReadFile(golden)
-			h.must(err)
-			h.same("the kernel's rules, as nft shows them", got, string(want))
+			h.Must(err)
+			h.Same("the kernel's rules, as nft shows them", got, string(want))
 		})
 	}
-}
-
-func prefixes(texts ...string) (list []netip.Prefix) {
-	for _, s := range texts {
-		list = append(list, netip.MustParsePrefix(s))
-	}
-	return list
 }
 
 func TestRulesInPlaceSeesEveryChange(t *testing.T) {
@@ -111,9 +102,9 @@ func TestRulesInPlaceSeesEveryChange(t *testing.T) {
 		"the table was deleted":            {damage: "delete table bridge azure-vnet"},
 		"a host address is not in the set": {damage: "flush set bridge azure-vnet azure0-host4"},
 		"the master has another MAC":       {want: func(r *Rules) { r.MAC = net.HardwareAddr{2, 0, 0, 0, 0, 1} }},
-		"the host has another address":     {want: func(r *Rules) { r.Host = prefixes("10.240.0.7/16") }},
-		"the host has one address more":    {want: func(r *Rules) { r.Host = prefixes("10.240.0.4/16", "10.240.0.7/16") }},
-		"the subnet has another size":      {want: func(r *Rules) { r.Host = prefixes("10.240.0.4/17") }},
+		"the host has another address":     {want: func(r *Rules) { r.Host = lab.Prefixes("10.240.0.7/16") }},
+		"the host has one address more":    {want: func(r *Rules) { r.Host = lab.Prefixes("10.240.0.4/16", "10.240.0.7/16") }},
+		"the subnet has another size":      {want: func(r *Rules) { r.Host = lab.Prefixes("10.240.0.4/17") }},
 		"the master is another":            {want: func(r *Rules) { r.Master = "eth1" }},
 		"the mode is another":              {want: tunnelMode},
 		"spoofing is allowed":              {want: withoutAntiSpoof},
@@ -123,30 +114,30 @@ func TestRulesInPlaceSeesEveryChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			wanted := rulesOf("azure0")
-			h.kernel(func(_ *Handle, nft *NFT) {
+			h.kernel(func(nft *Conn) {
 				if nft.RulesInPlace(wanted) {
 					t.Error("there are no rules yet")
 				}
-				h.must(nft.EnsureRules(wanted))
-				h.must(nft.AddElements(elementsOf("azure0")...))
+				h.Must(nft.EnsureRules(wanted))
+				h.Must(nft.AddElements(elementsOf("azure0")...))
 				if !nft.RulesInPlace(wanted) {
 					t.Error("the rules are not in place after EnsureRules")
 				}
 			})
 			if strings.HasSuffix(test.damage, "handle ") {
-				test.damage += regexp.MustCompile(`host agent port 80 .* handle (\d+)`).FindStringSubmatch(h.nft("-a list table bridge azure-vnet"))[1]
+				test.damage += regexp.MustCompile(`host agent port 80 .* handle (\d+)`).FindStringSubmatch(h.NFT("-a list table bridge azure-vnet"))[1]
 			}
 			if test.damage != "" {
-				h.nft(test.damage)
+				h.NFT(test.damage)
 			}
 			if test.want != nil {
 				test.want(&wanted)
 			}
-			h.kernel(func(_ *Handle, nft *NFT) {
+			h.kernel(func(nft *Conn) {
 				if nft.RulesInPlace(wanted) {
 					t.Error("RulesInPlace does not see it")
 				}
-				h.must(nft.EnsureRules(wanted))
+				h.Must(nft.EnsureRules(wanted))
 				if !nft.RulesInPlace(wanted) {
 					t.Error("the rules are not in place after the repair")
 				}
@@ -162,46 +153,46 @@ func TestRulesInPlaceSeesEveryChange(t *testing.T) {
 // Two bridges share the table, and nothing else.
 func TestBridgesDoNotTouchEachOther(t *testing.T) {
 	h := newHost(t)
-	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.EnsureRules(rulesOf("azure0")))
-		h.must(nft.AddElements(elementsOf("azure0")...))
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(rulesOf("azure0")))
+		h.Must(nft.AddElements(elementsOf("azure0")...))
 	})
-	alone := h.nft("-s list table bridge azure-vnet")
-	other := rulesOf("azure1", tunnelMode, func(r *Rules) { r.Master = "eth1"; r.Host = prefixes("10.240.0.5/16") })
-	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.EnsureRules(other))
-		h.must(nft.AddElements(elementsOf("azure1")[0]))
+	alone := h.NFT("-s list table bridge azure-vnet")
+	other := rulesOf("azure1", tunnelMode, func(r *Rules) { r.Master = "eth1"; r.Host = lab.Prefixes("10.240.0.5/16") })
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(other))
+		h.Must(nft.AddElements(elementsOf("azure1")[0]))
 		if !nft.RulesInPlace(rulesOf("azure0")) || !nft.RulesInPlace(other) {
 			t.Error("one bridge's rules disturb the other's")
 		}
 		if list, err := nft.Scopes(); err != nil || !slices.Equal(list, []Scope{{"azure0", FamilyBridge}, {"azure1", FamilyBridge}}) {
 			t.Errorf("bridges %v, %v", list, err)
 		}
-		h.must(nft.DeleteElements(elementsOf("azure1")[0])) // the same address and port as on azure0
+		h.Must(nft.DeleteElements(elementsOf("azure1")[0])) // the same address and port as on azure0
 		if list, err := nft.Elements(Scope{"azure0", FamilyBridge}); err != nil || len(list) != 2 || !list[0].Complete {
 			t.Errorf("elements of azure0: %v, %v", list, err)
 		}
-		h.must(nft.RemoveRules(Scope{"azure1", FamilyBridge}))
+		h.Must(nft.RemoveRules(Scope{"azure1", FamilyBridge}))
 	})
-	h.same("azure0 when azure1 is gone", h.nft("-s list table bridge azure-vnet"), alone)
-	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.RemoveRules(Scope{"azure1", FamilyBridge})) // once more is success
-		h.must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
+	h.Same("azure0 when azure1 is gone", h.NFT("-s list table bridge azure-vnet"), alone)
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.RemoveRules(Scope{"azure1", FamilyBridge})) // once more is success
+		h.Must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
 		if list, err := nft.Scopes(); err != nil || len(list) != 0 {
 			t.Errorf("bridges %v, %v", list, err)
 		}
-		h.must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
+		h.Must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
 	})
-	h.same("nothing is left of the last one", h.nft("list ruleset"), "")
+	h.Same("nothing is left of the last one", h.NFT("list ruleset"), "")
 }
 
 func TestRulesOfOthersAreNotTouched(t *testing.T) {
 	h := newHost(t)
-	h.run("nft", "add table bridge other; add chain bridge other pre { type filter hook prerouting priority 0; }; add rule bridge other pre counter; add table ip azure-vnet")
-	before := h.nft("-s list ruleset")
-	h.kernel(func(_ *Handle, nft *NFT) {
-		h.must(nft.EnsureRules(rulesOf("azure0")))
-		h.must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
+	h.Run("nft", "add table bridge other; add chain bridge other pre { type filter hook prerouting priority 0; }; add rule bridge other pre counter; add table ip azure-vnet")
+	before := h.NFT("-s list ruleset")
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(rulesOf("azure0")))
+		h.Must(nft.RemoveRules(Scope{"azure0", FamilyBridge}))
 	})
-	h.same("all other tables", h.nft("-s list ruleset"), before)
+	h.Same("all other tables", h.NFT("-s list ruleset"), before)
 }

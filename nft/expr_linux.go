@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"fmt"

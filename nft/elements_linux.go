@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"bytes"
@@ -84,7 +84,7 @@ func linkLocal(m net.HardwareAddr) netip.Addr {
 
 // AddElements makes pods reachable and lets them send. An element that is there already is success; one
 // with another MAC for the same address is replaced in the same transaction.
-func (n *NFT) AddElements(elements ...Element) error {
+func (n *Conn) AddElements(elements ...Element) error {
 	err := n.add(false, elements)
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
 		err = n.add(true, elements)
@@ -93,9 +93,9 @@ func (n *NFT) AddElements(elements ...Element) error {
 }
 
 // TakeElements takes addresses, which are in all sets, from whoever else has them there.
-func (n *NFT) TakeElements(elements ...Element) error { return n.add(true, elements) }
+func (n *Conn) TakeElements(elements ...Element) error { return n.add(true, elements) }
 
-func (n *NFT) add(replace bool, elements []Element) error {
+func (n *Conn) add(replace bool, elements []Element) error {
 	for _, e := range elements {
 		var errs error
 		if replace {
@@ -121,7 +121,7 @@ func (n *NFT) add(replace bool, elements []Element) error {
 const maxElements = 200
 
 // addPods appends to the transaction what makes the pods known, in few messages: there may be hundreds.
-func (n *NFT) addPods(pods []Element) error {
+func (n *Conn) addPods(pods []Element) error {
 	elements := map[string][]nftables.SetElement{}
 	sets := map[string]*nftables.Set{}
 	for _, e := range pods {
@@ -145,7 +145,7 @@ func (n *NFT) addPods(pods []Element) error {
 	return nil
 }
 
-func (n *NFT) addPodChain(e Element) {
+func (n *Conn) addPodChain(e Element) {
 	c := e.podChain(e.Port, e.Comment)
 	n.conn.AddChain(&c.Chain)
 	n.conn.FlushChain(&c.Chain)
@@ -154,7 +154,7 @@ func (n *NFT) addPodChain(e Element) {
 
 // forget appends to the transaction what takes the address from whoever had it, who must not send from it
 // any longer, either; and what the port may send from another MAC.
-func (n *NFT) forget(e Element) error {
+func (n *Conn) forget(e Element) error {
 	v6 := e.Address.Is6()
 	var errs error
 	drop := func(set *nftables.Set, anothers func(key []byte) bool) {
@@ -176,7 +176,7 @@ func (n *NFT) forget(e Element) error {
 }
 
 // DeleteElements removes what is there of the elements; what is gone already is success.
-func (n *NFT) DeleteElements(elements ...Element) error {
+func (n *Conn) DeleteElements(elements ...Element) error {
 	var all []func() error // each appends one deletion to the transaction
 	seen := map[string]bool{}
 	once := func(id string, fn func() error) {
@@ -223,7 +223,7 @@ func (n *NFT) DeleteElements(elements ...Element) error {
 }
 
 // DeleteManyElements is DeleteElements in few messages, for many that are all there as a rule.
-func (n *NFT) DeleteManyElements(elements ...Element) error {
+func (n *Conn) DeleteManyElements(elements ...Element) error {
 	keys := map[string][]nftables.SetElement{}
 	sets := map[string]*nftables.Set{}
 	seen := map[string]bool{}

@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"errors"
@@ -6,12 +6,12 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"github.com/google/nftables/xt"
 	mdlayher "github.com/mdlayher/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,19 +21,19 @@ var ErrFeature = errors.New("the kernel lacks a feature of nftables")
 // ErrNoTables says that it lacks all of it, or has not loaded it.
 var ErrNoTables = fmt.Errorf("%w: it has no nftables (CONFIG_NF_TABLES, module nf_tables)", ErrFeature)
 
-// NFT speaks nftables: over one socket by the library, and over one of its own for quick looks.
-type NFT struct {
+// Conn speaks nftables: over one socket by the library, and over one of its own for quick looks.
+type Conn struct {
 	conn *nftables.Conn
-	raw  map[int]*nl.SocketHandle // nil until it is needed
+	raw  *wire.Socket // nil until it is needed
 }
 
-// OpenNFT opens the socket in the process's network namespace.
-func OpenNFT() (*NFT, error) {
+// Open opens the socket in the process's network namespace.
+func Open() (*Conn, error) {
 	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(roomy))
 	if err != nil {
 		return nil, fmt.Errorf("open a netfilter socket: %w", err)
 	}
-	return &NFT{conn: conn}, nil
+	return &Conn{conn: conn}, nil
 }
 
 // roomy lets a transaction be as large as a full node's rules, and the kernel acknowledge each message of it: with 250 pods in the
@@ -44,16 +44,16 @@ func roomy(conn *mdlayher.Conn) error {
 }
 
 // Close closes the socket. After a deletion the kernel makes it wait for an RCU grace period, 8–18 ms.
-func (n *NFT) Close() {
+func (n *Conn) Close() {
 	_ = n.conn.CloseLasting()
-	for _, s := range n.raw {
-		s.Close()
+	if n.raw != nil {
+		n.raw.Close()
 	}
 }
 
 // RulesInPlace says whether the kernel's rules are the wanted ones. Whatever cannot be read counts as a
 // difference: EnsureRules will tell what is wrong.
-func (n *NFT) RulesInPlace(r Rules) bool {
+func (n *Conn) RulesInPlace(r Rules) bool {
 	for _, c := range r.chains() {
 		have, err := n.commentsOf(c)
 		if err != nil || !slices.EqualFunc(have, c.rules, func(text string, r rule) bool { return text == r.comment() }) {
@@ -118,7 +118,7 @@ func addressesOf(prefixes []netip.Prefix, v6 bool) []netip.Addr {
 // the maps hold stays, and the pods that are there already are in them from the first packet on. It takes an RCU grace
 // period, so RulesInPlace is asked first.
 // Error: ErrFeature.
-func (n *NFT) EnsureRules(r Rules, pods ...Element) error {
+func (n *Conn) EnsureRules(r Rules, pods ...Element) error {
 	err := n.ensureRules(r, pods)
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) { // an address with another MAC
 		err = n.ensureRules(r, nil)
@@ -129,7 +129,7 @@ func (n *NFT) EnsureRules(r Rules, pods ...Element) error {
 	return err
 }
 
-func (n *NFT) ensureRules(r Rules, pods []Element) error {
+func (n *Conn) ensureRules(r Rules, pods []Element) error {
 	if r.Family == FamilyBridge && bridgeFamily != "yes" {
 		return fmt.Errorf("%w: no bridge family", ErrFeature)
 	}
@@ -182,7 +182,7 @@ func (n *NFT) ensureRules(r Rules, pods []Element) error {
 	return nil
 }
 
-func (n *NFT) addRules(c chain) {
+func (n *Conn) addRules(c chain) {
 	for _, rule := range c.rules {
 		n.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: &c.Chain, Exprs: rule.exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, rule.comment())})
 	}
@@ -208,7 +208,7 @@ func listError(err error) error {
 }
 
 // obsolete are the scope's chains that are there, but not among the wanted.
-func (n *NFT) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
+func (n *Conn) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 	own, keep := map[string]bool{}, map[string]bool{}
 	for _, name := range slices.Concat([]string{"from-fabric", "from-pod", "to-fabric", "pre", "prerouting", "post", "in", "out"}, optionalChains) {
 		own[s.chainName(name)] = true
@@ -233,7 +233,7 @@ func (n *NFT) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 }
 
 // deleteChains appends to the transaction what takes chains away that may jump to each other.
-func (n *NFT) deleteChains(chains []*nftables.Chain) {
+func (n *Conn) deleteChains(chains []*nftables.Chain) {
 	for _, c := range chains {
 		n.conn.FlushChain(c)
 	}
@@ -243,7 +243,7 @@ func (n *NFT) deleteChains(chains []*nftables.Chain) {
 }
 
 // RemoveRules removes the scope's chains and sets, and each table with the last of them.
-func (n *NFT) RemoveRules(s Scope) error {
+func (n *Conn) RemoveRules(s Scope) error {
 	chains, err := n.obsolete(s, nil)
 	if err != nil {
 		return err
@@ -270,7 +270,7 @@ func (n *NFT) RemoveRules(s Scope) error {
 }
 
 // removeEmptyTables removes the tables of ours that hold nothing any more.
-func (n *NFT) removeEmptyTables() error {
+func (n *Conn) removeEmptyTables() error {
 	for _, f := range families {
 		t := f.table()
 		sets, err := n.conn.GetSets(t)

@@ -1,4 +1,4 @@
-package netlink
+package nft
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
@@ -16,12 +17,12 @@ import (
 
 // forgetClassic appends to the transaction what deletes the classic plugin's rules for the master that write one of the
 // MACs, its own, or one of the fabric's.
-func (n *NFT) forgetClassic(master string, macs []net.HardwareAddr) error {
+func (n *Conn) forgetClassic(master string, macs []net.HardwareAddr) error {
 	return n.forgetRules(func(r *nftables.Rule) bool { return isClassic(r, master, macs) })
 }
 
 // RemoveClassicRules deletes those of the rules that ClassicRules counts that write one of the MACs; without any, all.
-func (n *NFT) RemoveClassicRules(macs ...net.HardwareAddr) error {
+func (n *Conn) RemoveClassicRules(macs ...net.HardwareAddr) error {
 	which := func(r *nftables.Rule) bool {
 		mac := written(r)
 		return mac != nil && (len(macs) == 0 || slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }))
@@ -35,7 +36,7 @@ func (n *NFT) RemoveClassicRules(macs ...net.HardwareAddr) error {
 	return nil
 }
 
-func (n *NFT) forgetRules(which func(*nftables.Rule) bool) error {
+func (n *Conn) forgetRules(which func(*nftables.Rule) bool) error {
 	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
 	chains, err := n.conn.ListChainsOfTableFamily(table.Family)
 	if err != nil {
@@ -73,7 +74,7 @@ func isClassic(r *nftables.Rule, master string, macs []net.HardwareAddr) bool {
 			return ok && bytes.Equal(bytes.TrimRight(cmp.Data, "\x00"), []byte(master))
 		})
 	}
-	return bytes.Equal(mac, VirtualMAC) || slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) })
+	return bytes.Equal(mac, netlink.VirtualMAC) || slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) })
 }
 
 // written is the MAC that a rule's target writes: ebt_nat_info and ebt_arpreply_info begin with it
