@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ const (
 // Socket is a netlink socket, for one goroutine at a time.
 type Socket struct {
 	fd  int
-	buf []byte
+	buf []byte // of Receive
 }
 
 // Open opens a socket of the protocol (NETLINK_ROUTE, NETLINK_NETFILTER) in the calling thread's network namespace.
@@ -93,42 +94,46 @@ func AppendU32(body []byte, typ uint16, v uint32) []byte {
 
 // Send hands messages to the kernel.
 func (s *Socket) Send(messages []byte) error {
-	return retry(func() error { return unix.Sendto(s.fd, messages, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) })
+	for {
+		err := syscall.Sendto(s.fd, messages, 0, &syscall.SockaddrNetlink{Family: unix.AF_NETLINK})
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
-// Receive reads the messages of one datagram. The call after it overwrites them.
-func (s *Socket) Receive() (messages []syscall.NetlinkMessage, err error) {
+// Receive reads the messages of one datagram. The next call overwrites them.
+func (s *Socket) Receive() ([]syscall.NetlinkMessage, error) {
 	if s.buf == nil {
 		s.buf = make([]byte, bufferSize)
 	}
-	for {
-		var n, flags int
-		var from unix.Sockaddr
-		err := retry(func() (err error) {
-			n, _, flags, from, err = unix.Recvmsg(s.fd, s.buf, nil, 0)
-			return err
-		})
-		if err != nil {
-			return nil, os.NewSyscallError("recvmsg", err)
-		}
-		if flags&unix.MSG_TRUNC != 0 {
-			return nil, errors.New("netlink answer larger than the buffer")
-		}
-		if from, ok := from.(*unix.SockaddrNetlink); !ok || from.Pid != 0 {
-			continue // not from the kernel
-		}
-		if messages, err = syscall.ParseNetlinkMessage(s.buf[:n]); err != nil {
-			return nil, fmt.Errorf("netlink answer: %w", err)
-		}
-		return messages, nil
+	n, err := s.receive(s.buf)
+	if err != nil {
+		return nil, err
 	}
+	return parse(s.buf[:n])
 }
 
-// retry repeats a system call that a signal interrupted; the Go runtime sends itself signals.
-func retry(call func() error) error {
+func parse(datagram []byte) ([]syscall.NetlinkMessage, error) {
+	messages, err := syscall.ParseNetlinkMessage(datagram)
+	if err != nil {
+		return nil, fmt.Errorf("netlink answer: %w", err)
+	}
+	return messages, nil
+}
+
+// receive reads one datagram of the kernel's, and says how long it is.
+func (s *Socket) receive(buf []byte) (int, error) {
 	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
+		n, _, flags, from, err := syscall.Recvmsg(s.fd, buf, nil, 0)
+		switch from, ok := from.(*syscall.SockaddrNetlink); {
+		case errors.Is(err, unix.EINTR): // the Go runtime sends itself signals
+		case err != nil:
+			return 0, os.NewSyscallError("recvmsg", err)
+		case flags&unix.MSG_TRUNC != 0:
+			return 0, errors.New("netlink answer larger than the buffer")
+		case ok && from.Pid == 0: // else it is not from the kernel
+			return n, nil
 		}
 	}
 }
@@ -165,41 +170,65 @@ func (s *Socket) DumpOnce(request []byte, answer uint16) ([][]byte, error) {
 	return bodies, err
 }
 
-func (s *Socket) ask(request []byte, answer uint16) (bodies [][]byte, err error) {
+func (s *Socket) ask(request []byte, answer uint16) ([][]byte, error) {
 	if err := s.Send(request); err != nil {
 		return nil, os.NewSyscallError("sendto", err)
 	}
-	one := binary.NativeEndian.Uint16(request[6:])&unix.NLM_F_DUMP == 0
-	sequence := binary.NativeEndian.Uint32(request[8:])
-	var interrupted error
+	r := answersTo(request, answer)
+	buf := make([]byte, bufferSize) // on the stack: what stays is cloned
 	for {
-		messages, err := s.Receive()
+		n, err := s.receive(buf)
 		if err != nil {
 			return nil, err
 		}
-		for _, m := range messages {
-			if m.Header.Seq != sequence {
-				continue // left over from a request that was given up
-			}
-			if m.Header.Flags&dumpInterrupted != 0 {
-				interrupted = ErrInterrupted
-			}
-			switch m.Header.Type {
-			case answer:
-				bodies = append(bodies, append([]byte(nil), m.Data...)) // they are in the buffer, which is used again
-				if one {
-					return bodies, nil
-				}
-			case unix.NLMSG_DONE: // carries the dump's result: 0, or a negative error number (netlink_dump_done)
-				if err := Errno(m.Data); err != nil {
-					return bodies, err
-				}
-				return bodies, interrupted
-			case unix.NLMSG_ERROR:
-				return bodies, Errno(m.Data)
-			}
+		messages, err := parse(bytes.Clone(buf[:n]))
+		if err != nil {
+			return nil, err
+		}
+		if done, err := r.take(messages); done {
+			return r.bodies, err
 		}
 	}
+}
+
+// answers gathers those to one request.
+type answers struct {
+	typ         uint16
+	sequence    uint32
+	one         bool // there is a single one, and no message at the end
+	bodies      [][]byte
+	interrupted error
+}
+
+func answersTo(request []byte, typ uint16) answers {
+	dump := binary.NativeEndian.Uint16(request[6:])&unix.NLM_F_DUMP != 0
+	return answers{typ: typ, sequence: binary.NativeEndian.Uint32(request[8:]), one: !dump}
+}
+
+// take says whether these messages were the last ones, and with which error it ended.
+func (r *answers) take(messages []syscall.NetlinkMessage) (done bool, err error) {
+	for _, m := range messages {
+		if m.Header.Seq != r.sequence {
+			continue // left over from a request that was given up
+		}
+		if m.Header.Flags&dumpInterrupted != 0 {
+			r.interrupted = ErrInterrupted
+		}
+		switch m.Header.Type {
+		case r.typ:
+			if r.bodies = append(r.bodies, m.Data); r.one {
+				return true, nil
+			}
+		case unix.NLMSG_DONE: // carries the dump's result: 0, or a negative error number (netlink_dump_done)
+			if err := Errno(m.Data); err != nil {
+				return true, err
+			}
+			return true, r.interrupted
+		case unix.NLMSG_ERROR:
+			return true, Errno(m.Data)
+		}
+	}
+	return false, nil
 }
 
 // Errno is the result in the body of an acknowledgement, and of the end of a dump: nil, or a syscall.Errno.
