@@ -7,13 +7,11 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
-
-// VirtualMAC is the MAC under which the Azure fabric answers for everything (datapath.md, fabric rule 2).
-var VirtualMAC = []byte{0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc}
 
 // Bridge is a bridge with its master, as it is.
 type Bridge struct {
@@ -287,5 +285,5 @@ func configureMaster(b *batch, master Link) {
 		bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA, u8(nl.IFLA_BRPORT_MODE, 1)))))
 	const ntfSticky = 0x40
 	n := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(master.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER | ntfSticky}
-	b.add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, VirtualMAC))
+	b.add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, azure.FabricMAC))
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -89,7 +90,7 @@ func (h *Handle) PodNeighbours(l Link) ([]netip.Addr, error) {
 	}
 	var out []netip.Addr
 	for _, m := range list {
-		if bytes.HasPrefix(m.Get(unix.NDA_LLADDR), PodMACPrefix) {
+		if bytes.HasPrefix(m.Get(unix.NDA_LLADDR), azure.PodMACPrefix) {
 			out = append(out, m.Addr(unix.NDA_DST))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
@@ -220,7 +221,7 @@ func TestALargeBatch(t *testing.T) {
 		b := &batch{}
 		for i := range 900 {
 			a := netip.AddrFrom4([4]byte{10, 240, byte(100 + i/250), byte(1 + i%250)})
-			b.add("add "+a.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(eth0, a), a.AsSlice(), VirtualMAC))
+			b.add("add "+a.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(eth0, a), a.AsSlice(), azure.FabricMAC))
 		}
 		h.Must(b.send(nl.socket))
 	})

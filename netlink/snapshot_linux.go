@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -47,11 +48,9 @@ func (h *Handle) Snapshot(b Bridge, known []byte) ([]byte, error) {
 	return seen, nil
 }
 
-// PodMACPrefix begins the MAC of every pod, and of nobody else in the fabric (network.MACOf).
-var PodMACPrefix = []byte{0x0a, 0x58}
-
-// isPods says whether a neighbour is a pod, which is not on the master.
-func (m kernelMessage) isPods() bool { return bytes.HasPrefix(m.Get(unix.NDA_LLADDR), PodMACPrefix) }
+func (m kernelMessage) isPods() bool {
+	return bytes.HasPrefix(m.Get(unix.NDA_LLADDR), azure.PodMACPrefix)
+}
 
 // encode writes the snapshot. With timeless, what changes by the mere passing of time is the same always.
 func (c hostConf) encode(timeless bool) []byte {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/nft"
 	"github.com/Azure/azure-container-networking/platform"
@@ -105,7 +106,7 @@ func examineFirewall(k *kernel, networks []*Network) []Finding {
 			level = Failure
 		}
 		if s.Routed() {
-			what, pattern = "what pods send and get is dropped", "azv*"
+			what, pattern = "what pods send and get is dropped", azure.HostVethPrefix+"*"
 		}
 		for _, b := range blocks {
 			remedy := fmt.Sprintf("nft insert rule %s %s %s iifname %q accept; nft insert rule %s %s %s oifname %q accept", b.Family, b.Table, b.Chain, pattern, b.Family, b.Table, b.Chain, pattern)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/nft"
 )
@@ -188,7 +189,7 @@ func (s *strays) inLinks(k *kernel, networks []*Network) error {
 		return err
 	}
 	for _, l := range links {
-		if l.Kind != "veth" || !strings.HasPrefix(l.Name, "azv") || s.veths[l.Name] {
+		if l.Kind != "veth" || !strings.HasPrefix(l.Name, azure.HostVethPrefix) || s.veths[l.Name] {
 			continue
 		}
 		s.inLink(l, networks)

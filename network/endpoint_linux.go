@@ -9,10 +9,10 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/nft"
-	"github.com/Azure/azure-container-networking/platform"
 )
 
 // CreateEndpoint implements Dataplane. The pod's elements are there before its first frame.
@@ -72,7 +72,7 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 		return netlink.Pod{}, err
 	}
 	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
-	p.Gateways = map[netip.Addr]net.HardwareAddr{platform.Router6: netlink.VirtualMAC}
+	p.Gateways = map[netip.Addr]net.HardwareAddr{azure.Router6: azure.FabricMAC}
 	return p, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/store"
 )
 
@@ -18,7 +19,7 @@ func (e *Endpoint) podIfName(mode Mode) string {
 		return ""
 	}
 	sum := sha1.Sum([]byte(e.PodNamespace + "." + e.PodName))
-	return "azv" + hex.EncodeToString(sum[:])[:11]
+	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
 }
 
 // namer is what a data plane can offer besides: host veths get other names.

@@ -6,7 +6,7 @@ import (
 	"net"
 	"slices"
 
-	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
@@ -74,7 +74,7 @@ func isClassic(r *nftables.Rule, master string, macs []net.HardwareAddr) bool {
 			return ok && bytes.Equal(bytes.TrimRight(cmp.Data, "\x00"), []byte(master))
 		})
 	}
-	return bytes.Equal(mac, netlink.VirtualMAC) || slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) })
+	return bytes.Equal(mac, azure.FabricMAC) || slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) })
 }
 
 // written is the MAC that a rule's target writes: ebt_nat_info and ebt_arpreply_info begin with it

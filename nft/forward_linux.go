@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
@@ -90,7 +91,7 @@ func (n *Conn) filterChains(hook *nftables.ChainHook) ([]*nftables.Chain, error)
 func (r Rules) forwardRules() []rule {
 	name := r.Name + "\x00"
 	if r.Routed() {
-		name = "azv" // the beginning of a host veth's name
+		name = azure.HostVethPrefix // the beginning of a host veth's name
 	}
 	accept := func(key expr.MetaKey, text string) rule {
 		return rule{r.forwardPrefix() + text, []expr.Any{

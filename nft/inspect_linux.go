@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -60,7 +61,7 @@ func (n *Conn) Blocks(s Scope) ([]Block, error) {
 	}
 	name := []byte(s.Name)
 	if s.Routed() {
-		name = []byte("azv")
+		name = []byte(azure.HostVethPrefix)
 	}
 	var out []Block
 	for _, c := range chains {

@@ -3,6 +3,7 @@ package nft
 import (
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/google/nftables"
 )
 
@@ -30,7 +31,7 @@ func (s Scope) podChain(port, comment string) chain {
 
 // ofPod says whether a chain is one of podChain's.
 func (s Scope) ofPod(c *nftables.Chain) bool {
-	return s.Family == FamilyNetdev && strings.HasPrefix(c.Name, s.chainName("azv"))
+	return s.Family == FamilyNetdev && strings.HasPrefix(c.Name, s.chainName(azure.HostVethPrefix))
 }
 
 // PodChainInPlace says whether what the pod sends passes the rules.

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
@@ -133,13 +133,13 @@ func (r Rules) fromPod() []rule {
 	}
 	if r.Tunnel {
 		rules = append(rules,
-			newRule("tunnel mode: IPv4 to the fabric", ip4.match(), setMAC(ethDst, netlink.VirtualMAC), accept),
+			newRule("tunnel mode: IPv4 to the fabric", ip4.match(), setMAC(ethDst, azure.FabricMAC), accept),
 			// The classic plugin's legacy rules send ARP among pods to the fabric, too, which does not bring it back.
 			newRule("tunnel mode: ARP reply to its pod", arp(arpReply), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
 			newRule("tunnel mode: ARP reply to the host at "+r.MAC.String(), arp(arpReply), inSet(arpTPA, 4, s.host(false), false), toHost(r.MAC)),
 			// An advertisement answers a solicitation that was redirected: the fabric would not bring it back.
 			newRule("tunnel mode: neighbour advertisements stay here", icmp6(ndAdvertisement), accept),
-			newRule("tunnel mode: unicast IPv6 to the fabric", ip6.match(), unicast(), setMAC(ethDst, netlink.VirtualMAC), accept))
+			newRule("tunnel mode: unicast IPv6 to the fabric", ip6.match(), unicast(), setMAC(ethDst, azure.FabricMAC), accept))
 	}
 	return rules
 }
@@ -151,7 +151,7 @@ func (r Rules) toNeighbour(f ipFamily) []rule {
 		return nil
 	}
 	if r.Tunnel && !f.v6 {
-		return []rule{newRule("tunnel mode: IPv4 to another pod by the fabric", f.match(), isKey(f.dst, f.length, r.pods(f.v6)), setMAC(ethDst, netlink.VirtualMAC), verdict(expr.VerdictAccept))}
+		return []rule{newRule("tunnel mode: IPv4 to another pod by the fabric", f.match(), isKey(f.dst, f.length, r.pods(f.v6)), setMAC(ethDst, azure.FabricMAC), verdict(expr.VerdictAccept))}
 	}
 	if r.Tunnel {
 		return nil // neighbour discovery is an exception there
@@ -200,10 +200,10 @@ func (r Rules) toFabric() []rule {
 	return []rule{
 		// The master sends back what it got (hairpin), so that a service's packets get from the fabric to another node. Those
 		// have the fabric's MAC at both ends; an echo of a group address has not.
-		newRule("nothing of the fabric's own goes back to it", []expr.Any{load(ll, ethDst, 6, 1), differs(string(netlink.VirtualMAC))},
-			[]expr.Any{load(ll, ethSrc, 6, 1), equal(string(netlink.VirtualMAC))}, verdict(expr.VerdictDrop)),
+		newRule("nothing of the fabric's own goes back to it", []expr.Any{load(ll, ethDst, 6, 1), differs(string(azure.FabricMAC))},
+			[]expr.Any{load(ll, ethSrc, 6, 1), equal(string(azure.FabricMAC))}, verdict(expr.VerdictDrop)),
 		// Peers of a pod that is gone remember its MAC for a while. The address may be elsewhere by now, which only the fabric knows.
-		newRule("for a pod that is not here: to the fabric", []expr.Any{load(ll, ethDst, uint32(len(netlink.PodMACPrefix)), 1), equal(string(netlink.PodMACPrefix))}, setMAC(ethDst, netlink.VirtualMAC)),
+		newRule("for a pod that is not here: to the fabric", []expr.Any{load(ll, ethDst, uint32(len(azure.PodMACPrefix)), 1), equal(string(azure.PodMACPrefix))}, setMAC(ethDst, azure.FabricMAC)),
 		newRule("frames leave"+text, setMAC(ethSrc, r.MAC)),
 		newRule("ARP leaves"+text, etherType(etherARP), mac, []expr.Any{&expr.Payload{OperationType: expr.PayloadWrite, Base: nh, Offset: arpSHA, Len: 6, SourceRegister: 1}}),
 		option(ndSolicitation, "neighbour solicitations leave", 1),

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
@@ -81,9 +81,9 @@ func (r Rules) closed(add func(text string, parts ...[]expr.Any) rule) []rule {
 	if r.HostAgent {
 		return rules
 	}
-	for _, port := range hostAgentPorts {
+	for _, port := range azure.HostAgentPorts {
 		rules = append(rules, add(fmt.Sprintf("host agent port %d is closed to pods", port), ip4.match(),
-			[]expr.Any{load(nh, ip4.dst, 4, 1), equal(string(HostAgentAddress.AsSlice()))},
+			[]expr.Any{load(nh, ip4.dst, 4, 1), equal(string(azure.HostAgent.AsSlice()))},
 			l4(unix.IPPROTO_TCP), []expr.Any{load(th, 2, 2, 1), equal(be16(port))}, countedDrop()))
 	}
 	return rules
@@ -98,7 +98,7 @@ func (r Rules) notBack() []rule {
 	device, back := r.Master, []expr.Any(nil)
 	if !r.Routed() {
 		// What is only bridged passes here, too, with br_netfilter. It is not addressed to the host's MAC.
-		device, back = r.Name, []expr.Any{load(ll, ethDst, 12, 1), equal(string(r.MAC) + string(netlink.VirtualMAC))}
+		device, back = r.Name, []expr.Any{load(ll, ethDst, 12, 1), equal(string(r.MAC) + string(azure.FabricMAC))}
 	}
 	rules := []rule{newRule("what was translated goes on", ctStatus(statusSNAT|statusDNAT), verdict(expr.VerdictAccept))}
 	for _, p := range r.subnets() {
@@ -192,7 +192,7 @@ func (r Rules) masquerade() []rule {
 // outside matches destinations that are not in the VNET, nor the host agent, which sees who asks, nor on the link.
 func (r Rules) outside(f ipFamily) []expr.Any {
 	var parts []expr.Any
-	except := []netip.Prefix{netip.PrefixFrom(HostAgentAddress, 32), netip.MustParsePrefix("fe80::/10")}
+	except := []netip.Prefix{netip.PrefixFrom(azure.HostAgent, 32), netip.MustParsePrefix("fe80::/10")}
 	for _, p := range append(except, r.VNET...) {
 		if p.Addr().Is6() == f.v6 {
 			parts = append(parts, notInPrefix(f.dst, p)...)

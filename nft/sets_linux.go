@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -136,9 +135,3 @@ func (s Scope) has(set *nftables.Set) bool {
 	name, ok := strings.CutPrefix(set.Name, s.Name+"-")
 	return ok && slices.Contains([]string{"pods", "owned", "ports", "host", "local", "known", "devices"}, strings.TrimRight(name, "46"))
 }
-
-// HostAgentAddress answers on every VM: the host agent on TCP 80 and 32526, DNS on 53 (datapath.md, fabric
-// rule 5; field-notes.md row 15).
-var HostAgentAddress = netip.AddrFrom4([4]byte{168, 63, 129, 16})
-
-var hostAgentPorts = []uint16{80, 32526}
