@@ -100,7 +100,7 @@ DATAPLANE ?= bridge
 .PHONY: dataplane-bridge dataplane-netdev
 dataplane-bridge dataplane-netdev: dataplane-%: setup-build
 	@mkdir -p $(OUTPUT)/$*
-	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$*),-X $(MODULE)/netlink.bridgeFamily=no)' -o $(OUTPUT)/$*/azure-vnet ./cni/azure-vnet
+	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$*),-X $(MODULE)/nft.bridgeFamily=no)' -o $(OUTPUT)/$*/azure-vnet ./cni/azure-vnet
 	cp $(OUTPUT)/$*/azure-vnet $(OUTPUT)/$*/azure-vnet-ipam
 
 .PHONY: test-e2e
@@ -164,8 +164,8 @@ $(WINE_DIR)/prefix/.made: test/wine/prefix.sh test/wine/gaps.c test/hnssim/dll/h
 FUZZTIME ?= 100000x
 .PHONY: fuzz
 fuzz: setup-test ## every fuzz target, FUZZTIME times (100000x) or as long (10m)
-	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' cni ipam netlink network platform store | sed 's/^func //' | sort | while read -r target; do \
-		package=$$(grep -rl --include='*_test.go' "^func $$target(" cni ipam netlink network platform store | xargs -n 1 dirname); \
+	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' cni ipam netlink network nft platform store | sed 's/^func //' | sort | while read -r target; do \
+		package=$$(grep -rl --include='*_test.go' "^func $$target(" cni ipam netlink network nft platform store | xargs -n 1 dirname); \
 		echo "go test -fuzz $$target ./$$package"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 0x -parallel 2 "./$$package"; \
 	done
@@ -214,7 +214,7 @@ ifeq ($(BENCH),)
 	go run ./test/bench -bin $(BIN) -reference $(REFERENCE) -json $(OUTPUT)/bench.json -only '$(SECTION)'
 else
 	AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) \
-		go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $$(grep -rl --include='*_test.go' '^func Benchmark' cni ipam netlink network platform store test | xargs -n 1 dirname | sort -u | sed 's,^,./,') | tee $(OUTPUT)/bench.txt
+		go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $$(grep -rl --include='*_test.go' '^func Benchmark' cni ipam netlink network nft platform store test | xargs -n 1 dirname | sort -u | sed 's,^,./,') | tee $(OUTPUT)/bench.txt
 endif
 
 .PHONY: bench-plot

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/containernetworking/cni/pkg/types"
 )
 
@@ -240,7 +241,7 @@ func (c *Common) validate() error {
 
 func (i *IPAM) validate() error {
 	switch i.Environment {
-	case "", "azure", "mas":
+	case "", azure.EnvironmentAzure, azure.EnvironmentStack:
 	default:
 		return unsupported("ipam.environment", i.Environment, "one of azure, mas")
 	}
@@ -283,9 +284,7 @@ func (n *NetConf) validate() error {
 	if n.IPAM.Type == "azure-vnet" {
 		return Invalid("ipam.type", n.IPAM.Type, "that is the network plugin, which would call itself again and again: azure-vnet-ipam is meant")
 	}
-	switch n.Mode {
-	case "", "tunnel", "l2-tunnel", "l2tunnel", "bridge", "l2-bridge", "l2bridge", "transparent":
-	default:
+	if _, known := azure.ModeOf(n.Mode); !known {
 		return unsupported("mode", n.Mode, "one of tunnel, bridge, transparent")
 	}
 	if err := n.validateMaster(); err != nil {

@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -138,4 +139,35 @@ func TestAFileWithAByteOrderMark(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, subnets, err)
 		}
 	}
+}
+
+// A second NIC in the subnet of the first is another pool: a pod of one network never gets an address of the other's NIC.
+func TestTwoNICsInOneSubnet(t *testing.T) {
+	t.Parallel()
+	eth0, eth1 := iface("eth0", "00:0d:3a:00:00:01"), iface("eth1", "00:0d:3a:00:00:02")
+	subnet := prefix("10.240.0.0/24")
+	answer := []Subnet{
+		{MAC: eth0.MAC.String(), Primary: true, Prefix: subnet, Addresses: addrs(t, "10.240.0.5", "10.240.0.6")},
+		{MAC: eth1.MAC.String(), Prefix: subnet, Addresses: addrs(t, "10.240.0.7")},
+	}
+	var s AddressSpace
+	for range 2 {
+		s.Refresh(answer, hostOf(eth0, eth1))
+	}
+	for _, test := range []struct {
+		master string
+		want   []string
+	}{{"eth0", []string{"10.240.0.5", "10.240.0.6"}}, {"eth1", []string{"10.240.0.7"}}} {
+		for i, want := range test.want {
+			owner := Owner{Network: test.master, ContainerID: fmt.Sprint(test.master, i), IfName: "eth0"}
+			got, err := s.Allocate(Request{Owner: owner, Master: test.master}, testTime)
+			if err != nil || got.Address != addr(want) || got.Interface != test.master {
+				t.Errorf("on %s: %+v, %v; want %s", test.master, got, err, want)
+			}
+		}
+		if _, err := s.Allocate(Request{Owner: Owner{test.master, "further", "eth0"}, Master: test.master}, testTime); !errors.Is(err, ErrExhausted) {
+			t.Errorf("one address more on %s: %v", test.master, err)
+		}
+	}
+	sound(t, &s)
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/azure"
 )
 
 // seeds adds the files of testdata/seeds. They are short: the fuzzer takes for ever to minimise a long one.
@@ -103,7 +105,7 @@ func FuzzState(f *testing.F) {
 		}
 	}
 	s.Release(Owner{"azure", "b", "eth0"})
-	s.Answer = Answer{Environment: "azure", URL: DefaultQueryURL, Refreshed: testTime, Attempted: testTime, Failure: "none"}
+	s.Answer = Answer{Environment: "azure", URL: azure.HostAgentURL, Refreshed: testTime, Attempted: testTime, Failure: "none"}
 	f.Add([]byte(dump(f, s)), rowsOf(&s))
 	f.Add([]byte(dump(f, s)), rowsOf(twoPools()))
 	f.Add([]byte(`{"pools":[{"prefix":"10.240.0.0/16"}]}`), "10.240.0.5/ 10.240.0.6/a/b/c/d/e/f 10.240.0.5//=/c/zzzzzzzzzzzzzzzz")

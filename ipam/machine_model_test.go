@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is what a naive bookkeeper would know: plain maps, no pools. It is compared with the AddressSpace after
-// each step of the state machine (machine_test.go).
+// model is what a naive bookkeeper would know: plain maps, and by address the NIC that has it. It is compared with the
+// AddressSpace after each step of the state machine (machine_test.go), and asks it nothing.
 type model struct {
 	*rapid.T
 	space *AddressSpace
@@ -22,11 +22,27 @@ type model struct {
 	onHost HostAddrs
 
 	listed map[netip.Addr]bool           // by the source, at its last useful answer
+	pools  []*nicPool                    // in the order in which the source named them first
+	home   map[netip.Addr]*nicPool       // where each address is that is listed or held
 	held   map[netip.Addr]Owner          // by whom
 	given  map[netip.Addr]map[Owner]bool // to whom Allocate gave it since it was last free
 	free   map[netip.Addr]int            // when it was released last; absent means never
 	bound  map[boundKey]PoolID
 	clock  int
+}
+
+// nicPool is one subnet on one NIC of this host.
+type nicPool struct {
+	PoolID
+	name string // of the NIC, at the last answer that named it
+}
+
+// gateway is Azure's: of an IPv4 subnet its first address, for IPv6 the one that the fabric announces.
+func (p nicPool) gateway() netip.Addr {
+	if p.Prefix.Addr().Is6() {
+		return addr("fe80::1234:5678:9abc")
+	}
+	return addressIn(p.Prefix, 1)
 }
 
 type boundKey struct {
@@ -36,7 +52,7 @@ type boundKey struct {
 
 func newModel(t *rapid.T) *model {
 	return &model{T: t, space: &AddressSpace{}, nics: map[string]string{},
-		listed: map[netip.Addr]bool{}, held: map[netip.Addr]Owner{}, given: map[netip.Addr]map[Owner]bool{},
+		listed: map[netip.Addr]bool{}, home: map[netip.Addr]*nicPool{}, held: map[netip.Addr]Owner{}, given: map[netip.Addr]map[Owner]bool{},
 		free: map[netip.Addr]int{}, bound: map[boundKey]PoolID{}}
 }
 
@@ -119,48 +135,59 @@ func (m *model) allocated(q Request, got Assigned) {
 			m.Fatalf("%s holds %s and is given %s", q.Owner, other, a)
 		}
 	}
-	p := m.pool(a)
+	p := m.home[a]
 	switch {
-	case !m.listed[a] || p == nil:
+	case !m.listed[a]:
 		m.Fatalf("%s is given out, which the source does not list", a)
-	case got.Prefix != p.Prefix || got.Interface != p.Interface || got.Gateway != p.Gateway():
-		m.Fatalf("%s is given as %+v, its pool is %+v", a, got, p.id())
-	case q.Subnet.IsValid() && p.Prefix != q.Subnet, q.Master != "" && p.Interface != q.Master:
-		m.Fatalf("%+v is answered from %s on %s", q, p.Prefix, p.Interface)
+	case got.Prefix != p.Prefix || got.Interface != p.name || got.Gateway != p.gateway():
+		m.Fatalf("%s is given as %+v, its pool is %+v", a, got, *p)
+	case q.Subnet.IsValid() && p.Prefix != q.Subnet, q.Master != "" && p.name != q.Master:
+		m.Fatalf("%+v is answered from %s on %s", q, p.Prefix, p.name)
 	}
 	m.staysBound(q, p)
 	if !q.Address.IsValid() {
-		m.longestFree(p, a)
+		m.longestFree(a)
 	}
 	m.held[a] = q.Owner
 	delete(m.free, a)
 }
 
 // staysBound: without a wish of its own, a network gets addresses of one pool, as long as there is that pool.
-func (m *model) staysBound(q Request, p *Pool) {
+func (m *model) staysBound(q Request, p *nicPool) {
 	m.Helper()
 	id, bound := m.binding(q)
 	if !bound {
-		m.bound[boundKey{q.Network, q.IPv6}] = p.id()
+		m.bound[boundKey{q.Network, q.IPv6}] = p.PoolID
 	}
-	if bound && p.id() != id && !q.Subnet.IsValid() && q.Master == "" {
-		m.Fatalf("network %s is bound to %v and gets %s of %v", q.Network, id, p.Prefix, p.id())
+	if bound && p.PoolID != id && !q.Subnet.IsValid() && q.Master == "" {
+		m.Fatalf("network %s is bound to %v and gets an address of %v", q.Network, id, p.PoolID)
 	}
 }
 
 // binding is the pool that the network has; one that lists nothing and of which nobody holds anything does not bind.
 func (m *model) binding(q Request) (PoolID, bool) {
 	id, bound := m.bound[boundKey{q.Network, q.IPv6}]
-	return id, bound && slices.ContainsFunc(m.space.Pools, func(p *Pool) bool { return p.id() == id && len(p.Listed)+len(p.Reservations) > 0 })
+	return id, bound && slices.ContainsFunc(m.pools, func(p *nicPool) bool { return p.PoolID == id && m.lives(p) })
+}
+
+// lives says whether the source lists an address of the pool, or somebody holds one.
+func (m *model) lives(p *nicPool) bool {
+	for a, at := range m.home {
+		_, taken := m.held[a]
+		if at == p && (taken || m.listed[a]) {
+			return true
+		}
+	}
+	return false
 }
 
 // longestFree: no free address of the pool was released before this one.
-func (m *model) longestFree(p *Pool, given netip.Addr) {
+func (m *model) longestFree(given netip.Addr) {
 	m.Helper()
-	for a := range p.Listed.all {
+	for a := range m.listed {
 		_, taken := m.held[a]
 		_, onHost := m.onHost[a]
-		if !taken && !onHost && m.free[a] < m.free[given] {
+		if m.home[a] == m.home[given] && !taken && !onHost && m.free[a] < m.free[given] {
 			m.Fatalf("%s, released at %d, is given before %s, released at %d", given, m.free[given], a, m.free[a])
 		}
 	}
@@ -187,7 +214,7 @@ func (m *model) refused(q Request, err error) {
 			}
 			return
 		case errors.Is(err, ErrElsewhere):
-			if id, bound := m.binding(q); !m.listed[q.Address] || !bound || m.pool(q.Address).id() == id {
+			if id, bound := m.binding(q); !m.listed[q.Address] || !bound || m.home[q.Address].PoolID == id {
 				m.Fatalf("%+v: %v", q, err)
 			}
 			return
@@ -203,24 +230,14 @@ func (m *model) refused(q Request, err error) {
 	}
 	id, bound := m.binding(q)
 	for a := range m.listed {
-		p := m.pool(a)
+		p := m.home[a]
 		_, taken := m.held[a]
 		_, onHost := m.onHost[a]
-		if !taken && !onHost && a.Is6() == q.IPv6 && (!bound || p.id() == id) &&
-			(!q.Subnet.IsValid() || p.Prefix == q.Subnet) && (q.Master == "" || p.Interface == q.Master) {
+		if !taken && !onHost && a.Is6() == q.IPv6 && (!bound || p.PoolID == id) &&
+			(!q.Subnet.IsValid() || p.Prefix == q.Subnet) && (q.Master == "" || p.name == q.Master) {
 			m.Fatalf("%s is free for %+v: %v", a, q, err)
 		}
 	}
-}
-
-// pool is the pool that lists the address.
-func (m *model) pool(a netip.Addr) *Pool {
-	for _, p := range m.space.Pools {
-		if p.Listed.contains(a) {
-			return p
-		}
-	}
-	return nil
 }
 
 // invariants hold between any two steps.
@@ -231,6 +248,7 @@ func (m *model) invariants() {
 	for _, p := range m.space.Pools {
 		available += p.Available()
 		for _, r := range p.Reservations {
+			m.isAt(r.Address, p)
 			if other, twice := held[r.Address]; twice {
 				m.Fatalf("%s is reserved for %s and %s", r.Address, other, r.Owner())
 			}
@@ -241,6 +259,7 @@ func (m *model) invariants() {
 				m.Fatalf("%s is listed twice", a)
 			}
 			listed[a] = true
+			m.isAt(a, p)
 		}
 		for _, a := range p.Released {
 			if _, taken := held[a]; taken && p.byAddress(a) != nil {
@@ -262,6 +281,14 @@ func (m *model) invariants() {
 	}
 	if available != free {
 		m.Fatalf("%d addresses are available, %d are free", available, free)
+	}
+}
+
+// isAt: the address is in the pool of the NIC that the model knows it on.
+func (m *model) isAt(a netip.Addr, p *Pool) {
+	m.Helper()
+	if home := m.home[a]; home == nil || p.id() != home.PoolID || p.Interface != home.name {
+		m.Fatalf("%s is in the pool of %v on %s instead of %+v", a, p.id(), p.Interface, home)
 	}
 }
 

@@ -66,49 +66,55 @@ func (m *model) replaceNIC() {
 }
 
 // refresh compares with what the answer lists on the NICs that are there. An answer without an address for this
-// host changes nothing.
+// host changes nothing but which NICs are known.
 func (m *model) refresh(subnets []Subnet) {
 	m.Helper()
-	listed := map[netip.Addr]bool{}
+	listed := map[netip.Addr]*nicPool{}
 	for _, sub := range subnets {
-		if _, ok := m.NIC(sub); ok {
-			for _, a := range sub.Addresses {
-				listed[a] = true
+		nic, ok := m.NIC(sub)
+		if !ok {
+			continue
+		}
+		p := m.poolOn(nic, sub.Prefix)
+		for _, a := range sub.Addresses {
+			if listed[a] == nil { // an address in two subnets of the answer belongs to the first
+				listed[a] = p
 			}
 		}
 	}
-	before := map[netip.Addr]*Pool{}
-	ids := map[*Pool]PoolID{}
-	for _, p := range m.space.Pools {
-		ids[p] = p.id()
-		for a := range p.Listed.all {
-			before[a] = p
-		}
-	}
 	m.space.Refresh(subnets, m)
-	m.rebound(ids)
 	if len(listed) == 0 {
 		return
 	}
-	m.listed = listed
 	for a := range m.free { // what left its pool, and comes back, is as if it had never been given
-		if p := m.pool(a); p == nil || p != before[a] {
+		if !m.listed[a] || listed[a] != m.home[a] {
 			delete(m.free, a)
 		}
 	}
+	clear(m.listed)
+	for a, p := range listed {
+		m.listed[a], m.home[a] = true, p
+	}
+	m.pools = slices.DeleteFunc(m.pools, func(p *nicPool) bool { return !m.lives(p) && !m.HasMAC(p.MAC) })
 }
 
-// rebound follows pools whose NIC was replaced.
-func (m *model) rebound(ids map[*Pool]PoolID) {
-	now := map[PoolID]PoolID{}
-	for p, old := range ids {
-		if slices.Contains(m.space.Pools, p) {
-			now[old] = p.id()
+// poolOn is the pool of a subnet on a NIC. A NIC that is new takes the place of one that is gone, with all that was bound to
+// that, and never of one that is there: two NICs may be in one subnet.
+func (m *model) poolOn(nic NIC, subnet netip.Prefix) *nicPool {
+	id := PoolID{nic.MAC, subnet}
+	at := slices.IndexFunc(m.pools, func(p *nicPool) bool { return p.PoolID == id })
+	if at < 0 {
+		at = slices.IndexFunc(m.pools, func(p *nicPool) bool { return p.Prefix == subnet && !m.HasMAC(p.MAC) })
+	}
+	if at < 0 {
+		at, m.pools = len(m.pools), append(m.pools, &nicPool{PoolID: id})
+	}
+	p := m.pools[at]
+	for key, bound := range m.bound {
+		if bound == p.PoolID {
+			m.bound[key] = id
 		}
 	}
-	for key, id := range m.bound {
-		if next, there := now[id]; there {
-			m.bound[key] = next
-		}
-	}
+	p.PoolID, p.name = id, nic.Name
+	return p
 }

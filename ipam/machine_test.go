@@ -204,8 +204,11 @@ func (m *model) importClassic() {
 	records, owners := map[string]record{}, map[netip.Addr]Owner{}
 	fresh := newModel(m.T)
 	fresh.nics, fresh.onHost, fresh.clock = m.nics, m.onHost, m.clock
+	pool := &nicPool{PoolID{Prefix: prefixes[0]}, "eth0"} // the classic state knows no MAC
+	fresh.pools = []*nicPool{pool}
 	for i := 2; i < 16; i++ {
 		a := addressIn(prefixes[0], i)
+		fresh.home[a] = pool
 		r := record{InUse: rapid.Bool().Draw(m.T, "in use")}
 		if r.InUse && rapid.Bool().Draw(m.T, "container known") {
 			r.ID = fmt.Sprintf("c%d", i)

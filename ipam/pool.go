@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/azure"
 )
 
 // Pool is one subnet of one NIC: the addresses that Azure assigned there, and who holds them.
@@ -30,7 +30,7 @@ func (p *Pool) lives() bool { return len(p.Listed) > 0 || len(p.Reservations) > 
 // address for IPv6.
 func (p *Pool) Gateway() netip.Addr {
 	if p.ipv6() {
-		return platform.Router6
+		return azure.Router6
 	}
 	return p.Prefix.Masked().Addr().Next()
 }

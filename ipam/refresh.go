@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -41,7 +42,7 @@ func (a Answer) err() error {
 	switch {
 	case a.NoneAssigned:
 		kind = ErrNoneAssigned
-	case a.Environment == "mas":
+	case a.Environment == azure.EnvironmentStack:
 		kind = ErrFile
 	}
 	return fmt.Errorf("%w: %s (asked at %s)", kind, a.Failure, a.Attempted.Format(time.RFC3339))

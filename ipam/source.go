@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -35,7 +36,7 @@ func (h hostInterfaces) NIC(sub Subnet) (NIC, bool) {
 }
 
 func (h hostInterfaces) usable(i platform.Interface) bool {
-	return !i.Loopback && !i.Slave && i.Kind != "bridge" && len(i.MAC) == 6 && !strings.HasPrefix(i.Name, "azv") && (i.Kind != "veth" || i.Name == h.master)
+	return !i.Loopback && !i.Slave && i.Kind != "bridge" && len(i.MAC) == 6 && !strings.HasPrefix(i.Name, azure.HostVethPrefix) && (i.Kind != "veth" || i.Name == h.master)
 }
 
 // HasMAC implements Host. Our bridge keeps the MAC of a NIC that is gone: only NICs count.

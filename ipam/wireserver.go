@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// DefaultQueryURL is where Azure's host agent lists the VM's interfaces (seed document; config.md, Sources).
-const DefaultQueryURL = "http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1"
-
 // Limits of one question to the host agent.
 const (
 	queryTimeout = 5 * time.Second

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/test/lab"
 )
 
 // A device that does not take a part of the configuration, here IPv6, does not get the rest: neither on the way to the bridge nor on
@@ -13,9 +15,9 @@ func TestAMoveIsWholeOrNotAtAll(t *testing.T) {
 	h := newDualHost(t)
 	h.configure()
 	h.routes()
-	before, conf := h.everything(), h.conf("eth0")
-	h.run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
-	h.kernel(func(nl *Handle, _ *NFT) {
+	before, conf := h.everything(), h.Conf("eth0")
+	h.Run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
+	h.kernel(func(nl *Handle) {
 		if _, err := nl.EnsureBridge("azure0", "eth0", Lost{}); err == nil || !strings.Contains(err.Error(), "add address fd00::4 to azure0") || strings.Contains(err.Error(), "undo") {
 			t.Errorf("error %v", err)
 		}
@@ -24,24 +26,24 @@ func TestAMoveIsWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("the host is not as it was:\n%s", diff(before, after))
 	}
 	h.ensureLost(Lost{Prepare: func() error {
-		h.run("sysctl", "-qw", "net.ipv6.conf.azure0.disable_ipv6=0")
+		h.Run("sysctl", "-qw", "net.ipv6.conf.azure0.disable_ipv6=0")
 		return nil
 	}})
-	h.ping(h.vm.Ns, gateway)
-	live := h.conf("azure0")
-	h.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.Ping(h.VM.Ns, lab.Gateway)
+	live := h.Conf("azure0")
+	h.Run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=1")
+	h.kernel(func(nl *Handle) {
 		if err := nl.RemoveBridge("azure0", "eth0", h.remembered); err == nil || !strings.Contains(err.Error(), "add address fd00::4 to eth0") {
 			t.Errorf("error %v", err)
 		}
 	})
-	h.same("azure0 has what it had", h.conf("azure0"), live)
-	h.same("eth0 has nothing", h.conf("eth0"), "\n")
-	h.ping(h.vm.Ns, gateway)
-	h.run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0")
+	h.Same("azure0 has what it had", h.Conf("azure0"), live)
+	h.Same("eth0 has nothing", h.Conf("eth0"), "\n")
+	h.Ping(h.VM.Ns, lab.Gateway)
+	h.Run("sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0")
 	h.removeBridge()
-	h.ping(h.vm.Ns, gateway)
-	h.same("eth0 has what it had", h.conf("eth0"), conf)
+	h.Ping(h.VM.Ns, lab.Gateway)
+	h.Same("eth0 has what it had", h.Conf("eth0"), conf)
 }
 
 // What cannot be prepared is not begun.
@@ -49,7 +51,7 @@ func TestABridgeThatCannotBePreparedIsNotMade(t *testing.T) {
 	h := newHost(t)
 	before := h.everything()
 	no := errors.New("no")
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.kernel(func(nl *Handle) {
 		if _, err := nl.EnsureBridge("azure0", "eth0", Lost{Prepare: func() error { return no }}); !errors.Is(err, no) {
 			t.Errorf("error %v", err)
 		}
@@ -64,12 +66,12 @@ func TestWhatDoesNotArriveIsMissed(t *testing.T) {
 	h := newDualHost(t)
 	h.configure()
 	h.routes()
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
-		h.must(err)
+		h.Must(err)
 		conf, err := nl.readHostConf(device{eth0.Index, "eth0"})
-		h.must(err)
-		h.must(nl.arrived(conf, hostConf{}, conf.dev))
+		h.Must(err)
+		h.Must(nl.arrived(conf, hostConf{}, conf.dev))
 		for _, c := range []struct{ damage, missing string }{
 			{"addr del 10.98.0.1/24 dev eth0", "address 10.98.0.1/24"},
 			{"-6 addr del fd98::9/64 dev eth0", "address fd98::9/64"},
@@ -78,7 +80,7 @@ func TestWhatDoesNotArriveIsMissed(t *testing.T) {
 			{"-6 route del fd73::/64", "route fd73::/64"},
 			{"nexthop del id 14", "nexthop 14"},
 		} {
-			h.ip(c.damage)
+			h.IP(c.damage)
 			if err := nl.arrived(conf, hostConf{}, conf.dev); err == nil || !strings.Contains(err.Error(), c.missing) {
 				t.Errorf("after %s: %v", c.damage, err)
 			}
@@ -86,17 +88,17 @@ func TestWhatDoesNotArriveIsMissed(t *testing.T) {
 	})
 }
 
-// An earlier version, or a client on the bridge, gave an address a lifetime there.
+// An earlier version, or a client on the bridge, gave an address a lab.Lifetime there.
 func TestALeaseOnTheBridgeIsExtended(t *testing.T) {
 	h := newHost(t)
 	h.ensureBridge()
-	h.ip("addr change 10.240.0.4/16 dev azure0 valid_lft 500 preferred_lft 400")
+	h.IP("addr change 10.240.0.4/16 dev azure0 valid_lft 500 preferred_lft 400")
 	h.remembered = h.snapshot(h.remembered)
-	if have := h.ip("-4 addr show dev azure0"); lifetime.MatchString(have) {
+	if have := h.IP("-4 addr show dev azure0"); lab.Lifetime.MatchString(have) {
 		t.Errorf("the lease has an end: %s", have)
 	}
 	h.removeBridge()
-	if have := h.ip("-4 addr show dev eth0"); !regexp.MustCompile("valid_lft (500|501|499)sec preferred_lft (400|401|399)sec").MatchString(have) {
+	if have := h.IP("-4 addr show dev eth0"); !regexp.MustCompile("valid_lft (500|501|499)sec preferred_lft (400|401|399)sec").MatchString(have) {
 		t.Errorf("the lease has not come back: %s", have)
 	}
 }
@@ -105,10 +107,10 @@ func TestALeaseOnTheBridgeIsExtended(t *testing.T) {
 func TestPodsNeighboursDoNotGoToTheMaster(t *testing.T) {
 	h := newHost(t)
 	h.ensureBridge()
-	h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0")
-	h.ip("neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 nud permanent dev azure0")
+	h.IP("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0")
+	h.IP("neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 nud permanent dev azure0")
 	h.removeBridge()
-	if have := h.ip("neigh show nud permanent dev eth0"); strings.Contains(have, "10.240.1.1") || !strings.Contains(have, "10.240.0.77") {
+	if have := h.IP("neigh show nud permanent dev eth0"); strings.Contains(have, "10.240.1.1") || !strings.Contains(have, "10.240.0.77") {
 		t.Errorf("eth0 has %s", have)
 	}
 }

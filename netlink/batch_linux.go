@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -44,21 +45,17 @@ func (b *batch) add(what string, req *nl.NetlinkRequest, ignore ...syscall.Errno
 func (b *batch) empty() bool { return len(b.steps) == 0 }
 
 // send hands the batch to the kernel and reads all acknowledgements. The error joins all failures.
-func (b *batch) send(s *nl.NetlinkSocket) error {
+func (b *batch) send(s *wire.Socket) error {
 	if b.empty() {
 		return nil
 	}
 	b.makeRoom(s)
-	to := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
-	if err := eintr(func() error { return unix.Sendto(s.GetFd(), b.buf, 0, to) }); err != nil {
+	if err := s.Send(b.buf); err != nil {
 		return fmt.Errorf("send %d netlink messages (%s …): %w", len(b.steps), b.steps[0].what, err)
 	}
 	var failed error
 	for open := len(b.steps); open > 0; {
-		msgs, _, err := s.Receive()
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
+		msgs, err := s.Receive()
 		if err != nil {
 			return errors.Join(failed, fmt.Errorf("read netlink acknowledgements (%s …): %w", b.steps[0].what, err))
 		}
@@ -83,20 +80,11 @@ func (b *batch) send(s *nl.NetlinkSocket) error {
 
 // makeRoom lets the socket hold a large batch and its acknowledgements, which the kernel counts with a kilobyte each
 // and would drop. Without the right to it the defaults remain, which do for some two hundred steps.
-func (b *batch) makeRoom(s *nl.NetlinkSocket) {
+func (b *batch) makeRoom(s *wire.Socket) {
 	const plenty = 100
 	if len(b.steps) > plenty {
-		_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*len(b.buf))
-		_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1024*len(b.steps))
-	}
-}
-
-// eintr repeats a system call that a signal interrupted; the Go runtime sends itself signals.
-func eintr(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
+		_ = unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*len(b.buf))
+		_ = unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1024*len(b.steps))
 	}
 }
 

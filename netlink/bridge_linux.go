@@ -7,13 +7,11 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
-
-// VirtualMAC is the MAC under which the Azure fabric answers for everything (datapath.md, fabric rule 2).
-var VirtualMAC = []byte{0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc}
 
 // Bridge is a bridge with its master, as it is.
 type Bridge struct {
@@ -60,7 +58,7 @@ func (h *Handle) readAddresses(b *Bridge) error {
 	}
 	of := map[int][]kernelMessage{}
 	for _, m := range list {
-		at := m.index()
+		at := m.Index()
 		if at != b.Link.Index && at != b.Master.Index {
 			at = 0
 		}
@@ -94,7 +92,7 @@ func (b Bridge) lostFamilies(known []netip.Prefix) (lost []byte) {
 func (b Bridge) lost(c hostConf) hostConf {
 	gone := b.lostFamilies(prefixesOf(c.addrs))
 	return c.of(func(m kernelMessage) bool {
-		return slices.Contains(gone, m.family()) || len(gone) > 0 && m.family() == unix.AF_UNSPEC // groups of nexthops
+		return slices.Contains(gone, m.Family()) || len(gone) > 0 && m.Family() == unix.AF_UNSPEC // groups of nexthops
 	})
 }
 
@@ -249,13 +247,13 @@ func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 
 // Ports lists the names of the bridge's ports.
 func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
-	list, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{family: unix.AF_BRIDGE}, func(m kernelMessage) bool { return int(m.u32(unix.IFLA_MASTER)) == bridge.Index })
+	list, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{family: unix.AF_BRIDGE}, func(m kernelMessage) bool { return int(m.U32(unix.IFLA_MASTER)) == bridge.Index })
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge.Name, err)
 	}
 	ports := make(map[string]bool, len(list))
 	for _, m := range list {
-		ports[text(m.get(unix.IFLA_IFNAME))] = true
+		ports[m.Text(unix.IFLA_IFNAME)] = true
 	}
 	return ports, nil
 }
@@ -287,5 +285,5 @@ func configureMaster(b *batch, master Link) {
 		bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA, u8(nl.IFLA_BRPORT_MODE, 1)))))
 	const ntfSticky = 0x40
 	n := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(master.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER | ntfSticky}
-	b.add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, VirtualMAC))
+	b.add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, azure.FabricMAC))
 }

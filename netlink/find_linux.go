@@ -1,12 +1,15 @@
 package netlink
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	vnl "github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // FoundPod is a pod as it shows on the host: a host veth, and what its other end has.
@@ -77,4 +80,20 @@ func findIn(path string, veths []Link) (found []FoundPod, err error) {
 		found = append(found, p)
 	}
 	return found, nil
+}
+
+// PodNeighbours lists the pods that a link has permanent neighbours for.
+func (h *Handle) PodNeighbours(l Link) ([]netip.Addr, error) {
+	list, err := h.permanentNeighbours(l)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Addr
+	for _, m := range list {
+		if bytes.HasPrefix(m.Get(unix.NDA_LLADDR), azure.PodMACPrefix) {
+			out = append(out, m.Addr(unix.NDA_DST))
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out, nil
 }

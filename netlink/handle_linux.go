@@ -1,14 +1,13 @@
 package netlink
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 
-	vnl "github.com/vishvananda/netlink"
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -34,24 +33,25 @@ var (
 
 // Handle holds the socket of one command.
 type Handle struct {
-	socket *nl.NetlinkSocket
-	same   map[int]*nl.SocketHandle // as the library's requests want it
+	socket *wire.Socket
 }
 
-// Open opens the sockets in the process's network namespace.
-func Open() (*Handle, error) { return openAt(netns.None()) }
-
-// openAt opens the socket in another namespace; the calling thread is back in its own when it returns.
-func openAt(ns netns.NsHandle) (*Handle, error) {
-	s, err := nl.GetNetlinkSocketAt(ns, netns.None(), unix.NETLINK_ROUTE)
+// Open opens the socket in the calling thread's network namespace.
+func Open() (*Handle, error) {
+	s, err := wire.Open(unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
+		return nil, err
 	}
-	// Acknowledgements without a copy of the request: hundreds of them fit into the receive buffer.
-	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	// Listings of one interface only (Linux 4.20): see dump.
-	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	return &Handle{s, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+	return &Handle{s}, nil
+}
+
+// openAt opens the socket in another namespace.
+func openAt(ns netns.NsHandle) (h *Handle, err error) {
+	err = inNamespace(ns, func() (err error) {
+		h, err = Open()
+		return err
+	})
+	return h, err
 }
 
 // Close closes the socket.
@@ -80,25 +80,20 @@ func (l Link) LeadsAway() bool { return l.Kind == "veth" && l.peerNS > 0 }
 // linkOf reads an RTM_NEWLINK. Of a struct ifinfomsg the index is at 4, the flags are at 8.
 func linkOf(m kernelMessage) Link {
 	l := Link{
-		Index: m.index(), Name: text(m.get(unix.IFLA_IFNAME)), Master: int(m.u32(unix.IFLA_MASTER)), MTU: int(m.u32(unix.IFLA_MTU)),
-		MAC: m.get(unix.IFLA_ADDRESS), Up: binary.NativeEndian.Uint32(m.header[8:])&unix.IFF_UP != 0, Alias: text(m.get(unix.IFLA_IFALIAS)),
+		Index: m.Index(), Kind: m.Nested(unix.IFLA_LINKINFO).Text(nl.IFLA_INFO_KIND), Name: m.Text(unix.IFLA_IFNAME), Master: int(m.U32(unix.IFLA_MASTER)), MTU: int(m.U32(unix.IFLA_MTU)),
+		MAC: m.Get(unix.IFLA_ADDRESS), Up: binary.NativeEndian.Uint32(m.Header[8:])&unix.IFF_UP != 0, Alias: m.Text(unix.IFLA_IFALIAS),
 	}
-	if info, err := parseAttrs(m.get(unix.IFLA_LINKINFO)); err == nil {
-		l.Kind = text(kernelMessage{attrs: info}.get(nl.IFLA_INFO_KIND))
-	}
-	l.peer = int(m.u32(unix.IFLA_LINK))
-	if m.get(unix.IFLA_LINK_NETNSID) == nil {
+	l.peer = int(m.U32(unix.IFLA_LINK))
+	if m.Get(unix.IFLA_LINK_NETNSID) == nil {
 		l.parent = l.peer
 	} else {
-		l.peerNS = int(int32(m.u32(unix.IFLA_LINK_NETNSID))) + 1
+		l.peerNS = int(int32(m.U32(unix.IFLA_LINK_NETNSID))) + 1
 	}
-	if state := m.get(unix.IFLA_OPERSTATE); len(state) == 1 {
+	if state := m.Get(unix.IFLA_OPERSTATE); len(state) == 1 {
 		l.state = state[0]
 	}
 	return l
 }
-
-func text(data []byte) string { return string(bytes.TrimRight(data, "\x00")) }
 
 // brief leaves a link's statistics out of an answer, a third of it (RTEXT_FILTER_SKIP_STATS).
 func brief() *nl.RtAttr { return u32(unix.IFLA_EXT_MASK, 1<<3) }
@@ -134,7 +129,7 @@ func (h *Handle) Index(name string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look up link %s: %w", name, err)
 	}
-	if err := unix.IoctlIfreq(h.socket.GetFd(), unix.SIOCGIFINDEX, request); err != nil {
+	if err := unix.IoctlIfreq(h.socket.FD(), unix.SIOCGIFINDEX, request); err != nil {
 		return 0, linkError(name, err)
 	}
 	return int(request.Uint32()), nil
@@ -165,19 +160,9 @@ func (h *Handle) Addresses(l Link) ([]netip.Prefix, error) {
 // prefixesOf lists the addresses in RTM_NEWADDR messages, link-local IPv6 ones left out.
 func prefixesOf(list []kernelMessage) (out []netip.Prefix) {
 	for _, m := range list {
-		if a := m.ownAddress(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
-			out = append(out, netip.PrefixFrom(a, int(m.header[1]))) // struct ifaddrmsg: ifa_prefixlen
+		if a := m.Prefix().Addr(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
+			out = append(out, netip.PrefixFrom(a, int(m.Header[1]))) // struct ifaddrmsg: ifa_prefixlen
 		}
 	}
 	return out
-}
-
-// retryDump repeats a dump that the kernel reports as inconsistent because something changed meanwhile.
-func retryDump(dump func() ([][]byte, error)) ([][]byte, error) {
-	for try := 0; ; try++ {
-		list, err := dump()
-		if !errors.Is(err, vnl.ErrDumpInterrupted) && !errors.Is(err, unix.EINTR) || try == 10 {
-			return list, err
-		}
-	}
 }

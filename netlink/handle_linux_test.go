@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,34 +14,34 @@ import (
 func TestAnOlderKernelListsAllAndGetsTheSameAnswers(t *testing.T) {
 	h := newHost(t)
 	b := h.ensureBridge()
-	h.ip("link add other type veth peer name other-peer")
-	h.ip("link set other up")
-	h.ip("address add 192.0.2.7/24 dev other")
-	h.ip("neigh add 192.0.2.8 lladdr 02:00:00:00:00:08 nud permanent dev other")
-	h.ip("neigh add proxy 192.0.2.9 dev other")
-	h.ip("neigh add 10.240.0.99 lladdr 02:00:00:00:00:63 nud permanent dev azure0")
-	h.ip("neigh add proxy 10.240.0.98 dev azure0")
+	h.IP("link add other type veth peer name other-peer")
+	h.IP("link set other up")
+	h.IP("address add 192.0.2.7/24 dev other")
+	h.IP("neigh add 192.0.2.8 lladdr 02:00:00:00:00:08 nud permanent dev other")
+	h.IP("neigh add proxy 192.0.2.9 dev other")
+	h.IP("neigh add 10.240.0.99 lladdr 02:00:00:00:00:63 nud permanent dev azure0")
+	h.IP("neigh add proxy 10.240.0.98 dev azure0")
 	type answers struct {
 		addrs    []netip.Prefix
 		neighs   int
 		snapshot []byte
 	}
 	ask := func(strict int) (a answers) {
-		h.kernel(func(nl *Handle, _ *NFT) {
-			h.must(unix.SetsockoptInt(nl.socket.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, strict))
+		h.kernel(func(nl *Handle) {
+			h.Must(unix.SetsockoptInt(nl.socket.FD(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, strict))
 			var err error
 			a.addrs, err = nl.Addresses(b.Link)
-			h.must(err)
+			h.Must(err)
 			list, err := nl.permanentNeighbours(b.Link)
-			h.must(err)
+			h.Must(err)
 			a.neighs = len(list)
 			a.snapshot, err = nl.Snapshot(b, nil)
-			h.must(err)
+			h.Must(err)
 		})
 		return a
 	}
 	now, older := ask(1), ask(0)
-	if !slices.Equal(now.addrs, []netip.Prefix{hostPrefix}) || now.neighs != 1 {
+	if !slices.Equal(now.addrs, []netip.Prefix{lab.Prefix}) || now.neighs != 1 {
 		t.Errorf("addresses %v, %d neighbours", now.addrs, now.neighs)
 	}
 	if !reflect.DeepEqual(now, older) {
@@ -54,7 +55,7 @@ func TestAnOlderKernelListsAllAndGetsTheSameAnswers(t *testing.T) {
 // An interface that goes between two questions has nothing: it is no error.
 func TestAnInterfaceThatIsGoneHasNoAddresses(t *testing.T) {
 	h := newHost(t)
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.kernel(func(nl *Handle) {
 		addrs, err := nl.Addresses(Link{Index: 4711, Name: "gone"})
 		if err != nil || len(addrs) > 0 {
 			t.Errorf("%v, %v", addrs, err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -53,8 +54,8 @@ func (h *Handle) readRoutes(index int, addrs []kernelMessage) (r hostRoutes, err
 	}
 	ids := map[uint32]bool{}
 	for _, m := range objects {
-		if m.u32(nhaOIF) == uint32(index) {
-			ids[m.u32(nhaID)] = true
+		if m.U32(nhaOIF) == uint32(index) {
+			ids[m.U32(nhaID)] = true
 			r.nexthops = append(r.nexthops, m)
 		}
 	}
@@ -64,10 +65,10 @@ func (h *Handle) readRoutes(index int, addrs []kernelMessage) (r hostRoutes, err
 		}
 	}
 	for _, m := range r.groups {
-		ids[m.u32(nhaID)] = true
+		ids[m.U32(nhaID)] = true
 	}
 	routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
-		return m.isIP() && m.routeFlags()&unix.RTM_F_CLONED == 0 && m.header[5] != podRoute && (m.header[5] != unix.RTPROT_KERNEL || m.header[7] == unix.RTN_UNICAST)
+		return m.isIP() && m.routeFlags()&unix.RTM_F_CLONED == 0 && m.Header[5] != podRoute && (m.Header[5] != unix.RTPROT_KERNEL || m.Header[7] == unix.RTN_UNICAST)
 	})
 	others := map[string]bool{} // keys of routes over other interfaces
 	for i, m := range routes {
@@ -78,14 +79,14 @@ func (h *Handle) readRoutes(index int, addrs []kernelMessage) (r hostRoutes, err
 		}
 	}
 	for _, m := range routes {
-		m.first = m.first && m.family() == unix.AF_INET && others[m.routeKey()]
+		m.first = m.first && m.Family() == unix.AF_INET && others[m.routeKey()]
 		made := slices.ContainsFunc(addrs, m.comesWith) || m.isLinkLocals()
 		switch {
 		case made && m.over(index):
-			if m.family() == unix.AF_INET6 && !m.addr(unix.RTA_DST).IsLinkLocalUnicast() {
+			if m.Family() == unix.AF_INET6 && !m.Addr(unix.RTA_DST).IsLinkLocalUnicast() {
 				r.onLink = append(r.onLink, m)
 			}
-		case ids[m.u32(rtaNHID)]:
+		case ids[m.U32(rtaNHID)]:
 			r.byObject = append(r.byObject, m)
 		case m.over(index) && m.viaGateway():
 			r.gateways = append(r.gateways, m)
@@ -105,7 +106,7 @@ func (r hostRoutes) addTo(b *batch, from, to device) {
 	}
 	addRoutes(b, r.direct, from, to)
 	for _, m := range append(slices.Clone(r.nexthops), lostOf(r.groups)...) {
-		b.add(fmt.Sprintf("give nexthop %d to %s", m.u32(nhaID), to.name), m.newNexthop(from, to), m.ignore()...)
+		b.add(fmt.Sprintf("give nexthop %d to %s", m.U32(nhaID), to.name), m.newNexthop(from, to), m.ignore()...)
 	}
 	addRoutes(b, lostOf(r.byObject), from, to)
 	addRoutes(b, r.gateways, from, to)
@@ -124,15 +125,15 @@ func (r hostRoutes) steppingStones(from device) (list []netip.Addr) {
 		}
 	}
 	for _, m := range r.nexthops {
-		add(m.addr(nhaGateway))
+		add(m.Addr(nhaGateway))
 	}
 	for _, m := range r.gateways {
-		if m.u32(unix.RTA_OIF) == uint32(from.index) {
+		if m.U32(unix.RTA_OIF) == uint32(from.index) {
 			add(m.gateway())
 		}
 		for _, l := range m.legs() {
-			if attrs, err := parseAttrs(l[rtnexthopLen:]); err == nil && l.index() == from.index {
-				add(kernelMessage{attrs: attrs}.gateway())
+			if attrs, err := wire.ParseAttrs(l[rtnexthopLen:]); err == nil && l.index() == from.index {
+				add(kernelMessage{Message: wire.Message{Attrs: attrs}}.gateway())
 			}
 		}
 	}
@@ -184,7 +185,7 @@ func (m kernelMessage) addFlags() int {
 	switch {
 	case m.first:
 		return unix.NLM_F_CREATE
-	case m.family() == unix.AF_INET6 && m.get(unix.RTA_MULTIPATH) != nil:
+	case m.Family() == unix.AF_INET6 && m.Get(unix.RTA_MULTIPATH) != nil:
 		return unix.NLM_F_CREATE | unix.NLM_F_REPLACE
 	}
 	return unix.NLM_F_CREATE | unix.NLM_F_APPEND
@@ -194,27 +195,27 @@ func (m kernelMessage) addFlags() int {
 // routes of several paths, were replaced.
 func (r hostRoutes) remove(b *batch, from device) {
 	for _, m := range slices.Backward(slices.Concat(r.onLink, r.direct, r.gateways)) {
-		if m.family() == unix.AF_INET || m.get(unix.RTA_MULTIPATH) == nil {
+		if m.Family() == unix.AF_INET || m.Get(unix.RTA_MULTIPATH) == nil {
 			b.add(fmt.Sprintf("delete route %s from %s", m.route(), from.name), m.newRoute(unix.RTM_DELROUTE, 0, from, from), unix.ESRCH, unix.ENOENT)
 		}
 	}
 }
 
 // routeFlags are struct rtmsg's: RTM_F_… and RTNH_F_….
-func (m kernelMessage) routeFlags() uint32 { return binary.NativeEndian.Uint32(m.header[8:]) }
+func (m kernelMessage) routeFlags() uint32 { return binary.NativeEndian.Uint32(m.Header[8:]) }
 
 // routeKey is what routes have in common among which the kernel takes the first one: family, prefix, TOS, table, metric.
 func (m kernelMessage) routeKey() string {
-	return fmt.Sprintf("%x %x %x %d %d", m.header[:4], m.get(unix.RTA_DST), m.get(unix.RTA_SRC), m.u32(unix.RTA_TABLE), m.u32(unix.RTA_PRIORITY))
+	return fmt.Sprintf("%x %x %x %d %d", m.Header[:4], m.Get(unix.RTA_DST), m.Get(unix.RTA_SRC), m.U32(unix.RTA_TABLE), m.U32(unix.RTA_PRIORITY))
 }
 
 // over says whether the route, or a leg of it, goes over the interface.
 func (m kernelMessage) over(index int) bool {
-	return m.u32(unix.RTA_OIF) == uint32(index) || slices.ContainsFunc(m.legs(), func(l leg) bool { return l.index() == index })
+	return m.U32(unix.RTA_OIF) == uint32(index) || slices.ContainsFunc(m.legs(), func(l leg) bool { return l.index() == index })
 }
 
 func (m kernelMessage) viaGateway() bool {
-	return m.get(unix.RTA_GATEWAY) != nil || m.get(unix.RTA_VIA) != nil || m.get(unix.RTA_MULTIPATH) != nil
+	return m.Get(unix.RTA_GATEWAY) != nil || m.Get(unix.RTA_VIA) != nil || m.Get(unix.RTA_MULTIPATH) != nil
 }
 
 // addrMetric is the metric of the kernel's IPv6 routes to the subnets of addresses (include/uapi/linux/ipv6_route.h, IP6_RT_PRIO_ADDRCONF).
@@ -225,32 +226,32 @@ const addrMetric = 256
 // gives it (net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route).
 func (m kernelMessage) comesWith(addr kernelMessage) bool {
 	const ifaPriority = 9 // IFA_RT_PRIORITY, include/uapi/linux/if_addr.h
-	if m.header[5] != unix.RTPROT_KERNEL || m.family() != addr.family() || m.viaGateway() || m.u32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN || addr.u32(unix.IFA_FLAGS)&unix.IFA_F_NOPREFIXROUTE != 0 {
+	if m.Header[5] != unix.RTPROT_KERNEL || m.Family() != addr.Family() || m.viaGateway() || m.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN || addr.U32(unix.IFA_FLAGS)&unix.IFA_F_NOPREFIXROUTE != 0 {
 		return false
 	}
-	metric, dst := addr.u32(ifaPriority), netip.PrefixFrom(m.addr(unix.RTA_DST), int(m.header[1]))
+	metric, dst := addr.U32(ifaPriority), netip.PrefixFrom(m.Addr(unix.RTA_DST), int(m.Header[1]))
 	within := func(typ uint16) bool {
-		return dst.IsValid() && netip.PrefixFrom(addr.addr(typ), int(addr.header[1])).Masked() == dst
+		return dst.IsValid() && netip.PrefixFrom(addr.Addr(typ), int(addr.Header[1])).Masked() == dst
 	}
-	if m.family() == unix.AF_INET6 {
-		return m.u32(unix.RTA_PRIORITY) == cmp.Or(metric, addrMetric) && (within(unix.IFA_ADDRESS) || within(unix.IFA_LOCAL))
+	if m.Family() == unix.AF_INET6 {
+		return m.U32(unix.RTA_PRIORITY) == cmp.Or(metric, addrMetric) && (within(unix.IFA_ADDRESS) || within(unix.IFA_LOCAL))
 	}
-	return addr.u32(unix.IFA_FLAGS)&unix.IFA_F_SECONDARY == 0 && m.u32(unix.RTA_PRIORITY) == metric && within(unix.IFA_ADDRESS) &&
-		m.addr(unix.RTA_PREFSRC) == addr.addr(unix.IFA_LOCAL) && m.header[6] == unix.RT_SCOPE_LINK
+	return addr.U32(unix.IFA_FLAGS)&unix.IFA_F_SECONDARY == 0 && m.U32(unix.RTA_PRIORITY) == metric && within(unix.IFA_ADDRESS) &&
+		m.Addr(unix.RTA_PREFSRC) == addr.Addr(unix.IFA_LOCAL) && m.Header[6] == unix.RT_SCOPE_LINK
 }
 
 // isLinkLocals says whether the route is the one that the kernel gives every interface with IPv6.
 func (m kernelMessage) isLinkLocals() bool {
-	return m.header[5] == unix.RTPROT_KERNEL && m.addr(unix.RTA_DST).IsLinkLocalUnicast() && m.family() == unix.AF_INET6 && m.u32(unix.RTA_PRIORITY) == addrMetric
+	return m.Header[5] == unix.RTPROT_KERNEL && m.Addr(unix.RTA_DST).IsLinkLocalUnicast() && m.Family() == unix.AF_INET6 && m.U32(unix.RTA_PRIORITY) == addrMetric
 }
 
 // gateway is the route's, or the leg's. RTA_VIA is one of another family: struct rtvia has the family before it.
 func (m kernelMessage) gateway() netip.Addr {
-	if via := m.get(unix.RTA_VIA); len(via) > 2 {
+	if via := m.Get(unix.RTA_VIA); len(via) > 2 {
 		a, _ := netip.AddrFromSlice(via[2:])
 		return a
 	}
-	return m.addr(unix.RTA_GATEWAY)
+	return m.Addr(unix.RTA_GATEWAY)
 }
 
 // leg is one path of a route: struct rtnexthop (length, flags, hops, index), then attributes.
@@ -261,7 +262,7 @@ const rtnexthopLen = 8
 func (l leg) index() int { return int(binary.NativeEndian.Uint32(l[4:])) }
 
 func (m kernelMessage) legs() (list []leg) {
-	for rest := m.get(unix.RTA_MULTIPATH); len(rest) >= rtnexthopLen; {
+	for rest := m.Get(unix.RTA_MULTIPATH); len(rest) >= rtnexthopLen; {
 		n := int(binary.NativeEndian.Uint16(rest))
 		if n < rtnexthopLen || n > len(rest) {
 			break
@@ -296,9 +297,9 @@ func (m kernelMessage) moveLegs(from, to device) []byte {
 }
 
 func (m kernelMessage) newRoute(typ, flags int, from, to device) *nl.NetlinkRequest {
-	header := bytes.Clone(m.header)
+	header := bytes.Clone(m.Header)
 	binary.NativeEndian.PutUint32(header[8:], m.routeFlags()&keptFlags)
-	named := m.get(rtaNHID) != nil
+	named := m.Get(rtaNHID) != nil
 	req := m.request(typ, flags, header, func(typ uint16, data []byte) ([]byte, bool) {
 		switch typ {
 		case unix.RTA_OIF:
@@ -317,11 +318,11 @@ func (m kernelMessage) newRoute(typ, flags int, from, to device) *nl.NetlinkRequ
 }
 
 func (m kernelMessage) newNexthop(from, to device) *nl.NetlinkRequest {
-	header := bytes.Clone(m.header)
+	header := bytes.Clone(m.Header)
 	header[1], header[3] = 0, 0 // scope and reserved are answers
 	binary.NativeEndian.PutUint32(header[4:], binary.NativeEndian.Uint32(header[4:])&unix.RTNH_F_ONLINK)
 	return m.request(unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header, func(typ uint16, data []byte) ([]byte, bool) {
-		if typ == nhaOIF && number(data) == uint32(from.index) {
+		if typ == nhaOIF && wire.U32(data) == uint32(from.index) {
 			return binary.NativeEndian.AppendUint32(nil, uint32(to.index)), true
 		}
 		if typ == nhaResGroup {
@@ -334,10 +335,10 @@ func (m kernelMessage) newNexthop(from, to device) *nl.NetlinkRequest {
 // settingsOf are the attributes of a resilient group but for NHA_RES_GROUP_UNBALANCED_TIME, which is an answer.
 func settingsOf(data []byte) (out []byte) {
 	const unbalancedTime = 4
-	list, _ := parseAttrs(data)
+	list, _ := wire.ParseAttrs(data)
 	for _, a := range list {
-		if a.typ != 0 && a.typ < unbalancedTime {
-			out = append(out, nl.NewRtAttr(int(a.typ), a.data).Serialize()...)
+		if a.Type != 0 && a.Type < unbalancedTime {
+			out = append(out, nl.NewRtAttr(int(a.Type), a.Value).Serialize()...)
 		}
 	}
 	return out
@@ -345,7 +346,7 @@ func settingsOf(data []byte) (out []byte) {
 
 // hasMember says whether the object is a group with one of these: struct nexthop_grp is the ID and four bytes.
 func (m kernelMessage) hasMember(ids map[uint32]bool) bool {
-	for rest := m.get(nhaGroup); len(rest) >= 8; rest = rest[8:] {
+	for rest := m.Get(nhaGroup); len(rest) >= 8; rest = rest[8:] {
 		if ids[binary.NativeEndian.Uint32(rest)] {
 			return true
 		}
@@ -356,10 +357,10 @@ func (m kernelMessage) hasMember(ids map[uint32]bool) bool {
 // route names a route for messages.
 func (m kernelMessage) route() string {
 	dst := "default"
-	if a := m.addr(unix.RTA_DST); a.IsValid() {
-		dst = fmt.Sprintf("%s/%d", a, m.header[1])
+	if a := m.Addr(unix.RTA_DST); a.IsValid() {
+		dst = fmt.Sprintf("%s/%d", a, m.Header[1])
 	}
-	if gw := m.addr(unix.RTA_GATEWAY); gw.IsValid() {
+	if gw := m.Addr(unix.RTA_GATEWAY); gw.IsValid() {
 		dst += " by " + gw.String()
 	}
 	return dst

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,8 +19,8 @@ import (
 // interface.
 func (h *host) routes() {
 	h.Helper()
-	h.ip("link add eth9 address 02:00:00:00:09:09 type veth peer name peer9")
-	h.run("sysctl", "-qw", "net.ipv6.conf.eth9.accept_dad=0", "net.ipv6.conf.peer9.accept_dad=0") // nothing is to become usable meanwhile
+	h.IP("link add eth9 address 02:00:00:00:09:09 type veth peer name peer9")
+	h.Run("sysctl", "-qw", "net.ipv6.conf.eth9.accept_dad=0", "net.ipv6.conf.peer9.accept_dad=0") // nothing is to become usable meanwhile
 	for _, args := range []string{
 		"link set peer9 addrgenmode none",
 		"link set peer9 up",
@@ -85,7 +87,7 @@ func (h *host) routes() {
 		"neigh add 10.240.0.98 lladdr 02:00:00:00:00:98 nud noarp dev eth0 protocol static",
 		"-6 neigh add fd00::97 lladdr 02:00:00:00:00:97 nud permanent dev eth0 router",
 	} {
-		h.ip(args)
+		h.IP(args)
 	}
 }
 
@@ -98,8 +100,8 @@ func (h *host) everything() string {
 	var b strings.Builder
 	for _, show := range []string{"addr", "-4 route show table all", "-6 route show table all", "link", "neigh show nud permanent nud noarp", "neigh show proxy", "-6 neigh show proxy", "nexthop", "rule", "-6 rule"} {
 		var list []json.RawMessage
-		if out := h.ip("-d -j " + show); strings.TrimSpace(out) != "" {
-			h.must(json.Unmarshal([]byte(out), &list))
+		if out := h.IP("-d -j " + show); strings.TrimSpace(out) != "" {
+			h.Must(json.Unmarshal([]byte(out), &list))
 		}
 		if strings.Contains(show, "neigh") { // lies in a hash table
 			slices.SortFunc(list, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
@@ -117,31 +119,31 @@ func (h *host) everything() string {
 func newDualHost(t *testing.T) *host {
 	t.Helper()
 	t.Parallel()
-	return &host{T: t, vm: fabric.Start(t, fabric.DefaultDual(1, 3)).VMs[0]}
+	return &host{Host: &lab.Host{T: t, VM: fabric.Start(t, fabric.DefaultDual(1, 3)).VMs[0]}}
 }
 
 func TestEveryKindOfRouteAndRuleMovesAndComesBackExactly(t *testing.T) {
 	h := newDualHost(t)
 	h.configure()
 	h.routes()
-	before, conf := h.everything(), h.conf("eth0")
+	before, conf := h.everything(), h.Conf("eth0")
 	if !strings.Contains(before, "10.84.0.0/16") || !strings.Contains(before, `"iif":"eth0"`) {
 		t.Fatalf("the host has not got all that: %s", before)
 	}
 	h.ensureBridge()
-	h.same("azure0 has what eth0 had", h.conf("azure0"), sorted(endless(conf)))
-	if !strings.Contains(h.ip("addr show dev azure0"), "fe80::5/64") {
+	h.Same("azure0 has what eth0 had", h.Conf("azure0"), lab.Sorted(lab.Endless(conf)))
+	if !strings.Contains(h.IP("addr show dev azure0"), "fe80::5/64") {
 		t.Error("the link-local address that somebody gave the host is not on azure0")
 	}
 	if left := lines(h.everything(), `"[io]if":"eth0"|"dev":"eth0"`); len(left) > 0 {
 		t.Errorf("something still names eth0:\n%s", left)
 	}
-	h.ping(h.vm.Ns, gateway)
+	h.Ping(h.VM.Ns, lab.Gateway)
 	h.removeBridge()
 	if after := h.everything(); after != before {
 		t.Errorf("the host is not as it was:\n%s", diff(before, after))
 	}
-	h.ping(h.vm.Ns, gateway)
+	h.Ping(h.VM.Ns, lab.Gateway)
 }
 
 // A batch that fails in the middle moves nothing, whatever kind it is.
@@ -150,23 +152,23 @@ func TestAMoveThatFailsLeavesRoutesAndRulesAlone(t *testing.T) {
 	h.configure()
 	h.routes()
 	before := h.everything()
-	h.ip("link add azure0 type veth peer name other")
-	h.ip("link del azure0")
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.IP("link add azure0 type veth peer name other")
+	h.IP("link del azure0")
+	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
-		h.must(err)
+		h.Must(err)
 		conf, err := nl.readHostConf(device{eth0.Index, "eth0"})
-		h.must(err)
+		h.Must(err)
 		bridge, err := nl.createBridge("azure0", eth0, firstIndex)
-		h.must(err)
+		h.Must(err)
 		to := device{bridge.Index, "azure0"}
 		do := &batch{}
 		do.add("set up", bridgeMessage(Bridge{Master: eth0, Link: bridge}))
 		do.add("enslave", linkMessage(unix.RTM_NEWLINK, 0, eth0.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
 		conf.addTo(do, to)
 		conf.remove(do)
-		h.must(do.send(nl.socket))
-		h.must(nl.undoMove(conf, hostConf{}, Bridge{Link: bridge, Master: eth0}))
+		h.Must(do.send(nl.socket))
+		h.Must(nl.undoMove(conf, hostConf{}, Bridge{Link: bridge, Master: eth0}))
 	})
 	if after := h.everything(); after != before {
 		t.Errorf("the host is not as it was:\n%s", diff(before, after))
@@ -213,17 +215,17 @@ func diff(before, after string) string {
 // A batch may be larger than what a socket holds by default, and so may its acknowledgements be.
 func TestALargeBatch(t *testing.T) {
 	h := newHost(t)
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
-		h.must(err)
+		h.Must(err)
 		b := &batch{}
 		for i := range 900 {
 			a := netip.AddrFrom4([4]byte{10, 240, byte(100 + i/250), byte(1 + i%250)})
-			b.add("add "+a.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(eth0, a), a.AsSlice(), VirtualMAC))
+			b.add("add "+a.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(eth0, a), a.AsSlice(), azure.FabricMAC))
 		}
-		h.must(b.send(nl.socket))
+		h.Must(b.send(nl.socket))
 	})
-	if n := strings.Count(h.ip("neigh show nud permanent dev eth0"), "lladdr"); n != 900 {
+	if n := strings.Count(h.IP("neigh show nud permanent dev eth0"), "lladdr"); n != 900 {
 		t.Errorf("%d neighbours", n)
 	}
 }

@@ -106,5 +106,5 @@ func (h *Handle) isLocal(l Link, a netip.Addr) (bool, error) {
 	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
 	req.AddData(u32(unix.RTA_OIF, uint32(l.Index)))
 	m, err := h.get(req, unix.RTM_NEWROUTE)
-	return err == nil && m.header[7] == unix.RTN_LOCAL, err // struct rtmsg: rtm_type
+	return err == nil && m.Header[7] == unix.RTN_LOCAL, err // struct rtmsg: rtm_type
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,8 +28,8 @@ func (c hostConf) withoutEnd() hostConf {
 func (h *Handle) extend(c hostConf) error {
 	do := &batch{}
 	for _, m := range c.addrs {
-		if m.ends() && !m.addrWithoutEnd().ends() && m.u32(unix.IFA_FLAGS)&unix.IFA_F_MANAGETEMPADDR == 0 && m.get(ifaProto) == nil {
-			do.add("extend address "+m.ownAddress().String(), m.addrWithoutEnd().newAddr(unix.NLM_F_REPLACE, 0, c.dev, c.dev), unix.ENOENT)
+		if m.ends() && !m.addrWithoutEnd().ends() && m.U32(unix.IFA_FLAGS)&unix.IFA_F_MANAGETEMPADDR == 0 && m.Get(ifaProto) == nil {
+			do.add("extend address "+m.Prefix().Addr().String(), m.addrWithoutEnd().newAddr(unix.NLM_F_REPLACE, 0, c.dev, c.dev), unix.ENOENT)
 		}
 	}
 	return do.send(h.socket)
@@ -45,7 +46,7 @@ func (c hostConf) onTerms(others ...hostConf) hostConf {
 		}
 		for _, list := range o.routes.all() {
 			for _, m := range *list {
-				if _, known := expiries[m.pathKey()]; !known && m.typ == unix.RTM_NEWROUTE {
+				if _, known := expiries[m.pathKey()]; !known && m.Type == unix.RTM_NEWROUTE {
 					expiries[m.pathKey()] = m.expires()
 				}
 			}
@@ -58,7 +59,7 @@ func (c hostConf) onTerms(others ...hostConf) hostConf {
 		return m
 	})
 	c.routes = c.routes.each(func(m kernelMessage) kernelMessage {
-		if m.typ == unix.RTM_NEWROUTE && m.expires() == 0 && expiries[m.pathKey()] > 0 {
+		if m.Type == unix.RTM_NEWROUTE && m.expires() == 0 && expiries[m.pathKey()] > 0 {
 			m = m.with(unix.RTA_EXPIRES, binary.NativeEndian.AppendUint32(nil, expiries[m.pathKey()]))
 		}
 		return m
@@ -83,28 +84,28 @@ func (r hostRoutes) each(change func(kernelMessage) kernelMessage) hostRoutes {
 
 // with is the message with another value of an attribute, or with that besides.
 func (m kernelMessage) with(typ uint16, data []byte) kernelMessage {
-	m.attrs = slices.Clone(m.attrs)
-	if i := slices.IndexFunc(m.attrs, func(a attr) bool { return a.typ == typ }); i >= 0 {
-		m.attrs[i].data = data
+	m.Attrs = slices.Clone(m.Attrs)
+	if i := slices.IndexFunc(m.Attrs, func(a wire.Attr) bool { return a.Type == typ }); i >= 0 {
+		m.Attrs[i].Value = data
 	} else {
-		m.attrs = append(m.attrs, attr{typ, data})
+		m.Attrs = append(m.Attrs, wire.Attr{Type: typ, Value: data})
 	}
 	return m
 }
 
 // addrKey is what an address is known by on its interface.
 func (m kernelMessage) addrKey() string {
-	return fmt.Sprintf("%d %d %x %x", m.family(), m.header[1], m.get(unix.IFA_LOCAL), m.get(unix.IFA_ADDRESS))
+	return fmt.Sprintf("%d %d %x %x", m.Family(), m.Header[1], m.Get(unix.IFA_LOCAL), m.Get(unix.IFA_ADDRESS))
 }
 
 // pathKey is what a route is known by on its interface.
 func (m kernelMessage) pathKey() string {
-	return fmt.Sprintf("%s %d %s %d", m.routeKey(), m.header[7], m.gateway(), m.u32(rtaNHID))
+	return fmt.Sprintf("%s %d %s %d", m.routeKey(), m.Header[7], m.gateway(), m.U32(rtaNHID))
 }
 
 // cacheinfo is an address's struct ifa_cacheinfo: preferred and valid time in seconds, when it was made and updated.
 func (m kernelMessage) cacheinfo() []byte {
-	if d := m.get(unix.IFA_CACHEINFO); len(d) >= 16 {
+	if d := m.Get(unix.IFA_CACHEINFO); len(d) >= 16 {
 		return d
 	}
 	return nil
@@ -118,7 +119,7 @@ func (m kernelMessage) ends() bool {
 
 // addrWithoutEnd leaves out temporary addresses of IPv6: the kernel makes new ones when they end. What is not preferred stays so.
 func (m kernelMessage) addrWithoutEnd() kernelMessage {
-	temporary := m.family() == unix.AF_INET6 && m.u32(unix.IFA_FLAGS)&unix.IFA_F_TEMPORARY != 0
+	temporary := m.Family() == unix.AF_INET6 && m.U32(unix.IFA_FLAGS)&unix.IFA_F_TEMPORARY != 0
 	if temporary || m.cacheinfo() == nil {
 		return m
 	}
@@ -133,22 +134,22 @@ func (m kernelMessage) addrWithoutEnd() kernelMessage {
 
 // routeWithoutEnd leaves out what a person gave an end.
 func (m kernelMessage) routeWithoutEnd() kernelMessage {
-	byProgram := m.header[5] == unix.RTPROT_RA || m.header[5] == unix.RTPROT_DHCP || m.header[5] == unix.RTPROT_KERNEL
-	if m.typ != unix.RTM_NEWROUTE || !byProgram || m.expires() == 0 {
+	byProgram := m.Header[5] == unix.RTPROT_RA || m.Header[5] == unix.RTPROT_DHCP || m.Header[5] == unix.RTPROT_KERNEL
+	if m.Type != unix.RTM_NEWROUTE || !byProgram || m.expires() == 0 {
 		return m
 	}
-	m.attrs = slices.DeleteFunc(slices.Clone(m.attrs), func(a attr) bool { return a.typ == unix.RTA_CACHEINFO || a.typ == unix.RTA_EXPIRES })
+	m.Attrs = slices.DeleteFunc(slices.Clone(m.Attrs), func(a wire.Attr) bool { return a.Type == unix.RTA_CACHEINFO || a.Type == unix.RTA_EXPIRES })
 	return m
 }
 
 // expires is the rest of an IPv6 route's life in seconds; 0 is for ever. The kernel says it in ticks of 10 ms (struct
 // rta_cacheinfo, rta_expires), and is told in seconds.
 func (m kernelMessage) expires() uint32 {
-	if left := m.u32(unix.RTA_EXPIRES); left > 0 {
+	if left := m.U32(unix.RTA_EXPIRES); left > 0 {
 		return left
 	}
-	d := m.get(unix.RTA_CACHEINFO)
-	if len(d) < 12 || m.family() != unix.AF_INET6 {
+	d := m.Get(unix.RTA_CACHEINFO)
+	if len(d) < 12 || m.Family() != unix.AF_INET6 {
 		return 0
 	}
 	return uint32(max(0, (int32(binary.NativeEndian.Uint32(d[8:]))+99)/100))
@@ -182,7 +183,7 @@ func centiseconds() (uint32, error) {
 func (m kernelMessage) timeless(really bool) kernelMessage {
 	switch {
 	case !really:
-	case m.typ == unix.RTM_NEWADDR && m.cacheinfo() != nil:
+	case m.Type == unix.RTM_NEWADDR && m.cacheinfo() != nil:
 		info := bytes.Clone(m.cacheinfo())
 		for _, at := range []int{0, 4} {
 			if binary.NativeEndian.Uint32(info[at:]) != forever {
@@ -190,7 +191,7 @@ func (m kernelMessage) timeless(really bool) kernelMessage {
 			}
 		}
 		return m.with(unix.IFA_CACHEINFO, info)
-	case m.typ == unix.RTM_NEWROUTE && m.expires() > 0:
+	case m.Type == unix.RTM_NEWROUTE && m.expires() > 0:
 		return m.with(unix.RTA_EXPIRES, binary.NativeEndian.AppendUint32(nil, 1))
 	}
 	return m

@@ -141,7 +141,7 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 	for _, m := range own {
 		// systemd-networkd takes the end of a port for that of the interface, and begins anew (252). It listens to routers when it
 		// is told of a link-local address, which it is not if that was there all the time.
-		do.add("announce "+m.ownAddress().String(), m.newAddr(unix.NLM_F_REPLACE, 0, to, to), anything)
+		do.add("announce "+m.Prefix().Addr().String(), m.newAddr(unix.NLM_F_REPLACE, 0, to, to), anything)
 	}
 	err = do.send(h.socket)
 	if err == nil {

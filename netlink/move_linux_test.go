@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +38,7 @@ func (h *host) configure() {
 		"addr add 10.94.0.1/24 brd + dev eth0 noprefixroute valid_lft 86400 preferred_lft 43200",
 		"route add 10.94.0.0/24 dev eth0 proto kernel scope link src 10.94.0.1 metric 100",
 		"route add default via 10.94.0.254 dev eth0 proto dhcp src 10.94.0.1 metric 300",
-		// The way to the gateway has gone.
+		// The way to the lab.Gateway has gone.
 		"route add 10.53.0.0/16 dev eth0",
 		"route add 10.52.0.0/16 via 10.53.0.1 dev eth0",
 		"route add 10.51.0.0/16 nexthop via 10.53.0.1 dev eth0 nexthop via 10.53.0.2 dev eth0 weight 3",
@@ -46,52 +46,52 @@ func (h *host) configure() {
 		"neigh add 10.240.0.200 lladdr 02:00:00:00:02:00 nud permanent dev eth0",
 		"neigh add 192.168.7.254 lladdr 02:00:00:00:07:fe nud permanent dev eth0",
 	} {
-		h.ip(args)
+		h.IP(args)
 	}
 }
 
 func TestEnsureBridgeMovesTheHostsConfigurationAndRemoveBridgeRestoresIt(t *testing.T) {
 	h := newHost(t)
 	h.configure()
-	before := h.conf("eth0")
+	before := h.Conf("eth0")
 	for _, part := range []string{"label", "10.99.0.1 peer", "table 100", "N sec", "lladdr 02:00:00:00:07:fe"} {
 		if part != "label" && !strings.Contains(before, part) || !strings.Contains(before, "DEV:1") {
 			t.Fatalf("the configuration has no %q:\n%s", part, before)
 		}
 	}
 	b := h.ensureBridge()
-	h.same("azure0 has what eth0 had", h.conf("azure0"), sorted(endless(before)))
-	h.same("eth0 has nothing", h.conf("eth0"), "\n")
-	if b.Link.Index < firstIndex || b.Link.MAC.String() != eth0MAC.String() || b.Master.Master != b.Link.Index || b.Link.MTU != 1500 {
+	h.Same("azure0 has what eth0 had", h.Conf("azure0"), lab.Sorted(lab.Endless(before)))
+	h.Same("eth0 has nothing", h.Conf("eth0"), "\n")
+	if b.Link.Index < firstIndex || b.Link.MAC.String() != lab.MAC.String() || b.Master.Master != b.Link.Index || b.Link.MTU != 1500 {
 		t.Errorf("the bridge is %+v", b)
 	}
-	h.ping(h.vm.Ns, gateway)
+	h.Ping(h.VM.Ns, lab.Gateway)
 	h.removeBridge()
-	h.same("eth0 has what it had", h.conf("eth0"), before)
-	if links := h.ip("-o link"); strings.Contains(links, "azure0") {
+	h.Same("eth0 has what it had", h.Conf("eth0"), before)
+	if links := h.IP("-o link"); strings.Contains(links, "azure0") {
 		t.Errorf("the bridge is still there:\n%s", links)
 	}
-	h.ping(h.vm.Ns, gateway)
+	h.Ping(h.VM.Ns, lab.Gateway)
 	h.removeBridge() // once more is success
 }
 
 func TestEnsureBridgeMovesIPv6(t *testing.T) {
 	t.Parallel()
-	h := &host{T: t, vm: fabric.Start(t, fabric.DefaultDual(1, 1)).VMs[0]}
-	h.ip("-6 addr add fd00::9/64 dev eth0 nodad")
-	h.ip("-6 route add fd77::/64 via fd00::1 dev eth0 metric 50")
-	h.ip("-6 neigh add fd00::77 lladdr 02:00:00:00:02:00 nud permanent dev eth0")
-	before := h.conf("eth0")
+	h := &host{Host: &lab.Host{T: t, VM: fabric.Start(t, fabric.DefaultDual(1, 1)).VMs[0]}}
+	h.IP("-6 addr add fd00::9/64 dev eth0 nodad")
+	h.IP("-6 route add fd77::/64 via fd00::1 dev eth0 metric 50")
+	h.IP("-6 neigh add fd00::77 lladdr 02:00:00:00:02:00 nud permanent dev eth0")
+	before := h.Conf("eth0")
 	for _, part := range []string{"fd00::4/64", "fd00::9/64", "default via fe80::1234:5678:9abc", "fd77::/64 via fd00::1", "fd00::77 lladdr"} {
 		if !strings.Contains(before, part) {
 			t.Fatalf("the configuration has no %q:\n%s", part, before)
 		}
 	}
 	h.ensureBridge()
-	h.same("azure0 has what eth0 had", h.conf("azure0"), sorted(endless(before)))
-	h.same("eth0 has nothing", h.conf("eth0"), "\n")
+	h.Same("azure0 has what eth0 had", h.Conf("azure0"), lab.Sorted(lab.Endless(before)))
+	h.Same("eth0 has nothing", h.Conf("eth0"), "\n")
 	h.removeBridge()
-	h.same("eth0 has what it had", h.conf("eth0"), before)
+	h.Same("eth0 has what it had", h.Conf("eth0"), before)
 }
 
 func TestEnsureBridgeChangesNothingTheSecondTime(t *testing.T) {
@@ -99,10 +99,10 @@ func TestEnsureBridgeChangesNothingTheSecondTime(t *testing.T) {
 	h.configure()
 	first := h.ensureBridge()
 	all := func() string {
-		return h.ip("addr") + h.ip("route show table all") + h.ip("neigh show nud permanent")
+		return h.IP("addr") + h.IP("route show table all") + h.IP("neigh show nud permanent")
 	}
-	before := lifetime.ReplaceAllString(all(), "N sec")
-	h.kernel(func(nl *Handle, _ *NFT) {
+	before := lab.Lifetime.ReplaceAllString(all(), "N sec")
+	h.kernel(func(nl *Handle) {
 		if _, ok, err := nl.Bridge("azure0", "eth0"); !ok || err != nil {
 			t.Errorf("the bridge is ok: %v, %v", ok, err)
 		}
@@ -110,26 +110,26 @@ func TestEnsureBridgeChangesNothingTheSecondTime(t *testing.T) {
 	if second := h.ensureBridge(); second.Link.Index != first.Link.Index {
 		t.Errorf("the bridge was made again: %+v, then %+v", first, second)
 	}
-	h.same("all is as it was", lifetime.ReplaceAllString(all(), "N sec"), before)
+	h.Same("all is as it was", lab.Lifetime.ReplaceAllString(all(), "N sec"), before)
 }
 
 // A DHCP client, or systemd-networkd, puts the addresses back on eth0 (docs/field-notes.md, row 10).
 func TestEnsureBridgeMovesAgainWhatSomebodyPutBack(t *testing.T) {
 	h := newHost(t)
 	h.ensureBridge()
-	h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0") // a pod's
-	want := h.conf("azure0")
-	h.ip("addr add 10.240.0.4/16 brd + dev eth0")
-	h.ip("route add default via 10.240.0.1 dev eth0 metric 100")
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.IP("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0") // a pod's
+	want := h.Conf("azure0")
+	h.IP("addr add 10.240.0.4/16 brd + dev eth0")
+	h.IP("route add default via 10.240.0.1 dev eth0 metric 100")
+	h.kernel(func(nl *Handle) {
 		if _, ok, err := nl.Bridge("azure0", "eth0"); ok || err != nil {
 			t.Errorf("the bridge is ok: %v, %v", ok, err)
 		}
 	})
 	h.ensureBridge()
-	h.same("azure0", h.conf("azure0"), sorted(want+"default via 10.240.0.1 metric 100\n"))
-	h.same("eth0", h.conf("eth0"), "\n")
-	h.ping(h.vm.Ns, gateway)
+	h.Same("azure0", h.Conf("azure0"), lab.Sorted(want+"default via 10.240.0.1 metric 100\n"))
+	h.Same("eth0", h.Conf("eth0"), "\n")
+	h.Ping(h.VM.Ns, lab.Gateway)
 }
 
 func TestEnsureBridgeRepairs(t *testing.T) {
@@ -144,13 +144,13 @@ func TestEnsureBridgeRepairs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			h.ensureBridge()
-			h.ip(damage)
+			h.IP(damage)
 			h.ensureBridge()
-			if !strings.Contains(h.conf("azure0"), "default via 10.240.0.1") { // it goes when a link goes down
-				h.ip("route add default via 10.240.0.1 dev azure0")
+			if !strings.Contains(h.Conf("azure0"), "default via 10.240.0.1") { // it goes when a link goes down
+				h.IP("route add default via 10.240.0.1 dev azure0")
 			}
-			h.ping(h.vm.Ns, gateway)
-			h.kernel(func(nl *Handle, _ *NFT) {
+			h.Ping(h.VM.Ns, lab.Gateway)
+			h.kernel(func(nl *Handle) {
 				if b, ok, err := nl.Bridge("azure0", "eth0"); !ok || err != nil {
 					t.Errorf("the bridge is %+v, %v", b, err)
 				}
@@ -163,13 +163,13 @@ func TestEnsureBridgeRepairs(t *testing.T) {
 func TestTheBridgeKeepsTheMastersMACWhenALowerOneJoins(t *testing.T) {
 	h := newHost(t)
 	h.ensureBridge()
-	h.ip("link add low address 00:00:00:00:00:01 type veth peer name low2")
-	h.ip("link set low master azure0 up")
-	h.ip("link set low2 up")
-	if text := h.ip("-o link show azure0"); !strings.Contains(text, eth0MAC.String()) {
+	h.IP("link add low address 00:00:00:00:00:01 type veth peer name low2")
+	h.IP("link set low master azure0 up")
+	h.IP("link set low2 up")
+	if text := h.IP("-o link show azure0"); !strings.Contains(text, lab.MAC.String()) {
 		t.Errorf("the bridge is %s", text)
 	}
-	h.ping(h.vm.Ns, gateway)
+	h.Ping(h.VM.Ns, lab.Gateway)
 }
 
 // linkState is what a link's other end may have changed meanwhile.
@@ -191,38 +191,32 @@ func TestEnsureBridgeThatCannotSucceedLeavesTheHostAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
 			for _, args := range test.situation {
-				h.ip(args)
+				h.IP(args)
 			}
 			all := func() string {
-				return sorted(h.ip("-o addr") + h.ip("route show table all") + regexp.MustCompile(" +").ReplaceAllString(linkState.ReplaceAllString(h.ip("-br link"), ""), " "))
+				return lab.Sorted(h.IP("-o addr") + h.IP("route show table all") + regexp.MustCompile(" +").ReplaceAllString(linkState.ReplaceAllString(h.IP("-br link"), ""), " "))
 			}
 			before := all()
-			h.kernel(func(nl *Handle, _ *NFT) {
+			h.kernel(func(nl *Handle) {
 				if _, err := nl.EnsureBridge("azure0", test.master, Lost{}); err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("error %v, want one with %q", err, test.want)
 				}
 			})
-			h.same("all is as it was", all(), before)
-			h.kernel(func(nl *Handle, _ *NFT) {
+			h.Same("all is as it was", all(), before)
+			h.kernel(func(nl *Handle) {
 				if err := nl.RemoveBridge("azure0", test.master, nil); err == nil && test.master != "up1" {
 					t.Error("RemoveBridge gives no error")
 				}
 			})
-			h.same("all is as it was", all(), before)
+			h.Same("all is as it was", all(), before)
 		})
 	}
 }
 
-func sorted(text string) string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	slices.Sort(lines)
-	return strings.Join(lines, "\n") + "\n"
-}
-
 func TestRemoveBridgeOfWhatIsNoBridgeIsAnError(t *testing.T) {
 	h := newHost(t)
-	h.ip("link add azure0 type veth peer name other")
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.IP("link add azure0 type veth peer name other")
+	h.kernel(func(nl *Handle) {
 		if err := nl.RemoveBridge("azure0", "eth0", nil); !errors.Is(err, ErrExists) {
 			t.Errorf("error %v", err)
 		}
@@ -237,7 +231,7 @@ func TestRemoveBridgeOfWhatIsNoBridgeIsAnError(t *testing.T) {
 // one. But there is never a moment without an address or a route: no ping fails to be sent.
 func TestTheHostStaysReachableWhileTheConfigurationMoves(t *testing.T) {
 	h := newHost(t)
-	h.ping(h.vm.Ns, gateway)
+	h.Ping(h.VM.Ns, lab.Gateway)
 	const moves = 20
 	stop := make(chan struct{})
 	var sent, lost atomic.Int64
@@ -253,7 +247,7 @@ func TestTheHostStaysReachableWhileTheConfigurationMoves(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(h.Context(), time.Second)
 				defer cancel()
-				if _, err := h.vm.Ns.Ping(ctx, gateway, fabric.PingOptions{}); errors.Is(err, context.DeadlineExceeded) {
+				if _, err := h.VM.Ns.Ping(ctx, lab.Gateway, fabric.PingOptions{}); errors.Is(err, context.DeadlineExceeded) {
 					lost.Add(1)
 				} else if err != nil {
 					t.Error(err)
@@ -262,7 +256,7 @@ func TestTheHostStaysReachableWhileTheConfigurationMoves(t *testing.T) {
 		}
 	})
 	wg.Go(func() {
-		if err := h.vm.Ns.Do(func() error { return alwaysRouted(stop) }); err != nil {
+		if err := h.VM.Ns.Do(func() error { return alwaysRouted(stop) }); err != nil {
 			t.Error(err)
 		}
 	})
@@ -279,7 +273,7 @@ func TestTheHostStaysReachableWhileTheConfigurationMoves(t *testing.T) {
 	}
 }
 
-// alwaysRouted asks the kernel for the way to the gateway, and to a host behind it, again and again: every few
+// alwaysRouted asks the kernel for the way to the lab.Gateway, and to a host behind it, again and again: every few
 // microseconds, on another CPU than the one that moves. Connecting a datagram socket sends nothing.
 func alwaysRouted(stop <-chan struct{}) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -293,7 +287,7 @@ func alwaysRouted(stop <-chan struct{}) error {
 			return nil
 		default:
 		}
-		for _, to := range []netip.Addr{gateway, fabric.RemoteHost} {
+		for _, to := range []netip.Addr{lab.Gateway, fabric.RemoteHost} {
 			if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 9, Addr: to.As4()}); err != nil {
 				return fmt.Errorf("look-up %d of the way to %s: %w", n, to, err)
 			}
@@ -304,9 +298,9 @@ func alwaysRouted(stop <-chan struct{}) error {
 // The requests of a batch are acknowledged each, and the error names all that failed.
 func TestABatchReportsEveryFailure(t *testing.T) {
 	h := newHost(t)
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
-		h.must(err)
+		h.Must(err)
 		b := &batch{}
 		for _, a := range []string{"10.240.0.4/16", "10.1.0.1/24", "10.1.0.1/24", "10.1.0.2/24"} {
 			b.add("add "+a, addrRequest(eth0, netip.MustParsePrefix(a)))
@@ -320,6 +314,6 @@ func TestABatchReportsEveryFailure(t *testing.T) {
 		if have, err := nl.Addresses(eth0); err != nil || len(have) != 3 {
 			t.Errorf("eth0 has %v, %v", have, err)
 		}
-		h.must((&batch{}).send(nl.socket)) // nothing to do
+		h.Must((&batch{}).send(nl.socket)) // nothing to do
 	})
 }

@@ -1,40 +1,13 @@
 package netlink
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/test/lab"
 )
 
-// iproute2 and nft show names where the machine has some, for tables, protocols, marks and the like, and people do name their tables. The tests
-// that read what it shows, once more where every number has one.
+// The tests that read what iproute2 and nft show, once more where every number has a name.
 func TestTheMachinesNamesForNumbersDoNotMatter(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	for file, known := range map[string]string{
-		"rt_tables": "255 local\n254 main\n253 default\n", "rt_protos": "2 kernel\n3 boot\n4 static\n16 dhcp\n", "rt_scopes": "0 global\n255 nowhere\n254 host\n253 link\n",
-		"rt_realms": "", "rt_dsfield": "", "group": "0 default\n", "rt_marks": "0x20000 ours\n0x0 zero\n",
-	} {
-		var b strings.Builder
-		for n := 1; n < 253; n++ {
-			if !strings.Contains("\n"+known, fmt.Sprintf("\n%d ", n)) {
-				fmt.Fprintf(&b, "%d name%d\n", n, n)
-			}
-		}
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(known+b.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	names := "mount --make-rprivate / && mount -t tmpfs tmpfs /etc && mkdir /etc/iproute2 && cp " + dir + `/* /etc/iproute2 && exec "$@"`
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", names, "sh", os.Args[0], "-test.v", "-test.run",
-		"^(TestEnsureBridgeMovesTheHostsConfigurationAndRemoveBridgeRestoresIt|TestRulesAreThoseOfTheDocuments|TestAddPodGivesThePodItsAddressesRoutesAndMTU|TestRemoveAddresses)$")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	if err != nil || strings.Count(string(out), "\n--- PASS: ") != 4 {
-		t.Errorf("%v\n%s", err, out)
-	}
+	lab.AgainWithNames(t, "TestEnsureBridgeMovesTheHostsConfigurationAndRemoveBridgeRestoresIt", "TestAddPodGivesThePodItsAddressesRoutesAndMTU", "TestRemoveAddresses")
 }

@@ -19,7 +19,7 @@ const podRoute = 0x7a
 func (h *Handle) routeToPod(p Pod) error {
 	b := &batch{}
 	for _, a := range p.Addresses {
-		if m, err := h.lookUp(a.Addr(), 0); err == nil && !p.HostRoutes && m.u32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.viaGateway() {
+		if m, err := h.lookUp(a.Addr(), 0); err == nil && !p.HostRoutes && m.U32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.viaGateway() {
 			continue
 		}
 		b.add("add route to "+a.Addr().String(), overBridge(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, p.Bridge, a.Addr()))

@@ -159,7 +159,7 @@ func (h *glance) checkNeighbours(p Pod, at Link) (string, error) {
 	}
 	for _, a := range p.Addresses {
 		found := slices.ContainsFunc(h.neighbours[at.Index], func(n kernelMessage) bool {
-			return n.addr(unix.NDA_DST) == a.Addr() && bytes.Equal(n.get(unix.NDA_LLADDR), p.MAC)
+			return n.Addr(unix.NDA_DST) == a.Addr() && bytes.Equal(n.Get(unix.NDA_LLADDR), p.MAC)
 		})
 		if !found {
 			return fmt.Sprintf("neighbour %s at %s is missing on %s", a.Addr(), p.MAC, at.Name), nil
@@ -182,7 +182,7 @@ func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
 // checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
 func (h *glance) checkFDB(p Pod, host Link) (string, error) {
 	list, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{family: unix.AF_BRIDGE, index: host.Index}, func(m kernelMessage) bool {
-		return bytes.Equal(m.get(unix.NDA_LLADDR), p.MAC) && m.u32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
+		return bytes.Equal(m.Get(unix.NDA_LLADDR), p.MAC) && m.U32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
 	})
 	if err != nil {
 		return "", fmt.Errorf("list fdb entries of %s: %w", p.HostName, err)
@@ -234,8 +234,8 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 		return "", err
 	}
 	list, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
-		leads := func(r policyRule) bool { return r.table == m.u32(unix.RTA_TABLE) }
-		return m.u32(unix.RTA_OIF) == uint32(l.Index) && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules, leads)
+		leads := func(r policyRule) bool { return r.table == m.U32(unix.RTA_TABLE) }
+		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules, leads)
 	})
 	if err != nil {
 		return "", fmt.Errorf("list routes in the pod: %w", err)
@@ -243,8 +243,8 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 	for _, r := range p.Routes {
 		dst := r.Dst.Masked()
 		there := func(k kernelMessage) bool {
-			moved := k.u32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN && k.destination().Bits() <= dst.Bits() && k.destination().Contains(dst.Addr()) // sbr keeps the widest
-			return (k.destination() == dst || moved) && k.addr(unix.RTA_GATEWAY) == r.GW
+			moved := k.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN && k.destination().Bits() <= dst.Bits() && k.destination().Contains(dst.Addr()) // sbr keeps the widest
+			return (k.destination() == dst || moved) && k.Addr(unix.RTA_GATEWAY) == r.GW
 		}
 		if r.Table == 0 && !slices.ContainsFunc(list, there) { // what leads to other tables is the next plugin's
 			return fmt.Sprintf("route %s%s is missing in the pod", r.Dst, by(r.GW)), nil

@@ -61,7 +61,7 @@ func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
 		r := &routes[i]
 		for _, k := range have {
 			if k.destination() == r.Dst.Masked() && (r.Table == 0 || r.Table == unix.RT_TABLE_MAIN) {
-				r.Metric = max(r.Metric, yieldMetric, int(k.u32(unix.RTA_PRIORITY))+1)
+				r.Metric = max(r.Metric, yieldMetric, int(k.U32(unix.RTA_PRIORITY))+1)
 			}
 		}
 	}
@@ -71,21 +71,21 @@ func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
 // mainRoutes lists the routes that a person would be shown: those of the main table, without the kernel's caches.
 func (h *Handle) mainRoutes() ([]kernelMessage, error) {
 	return h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
-		return m.u32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN && m.routeFlags()&unix.RTM_F_CLONED == 0
+		return m.U32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN && m.routeFlags()&unix.RTM_F_CLONED == 0
 	})
 }
 
 // destination is what a route is for. The kernel shows none for a default route. Other families than IP's have none.
 func (m kernelMessage) destination() netip.Prefix {
-	a := m.addr(unix.RTA_DST)
+	a := m.Addr(unix.RTA_DST)
 	switch {
 	case a.IsValid():
-	case m.family() == unix.AF_INET:
+	case m.Family() == unix.AF_INET:
 		a = netip.IPv4Unspecified()
-	case m.family() == unix.AF_INET6:
+	case m.Family() == unix.AF_INET6:
 		a = netip.IPv6Unspecified()
 	}
-	return netip.PrefixFrom(a, int(m.header[1])) // struct rtmsg: rtm_dst_len
+	return netip.PrefixFrom(a, int(m.Header[1])) // struct rtmsg: rtm_dst_len
 }
 
 func family(a netip.Addr) int {

@@ -18,7 +18,7 @@ const sourcePriority = 1000
 // bySource gives each interface of a pod with several a table with its routes, and a rule for each of its addresses. A pod with one needs
 // none; what is left of interfaces that are gone is deleted. others are the routes that were there before this interface's.
 func (h *Handle) bySource(l Link, others []kernelMessage) error {
-	if !slices.ContainsFunc(others, func(m kernelMessage) bool { return m.u32(unix.RTA_OIF) != uint32(l.Index) && !m.isLinkLocals() }) {
+	if !slices.ContainsFunc(others, func(m kernelMessage) bool { return m.U32(unix.RTA_OIF) != uint32(l.Index) && !m.isLinkLocals() }) {
 		return nil
 	}
 	routes, err := h.mainRoutes()
@@ -36,7 +36,7 @@ func (h *Handle) bySource(l Link, others []kernelMessage) error {
 	b := &batch{}
 	for _, viaGateway := range []bool{false, true} { // a gateway has to be known when it is named
 		for _, m := range routes {
-			dev := device{index: int(m.u32(unix.RTA_OIF))}
+			dev := device{index: int(m.U32(unix.RTA_OIF))}
 			if dev.index == 0 || m.isLinkLocals() || m.viaGateway() != viaGateway {
 				continue
 			}
@@ -55,9 +55,9 @@ func (r policyRule) isSource() bool { return r.priority == sourcePriority && isT
 
 func sourceRules(addrs []kernelMessage) (list []policyRule) {
 	for _, m := range addrs {
-		a := m.ownAddress()
+		a := m.Prefix().Addr()
 		if a.IsValid() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
-			list = append(list, policyRule{priority: sourcePriority, family: m.family(), from: netip.PrefixFrom(a, a.BitLen()), table: tableOf(m.index()), longer: -1})
+			list = append(list, policyRule{priority: sourcePriority, family: m.Family(), from: netip.PrefixFrom(a, a.BitLen()), table: tableOf(m.Index()), longer: -1})
 		}
 	}
 	return list
@@ -65,12 +65,12 @@ func sourceRules(addrs []kernelMessage) (list []policyRule) {
 
 // inTable is a route as another table has it.
 func (m kernelMessage) inTable(table uint32) kernelMessage {
-	m.header = slices.Clone(m.header)
-	m.header[4] = unix.RT_TABLE_UNSPEC // struct rtmsg: rtm_table; the attribute counts
-	m.attrs = slices.Clone(m.attrs)
-	for i, a := range m.attrs {
-		if a.typ == unix.RTA_TABLE {
-			m.attrs[i].data = u32(unix.RTA_TABLE, table).Data
+	m.Header = slices.Clone(m.Header)
+	m.Header[4] = unix.RT_TABLE_UNSPEC // struct rtmsg: rtm_table; the attribute counts
+	m.Attrs = slices.Clone(m.Attrs)
+	for i, a := range m.Attrs {
+		if a.Type == unix.RTA_TABLE {
+			m.Attrs[i].Value = u32(unix.RTA_TABLE, table).Data
 		}
 	}
 	return m

@@ -15,15 +15,15 @@ import (
 // Bits of a packet's mark; the first is also one of a connection's. kube-proxy (0x4000, 0x8000), Calico (0xffff0000), Cilium (0x0f00) and
 // Istio (0x539) have others.
 const (
-	answersMark = 0x40 // an answer to what came by the other NIC and was translated, so that it has to leave there
-	podsMark    = 0x80 // from a pod, or for one: its way is that of the pods' NIC
+	AnswersMark = 0x40 // an answer to what came by the other NIC and was translated, so that it has to leave there
+	PodsMark    = 0x80 // from a pod, or for one: its way is that of the pods' NIC
 )
 
 // The priorities of our rules: before those that somebody may have for the host's own addresses, which know nothing of pods.
 const (
 	priorityToPods  = 60 + iota // to a pod of this host: as the main table says
-	priorityAnswers             // from pods' addresses, with answersMark: by the other NIC
-	priorityPods                // from pods' addresses, with podsMark: by theirs
+	priorityAnswers             // from pods' addresses, with AnswersMark: by the other NIC
+	priorityPods                // from pods' addresses, with PodsMark: by theirs
 )
 
 // Policy is how the host routes what pods of a NIC send and get.
@@ -92,7 +92,7 @@ func (h *Handle) RemovePolicy(pods []netip.Prefix) error {
 			return fmt.Errorf("list the routes of table %d: %w", table, err)
 		}
 		for _, m := range routes {
-			dev := device{index: int(m.u32(unix.RTA_OIF))}
+			dev := device{index: int(m.U32(unix.RTA_OIF))}
 			b.add("delete route "+m.route(), m.newRoute(unix.RTM_DELROUTE, 0, dev, dev), unix.ESRCH, unix.ENOENT)
 		}
 	}
@@ -140,8 +140,8 @@ func (p Policy) rules(somebodys bool) (list []policyRule) {
 		}
 		if several {
 			list = append(list,
-				policyRule{priority: priorityAnswers, family: f, from: subnet, mark: answersMark, table: tableOf(p.Other.Index), longer: -1},
-				policyRule{priority: priorityPods, family: f, from: subnet, mark: podsMark, table: tableOf(p.Own.Index), longer: -1})
+				policyRule{priority: priorityAnswers, family: f, from: subnet, mark: AnswersMark, table: tableOf(p.Other.Index), longer: -1},
+				policyRule{priority: priorityPods, family: f, from: subnet, mark: PodsMark, table: tableOf(p.Own.Index), longer: -1})
 		}
 	}
 	return list
@@ -181,7 +181,7 @@ func (h *Handle) fillTables(b *batch, p Policy, want []policyRule) error {
 			return err
 		}
 		there, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: r.table, family: r.family}, func(m kernelMessage) bool {
-			return m.header[1] == 0 && m.u32(unix.RTA_OIF) == uint32(dev.Index) && m.gateway() == gw
+			return m.Header[1] == 0 && m.U32(unix.RTA_OIF) == uint32(dev.Index) && m.gateway() == gw
 		})
 		if err != nil {
 			return fmt.Errorf("list the routes of table %d: %w", r.table, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +32,7 @@ type policyRule struct {
 // others (networkd.conf(5), ManageForeignRoutingPolicyRules=).
 func (r policyRule) request(typ, flags int) *nl.NetlinkRequest {
 	const protocol = 21 // FRA_PROTOCOL, include/uapi/linux/fib_rules.h
-	header, attrs := make([]byte, headerLen[unix.RTM_NEWRULE]), []byte(nil)
+	header, attrs := make([]byte, wire.HeaderLen(unix.RTM_NEWRULE)), []byte(nil)
 	header[0] = r.family
 	add := func(a *nl.RtAttr) { attrs = append(attrs, a.Serialize()...) }
 	add(u32(unix.FRA_PRIORITY, r.priority))
@@ -61,14 +62,14 @@ func (r policyRule) request(typ, flags int) *nl.NetlinkRequest {
 
 // policyRule reads a rule. What ours do not have is left out: only rules of our own priorities are to be compared.
 func (m kernelMessage) policyRule() policyRule {
-	r := policyRule{priority: m.u32(unix.FRA_PRIORITY), family: m.family(), mark: m.u32(unix.FRA_FWMARK), table: m.u32(unix.FRA_TABLE), longer: -1}
-	if a := m.addr(unix.FRA_SRC); a.IsValid() {
-		r.from = netip.PrefixFrom(a, int(m.header[2]))
+	r := policyRule{priority: m.U32(unix.FRA_PRIORITY), family: m.Family(), mark: m.U32(unix.FRA_FWMARK), table: m.U32(unix.FRA_TABLE), longer: -1}
+	if a := m.Addr(unix.FRA_SRC); a.IsValid() {
+		r.from = netip.PrefixFrom(a, int(m.Header[2]))
 	}
-	if a := m.addr(unix.FRA_DST); a.IsValid() {
-		r.to = netip.PrefixFrom(a, int(m.header[1]))
+	if a := m.Addr(unix.FRA_DST); a.IsValid() {
+		r.to = netip.PrefixFrom(a, int(m.Header[1]))
 	}
-	if d := m.get(unix.FRA_SUPPRESS_PREFIXLEN); len(d) >= 4 {
+	if d := m.Get(unix.FRA_SUPPRESS_PREFIXLEN); len(d) >= 4 {
 		r.longer = int(int32(binary.NativeEndian.Uint32(d)))
 	}
 	return r

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +19,7 @@ func (h *Handle) Source(to netip.Addr) (netip.Addr, error) {
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	return m.addr(unix.RTA_PREFSRC), nil
+	return m.Addr(unix.RTA_PREFSRC), nil
 }
 
 // RoutesFrom are the routes that somebody told to use an address as the source, each as a person knows it, by address.
@@ -26,7 +27,7 @@ func (h *Handle) RoutesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error)
 	routes, err := h.routesFrom(addrs)
 	found := map[netip.Addr][]string{}
 	for _, m := range routes {
-		source := m.addr(unix.RTA_PREFSRC)
+		source := m.Addr(unix.RTA_PREFSRC)
 		found[source] = append(found[source], m.route())
 	}
 	return found, err
@@ -36,7 +37,7 @@ func (h *Handle) RoutesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error)
 func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
 	routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
 		const proto = 5 // struct rtmsg: rtm_protocol
-		return m.header[proto] != unix.RTPROT_KERNEL && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.Contains(addrs, m.addr(unix.RTA_PREFSRC))
+		return m.Header[proto] != unix.RTPROT_KERNEL && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.Contains(addrs, m.Addr(unix.RTA_PREFSRC))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
@@ -48,16 +49,16 @@ func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
 func (h *Handle) RulesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	const sourceBits = 2 // struct fib_rule_hdr: src_len
 	rules, err := h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool {
-		a := m.addr(unix.FRA_SRC)
-		return slices.Contains(addrs, a) && int(m.header[sourceBits]) == a.BitLen()
+		a := m.Addr(unix.FRA_SRC)
+		return slices.Contains(addrs, a) && int(m.Header[sourceBits]) == a.BitLen()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list policy rules: %w", err)
 	}
 	found := map[netip.Addr][]string{}
 	for _, m := range rules {
-		source := m.addr(unix.FRA_SRC)
-		found[source] = append(found[source], fmt.Sprintf("pref %d", m.u32(unix.FRA_PRIORITY)))
+		source := m.Addr(unix.FRA_SRC)
+		found[source] = append(found[source], fmt.Sprintf("pref %d", m.U32(unix.FRA_PRIORITY)))
 	}
 	return found, nil
 }
@@ -109,7 +110,7 @@ func socketText(protocol string, s *vnl.Socket) string {
 // routes stay. What is gone already is success. An IPv4 address takes the others of its prefix with it if it came first, unless
 // promote_secondaries is set for its interface: that is the caller's.
 func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
-	have, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, func(m kernelMessage) bool { return slices.Contains(addrs, m.ownAddress()) })
+	have, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, func(m kernelMessage) bool { return slices.Contains(addrs, m.Prefix().Addr()) })
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
@@ -119,16 +120,16 @@ func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
 	}
 	b := &batch{}
 	for _, m := range routes {
-		via := device{index: int(m.u32(unix.RTA_OIF))}
-		m.attrs = slices.DeleteFunc(m.attrs, func(a attr) bool { return a.typ == unix.RTA_PREFSRC })
+		via := device{index: int(m.U32(unix.RTA_OIF))}
+		m.Attrs = slices.DeleteFunc(m.Attrs, func(a wire.Attr) bool { return a.Type == unix.RTA_PREFSRC })
 		b.add("take the source from route "+m.route(), m.newRoute(unix.RTM_NEWROUTE, unix.NLM_F_REPLACE, via, via), unix.ENOENT)
 	}
 	// The kernel lists secondary addresses after those that came first: from the back, fewer have to move up.
 	for _, m := range slices.Backward(have) {
-		req := m.request(unix.RTM_DELADDR, 0, m.header, func(typ uint16, data []byte) ([]byte, bool) {
+		req := m.request(unix.RTM_DELADDR, 0, m.Header, func(typ uint16, data []byte) ([]byte, bool) {
 			return data, typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS
 		})
-		b.add("delete address "+m.ownAddress().String(), req, unix.EADDRNOTAVAIL)
+		b.add("delete address "+m.Prefix().Addr().String(), req, unix.EADDRNOTAVAIL)
 	}
 	return b.send(h.socket)
 }

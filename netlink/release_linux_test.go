@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/test/lab"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -29,31 +30,31 @@ func TestRemoveAddresses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
-			h.run("sysctl", "-qw", "net.ipv4.conf.eth0.promote_secondaries=1")
+			h.Run("sysctl", "-qw", "net.ipv4.conf.eth0.promote_secondaries=1")
 			if len(c.with) > 0 {
-				h.ip("addr del 10.240.0.4/16 dev eth0")
+				h.IP("addr del 10.240.0.4/16 dev eth0")
 				for _, line := range c.with {
-					h.ip(line)
+					h.IP(line)
 				}
-				h.ip("addr add 10.240.0.4/16 dev eth0")
-				h.ip("route add default via 10.240.0.1 src 10.240.0.4 onlink dev eth0")
+				h.IP("addr add 10.240.0.4/16 dev eth0")
+				h.IP("route add default via 10.240.0.1 src 10.240.0.4 onlink dev eth0")
 			}
 			for _, line := range c.add {
-				h.ip(line)
+				h.IP(line)
 			}
-			h.kernel(func(nl *Handle, _ *NFT) {
+			h.kernel(func(nl *Handle) {
 				for range 2 { // once more is success
-					h.must(nl.RemoveAddresses(addresses("10.240.1.1", "10.240.1.2", "10.240.1.3", "10.240.1.9")))
+					h.Must(nl.RemoveAddresses(addresses("10.240.1.1", "10.240.1.2", "10.240.1.3", "10.240.1.9")))
 				}
-				source, err := nl.Source(gateway)
-				if err != nil || source != hostPrefix.Addr() {
+				source, err := nl.Source(lab.Gateway)
+				if err != nil || source != lab.Prefix.Addr() {
 					t.Errorf("the host sends from %s (%v)", source, err)
 				}
 			})
-			if got := h.ip("-4 -o addr show"); strings.Contains(got, "10.240.1.") || strings.Count(got, "inet 10.240.0.4/16") != 1 {
+			if got := h.IP("-4 -o addr show"); strings.Contains(got, "10.240.1.") || strings.Count(got, "inet 10.240.0.4/16") != 1 {
 				t.Errorf("the host has\n%s", got)
 			}
-			routes := h.ip("route show table all")
+			routes := h.IP("route show table all")
 			for _, line := range c.add {
 				if f := strings.Fields(line); f[0] == "route" && !strings.Contains(routes, f[2]) || strings.Contains(routes, "10.240.1.") {
 					t.Errorf("%s: the routes are\n%s", line, routes)
@@ -62,8 +63,8 @@ func TestRemoveAddresses(t *testing.T) {
 			if strings.Contains(strings.Join(c.add, " "), "mtu") && !strings.Contains(routes, "metric 50 mtu 1400") {
 				t.Errorf("a route lost more than its source:\n%s", routes)
 			}
-			h.ping(h.vm.Ns, gateway)
-			h.ping(h.vm.Ns, netip.MustParseAddr("10.241.0.1"))
+			h.Ping(h.VM.Ns, lab.Gateway)
+			h.Ping(h.VM.Ns, netip.MustParseAddr("10.241.0.1"))
 		})
 	}
 }
@@ -71,28 +72,28 @@ func TestRemoveAddresses(t *testing.T) {
 func TestWhoUsesAnAddress(t *testing.T) {
 	h := newHost(t)
 	for _, line := range []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/16 dev eth0", "route add 10.9.0.0/16 via 10.240.0.1 src 10.240.1.1", "rule add from 10.240.1.2 lookup 77 pref 1000", "rule add from 10.240.1.0/24 lookup 77 pref 1001"} {
-		h.ip(line)
+		h.IP(line)
 	}
 	var closers []interface{ Close() error }
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.kernel(func(nl *Handle) {
 		listener, err := net.Listen("tcp4", "10.240.1.1:8080")
-		h.must(err)
+		h.Must(err)
 		client, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(10, 240, 1, 2), Port: 4711}}).Dial("tcp4", "10.240.1.1:8080")
-		h.must(err)
+		h.Must(err)
 		server, err := listener.Accept()
-		h.must(err)
+		h.Must(err)
 		mapped, err := net.ListenPacket("udp", "[::ffff:10.240.1.2]:53")
-		h.must(err)
+		h.Must(err)
 		anywhere, err := net.Listen("tcp", ":9090") // is nobody's
-		h.must(err)
+		h.Must(err)
 		closers = append(closers, listener, client, server, mapped, anywhere)
 		asked := addresses("10.240.1.1", "10.240.1.2", "10.240.1.3")
 		sockets, err := SocketsOf(asked)
-		h.must(err)
+		h.Must(err)
 		routes, err := nl.RoutesFrom(asked)
-		h.must(err)
+		h.Must(err)
 		rules, err := nl.RulesFrom(asked)
-		h.must(err)
+		h.Must(err)
 		byText := func(m map[netip.Addr][]string) map[string][]string {
 			out := map[string][]string{}
 			for a, list := range m {
@@ -114,6 +115,6 @@ func TestWhoUsesAnAddress(t *testing.T) {
 		}
 	})
 	for _, c := range slices.Backward(closers) {
-		h.must(c.Close())
+		h.Must(c.Close())
 	}
 }

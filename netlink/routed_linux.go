@@ -36,7 +36,7 @@ func (h *glance) checkHostRoutes(p Pod, host Link) (string, error) {
 	}
 	for _, a := range p.Addresses {
 		if !slices.ContainsFunc(h.routes, func(r kernelMessage) bool {
-			return r.u32(unix.RTA_OIF) == uint32(host.Index) && r.destination() == netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
+			return r.U32(unix.RTA_OIF) == uint32(host.Index) && r.destination() == netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
 		}) {
 			return fmt.Sprintf("route to %s over %s is missing on the host", a.Addr(), host.Name), nil
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,9 +15,9 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add(append(hostConf{dev: device{7, "azure0"}}.encode(false), 20, 0, 0, 0, 20, 0, 0, 0))
 	whole := hostConf{dev: device{7, "azure0"}}
 	for _, typ := range []uint16{unix.RTM_NEWADDR, unix.RTM_NEWROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_NEWNEIGH} {
-		m := kernelMessage{typ: typ, header: make([]byte, headerLen[typ])}
+		m := kernelMessage{Message: wire.Message{Type: typ, Header: make([]byte, wire.HeaderLen(typ))}}
 		for a := range uint16(25) { // more than any kind of message has
-			m.attrs = append(m.attrs, attr{a, make([]byte, 16)})
+			m.Attrs = append(m.Attrs, wire.Attr{Type: a, Value: make([]byte, 16)})
 		}
 		whole.place(m)
 	}

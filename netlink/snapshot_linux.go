@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -47,11 +48,9 @@ func (h *Handle) Snapshot(b Bridge, known []byte) ([]byte, error) {
 	return seen, nil
 }
 
-// podMACPrefix begins the MAC of every pod, and of nobody else in the fabric (network.MACOf).
-var podMACPrefix = []byte{0x0a, 0x58}
-
-// isPods says whether a neighbour is a pod, which is not on the master.
-func (m kernelMessage) isPods() bool { return bytes.HasPrefix(m.get(unix.NDA_LLADDR), podMACPrefix) }
+func (m kernelMessage) isPods() bool {
+	return bytes.HasPrefix(m.Get(unix.NDA_LLADDR), azure.PodMACPrefix)
+}
 
 // encode writes the snapshot. With timeless, what changes by the mere passing of time is the same always.
 func (c hostConf) encode(timeless bool) []byte {
@@ -67,7 +66,7 @@ func (c hostConf) encode(timeless bool) []byte {
 	}
 	for _, list := range c.routes.all() {
 		for _, m := range *list {
-			if m.typ == unix.RTM_NEWNEXTHOP {
+			if m.Type == unix.RTM_NEWNEXTHOP {
 				add(m.newNexthop(c.dev, c.dev))
 				continue
 			}
@@ -101,7 +100,7 @@ func lostMessages(data []byte) iter.Seq[kernelMessage] {
 				return
 			}
 			m.lost = true
-			m.first = m.typ == unix.RTM_NEWROUTE && m.family() == unix.AF_INET && binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
+			m.first = m.Type == unix.RTM_NEWROUTE && m.Family() == unix.AF_INET && binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
 			if !yield(m) {
 				return
 			}
@@ -113,20 +112,20 @@ func lostMessages(data []byte) iter.Seq[kernelMessage] {
 func (c *hostConf) place(m kernelMessage) {
 	at := &c.neighs
 	switch {
-	case m.typ == unix.RTM_NEWLINK:
-		c.dev = device{m.index(), text(m.get(unix.IFLA_IFNAME))}
+	case m.Type == unix.RTM_NEWLINK:
+		c.dev = device{m.Index(), m.Text(unix.IFLA_IFNAME)}
 		return
-	case m.typ == unix.RTM_NEWADDR:
+	case m.Type == unix.RTM_NEWADDR:
 		at = &c.addrs
-	case m.typ == unix.RTM_NEWNEXTHOP && m.get(nhaGroup) != nil:
+	case m.Type == unix.RTM_NEWNEXTHOP && m.Get(nhaGroup) != nil:
 		at = &c.routes.groups
-	case m.typ == unix.RTM_NEWNEXTHOP:
+	case m.Type == unix.RTM_NEWNEXTHOP:
 		at = &c.routes.nexthops
-	case m.typ == unix.RTM_NEWROUTE && m.get(rtaNHID) != nil:
+	case m.Type == unix.RTM_NEWROUTE && m.Get(rtaNHID) != nil:
 		at = &c.routes.byObject
-	case m.typ == unix.RTM_NEWROUTE && m.viaGateway():
+	case m.Type == unix.RTM_NEWROUTE && m.viaGateway():
 		at = &c.routes.gateways
-	case m.typ == unix.RTM_NEWROUTE:
+	case m.Type == unix.RTM_NEWROUTE:
 		at = &c.routes.direct
 	}
 	*at = append(*at, m)
@@ -136,9 +135,9 @@ func (c *hostConf) place(m kernelMessage) {
 func SnapshotAddresses(data []byte) []netip.Prefix {
 	var list []kernelMessage
 	for m := range lostMessages(data) {
-		if m.typ == unix.RTM_NEWADDR {
+		if m.Type == unix.RTM_NEWADDR {
 			list = append(list, m)
-		} else if m.typ != unix.RTM_NEWLINK {
+		} else if m.Type != unix.RTM_NEWLINK {
 			break
 		}
 	}

@@ -3,25 +3,25 @@ package netlink
 import (
 	"bytes"
 	"encoding/binary"
-	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/Azure/azure-container-networking/test/fabric"
+	"github.com/Azure/azure-container-networking/netlink/wire"
+	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
 )
 
 // snapshot is what the plugin remembers of azure0, if it knows that already.
 func (h *host) snapshot(known []byte) (seen []byte) {
 	h.Helper()
-	h.kernel(func(nl *Handle, _ *NFT) {
+	h.kernel(func(nl *Handle) {
 		b, ok, err := nl.Bridge("azure0", "eth0")
 		if !ok || err != nil {
 			h.Fatalf("the bridge is ok: %v, %v", ok, err)
 		}
 		seen, err = nl.Snapshot(b, known)
-		h.must(err)
+		h.Must(err)
 	})
 	return seen
 }
@@ -41,18 +41,18 @@ func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
 			h.configure()
 			h.routes()
 			h.ensureBridge()
-			h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0") // a pod's
+			h.IP("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0") // a pod's
 			lost := h.snapshot(h.remembered)
-			h.ip("neigh del 10.240.1.1 dev azure0")
+			h.IP("neigh del 10.240.1.1 dev azure0")
 			before := h.everything()
 			for _, args := range damage {
-				h.ip(args)
+				h.IP(args)
 			}
 			h.ensureLost(Lost{Host: lost})
 			switch after := h.everything(); {
 			case name == "deleted, and the DHCP client was there":
-				if lifetime.MatchString(h.ip("-4 addr show dev azure0")) || strings.Count(after, `"local":"10.98.0.1"`) != 1 {
-					t.Errorf("the lease has an end: %s", h.ip("addr show dev azure0"))
+				if lab.Lifetime.MatchString(h.IP("-4 addr show dev azure0")) || strings.Count(after, `"local":"10.98.0.1"`) != 1 {
+					t.Errorf("the lease has an end: %s", h.IP("addr show dev azure0"))
 				}
 				// Besides what it had it has the client's route.
 				added := diff(before, after)
@@ -68,14 +68,14 @@ func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
 			case after != before:
 				t.Errorf("the host is not as it was:\n%s", diff(before, after))
 			}
-			h.ping(h.vm.Ns, gateway)
+			h.Ping(h.VM.Ns, lab.Gateway)
 			h.removeBridge()
-			h.ping(h.vm.Ns, gateway)
+			h.Ping(h.VM.Ns, lab.Gateway)
 			want := regexp.MustCompile("valid_lft 86(400|401|399)sec") // a second may begin between two readings
 			if name == "deleted, and the DHCP client was there" {
 				want = regexp.MustCompile("valid_lft (300|301|299)sec")
 			}
-			if have := h.ip("addr show dev eth0 to 10.98.0.1"); !want.MatchString(have) {
+			if have := h.IP("addr show dev eth0 to 10.98.0.1"); !want.MatchString(have) {
 				t.Errorf("the lease has not come back with %s: %s", want, have)
 			}
 		})
@@ -89,12 +89,12 @@ func TestRemoveBridgeGivesTheMasterWhatADeletedBridgeHad(t *testing.T) {
 	h.routes()
 	before := h.everything()
 	h.ensureBridge()
-	h.ip("link del azure0")
+	h.IP("link del azure0")
 	h.removeBridge()
 	if after := h.everything(); after != before {
 		t.Errorf("the host is not as it was:\n%s", diff(before, after))
 	}
-	h.ping(h.vm.Ns, gateway)
+	h.Ping(h.VM.Ns, lab.Gateway)
 }
 
 // An ADD writes the state once more only if the host has changed.
@@ -112,8 +112,8 @@ func TestASnapshotChangesOnlyWithTheHost(t *testing.T) {
 		}
 		known = seen
 	}
-	h.ip("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0")
-	h.ping(h.vm.Ns, gateway)
+	h.IP("neigh add 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud permanent dev azure0")
+	h.Ping(h.VM.Ns, lab.Gateway)
 	known = older(t, known)
 	same("a pod's neighbour, and what the host learnt", true)
 	for _, change := range []string{
@@ -127,22 +127,22 @@ func TestASnapshotChangesOnlyWithTheHost(t *testing.T) {
 		"neigh add 10.240.0.96 lladdr 02:00:00:00:00:96 nud permanent dev azure0",
 		"neigh del proxy 10.240.0.99 dev azure0",
 	} {
-		h.ip(change)
+		h.IP(change)
 		same(change, false)
 		same("after "+change, true)
 	}
 }
 
-// older is the snapshot as it was read some time before: there was more left of each lifetime.
+// older is the snapshot as it was read some time before: there was more left of each lab.Lifetime.
 func older(t *testing.T, snapshot []byte) []byte {
 	t.Helper()
 	c := decodeSnapshot(bytes.Clone(snapshot))
 	for _, m := range c.addrs {
-		m.wholeLifetimes(binary.NativeEndian.Uint32(m.get(unix.IFA_CACHEINFO)[12:]) + 1000)
+		m.wholeLifetimes(binary.NativeEndian.Uint32(m.Get(unix.IFA_CACHEINFO)[12:]) + 1000)
 	}
 	for _, m := range c.routes.gateways {
-		if left := m.get(unix.RTA_EXPIRES); left != nil {
-			binary.NativeEndian.PutUint32(left, m.u32(unix.RTA_EXPIRES)+10)
+		if left := m.Get(unix.RTA_EXPIRES); left != nil {
+			binary.NativeEndian.PutUint32(left, m.U32(unix.RTA_EXPIRES)+10)
 		}
 	}
 	out := c.encode(false)
@@ -165,7 +165,7 @@ func TestAnAddressThatWasLostHasItsWholeLifetime(t *testing.T) {
 		{info(0, forever, 7, 5000), info(100, forever, 7, 5000)},
 		{info(500, 1000, 7, 15000+1), info(500, 1000, 7, 15000+1)}, // the clocks differ by a tick
 	} {
-		m := kernelMessage{attrs: []attr{{unix.IFA_CACHEINFO, test.have}}}
+		m := kernelMessage{Message: wire.Message{Attrs: wire.Attrs{{Type: unix.IFA_CACHEINFO, Value: test.have}}}}
 		if m.wholeLifetimes(15000); !bytes.Equal(test.have, test.want) {
 			t.Errorf("%v instead of %v", test.have, test.want)
 		}
@@ -177,7 +177,7 @@ func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
 	h := newDualHost(t)
 	h.configure()
 	h.routes()
-	h.ip("neigh add 10.240.0.99 lladdr 02:00:00:00:00:99 dev eth0 nud permanent")
+	h.IP("neigh add 10.240.0.99 lladdr 02:00:00:00:00:99 dev eth0 nud permanent")
 	h.ensureBridge()
 	whole := h.remembered
 	for n := range whole {
@@ -192,48 +192,20 @@ func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
 	// Each value too short, of each kind of object.
 	kinds, conf := map[uint16]bool{}, decodeSnapshot(whole)
 	for _, m := range append(conf.all(), conf.neighs...) {
-		kinds[m.typ] = true
-		for i, a := range m.attrs {
-			for n := range a.data {
-				m.attrs[i].data = a.data[:n]
+		kinds[m.Type] = true
+		for i, a := range m.Attrs {
+			for n := range a.Value {
+				m.Attrs[i].Value = a.Value[:n]
 				_ = conf.encode(true)
 				_ = conf.onTerms(conf).encode(false)
 				conf.withoutEnd().addBeside(&batch{}, conf.dev, conf, conf)
 			}
-			m.attrs[i] = a
+			m.Attrs[i] = a
 		}
 	}
 	for _, typ := range []uint16{unix.RTM_NEWADDR, unix.RTM_NEWROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_NEWNEIGH} {
 		if !kinds[typ] {
 			t.Errorf("no message of type %d in the snapshot", typ)
-		}
-	}
-}
-
-func TestPodsOfADeletedBridgeAreConnectedAgain(t *testing.T) {
-	p := connect(t, 2)
-	lost := Lost{Host: p.snapshot(nil), Pods: []Pod{p.pod(0), {HostName: "azv0000000gone", MAC: podMAC(podPrefixes[2]), Addresses: podPrefixes[2:3]}, p.pod(1)}}
-	p.ip("link del azure0")
-	p.ensureLost(lost)
-	p.kernel(func(nl *Handle, _ *NFT) {
-		b, err := nl.Link("azure0")
-		p.must(err)
-		for i := range 2 {
-			pod := p.pod(i)
-			pod.Bridge = b
-			if diff, err := nl.CheckPod(pod); diff.Text != "" || err != nil {
-				t.Errorf("pod %d: %+v, %v", i, diff, err)
-			}
-		}
-	})
-	for _, to := range []netip.Addr{gateway, fabric.RemoteHost, hostPrefix.Addr(), podPrefixes[1].Addr()} {
-		p.ping(p.spaces[0], to)
-	}
-	p.ping(p.vm.Ns, podPrefixes[0].Addr())
-	ports := p.run("bridge", "-d", "link", "show", "dev", p.pod(0).HostName)
-	for _, flag := range []string{"hairpin on", "learning off", "flood off", "mcast_flood off", "bcast_flood off"} {
-		if !strings.Contains(ports, flag) {
-			t.Errorf("the port has not %s: %s", flag, ports)
 		}
 	}
 }

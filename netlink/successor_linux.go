@@ -13,15 +13,15 @@ import (
 // go on sending from it. nil: there is none.
 func (c hostConf) successorOf(had hostConf) *kernelMessage {
 	isDefault := func(m kernelMessage) bool {
-		return m.family() == unix.AF_INET && m.header[1] == 0 && m.u32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN
+		return m.Family() == unix.AF_INET && m.Header[1] == 0 && m.U32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN
 	}
 	if !slices.ContainsFunc(c.routes.gateways, isDefault) {
 		return nil
 	}
 	for _, now := range c.addrs {
 		first := slices.IndexFunc(had.addrs, now.sameSubnet)
-		is := func(m kernelMessage) bool { return m.ownAddress() == had.addrs[first].ownAddress() }
-		if now.family() == unix.AF_INET && first >= 0 && !slices.ContainsFunc(c.addrs, is) {
+		is := func(m kernelMessage) bool { return m.Prefix().Addr() == had.addrs[first].Prefix().Addr() }
+		if now.Family() == unix.AF_INET && first >= 0 && !slices.ContainsFunc(c.addrs, is) {
 			return &had.addrs[first]
 		}
 	}
@@ -30,8 +30,8 @@ func (c hostConf) successorOf(had hostConf) *kernelMessage {
 
 // sameSubnet compares the subnets of two IPv4 addresses.
 func (m kernelMessage) sameSubnet(o kernelMessage) bool {
-	return m.typ == unix.RTM_NEWADDR && o.typ == m.typ && m.family() == unix.AF_INET && o.family() == m.family() && m.header[1] == o.header[1] &&
-		netip.PrefixFrom(m.addr(unix.IFA_ADDRESS), int(m.header[1])).Masked() == netip.PrefixFrom(o.addr(unix.IFA_ADDRESS), int(o.header[1])).Masked()
+	return m.Type == unix.RTM_NEWADDR && o.Type == m.Type && m.Family() == unix.AF_INET && o.Family() == m.Family() && m.Header[1] == o.Header[1] &&
+		netip.PrefixFrom(m.Addr(unix.IFA_ADDRESS), int(m.Header[1])).Masked() == netip.PrefixFrom(o.Addr(unix.IFA_ADDRESS), int(o.Header[1])).Masked()
 }
 
 // without is the configuration without an address, and without the routes that have it as their source. nil is none.
@@ -39,13 +39,13 @@ func (c hostConf) without(gone *kernelMessage) hostConf {
 	if gone == nil {
 		return c
 	}
-	address := gone.ownAddress()
+	address := gone.Prefix().Addr()
 	return c.of(func(m kernelMessage) bool {
-		switch m.typ {
+		switch m.Type {
 		case unix.RTM_NEWADDR:
-			return m.ownAddress() != address
+			return m.Prefix().Addr() != address
 		case unix.RTM_NEWROUTE:
-			return m.addr(unix.RTA_PREFSRC) != address
+			return m.Addr(unix.RTA_PREFSRC) != address
 		}
 		return true
 	})

@@ -3,6 +3,8 @@ package netlink
 import (
 	"strings"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/test/lab"
 )
 
 // The NIC has another primary address: a DHCP client gives it to the master, and cannot take the old one off the bridge. With both the
@@ -23,28 +25,28 @@ func TestAnotherAddressOfTheMasterTakesThePlaceOfTheFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
-			h.ip("addr add 10.240.0.9/16 brd + dev eth0")
-			h.ip("addr add 192.168.7.1/24 dev eth0")
-			h.ip("route add 10.55.0.0/16 via 10.240.0.1 metric 7")
-			h.ip("route add 10.56.0.0/16 via 10.240.0.1 src 10.240.0.4")
+			h.IP("addr add 10.240.0.9/16 brd + dev eth0")
+			h.IP("addr add 192.168.7.1/24 dev eth0")
+			h.IP("route add 10.55.0.0/16 via 10.240.0.1 metric 7")
+			h.IP("route add 10.56.0.0/16 via 10.240.0.1 src 10.240.0.4")
 			h.ensureBridge()
-			h.ip("neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 nud permanent dev azure0")
+			h.IP("neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 nud permanent dev azure0")
 			h.remembered = h.snapshot(h.remembered)
 			for _, line := range test.lines {
-				h.ip(line)
+				h.IP(line)
 			}
 			h.ensureLost(Lost{Host: h.remembered})
-			have := h.ip("-4 -br addr show dev azure0")
+			have := h.IP("-4 -br addr show dev azure0")
 			if got := strings.Join(strings.Fields(have)[2:], " "); got != strings.Join(test.want, " ") {
 				t.Errorf("azure0 has %s", have)
 			}
-			if routes := h.ip("route show dev azure0"); !strings.Contains(routes, "10.55.0.0/16 via 10.240.0.1 metric 7") || !strings.Contains(routes, "default via 10.240.0.1") {
+			if routes := h.IP("route show dev azure0"); !strings.Contains(routes, "10.55.0.0/16 via 10.240.0.1 metric 7") || !strings.Contains(routes, "default via 10.240.0.1") {
 				t.Errorf("azure0 has the routes %s", routes)
 			}
-			if !strings.Contains(h.ip("neigh show dev azure0 nud permanent"), "10.240.0.77") {
+			if !strings.Contains(h.IP("neigh show dev azure0 nud permanent"), "10.240.0.77") {
 				t.Error("a neighbour is gone")
 			}
-			h.ping(h.vm.Ns, gateway)
+			h.Ping(h.VM.Ns, lab.Gateway)
 		})
 	}
 }

@@ -54,8 +54,8 @@ func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
 	}
 	err = look(first, true)
 	for _, m := range list {
-		if a := m.ownAddress(); !a.IsLoopback() && !a.IsLinkLocalUnicast() {
-			err = errors.Join(err, look(m.index(), false))
+		if a := m.Prefix().Addr(); !a.IsLoopback() && !a.IsLinkLocalUnicast() {
+			err = errors.Join(err, look(m.Index(), false))
 		}
 	}
 	return w, err
@@ -88,5 +88,5 @@ func (h *Handle) wayOut(index int, v6 bool) way {
 	if err != nil { // no route, or no such family
 		return way{}
 	}
-	return way{int(m.u32(unix.RTA_OIF)), m.gateway()}
+	return way{int(m.U32(unix.RTA_OIF)), m.gateway()}
 }

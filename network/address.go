@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
-	"github.com/Azure/azure-container-networking/platform"
 )
 
 // usableAddresses says whether a pod can have the endpoint's addresses, as far as that does not depend on other pods: whoever gave
@@ -56,9 +56,9 @@ func specialAddress(p netip.Prefix) string {
 	a, subnet := p.Addr(), p.Masked().Addr()
 	wide := p.Bits() < a.BitLen()-1 // else there is no room for a gateway
 	switch {
-	case a == platform.HostAgent:
+	case a == azure.HostAgent:
 		return "that of Azure's host agent"
-	case a == platform.Router6:
+	case a == azure.Router6:
 		return "that of Azure's router"
 	case a == routedGateway4, a == routedGateway6:
 		return "that of the next hop of pods in transparent mode"

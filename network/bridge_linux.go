@@ -8,6 +8,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 )
 
 // ensureBridge makes the bridge of a bridge or tunnel network with its rules.
@@ -165,19 +166,19 @@ func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) err
 	if !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b)) {
 		return restoreElements(k, n, pods)
 	}
-	candidates := []netlink.Family{netlink.Family(n.Rules)}
+	candidates := []nft.Family{nft.Family(n.Rules)}
 	if n.Rules == "" {
-		candidates = []netlink.Family{netlink.FamilyBridge, netlink.FamilyNetdev}
+		candidates = []nft.Family{nft.FamilyBridge, nft.FamilyNetdev}
 	}
 	var lacks error
 	for _, f := range candidates {
-		if f == netlink.FamilyNetdev && n.Imported && legacyEbtables() { // which run after those of this family, and would have the last word
+		if f == nft.FamilyNetdev && n.Imported && legacyEbtables() { // which run after those of this family, and would have the last word
 			n.Rules = ""
 			return fmt.Errorf("%w: legacy ebtables are in use (module ebtable_nat), and the kernel has no bridge family of nftables, whose rules would come after those of the classic plugin. ebtables-legacy -t nat -F, and rmmod ebtable_nat, remove them; the pods of this node are without network from then on until an ADD or a DEL has taken them over", ErrKernel)
 		}
 		n.Rules = string(f)
 		err := k.nft.EnsureRules(bridgeRules(n, b), liveElements(n, pods)...)
-		if !errors.Is(err, netlink.ErrFeature) {
+		if !errors.Is(err, nft.ErrFeature) {
 			return err
 		}
 		lacks = errors.Join(lacks, fmt.Errorf("family %s: %w", f, err))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
@@ -69,9 +70,9 @@ func remains(k *kernel, networks []*view, remove bool) (list []string, err error
 func classicLinks(links []netlink.Link, ours func(netlink.Link) bool) (veths []netlink.Link, bridges [][2]string) {
 	for _, l := range links {
 		switch {
-		case l.Kind == "veth" && strings.HasPrefix(l.Name, "azv") && l.Alias == "":
+		case l.Kind == "veth" && strings.HasPrefix(l.Name, azure.HostVethPrefix) && l.Alias == "":
 			veths = append(veths, l)
-		case l.Kind == "bridge" && strings.HasPrefix(l.Name, "azure") && !ours(l):
+		case l.Kind == "bridge" && strings.HasPrefix(l.Name, azure.BridgePrefix) && !ours(l):
 			i := slices.IndexFunc(links, func(port netlink.Link) bool { return port.Master == l.Index && port.Kind != "veth" })
 			if i >= 0 {
 				bridges = append(bridges, [2]string{l.Name, links[i].Name})

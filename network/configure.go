@@ -7,17 +7,15 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/platform"
 )
-
-// fabricMAC is the one with which Azure's network answers for everything.
-const fabricMAC = "12:34:56:78:9a:bc"
 
 // usableMAC says whether the endpoint can have its MAC, which the runtime asks for. (What we derive from addresses is unique.)
 // Error: ErrConflict.
 func (s *State) usableMAC(n *Network, wants *Endpoint, ifaces []platform.Interface) error {
 	mac := wants.MAC
-	if mac == fabricMAC {
+	if mac == azure.FabricMAC.String() {
 		return fmt.Errorf("%w: MAC %s is that of Azure's network", ErrConflict, mac)
 	}
 	for _, i := range ifaces {
@@ -120,12 +118,12 @@ func bridgeOf(master platform.Interface, masters func(want string) ([]platform.I
 			return "", err
 		}
 		for _, i := range all {
-			if i.Index == master.Master && i.Kind == "bridge" && strings.HasPrefix(i.Name, "azure") {
+			if i.Index == master.Master && i.Kind == "bridge" && strings.HasPrefix(i.Name, azure.BridgePrefix) {
 				return i.Name, nil
 			}
 		}
 	}
-	return fmt.Sprintf("azure%d", master.Index), nil
+	return fmt.Sprintf("%s%d", azure.BridgePrefix, master.Index), nil
 }
 
 // supersede lets the network take the master from others that have no pods any more, but still a bridge, or rules, that its own

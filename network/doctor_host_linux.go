@@ -10,31 +10,33 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
 // examineKernel says whether the kernel has what the networks' modes need.
 func examineKernel(k *kernel, networks []*view) []Finding {
 	var wrong []Finding
-	bridge := k.nft.Supports(netlink.FamilyBridge)
+	bridge := k.nft.Supports(nft.FamilyBridge)
 	found := "nftables has the bridge family"
 	if bridge != nil {
 		found = "nftables has no bridge family, but netdev with egress hooks"
 	}
-	netdev := k.nft.Supports(netlink.FamilyNetdev)
+	netdev := k.nft.Supports(nft.FamilyNetdev)
 	for _, n := range networks {
 		need := errors.Join(bridge, netdev)
 		if n.Mode == ModeTransparent {
-			need = k.nft.Supports(netlink.FamilyInet)
+			need = k.nft.Supports(nft.FamilyInet)
 			found = "nftables has the inet family"
 		} else if bridge == nil || netdev == nil {
 			need = nil
 		}
 		if need != nil {
 			remedy := "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""
-			if errors.Is(need, netlink.ErrNoTables) {
-				need, remedy = netlink.ErrNoTables, "modprobe nf_tables; or install the package with the kernel's further modules"
+			if errors.Is(need, nft.ErrNoTables) {
+				need, remedy = nft.ErrNoTables, "modprobe nf_tables; or install the package with the kernel's further modules"
 			}
 			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("network %s (%s): %v", n.Name, n.Mode, need), Remedy: remedy})
 		}
@@ -88,7 +90,7 @@ func examineForwarding(networks []*view) []Finding {
 // examineFirewall looks for chains that drop what the host forwards for pods.
 func examineFirewall(k *kernel, networks []*view) []Finding {
 	var wrong []Finding
-	seen := map[netlink.Scope]bool{}
+	seen := map[nft.Scope]bool{}
 	for _, n := range networks {
 		s := scopeOf(n)
 		if seen[s] || s.Name == "" {
@@ -104,7 +106,7 @@ func examineFirewall(k *kernel, networks []*view) []Finding {
 			level = Failure
 		}
 		if s.Routed() {
-			what, pattern = "what pods send and get is dropped", "azv*"
+			what, pattern = "what pods send and get is dropped", azure.HostVethPrefix+"*"
 		}
 		for _, b := range blocks {
 			remedy := fmt.Sprintf("nft insert rule %s %s %s iifname %q accept; nft insert rule %s %s %s oifname %q accept", b.Family, b.Table, b.Chain, pattern, b.Family, b.Table, b.Chain, pattern)

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 )
 
 // Remedies that several findings share.
@@ -42,7 +44,7 @@ func examineNetwork(k *kernel, n *view) []Finding {
 		return Report("takeover", "", []Finding{{Level: Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
 	}
 	var out []Finding
-	var r netlink.Rules
+	var r nft.Rules
 	var b netlink.Bridge
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
@@ -61,9 +63,9 @@ func examineNetwork(k *kernel, n *view) []Finding {
 	}
 	var wrong []Finding
 	if err != nil || !k.nft.RulesInPlace(r) {
-		wrong = []Finding{{Level: Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, netlink.TableName), Remedy: RepairCommand}}
+		wrong = []Finding{{Level: Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName), Remedy: RepairCommand}}
 	}
-	out = append(out, Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, netlink.TableName), wrong)...)
+	out = append(out, Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
 	return append(out, examineEndpoints(k, n)...)
 }
 
@@ -149,7 +151,7 @@ func examineEndpoints(k *kernel, n *view) []Finding {
 
 // examineStrays finds what is on the host of pods that the state does not know.
 func examineStrays(k *kernel, networks []*view) []Finding {
-	s := strays{owners: map[Owner]*Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[netlink.Scope]bool{}}
+	s := strays{owners: map[Owner]*Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[nft.Scope]bool{}}
 	for _, n := range networks {
 		s.scopes[scopeOf(n)] = true
 		for _, f := range n.Former {
@@ -173,7 +175,7 @@ type strays struct {
 	owners map[Owner]*Endpoint
 	veths  map[string]bool
 	addrs  map[netip.Addr]bool
-	scopes map[netlink.Scope]bool
+	scopes map[nft.Scope]bool
 	wrong  []Finding
 }
 
@@ -188,7 +190,7 @@ func (s *strays) inLinks(k *kernel, networks []*view) error {
 		return err
 	}
 	for _, l := range links {
-		if l.Kind != "veth" || !strings.HasPrefix(l.Name, "azv") || s.veths[l.Name] {
+		if l.Kind != "veth" || !strings.HasPrefix(l.Name, azure.HostVethPrefix) || s.veths[l.Name] {
 			continue
 		}
 		s.inLink(l, networks)
@@ -237,8 +239,8 @@ func (s *strays) inRules(k *kernel) error {
 	}
 	for _, scope := range scopes {
 		if !s.scopes[scope] {
-			s.add(nil, fmt.Sprintf("if it was lost with the state, start a pod of that network; else nft delete table %s %s", scope.Family, netlink.TableName),
-				"table %s %s has rules of %s, which no network has", scope.Family, netlink.TableName, scope.Name)
+			s.add(nil, fmt.Sprintf("if it was lost with the state, start a pod of that network; else nft delete table %s %s", scope.Family, nft.TableName),
+				"table %s %s has rules of %s, which no network has", scope.Family, nft.TableName, scope.Name)
 		}
 		found, err := k.nft.Elements(scope)
 		if err != nil {
@@ -252,13 +254,13 @@ func (s *strays) inRules(k *kernel) error {
 			case known == nil && ok && !e.Address.IsValid():
 				s.add(&o, "", "the rules of %s have port %s for %s, which is not known", scope.Name, e.Port, o)
 			case !e.Address.IsValid():
-				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-ports '{ \"%s\" }'", scope.Family, netlink.TableName, scope.Name, e.Port),
+				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-ports '{ \"%s\" }'", scope.Family, nft.TableName, scope.Name, e.Port),
 					"the rules of %s have port %s, which no pod has (comment %q)", scope.Name, e.Port, e.Comment)
 			case known != nil && slices.ContainsFunc(known.Addresses, func(p netip.Prefix) bool { return p.Addr() == e.Address }):
 			case known == nil && ok:
 				s.add(&o, "", "the rules of %s have %s for %s, which is not known", scope.Name, e.Address, o)
 			default:
-				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-pods%s { %s }", scope.Family, netlink.TableName, scope.Name, map[bool]string{false: "4", true: "6"}[e.Address.Is6()], e.Address),
+				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-pods%s { %s }", scope.Family, nft.TableName, scope.Name, map[bool]string{false: "4", true: "6"}[e.Address.Is6()], e.Address),
 					"the rules of %s have %s, which no pod has (comment %q)", scope.Name, e.Address, e.Comment)
 			}
 		}

@@ -1,15 +1,15 @@
 package network
 
-import "github.com/Azure/azure-container-networking/netlink"
+import "github.com/Azure/azure-container-networking/nft"
 
 // Drops says how many frames of pods were dropped, since the rules were made, and why.
 func Drops() ([]Drop, error) {
-	nft, err := netlink.OpenNFT()
+	conn, err := nft.Open()
 	if err != nil {
 		return nil, err
 	}
-	defer nft.Close()
-	list, err := nft.Drops()
+	defer conn.Close()
+	list, err := conn.Drops()
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,10 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
-	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/nft"
 )
 
 // CreateEndpoint implements Dataplane. The pod's elements are there before its first frame.
@@ -72,14 +73,14 @@ func podOf(nl *netlink.Handle, n *view, e *Endpoint) (netlink.Pod, error) {
 		return netlink.Pod{}, err
 	}
 	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
-	p.Gateways = map[netip.Addr]net.HardwareAddr{platform.Router6: netlink.VirtualMAC}
+	p.Gateways = map[netip.Addr]net.HardwareAddr{azure.Router6: azure.FabricMAC}
 	return p, nil
 }
 
-func elements(n *view, e *Endpoint, p netlink.Pod) []netlink.Element {
-	var out []netlink.Element
+func elements(n *view, e *Endpoint, p netlink.Pod) []nft.Element {
+	var out []nft.Element
 	for _, a := range e.Addresses {
-		out = append(out, netlink.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
+		out = append(out, nft.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
 	}
 	return out
 }
@@ -124,7 +125,7 @@ func (l *Linux) DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoin
 }
 
 func (l *Linux) deleteEndpoints(n *view, list []*Endpoint) error {
-	var all []netlink.Element
+	var all []nft.Element
 	var veths []string
 	var addrs []netip.Addr
 	list = slices.DeleteFunc(slices.Clone(list), (*Endpoint).announced)
@@ -149,12 +150,12 @@ func (l *Linux) deleteEndpoints(n *view, list []*Endpoint) error {
 	}
 	return parallel(
 		func() error {
-			nft, err := netlink.OpenNFT()
+			conn, err := nft.Open()
 			if err != nil {
 				return err
 			}
-			defer nft.Close()
-			return nft.DeleteElements(all...)
+			defer conn.Close()
+			return conn.DeleteElements(all...)
 		},
 		func() error { return nl.DeletePods(veths, n.Bridge, addrs) })
 }
@@ -180,16 +181,16 @@ func (*Linux) allTheirs(nl *netlink.Handle, list []*Endpoint) error {
 	return nil
 }
 
-func deleteElements(list []netlink.Element) error {
+func deleteElements(list []nft.Element) error {
 	if len(list) == 0 {
 		return nil
 	}
-	nft, err := netlink.OpenNFT()
+	conn, err := nft.Open()
 	if err != nil {
 		return err
 	}
-	defer nft.Close()
-	return nft.DeleteElements(list...)
+	defer conn.Close()
+	return conn.DeleteElements(list...)
 }
 
 // deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived name, or the owner as its
@@ -206,7 +207,7 @@ func (l *Linux) deleteStray(o Owner) error {
 	}
 	// An address that was given again since then is another pod's: the element looks the same, since the MAC comes
 	// from the address, and may still carry the old owner's name. So may one of a host veth whose name is another's now.
-	found, err := strayElements(func(e netlink.Element) bool {
+	found, err := strayElements(func(e nft.Element) bool {
 		return e.Comment == o.String() && !e.Shared && (e.Port == "" || e.Port == veth || e.Port == o.HostIfName() || !nl.Exists(e.Port))
 	})
 	if err != nil {
@@ -228,7 +229,7 @@ func (l *Linux) deleteStray(o Owner) error {
 	return errors.Join(deleteElements(found), nl.DeletePod(veth, bridge, addrs))
 }
 
-func elementAddresses(list []netlink.Element) (addrs []netip.Prefix) {
+func elementAddresses(list []nft.Element) (addrs []netip.Prefix) {
 	for _, e := range list {
 		if e.Address.IsValid() {
 			addrs = append(addrs, netip.PrefixFrom(e.Address, e.Address.BitLen()))
@@ -237,23 +238,23 @@ func elementAddresses(list []netlink.Element) (addrs []netip.Prefix) {
 	return addrs
 }
 
-func strayElements(want func(netlink.Element) bool) ([]netlink.Element, error) {
-	nft, err := netlink.OpenNFT()
+func strayElements(want func(nft.Element) bool) ([]nft.Element, error) {
+	conn, err := nft.Open()
 	if err != nil {
 		return nil, err
 	}
-	defer nft.Close()
-	bridges, err := nft.Scopes()
+	defer conn.Close()
+	bridges, err := conn.Scopes()
 	if err != nil {
 		return nil, err
 	}
-	var found []netlink.Element
+	var found []nft.Element
 	for _, b := range bridges {
-		list, err := nft.Elements(b)
+		list, err := conn.Elements(b)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, slices.DeleteFunc(list, func(e netlink.Element) bool { return !want(e) })...)
+		found = append(found, slices.DeleteFunc(list, func(e nft.Element) bool { return !want(e) })...)
 	}
 	return found, nil
 }
@@ -280,7 +281,7 @@ func (l *Linux) Owners(_ context.Context, n *Network) ([]Owner, error) {
 			add(link.Alias)
 		}
 	}
-	found, err := strayElements(func(netlink.Element) bool { return true })
+	found, err := strayElements(func(nft.Element) bool { return true })
 	for _, e := range found {
 		add(e.Comment)
 	}
@@ -374,7 +375,7 @@ func checkNetwork(k *kernel, n *view) error {
 }
 
 // checkPod names the first difference between an endpoint and what is. have are the elements of its network.
-func checkPod(k *kernel, n *view, e *Endpoint, have []netlink.Element) (netlink.Difference, error) {
+func checkPod(k *kernel, n *view, e *Endpoint, have []nft.Element) (netlink.Difference, error) {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
 		return netlink.Difference{}, err
@@ -390,12 +391,12 @@ func checkPod(k *kernel, n *view, e *Endpoint, have []netlink.Element) (netlink.
 }
 
 // checkElements names the first difference between a pod's elements and what is, or "".
-func checkElements(k *kernel, pod, have []netlink.Element) string {
+func checkElements(k *kernel, pod, have []nft.Element) string {
 	for _, want := range pod {
-		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
+		if !slices.ContainsFunc(have, func(h nft.Element) bool { return same(h, want) }) {
 			return fmt.Sprintf("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port)
 		}
-		if want.Family == netlink.FamilyNetdev && !k.nft.PodChainInPlace(want) {
+		if want.Family == nft.FamilyNetdev && !k.nft.PodChainInPlace(want) {
 			return fmt.Sprintf("the nftables chain of port %s is not in place", want.Port)
 		}
 	}

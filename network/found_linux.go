@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -45,7 +46,7 @@ func (l *Linux) Sever(ctx context.Context, o Owner, netns string) error {
 
 // foreignVeth says whether a host veth has the classic plugin's shape of name, no owner, and leads to a pod.
 func foreignVeth(l netlink.Link) bool {
-	return strings.HasPrefix(l.Name, "azv") && l.Alias == "" && l.LeadsAway()
+	return strings.HasPrefix(l.Name, azure.HostVethPrefix) && l.Alias == "" && l.LeadsAway()
 }
 
 // found are the pods of the network that another plugin made, as they show on the host: the classic plugin, whose state was lost. Its host

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/azure"
 )
 
 // The policies of endpoints. Configurations have them as v1 does, flat; v2 wants their settings apart, and other names.
@@ -66,11 +66,7 @@ type (
 	}
 )
 
-// The host agent, where the machine's credentials are to be had, and its ports that pods have no business with: 80 is the
-// wire server, 32526 the guest agent's. (On Linux netlink has them.)
-var hostAgentPrefix = platform.HostAgent.String() + "/32"
-
-var hostAgentPorts = []int{80, 32526}
+var hostAgentPrefix = azure.HostAgent.String() + "/32"
 
 // hostAgentPolicies close the host agent's ports to the pod. Once there is an ACL, what no ACL speaks of need not pass: so
 // the last word is to allow, as AKS has it in its configurations.
@@ -79,9 +75,9 @@ func hostAgentPolicies(n *Network) (list []json.RawMessage) {
 		return nil
 	}
 	const tcp, first, last = "6", 200, 65500
-	for _, port := range hostAgentPorts {
+	for _, port := range azure.HostAgentPorts {
 		list = append(list, encoded(aclPolicy{Type: "ACL", aclSettings: aclSettings{
-			Protocols: tcp, Action: "Block", Direction: "Out", RemoteAddresses: hostAgentPrefix, RemotePorts: strconv.Itoa(port), RuleType: "Switch", Priority: first,
+			Protocols: tcp, Action: "Block", Direction: "Out", RemoteAddresses: hostAgentPrefix, RemotePorts: strconv.Itoa(int(port)), RuleType: "Switch", Priority: first,
 		}}))
 	}
 	for _, direction := range []string{"In", "Out"} {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-container-networking/azure"
 )
 
 // classicState is azure-vnet.json as the classic plugin writes it. It is read as data; nothing of it is trusted to be
@@ -157,7 +159,7 @@ func (c classicEndpoint) endpoint(id string, n *Network) *Endpoint {
 			e.Addresses = append(e.Addresses, p)
 		}
 	}
-	if _, ok := ParseOwner(e.Owner.String()); !ok || !isInterface(e.HostIfName) || !strings.HasPrefix(e.HostIfName, "azv") || len(c.MacAddress) != 6 || len(e.Addresses) == 0 {
+	if _, ok := ParseOwner(e.Owner.String()); !ok || !isInterface(e.HostIfName) || !strings.HasPrefix(e.HostIfName, azure.HostVethPrefix) || len(c.MacAddress) != 6 || len(e.Addresses) == 0 {
 		return nil
 	}
 	if n.Mode == ModeTransparent {

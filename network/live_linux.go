@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 )
 
 // livePod is an endpoint whose host veth is there.
@@ -47,7 +48,7 @@ func podsOf(list []livePod) (pods []netlink.Pod) {
 }
 
 // liveElements are the pods' elements. The network may be another than theirs: what counts is whose rules they are.
-func liveElements(n *view, list []livePod) (out []netlink.Element) {
+func liveElements(n *view, list []livePod) (out []nft.Element) {
 	for _, p := range list {
 		out = append(out, elements(n, p.endpoint, p.pod)...)
 	}
@@ -61,10 +62,10 @@ func restoreElements(k *kernel, n *view, list []livePod) error {
 		return err
 	}
 	for _, want := range liveElements(n, list) {
-		if !slices.ContainsFunc(have, func(h netlink.Element) bool { return same(h, want) }) {
+		if !slices.ContainsFunc(have, func(h nft.Element) bool { return same(h, want) }) {
 			err = errors.Join(err, k.nft.AddElements(want))
 			// The kernel takes an element again and keeps the comment that it had: another owner's, who left it.
-			anothers := func(h netlink.Element) bool {
+			anothers := func(h nft.Element) bool {
 				return h.Address == want.Address && (h.Shared || h.Comment != want.Comment)
 			}
 			if slices.ContainsFunc(have, anothers) {
@@ -76,7 +77,7 @@ func restoreElements(k *kernel, n *view, list []livePod) error {
 }
 
 // same says whether the kernel has all of an element.
-func same(have, want netlink.Element) bool {
+func same(have, want nft.Element) bool {
 	return have.Complete && have.Address == want.Address && have.MAC.String() == want.MAC.String() && have.Port == want.Port
 }
 
@@ -115,7 +116,7 @@ func (l *Linux) Endpoints(_ context.Context, known *Network) ([]*Endpoint, error
 	want := scopeOf(n)
 	byOwner := map[Owner]*Endpoint{}
 	var list []*Endpoint
-	found, err := strayElements(func(e netlink.Element) bool {
+	found, err := strayElements(func(e nft.Element) bool {
 		return e.Name == want.Name && e.Routed() == want.Routed() && e.Complete && !e.Shared
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -45,7 +46,7 @@ func usableMaster(i platform.Interface, byName bool) error {
 		return fmt.Errorf("%w: %s is a slave of another interface (a virtual function of an accelerated NIC)", ErrMaster, i.Name)
 	case len(i.MAC) != 6:
 		return fmt.Errorf("%w: %s is not an Ethernet interface", ErrMaster, i.Name)
-	case i.Kind == "veth" && (!byName || strings.HasPrefix(i.Name, "azv")):
+	case i.Kind == "veth" && (!byName || strings.HasPrefix(i.Name, azure.HostVethPrefix)):
 		return fmt.Errorf("%w: %s is a veth", ErrMaster, i.Name)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/resolved"
 )
 
@@ -27,22 +28,18 @@ type Mode string
 
 // The modes. Tunnel is the default.
 const (
-	ModeTunnel      Mode = "tunnel"      // every frame of a pod goes through the fabric
-	ModeBridge      Mode = "bridge"      // pods of one VM are switched locally
-	ModeTransparent Mode = "transparent" // a route to each pod, no bridge
+	ModeTunnel      Mode = azure.ModeTunnel
+	ModeBridge      Mode = azure.ModeBridge
+	ModeTransparent Mode = azure.ModeTransparent
 )
 
 // ParseMode reads a mode or one of its aliases; empty is the default.
 func ParseMode(s string) (Mode, error) {
-	switch s {
-	case "", "tunnel", "l2-tunnel", "l2tunnel":
-		return ModeTunnel, nil
-	case "bridge", "l2-bridge", "l2bridge":
-		return ModeBridge, nil
-	case "transparent":
-		return ModeTransparent, nil
+	mode, known := azure.ModeOf(s)
+	if !known {
+		return "", fmt.Errorf("%w: mode %q", ErrUnsupported, s)
 	}
-	return "", fmt.Errorf("%w: mode %q", ErrUnsupported, s)
+	return Mode(mode), nil
 }
 
 // Owner is one attachment: what every endpoint belongs to.
@@ -71,7 +68,7 @@ func (o Owner) key() string { return o.ContainerID + "/" + o.IfName }
 // without any state (datapath.md, The modes).
 func (o Owner) HostIfName() string {
 	sum := sha256.Sum256([]byte(o.String()))
-	return "azv" + hex.EncodeToString(sum[:])[:11]
+	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
 }
 
 // Route is a route in a pod. 0 leaves the rest to the kernel; but the metric says if another interface of the pod has the same route already.
@@ -271,12 +268,12 @@ func MACOf(addrs []netip.Prefix) net.HardwareAddr {
 	for _, a := range addrs {
 		if a.Addr().Is4() {
 			b := a.Addr().As4()
-			return net.HardwareAddr{0x0a, 0x58, b[0], b[1], b[2], b[3]}
+			return slices.Concat(azure.PodMACPrefix, b[:])
 		}
 	}
 	h := sha256.New()
 	for _, a := range addrs {
 		h.Write(a.Addr().AsSlice())
 	}
-	return append(net.HardwareAddr{0x0a, 0x58}, h.Sum(nil)[:4]...)
+	return slices.Concat(azure.PodMACPrefix, h.Sum(nil)[:4])
 }

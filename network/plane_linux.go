@@ -13,6 +13,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
@@ -85,7 +86,7 @@ func viewsOf(list []*Network) (views []*view) {
 // kernel holds the sockets of one call.
 type kernel struct {
 	nl  *netlink.Handle
-	nft *netlink.NFT
+	nft *nft.Conn
 }
 
 func openKernel() (*kernel, error) {
@@ -93,12 +94,12 @@ func openKernel() (*kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	nft, err := netlink.OpenNFT()
+	conn, err := nft.Open()
 	if err != nil {
 		nl.Close()
 		return nil, err
 	}
-	return &kernel{nl, nft}, nil
+	return &kernel{nl, conn}, nil
 }
 
 func (k *kernel) close() {
@@ -107,18 +108,18 @@ func (k *kernel) close() {
 }
 
 // scopeOf is where the network's rules are, as far as that is known: EnsureNetwork finds out what the kernel has.
-func scopeOf(n *view) netlink.Scope {
+func scopeOf(n *view) nft.Scope {
 	switch {
 	case n.Bridge == "":
-		return netlink.Scope{Name: n.Master, Family: netlink.FamilyInet}
+		return nft.Scope{Name: n.Master, Family: nft.FamilyInet}
 	case n.Rules == "":
-		return netlink.Scope{Name: n.Bridge, Family: netlink.FamilyBridge}
+		return nft.Scope{Name: n.Bridge, Family: nft.FamilyBridge}
 	}
-	return netlink.Scope{Name: n.Bridge, Family: netlink.Family(n.Rules)}
+	return nft.Scope{Name: n.Bridge, Family: nft.Family(n.Rules)}
 }
 
 // rules are what the network needs; host are the host's addresses.
-func rules(n *view, master netlink.Link, host []netip.Prefix) netlink.Rules {
+func rules(n *view, master netlink.Link, host []netip.Prefix) nft.Rules {
 	var classic []net.HardwareAddr
 	if n.Imported {
 		classic = []net.HardwareAddr{master.MAC}
@@ -128,7 +129,7 @@ func rules(n *view, master netlink.Link, host []netip.Prefix) netlink.Rules {
 			}
 		}
 	}
-	return netlink.Rules{
+	return nft.Rules{
 		Classic: classic, Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
 		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
 		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
@@ -136,7 +137,7 @@ func rules(n *view, master netlink.Link, host []netip.Prefix) netlink.Rules {
 }
 
 // bridgeRules are the rules of a bridge as it is.
-func bridgeRules(n *view, b netlink.Bridge) netlink.Rules {
+func bridgeRules(n *view, b netlink.Bridge) nft.Rules {
 	r := rules(n, b.Master, b.Primary)
 	r.Local = b.Local
 	return r
@@ -165,12 +166,12 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 
 // Status implements Dataplane.
 func (l *Linux) Status(context.Context, *Network) error {
-	nft, err := netlink.OpenNFT()
+	conn, err := nft.Open()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
-	defer nft.Close()
-	if _, err := nft.Scopes(); err != nil {
+	defer conn.Close()
+	if _, err := conn.Scopes(); err != nil {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/store"
 )
 
@@ -18,7 +19,7 @@ func (e *Endpoint) podIfName(mode Mode) string {
 		return ""
 	}
 	sum := sha1.Sum([]byte(e.PodNamespace + "." + e.PodName))
-	return "azv" + hex.EncodeToString(sum[:])[:11]
+	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
 }
 
 // ClaimAdd is Claim for an ADD. A sandbox that has the pod's name on its host veth gives it to the pod's next one, so what is about

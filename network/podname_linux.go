@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 )
 
 // Named implements Dataplane.
@@ -34,7 +35,7 @@ func (*Linux) rename(o Owner, from, to string) error {
 		return err
 	}
 	defer k.close()
-	found, err := strayElements(func(e netlink.Element) bool { return e.Comment == o.String() && e.Port == from && !e.Shared })
+	found, err := strayElements(func(e nft.Element) bool { return e.Comment == o.String() && e.Port == from && !e.Shared })
 	if err != nil {
 		return err
 	}

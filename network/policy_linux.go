@@ -4,15 +4,15 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
-	"github.com/Azure/azure-container-networking/platform"
 )
 
 // policy looks at the host's NICs. bridge is zero where there is none.
 func (n *view) policy(k *kernel, bridge, master netlink.Link) (netlink.Policy, error) {
 	ways, err := k.nl.Ways(bridge, master, n.Others)
 	n.other = ways.Other.Name
-	return netlink.Policy{Ways: ways, Pods: n.Prefixes, Routed: n.Mode == ModeTransparent, Router6: platform.Router6}, err
+	return netlink.Policy{Ways: ways, Pods: n.Prefixes, Routed: n.Mode == ModeTransparent, Router6: azure.Router6}, err
 }
 
 func ensurePolicy(k *kernel, p netlink.Policy) error {

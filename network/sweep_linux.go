@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 )
 
 // Sweep implements Dataplane. A pod's neighbours on the bridge name no owner: when its veth and its elements have gone and its record was
@@ -29,7 +30,7 @@ func (l *Linux) Sweep(ctx context.Context, n *Network, known func(context.Contex
 		return err
 	}
 	// Of a pod that the state has lost the elements tell.
-	elements, err := strayElements(func(netlink.Element) bool { return true })
+	elements, err := strayElements(func(nft.Element) bool { return true })
 	if err != nil {
 		return err
 	}

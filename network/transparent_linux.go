@@ -9,6 +9,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/nft"
 )
 
 // ensureRouted makes the host a router for its pods. The master stays as it is.
@@ -39,7 +40,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *view) error {
 	if err == nil {
 		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })
 	}
-	if errors.Is(err, netlink.ErrFeature) {
+	if errors.Is(err, nft.ErrFeature) {
 		return fmt.Errorf("%w: %w", ErrKernel, err)
 	}
 	n.MAC, n.MTU = master.MAC.String(), master.MTU
@@ -47,7 +48,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *view) error {
 }
 
 // repairRouted makes the rules, and what the host has for the pods that are there.
-func repairRouted(k *kernel, n *view, r netlink.Rules) error {
+func repairRouted(k *kernel, n *view, r nft.Rules) error {
 	pods, err := livePods(k, n)
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func repairRouted(k *kernel, n *view, r netlink.Rules) error {
 	return k.nl.Reroute(podsOf(pods))
 }
 
-func routedRules(nl *netlink.Handle, n *view, master netlink.Link) (netlink.Rules, error) {
+func routedRules(nl *netlink.Handle, n *view, master netlink.Link) (nft.Rules, error) {
 	hosts, err := nl.Addresses(master)
 	return rules(n, master, hosts), err
 }

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"syscall"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,17 +13,22 @@ import (
 // is only good on one link is left out. It asks for one family if v4 or v6 is false, and never for the links: on a node with
 // hundreds of pods those take a hundred times as long.
 func Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
-	request := make([]byte, syscall.SizeofIfAddrmsg)
+	request := make([]byte, unix.SizeofIfAddrmsg)
 	switch {
 	case !v6:
-		request[0] = syscall.AF_INET
+		request[0] = unix.AF_INET
 	case !v4:
-		request[0] = syscall.AF_INET6
+		request[0] = unix.AF_INET6
 	}
+	s, err := wire.Open(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	defer s.Close()
 	indexes := map[netip.Addr]int{}
-	err := collect(dump, syscall.RTM_GETADDR, request, func() { clear(indexes) }, func(m syscall.NetlinkMessage) {
-		if i, p, ok := parseAddr(m); ok && !p.Addr().IsLinkLocalUnicast() {
-			indexes[p.Addr()] = i
+	err = collect(s, unix.RTM_GETADDR, request, func() { clear(indexes) }, func(m wire.Message) {
+		if p := m.Prefix(); p.IsValid() && !p.Addr().IsLinkLocalUnicast() {
+			indexes[p.Addr()] = m.Index()
 		}
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
@@ -251,56 +253,49 @@ func TestInterfacesMissesNothingWhileOthersChange(t *testing.T) {
 	})
 }
 
+// answers are what a socket says, one dump after the other; the last one again and again.
+type answers []answer
+
+type answer struct {
+	bodies [][]byte
+	err    error
+}
+
+func (a *answers) DumpOnce([]byte, uint16) ([][]byte, error) {
+	now := (*a)[0]
+	if len(*a) > 1 {
+		*a = (*a)[1:]
+	}
+	return now.bodies, now.err
+}
+
 func TestInterruptedDumpsAreMergedAndAWholeOneStandsAlone(t *testing.T) {
 	t.Parallel()
-	msg := func(index int32, name string) syscall.NetlinkMessage {
-		b := make([]byte, syscall.SizeofIfInfomsg)
+	link := func(index int32, name string) [][]byte {
+		b := make([]byte, unix.SizeofIfInfomsg)
 		binary.NativeEndian.PutUint32(b[4:], uint32(index))
-		b = binary.NativeEndian.AppendUint16(b, uint16(syscall.SizeofRtAttr+len(name)))
-		b = binary.NativeEndian.AppendUint16(b, syscall.IFLA_IFNAME)
-		return syscall.NetlinkMessage{Header: syscall.NlMsghdr{Type: syscall.RTM_NEWLINK}, Data: append(b, name...)}
-	}
-	type answer struct {
-		msgs        []syscall.NetlinkMessage
-		interrupted bool
-		err         error
+		return [][]byte{wire.AppendText(b, unix.IFLA_IFNAME, name)}
 	}
 	tests := map[string]struct {
-		answers []answer
+		answers answers
 		want    []string
 		wantErr error
 	}{
-		"a whole one stands alone": {
-			[]answer{{[]syscall.NetlinkMessage{msg(2, "gone")}, true, nil}, {[]syscall.NetlinkMessage{msg(3, "eth0")}, false, nil}},
-			[]string{"eth0"}, nil,
-		},
-		"interrupted ones are merged": {
-			[]answer{{[]syscall.NetlinkMessage{msg(2, "a")}, true, nil}, {[]syscall.NetlinkMessage{msg(3, "b")}, true, nil}},
-			[]string{"a", "b"}, nil,
-		},
-		"an error in between is overcome": {
-			[]answer{{nil, false, syscall.EINTR}, {[]syscall.NetlinkMessage{msg(3, "b")}, true, nil}},
-			[]string{"b"}, nil,
-		},
-		"errors only are an error":     {[]answer{{nil, false, syscall.EINTR}}, nil, syscall.EINTR},
-		"another error is one at once": {[]answer{{nil, false, syscall.EPERM}}, nil, syscall.EPERM},
+		"a whole one stands alone":        {answers{{link(2, "gone"), wire.ErrInterrupted}, {link(3, "eth0"), nil}}, []string{"eth0"}, nil},
+		"interrupted ones are merged":     {answers{{link(2, "a"), wire.ErrInterrupted}, {link(3, "b"), wire.ErrInterrupted}}, []string{"a", "b"}, nil},
+		"an error in between is overcome": {answers{{nil, wire.ErrInterrupted}, {link(3, "b"), wire.ErrInterrupted}}, []string{"b"}, nil},
+		"errors only are an error":        {answers{{nil, wire.ErrInterrupted}}, nil, wire.ErrInterrupted},
+		"another error is one at once":    {answers{{nil, unix.EPERM}}, nil, unix.EPERM},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			calls := 0
-			ask := func(uint16, []byte) ([]syscall.NetlinkMessage, bool, error) {
-				a := tt.answers[min(calls, len(tt.answers)-1)]
-				calls++
-				return a.msgs, a.interrupted, a.err
-			}
 			links := map[int]Interface{}
-			err := collect(ask, syscall.RTM_GETLINK, nil, func() { clear(links) }, func(m syscall.NetlinkMessage) {
-				if i, ok := parseLink(m); ok {
-					links[i.Index] = i
-				}
+			err := collect(&tt.answers, unix.RTM_GETLINK, nil, func() { clear(links) }, func(m wire.Message) {
+				i := interfaceOf(m)
+				links[i.Index] = i
 			})
-			if err != tt.wantErr { //nolint:errorlint // the very error
+			if !errors.Is(err, tt.wantErr) {
 				t.Fatalf("error = %v, want %v", err, tt.wantErr)
 			}
 			var got []string
@@ -312,42 +307,4 @@ func TestInterruptedDumpsAreMergedAndAWholeOneStandsAlone(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzParseDump(f *testing.F) {
-	for _, request := range []struct {
-		kind uint16
-		body []byte
-	}{{syscall.RTM_GETLINK, linkRequest(0, "")}, {syscall.RTM_GETADDR, make([]byte, syscall.SizeofIfAddrmsg)}} {
-		msgs, _, err := dump(request.kind, request.body)
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, m := range msgs {
-			b := make([]byte, syscall.NLMSG_HDRLEN)
-			binary.NativeEndian.PutUint32(b, m.Header.Len)
-			binary.NativeEndian.PutUint16(b[4:], m.Header.Type)
-			f.Add(append(b, m.Data...))
-		}
-	}
-	// A link and an address whose bodies are too short, an attribute that is longer than its message, and one of size 0.
-	f.Add([]byte{16, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Add([]byte{20, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 24, 0, 0})
-	link := append([]byte{36, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 16)...)
-	f.Add(append(slices.Clone(link), 255, 255, 3, 0))
-	f.Add(append(slices.Clone(link), 0, 0, 3, 0))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		msgs, _, err := parseDump(b)
-		if err != nil {
-			return
-		}
-		for _, m := range msgs {
-			if i, ok := parseLink(m); ok && (i.Index <= 0 || i.Name == "") {
-				t.Errorf("link without index or name: %+v", i)
-			}
-			if _, p, ok := parseAddr(m); ok && !p.IsValid() {
-				t.Errorf("invalid prefix %v", p)
-			}
-		}
-	})
 }

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -140,31 +140,17 @@ func linkedAddresses(host int) (addrs []netip.Addr, err error) {
 // knows says whether the calling thread's namespace has an identifier for the other one. The kernel gives it one
 // as soon as a link of the one has its other end in the other (net/core/net_namespace.c, RTM_GETNSID).
 func knows(other int) (bool, error) {
-	const netnsaNSID, netnsaFD = 1, 3 // include/uapi/linux/net_namespace.h
-	s, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	const nsid, fd = 1, 3 // NETNSA_NSID, NETNSA_FD: include/uapi/linux/net_namespace.h
+	s, err := wire.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = unix.Close(s) }()
-	// struct nlmsghdr, struct rtgenmsg padded to 4, one attribute of 8.
-	const length = unix.SizeofNlMsghdr + 4 + 8
-	req := make([]byte, length)
-	binary.NativeEndian.PutUint32(req, length)
-	binary.NativeEndian.PutUint16(req[4:], unix.RTM_GETNSID)
-	binary.NativeEndian.PutUint16(req[6:], unix.NLM_F_REQUEST)
-	binary.NativeEndian.PutUint16(req[20:], 8)
-	binary.NativeEndian.PutUint16(req[22:], netnsaFD)
-	binary.NativeEndian.PutUint32(req[24:], uint32(other))
-	if err := unix.Sendto(s, req, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return false, err
-	}
-	buf := make([]byte, 4096)
-	n, _, err := unix.Recvfrom(s, buf, 0)
+	defer s.Close()
+	request := wire.AppendU32(make([]byte, 4), fd, uint32(other)) // struct rtgenmsg, padded
+	body, err := s.Get(wire.Request(unix.RTM_GETNSID, 0, request), unix.RTM_NEWNSID)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("identifier of a network namespace: %w", err)
 	}
-	if n < length || binary.NativeEndian.Uint16(buf[4:]) != unix.RTM_NEWNSID || binary.NativeEndian.Uint16(buf[22:]) != netnsaNSID {
-		return false, fmt.Errorf("unexpected answer of %d bytes to RTM_GETNSID", n)
-	}
-	return int32(binary.NativeEndian.Uint32(buf[24:])) >= 0, nil
+	attrs, err := wire.ParseAttrs(body[min(4, len(body)):])
+	return attrs.Get(nsid) != nil && int32(attrs.U32(nsid)) >= 0, err
 }

@@ -179,6 +179,32 @@ func TestSpecialFilesInPlaceOfOursAreRefused(t *testing.T) {
 	}
 }
 
+// The mirror is written before the main file is replaced. If that fails, the mirror says what no caller was promised.
+func TestAStateThatCannotBeReplacedLeavesNoMirrorOfTheNewOne(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	mustUpdate(t, h.Store, set(1))
+	err := h.Update(t.Context(), func(s *state) error {
+		s.N = 2
+		if err := os.Rename(h.path, h.path+".elsewhere"); err != nil {
+			return err
+		}
+		return os.Mkdir(h.path, 0o700) // a file cannot take the place of a folder
+	})
+	if !errors.Is(err, ErrWrite) || !errors.Is(err, syscall.EEXIST) && !errors.Is(err, syscall.EISDIR) {
+		t.Errorf("update = %v, want ErrWrite for a folder in the way", err)
+	}
+	if got, want := h.names(t), "azure-vnet.json azure-vnet.json.elsewhere azure-vnet.lock"; got != want {
+		t.Errorf("folder holds %q, want %q: no mirror rather than one of a state that is not in force", got, want)
+	}
+	if err := os.Remove(h.path); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustView(t, h.Store); got.N != 0 { // with the mirror it would be 2
+		t.Errorf("N = %d, which nobody was told to be written", got.N)
+	}
+}
+
 func TestFilesAreTheOwnersOnly(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

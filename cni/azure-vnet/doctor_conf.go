@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/network"
@@ -57,7 +58,7 @@ func (d *examination) configuration() []network.Finding {
 	if d.conf == nil {
 		return network.Report(check, fmt.Sprintf("%s: %s calls azure-vnet-ipam", file, c.plugins[0]), nil)
 	}
-	return network.Report(check, fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, "tunnel")), nil)
+	return network.Report(check, fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, azure.ModeTunnel)), nil)
 }
 
 // take parses the configuration, and looks where it says.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
@@ -48,7 +49,7 @@ func (d *examination) ipamConf(ctx context.Context) []byte {
 	}
 	environment, from := d.from(d.viewIPAM(ctx).Answer)
 	section := map[string]string{"type": ipamplugin.Name, "environment": environment, "queryUrl": from}
-	if environment == "mas" {
+	if environment == azure.EnvironmentStack {
 		section["queryUrl"], section["interfacesFile"] = "", from
 	}
 	raw, _ := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "doctor", "ipam": section}) // strings cannot fail
@@ -73,7 +74,7 @@ func (d *examination) hostAgent(ctx context.Context) []network.Finding {
 	var wrong []network.Finding
 	switch {
 	case t.Source != nil:
-		remedy := strings.ReplaceAll(ipamplugin.Explain(t.Source).Details, ipam.DefaultQueryURL, from)
+		remedy := strings.ReplaceAll(ipamplugin.Explain(t.Source).Details, azure.HostAgentURL, from)
 		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf("%v: %s", t.Source, then), Remedy: remedy})
 	case len(t.Space.Unmatched) > 0:
 		if !errors.Is(t.Err, ipam.ErrNoPool) {

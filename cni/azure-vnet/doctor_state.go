@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/log"
@@ -177,15 +178,15 @@ func (d *examination) from(a ipam.Answer) (environment, from string) {
 	environment, from = a.Environment, a.URL
 	if d.common != nil {
 		environment, from = d.common.IPAM.Environment, d.common.IPAM.QueryURL
-		if environment == "mas" {
+		if environment == azure.EnvironmentStack {
 			from = d.common.IPAM.InterfacesFile
 		}
 	}
 	switch {
-	case environment == "mas" && from == "":
+	case environment == azure.EnvironmentStack && from == "":
 		from = platform.DefaultInterfacesFile
 	case from == "":
-		from = ipam.DefaultQueryURL
+		from = azure.HostAgentURL
 	}
 	return environment, from
 }

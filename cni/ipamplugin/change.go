@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
@@ -65,7 +66,7 @@ func (o options) remembered(ctx context.Context) (*cni.IPAMConf, error) {
 	}
 	return conf, s.View(ctx, func(state *ipam.State) error {
 		conf.IPAM.Environment, conf.IPAM.QueryURL = state.Answer.Environment, state.Answer.URL
-		if conf.IPAM.Environment == "mas" {
+		if conf.IPAM.Environment == azure.EnvironmentStack {
 			conf.IPAM.InterfacesFile = state.Answer.URL
 		}
 		return nil

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
@@ -24,7 +25,7 @@ var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 // poolsWith is what is shown of a node with so many holders, of which two are not azure-vnet's, and nobody knows who one is.
 func poolsWith(holders int) shownState {
 	s := shownState{
-		Source: shownSource{"azure", noon.Add(-5 * time.Minute), ipam.DefaultQueryURL, ""},
+		Source: shownSource{"azure", noon.Add(-5 * time.Minute), azure.HostAgentURL, ""},
 		Pools: []shownPool{
 			{Prefix: "10.240.0.0/16", Interface: "eth0", MAC: "00:0d:3a:11:22:33", Gateway: "10.240.0.1", Capacity: 255, Used: holders, Available: 255 - holders, Networks: []string{"azure"}},
 			{Prefix: "fd00:240:0:1::/64", Interface: "eth1", MAC: "00:0d:3a:11:22:34", Gateway: "fe80::1234:5678:9abc", Capacity: 12, Available: 12},

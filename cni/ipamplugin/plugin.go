@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/log"
@@ -48,7 +49,7 @@ var codes = append([]cni.Code{
 	{Err: ipam.ErrElsewhere, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address of that pool; or run azure-vnet cleanup for the network when it has no pods, which ends its binding"},
 	{Err: ipam.ErrSearch, Code: types.ErrTryAgainLater, Remedy: "let the plugin run as root, with CAP_SYS_ADMIN: it looks into the network namespaces of this host"},
 	{Err: ipam.ErrFile, Code: types.ErrTryAgainLater, Remedy: "write the file that the message names, which lists this VM's addresses (docs/ipam.md)"},
-	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: remedySource(ipam.DefaultQueryURL)},
+	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: remedySource(azure.HostAgentURL)},
 }, StoreCodes...)
 
 func remedySource(url string) string {
@@ -57,10 +58,10 @@ func remedySource(url string) string {
 
 // explained names the configuration's source, if that is what failed.
 func (c *command) explained(err error) error {
-	if !errors.Is(err, ipam.ErrSource) || c.manager.Environment == "mas" {
+	if !errors.Is(err, ipam.ErrSource) || c.manager.Environment == azure.EnvironmentStack {
 		return err
 	}
-	if said := Explain(err); said.Code == types.ErrTryAgainLater && said.Details == remedySource(ipam.DefaultQueryURL) {
+	if said := Explain(err); said.Code == types.ErrTryAgainLater && said.Details == remedySource(azure.HostAgentURL) {
 		return types.NewError(said.Code, said.Msg, remedySource(c.manager.URL))
 	}
 	return err
@@ -119,11 +120,11 @@ func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) 
 		m.Interval = ipam.DefaultQueryInterval
 	}
 	switch m.Environment {
-	case "mas":
+	case azure.EnvironmentStack:
 		m.URL = cmp.Or(conf.IPAM.InterfacesFile, platform.DefaultInterfacesFile)
 		m.Source = ipam.File{Path: m.URL}
 	default:
-		m.Environment, m.URL = "azure", cmp.Or(conf.IPAM.QueryURL, ipam.DefaultQueryURL)
+		m.Environment, m.URL = azure.EnvironmentAzure, cmp.Or(conf.IPAM.QueryURL, azure.HostAgentURL)
 		m.Source = ipam.HostAgent{URL: m.URL}
 	}
 	dir := cmp.Or(conf.DataDir, platform.DefaultDataDir)
@@ -174,7 +175,7 @@ func add(ctx context.Context, c *cni.Command) (types.Result, error) {
 		return nil, cmd.explained(fmt.Errorf("allocate an address for %s: %w", cmd.owner, err))
 	}
 	c.Note("network", cmd.owner.Network)
-	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: types.DNS{Nameservers: []string{platform.HostAgent.String()}}}
+	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: types.DNS{Nameservers: []string{azure.HostAgent.String()}}}
 	for _, a := range assigned {
 		c.Note("address", a.Address.String())
 		gw := net.IP(a.Gateway.AsSlice())

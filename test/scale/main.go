@@ -19,6 +19,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -105,7 +106,7 @@ func newNode(random *rand.Rand) (*node, error) {
 	}
 	clock := func() time.Time { return n.now }
 	n.manager = &ipam.Manager{
-		Source: n, Environment: "azure", URL: ipam.DefaultQueryURL, Interval: ipam.DefaultQueryInterval, RefreshLock: filepath.Join(dir, "refresh.lock"),
+		Source: n, Environment: "azure", URL: azure.HostAgentURL, Interval: ipam.DefaultQueryInterval, RefreshLock: filepath.Join(dir, "refresh.lock"),
 		Store: store.New(store.Options[ipam.State]{Path: filepath.Join(dir, "azure-vnet-ipam.json"), Schema: ipam.Schema, Boot: "boot", Now: clock}),
 		Interfaces: func() ([]platform.Interface, error) {
 			return []platform.Interface{{Index: 2, Name: "eth0", MAC: nic, Up: true}}, nil
