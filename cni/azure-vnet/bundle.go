@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
@@ -28,7 +29,7 @@ import (
 // show of the network. Nothing of the environment is in it, and no secret of a configuration (redact). What cannot be had says why in its place.
 func bundle(ctx context.Context, o options, dirs []string, stdout io.Writer) error {
 	if err := privileged(); err != nil {
-		return fmt.Errorf("the state is root's: %w %s bundle", err, filepath.Join(selfDir(), name))
+		return fmt.Errorf("the state is root's: %w %s bundle", err, filepath.Join(cni.ProgramDir(), name))
 	}
 	debug.SetGCPercent(100) // unlike other commands it needs room, for logs
 	debug.SetMemoryLimit(math.MaxInt64)
@@ -181,5 +182,5 @@ func tail(file string, most int64) (text []byte, err error) {
 }
 
 func versions() []byte {
-	return fmt.Appendf(nil, "azure-vnet %s\n%s %s/%s\nprogram %s\n", buildVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH, selfDir())
+	return fmt.Appendf(nil, "azure-vnet %s\n%s %s/%s\nprogram %s\n", buildVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH, cni.ProgramDir())
 }

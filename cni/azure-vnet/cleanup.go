@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 )
 
 // cleanup takes networks away and restores the host. It changes something, so it asks.
@@ -65,7 +66,7 @@ func cleanup(ctx context.Context, o options, dirs []string, stdin io.Reader, std
 
 // remains takes away what the classic plugin left, or says what there is.
 func remains(ctx context.Context, o options, dir string, remove bool, stdout io.Writer) error {
-	m, err := newManager(dir, o.logger)
+	m, err := netplugin.NewManager(dir, o.logger)
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func sayWhatGoes(s shownState, w io.Writer) {
 
 // cleanupIn takes away networks whose state is in one folder.
 func cleanupIn(ctx context.Context, o options, dir string, s shownState, stdout io.Writer) error {
-	m, err := newManager(dir, o.logger)
+	m, err := netplugin.NewManager(dir, o.logger)
 	if err != nil {
 		return err
 	}
@@ -129,7 +130,7 @@ func cleanupIn(ctx context.Context, o options, dir string, s shownState, stdout 
 			return fmt.Errorf("clean up %s: %w", n.Name, err)
 		}
 		if giver != nil {
-			if who, err := giveBack(ctx, giver, pods); err != nil {
+			if who, err := netplugin.GiveBack(ctx, giver, pods); err != nil {
 				return fmt.Errorf("clean up %s: the host is as it was, but %s still has addresses of its pods: %w", n.Name, who, err)
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -33,7 +33,7 @@ const patience = 2 * time.Second
 // Errors: errWarning or errFailure, the worst that was found and is not left out; errBlind without the rights to look.
 func doctor(ctx context.Context, o options, stdout io.Writer) error {
 	if err := privileged(); err != nil {
-		return fmt.Errorf("%w: %w %s doctor", errBlind, err, filepath.Join(selfDir(), name))
+		return fmt.Errorf("%w: %w %s doctor", errBlind, err, filepath.Join(cni.ProgramDir(), name))
 	}
 	d := &examination{options: o}
 	found, err := d.twice(ctx)
@@ -121,7 +121,7 @@ func (d *examination) examine(ctx context.Context) []network.Finding {
 		if f := &found[i]; f.Remedy == "" && f.Owner != nil {
 			f.Remedy = d.delOf(*f.Owner)
 		}
-		found[i].Remedy = strings.ReplaceAll(found[i].Remedy, network.RepairCommand, filepath.Join(selfDir(), name)+" repair"+d.where())
+		found[i].Remedy = strings.ReplaceAll(found[i].Remedy, network.RepairCommand, filepath.Join(cni.ProgramDir(), name)+" repair"+d.where())
 	}
 	return found
 }
@@ -139,7 +139,7 @@ func (d *examination) locate() []network.Finding {
 
 // networks are the checks of the network package.
 func (d *examination) networks(ctx context.Context) []network.Finding {
-	m, err := newManager(d.dataDir, discard)
+	m, err := netplugin.NewManager(d.dataDir, discard)
 	if err != nil {
 		return network.Report("networks", "", []network.Finding{{Level: network.Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}})
 	}
@@ -147,7 +147,7 @@ func (d *examination) networks(ctx context.Context) []network.Finding {
 	var name string
 	if d.conf != nil {
 		mode, _ := network.ParseMode(d.conf.Mode) // validated when it was parsed
-		name, c = d.conf.Name, &network.Config{Mode: mode, Master: d.conf.Master, Bridge: d.conf.Bridge, Settings: settings(d.conf)}
+		name, c = d.conf.Name, &network.Config{Mode: mode, Master: d.conf.Master, Bridge: d.conf.Bridge, Settings: netplugin.Settings(d.conf)}
 	}
 	found, err := m.Examine(ctx, name, c)
 	if err != nil {
@@ -183,22 +183,15 @@ func (d *examination) delOf(o network.Owner) string {
 	}
 	conf := map[string]any{"cniVersion": "1.0.0", "name": o.Network, "type": name, "dataDir": d.dataDir, "ipam": json.RawMessage(`{"type":"` + ipamplugin.Name + `"}`)}
 	if d.conf != nil {
-		conf["logFile"], conf["ipam"] = d.logFile, section(d.conf.Raw, "ipam")
+		conf["logFile"], conf["ipam"] = d.logFile, cni.Part(d.conf.Raw, "ipam")
 	}
 	b, err := json.Marshal(conf)
 	if err != nil || strings.ContainsAny(string(b), `'`) {
 		return "DEL of container " + o.ContainerID
 	}
-	bin := selfDir()
+	bin := cni.ProgramDir()
 	return fmt.Sprintf("if the container is gone: echo '%s' | CNI_COMMAND=DEL CNI_CONTAINERID=%s CNI_IFNAME=%s CNI_PATH=%s %s",
-		b, o.ContainerID, o.IfName, strings.Join(pluginFolders(), string(filepath.ListSeparator)), filepath.Join(bin, name))
-}
-
-// section is a part of a configuration as it stands there.
-func section(raw []byte, key string) json.RawMessage {
-	var all map[string]json.RawMessage
-	_ = json.Unmarshal(raw, &all) // it was decoded before
-	return all[key]
+		b, o.ContainerID, o.IfName, strings.Join(cni.PluginFolders(), string(filepath.ListSeparator)), filepath.Join(bin, name))
 }
 
 // where are the options by which a command looks where doctor does.
@@ -210,13 +203,4 @@ func (d *examination) where() (options string) {
 		options += " --data-dir " + d.dir
 	}
 	return options
-}
-
-// selfDir is the folder of this binary, where the other plugins are, too.
-func selfDir() string {
-	self, err := os.Executable()
-	if err != nil {
-		return "/opt/cni/bin"
-	}
-	return filepath.Dir(self)
 }

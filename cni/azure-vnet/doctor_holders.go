@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -26,7 +28,7 @@ func (d *examination) attachments(ctx context.Context) []network.Finding {
 			count++
 		}
 	}
-	s, err := openStore(d.dataDir, discard)
+	s, err := netplugin.OpenStore(d.dataDir, discard)
 	if err != nil {
 		return nil // the check of the state files says so
 	}
@@ -85,7 +87,7 @@ func (d *examination) others(held map[network.Owner][]netip.Addr, state *network
 			}
 			wrong = append(wrong, network.Finding{Level: network.Warning, Passing: true,
 				Found:  fmt.Sprintf("%s is reserved for %s, and no network namespace of this host has it", a, who),
-				Remedy: "if the container is gone: " + filepath.Join(selfDir(), ipamplugin.Name) + " release" + d.where() + " " + a.String()})
+				Remedy: "if the container is gone: " + filepath.Join(cni.ProgramDir(), ipamplugin.Name) + " release" + d.where() + " " + a.String()})
 		}
 	}
 	return wrong

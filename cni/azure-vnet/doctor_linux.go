@@ -31,8 +31,6 @@ func privileged() error {
 	return nil
 }
 
-func executable(path string) bool { return unix.Access(path, unix.X_OK) == nil }
-
 // writable is about a file.
 func writable(path string) error { return unix.Access(path, unix.W_OK) }
 

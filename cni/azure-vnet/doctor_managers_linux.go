@@ -10,13 +10,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/network"
 )
 
 // managers is the check of the programs that manage the host's network: they would take away what the bridge needs.
 func (d *examination) managers(ctx context.Context) []network.Finding {
 	bridges := map[string]*network.Network{} // by name
-	s, err := openStore(d.dataDir, discard)
+	s, err := netplugin.OpenStore(d.dataDir, discard)
 	if err == nil {
 		err = s.View(ctx, func(state *network.State) error {
 			for _, n := range state.Networks {

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/containernetworking/cni/pkg/invoke"
 )
 
@@ -27,7 +28,7 @@ func (d *examination) plugins(ctx context.Context) []network.Finding {
 	if d.common.IPAM.Type != "" {
 		wanted = append(wanted, d.common.IPAM.Type)
 	}
-	folders := pluginFolders()
+	folders := cni.PluginFolders()
 	var wrong []network.Finding
 	add := func(level network.Level, remedy, format string, args ...any) {
 		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
@@ -49,21 +50,13 @@ func (d *examination) plugins(ctx context.Context) []network.Finding {
 	return network.Report(check, well, wrong)
 }
 
-// pluginFolders are where plugins are: those of CNI_PATH, else the one of this program.
-func pluginFolders() []string {
-	if folders := filepath.SplitList(os.Getenv("CNI_PATH")); len(folders) > 0 {
-		return folders
-	}
-	return []string{selfDir()}
-}
-
 // examinePlugin says what is wrong with a plugin; "" is nothing.
 func examinePlugin(ctx context.Context, plugin string, folders []string, want string) (found, remedy string) {
 	path, err := invoke.FindInPath(plugin, folders)
 	if err != nil {
 		return fmt.Sprintf("plugin %s is not in %s", plugin, strings.Join(folders, " or ")), remedyInstall(plugin, folders)
 	}
-	if !executable(path) {
+	if !platform.Executable(path) {
 		return fmt.Sprintf("plugin %s is not executable", path), "chmod 755 " + path
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)

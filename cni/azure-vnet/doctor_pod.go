@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -14,7 +15,7 @@ func (d *examination) aboutPod(ctx context.Context, found []network.Finding) []n
 	const check = "pod"
 	var out []network.Finding
 	var mine []*network.Endpoint
-	s, err := openStore(d.dataDir, discard)
+	s, err := netplugin.OpenStore(d.dataDir, discard)
 	if err == nil {
 		err = s.View(ctx, func(state *network.State) error {
 			for _, n := range state.Networks {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/log"
 	"github.com/Azure/azure-container-networking/network"
@@ -70,7 +71,7 @@ func writesIn(dir string) error {
 // states is the check of the state files.
 func (d *examination) states(ctx context.Context) []network.Finding {
 	wrong := stateFile(filepath.Join(d.dataDir, name+".json"), func(l *slog.Logger) error {
-		s, err := openStore(d.dataDir, l)
+		s, err := netplugin.OpenStore(d.dataDir, l)
 		if err != nil {
 			return err
 		}
@@ -117,7 +118,7 @@ func stateFile(path string, view func(*slog.Logger) error) (wrong []network.Find
 
 // remedyOf is what the plugin tells a runtime, too.
 func remedyOf(err error) string {
-	for _, c := range codes {
+	for _, c := range netplugin.Codes {
 		if errors.Is(err, c.Err) {
 			return c.Remedy
 		}

@@ -21,8 +21,6 @@ const loopback = ""
 // privileged: what a user may not see, HNS says.
 func privileged() error { return nil }
 
-func executable(string) bool { return true }
-
 // writable says what can be said without writing: that the path is there.
 func writable(path string) error {
 	_, err := os.Stat(path)

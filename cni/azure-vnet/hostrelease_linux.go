@@ -11,6 +11,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -19,14 +21,11 @@ func hostSource(to netip.Addr) (netip.Addr, error) { return network.HostSource(t
 
 // releaseCommand is the remedy for addresses of pods on an interface of the host.
 func (d *examination) releaseCommand(string) string {
-	return filepath.Join(selfDir(), name) + " " + d.releaseArguments()
+	return filepath.Join(cni.ProgramDir(), name) + " " + d.releaseArguments()
 }
 
 // releaseArguments are those of host release by which it looks where doctor does.
 func (d *examination) releaseArguments() string { return "host release --yes" + d.where() }
-
-// addressRemedy is for addresses that an IPAM plugin must not give.
-const addressRemedy = "let the IPAM plugin leave it out (a range of host-local, for example, is to be this node's own); take addresses of pods off the host: azure-vnet host release"
 
 // hostRelease takes the addresses that Azure assigned for pods off the host's interfaces, tells cloud-init to leave them, and says
 // who else would bring them back. root is where the host's files are.
@@ -122,7 +121,7 @@ func release(taken []stray) error {
 
 // renew lets the networks that are there know that the addresses are not the host's any more.
 func renew(ctx context.Context, dir string, o options) error {
-	m, err := newManager(dir, o.logger)
+	m, err := netplugin.NewManager(dir, o.logger)
 	if err == nil {
 		_, err = m.Repair(ctx)
 	}

@@ -19,5 +19,3 @@ func hostSource(netip.Addr) (netip.Addr, error) { return netip.Addr{}, errors.Er
 func (*examination) releaseCommand(adapter string) string {
 	return "Remove-NetIPAddress -InterfaceAlias '" + adapter + "' -IPAddress each of them"
 }
-
-const addressRemedy = "let the IPAM plugin leave it out; take addresses of pods off the host: Remove-NetIPAddress"

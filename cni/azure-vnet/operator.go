@@ -121,7 +121,7 @@ func (o options) folders() ([]string, error) {
 	return cni.Folder(o.dir, o.config, confDir, platform.DefaultDataDir, func(s cni.Section) bool { return s.Type == name })
 }
 
-// operator runs a command for a person. Exit codes: 0 all is well, 1 a failure, 2 wrong usage; of doctor 0 nothing, 1 warnings, 2 failures, 3 that it
+// operator runs a command for a person. Exit netplugin.Codes: 0 all is well, 1 a failure, 2 wrong usage; of doctor 0 nothing, 1 warnings, 2 failures, 3 that it
 // cannot look.
 func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, end := parseOptions(args, stdout, stderr)
@@ -183,5 +183,5 @@ func asRoot(err error, command string) error {
 	if !errors.Is(err, fs.ErrPermission) || os.Geteuid() <= 0 { // Windows has none
 		return err
 	}
-	return fmt.Errorf("%w; remedy: run it as root: sudo %s %s", err, filepath.Join(selfDir(), name), command)
+	return fmt.Errorf("%w; remedy: run it as root: sudo %s %s", err, filepath.Join(cni.ProgramDir(), name), command)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
 )
@@ -10,7 +11,7 @@ import (
 // podsOf are the pods that the state in the folder names. Without a state that can be read there is none: addresses may be other plugins'.
 func podsOf(ctx context.Context, dir string) map[ipam.Owner]string {
 	pods := map[ipam.Owner]string{}
-	s, err := openStore(dir, discard)
+	s, err := netplugin.OpenStore(dir, discard)
 	if err != nil {
 		return pods
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -38,7 +39,7 @@ func repairOnce(ctx context.Context, o options, stdout io.Writer) (network.Repai
 			return network.Repaired{}, errors.New(f.Found)
 		}
 	}
-	m, err := newManager(d.dataDir, o.logger)
+	m, err := netplugin.NewManager(d.dataDir, o.logger)
 	if err != nil {
 		return network.Repaired{}, err
 	}
@@ -62,7 +63,7 @@ func repairOnce(ctx context.Context, o options, stdout io.Writer) (network.Repai
 // explain adds what a person can do.
 func explain(err error) error {
 	remedy := "azure-vnet doctor says what is wrong, and what to do"
-	if e := cni.ErrorOf(err, codes); e.Details != "" && !errors.Is(err, network.ErrDifference) {
+	if e := cni.ErrorOf(err, netplugin.Codes); e.Details != "" && !errors.Is(err, network.ErrDifference) {
 		remedy = e.Details
 	}
 	return fmt.Errorf("%w; remedy: %s", err, remedy)
@@ -74,7 +75,7 @@ func (d *examination) logRepair(done network.Repaired, err error, took time.Dura
 	if d.conf != nil {
 		level = d.conf.LogLevel
 	}
-	logger, closer, _ := openLog(d.logFile, level) // without a file it is on standard error
+	logger, closer, _ := netplugin.OpenLog(d.logFile, level) // without a file it is on standard error
 	defer func() { _ = closer.Close() }()
 	attrs := []any{slog.String("command", "repair"), slog.String("repaired", strings.Join(done.Right, "; ")), slog.Duration("duration", took.Round(time.Microsecond))}
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni/console"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -107,7 +108,7 @@ func show(ctx context.Context, o options, dirs []string, w io.Writer) error {
 func shownIn(ctx context.Context, dirs []string, logger *slog.Logger) (all shownState, err error) {
 	all.Networks = []shownNetwork{}
 	for _, dir := range dirs {
-		m, err := newManager(dir, logger)
+		m, err := netplugin.NewManager(dir, logger)
 		if err != nil {
 			return all, err
 		}

@@ -1,4 +1,5 @@
-package main
+// Package netplugin is the CNI network plugin for Azure virtual networks.
+package netplugin
 
 import (
 	"context"
@@ -19,9 +20,25 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 )
 
-const name = "azure-vnet"
+// Name is that of the plugin, of its program, and of its files.
+const Name = "azure-vnet"
 
-var codes = append([]cni.Code{
+// buildVersion is the one that New was called with.
+var buildVersion string
+
+// New is the plugin; version is for people. Without an operator it has no commands for them.
+func New(version string) *cni.Plugin {
+	buildVersion = version
+	return &cni.Plugin{
+		Name: Name, Version: version, Codes: Codes, OpenLog: OpenLog,
+		Add: add, Del: del, Check: check, GC: gc, Status: status,
+		Words:   "Azure CNI Version", // what scripts look for in the classic plugin's answer
+		Queries: map[string]func(context.Context, []byte) (any, error){"GET_ENDPOINT_STATE": endpointState},
+	}
+}
+
+// Codes are those of the errors.
+var Codes = append([]cni.Code{
 	{Err: network.ErrExists, Code: cni.CodeExists, Remedy: "DEL it first"},
 	{Err: network.ErrMaster, Code: cni.CodeMaster, Remedy: "set \"master\" in the network configuration to the interface of this VM that is in the VNET"},
 	{Err: network.ErrNoPort, Code: cni.CodeMaster, Remedy: "remove what is on the master, or set \"mode\": \"transparent\", which needs no bridge"},
@@ -38,8 +55,9 @@ var codes = append([]cni.Code{
 	{Err: network.ErrBusy, Code: types.ErrTryAgainLater},
 }, ipamplugin.StoreCodes...)
 
-func openLog(file, level string) (*slog.Logger, io.Closer, error) {
-	return ipamplugin.OpenLog(name, file, level)
+// OpenLog opens the log.
+func OpenLog(file, level string) (*slog.Logger, io.Closer, error) {
+	return ipamplugin.OpenLog(Name, file, level)
 }
 
 // command is one CNI command with all it needs.
@@ -65,7 +83,7 @@ func newCommand(c *cni.Command) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := newManager(conf.DataDir, c.Log)
+	m, err := NewManager(conf.DataDir, c.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +98,7 @@ func newCommand(c *cni.Command) (*command, error) {
 	cmd := &command{
 		Command: c, conf: conf, manager: m, ipam: ipam,
 		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
-		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: settings(conf), Giver: giver(conf)},
+		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: Settings(conf), Giver: giver(conf)},
 	}
 	if onHNS {
 		cmd.serveHNS()
@@ -88,8 +106,8 @@ func newCommand(c *cni.Command) (*command, error) {
 	return cmd, nil
 }
 
-// settings are the configuration's, as the network package has them.
-func settings(conf *cni.NetConf) network.Settings {
+// Settings are the configuration's, as the network package has them.
+func Settings(conf *cni.NetConf) network.Settings {
 	return network.Settings{
 		AntiSpoof: !conf.DisableAntiSpoof, HostAgent: conf.AllowHostAgent,
 		ViaHost: prefixes(conf.IPsToRouteViaHost), Masquerade: conf.IPMasq, VNET: prefixes(conf.VnetCIDRs), AcceptForward: conf.AcceptForward,
@@ -105,24 +123,28 @@ func prefixes(list []string) (out []netip.Prefix) {
 	return out
 }
 
-func newManager(dir string, logger *slog.Logger) (*network.Manager, error) {
+// NewManager is the one of the networks whose state is in the folder.
+// Errors: those of [OpenStore].
+func NewManager(dir string, logger *slog.Logger) (*network.Manager, error) {
 	if dir == "" {
 		dir = platform.DefaultDataDir
 	}
-	s, err := openStore(dir, logger)
+	s, err := OpenStore(dir, logger)
 	if err != nil {
 		return nil, err
 	}
-	return &network.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, name+"-owners.lock")}, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
+	return &network.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, Name+"-owners.lock")}, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
 }
 
-func openStore(dir string, logger *slog.Logger) (*store.Store[network.State], error) {
+// OpenStore opens the plugin's state in the folder.
+// Error: the boot is not known.
+func OpenStore(dir string, logger *slog.Logger) (*store.Store[network.State], error) {
 	boot, err := platform.BootID()
 	if err != nil {
 		return nil, err
 	}
 	return store.New(store.Options[network.State]{
-		Path: filepath.Join(dir, name+".json"), Schema: network.Schema, Boot: boot, Log: logger, Holder: platform.HolderOf,
+		Path: filepath.Join(dir, Name+".json"), Schema: network.Schema, Boot: boot, Log: logger, Holder: platform.HolderOf,
 		Import:   func(raw []byte, s *network.State) error { return network.ImportClassic(raw, s, time.Now()) },
 		Merge:    func(s, late *network.State) { s.MergeLate(late, isHere) },
 		Rebooted: func(s *network.State) { *s = network.State{} }, // nothing of the kernel's survived
@@ -352,11 +374,11 @@ func status(ctx context.Context, c *cni.Command) error {
 		return err
 	}
 	if err := cmd.manager.Status(ctx, cmd.conf.Name, cmd.config); err != nil {
-		return cni.Unavailable(err, codes)
+		return cni.Unavailable(err, Codes)
 	}
 	err = cmd.ipam.status(ctx)
 	if err != nil && !cmd.manager.Store.Foreign(ctx) && cmd.bury(ctx) > 0 { // a node that is not ready gets no pods, so no ADD would do it
 		err = cmd.ipam.status(ctx)
 	}
-	return cni.Unavailable(err, codes) // also of a plugin that is not there, or cannot be executed
+	return cni.Unavailable(err, Codes) // also of a plugin that is not there, or cannot be executed
 }

@@ -1,4 +1,4 @@
-package main
+package netplugin
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (c *command) serveHNS() {
 }
 
 // configureHNS brings what only HNS is told into network and endpoint.
-// Errors: codes 2 and 7.
+// Errors: Codes 2 and 7.
 func (c *command) configureHNS(e *network.Endpoint) error {
 	if err := c.refuseOnHNS(); err != nil {
 		return err

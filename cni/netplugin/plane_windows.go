@@ -1,4 +1,4 @@
-package main
+package netplugin
 
 import (
 	"log/slog"
@@ -12,5 +12,8 @@ import (
 var interfaceByName func(name string) (platform.Interface, bool, error)
 
 func newPlane(dir string, logger *slog.Logger) network.Dataplane {
-	return network.NewWindows(filepath.Join(dir, name+"-network.lock"), logger)
+	return network.NewWindows(filepath.Join(dir, Name+"-network.lock"), logger)
 }
+
+// addressRemedy is for addresses that an IPAM plugin must not give.
+const addressRemedy = "let the IPAM plugin leave it out; take addresses of pods off the host: Remove-NetIPAddress"

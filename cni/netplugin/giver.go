@@ -1,4 +1,4 @@
-package main
+package netplugin
 
 import (
 	"context"
@@ -20,17 +20,17 @@ func giver(conf *cni.NetConf) json.RawMessage {
 		return nil
 	}
 	// Strings, and what was decoded before, can be encoded.
-	b, _ := json.Marshal(map[string]any{"cniVersion": conf.CNIVersion, "name": conf.Name, "type": name, "ipam": section(conf.Raw, "ipam")})
+	b, _ := json.Marshal(map[string]any{"cniVersion": conf.CNIVersion, "name": conf.Name, "type": Name, "ipam": cni.Part(conf.Raw, "ipam")})
 	return b
 }
 
-// giveBack lets the IPAM plugin of a network that was cleaned up have the addresses of its pods. who says whose it is for people.
-func giveBack(ctx context.Context, conf json.RawMessage, pods []network.Owner) (who string, errs error) {
+// GiveBack lets the IPAM plugin of a network that was cleaned up have the addresses of its pods. who says whose it is for people.
+func GiveBack(ctx context.Context, conf json.RawMessage, pods []network.Owner) (who string, errs error) {
 	var c struct{ IPAM struct{ Type string } }
 	if err := json.Unmarshal(conf, &c); err != nil {
 		return "", fmt.Errorf("the record of the network's IPAM plugin: %w", err)
 	}
-	path, err := invoke.FindInPath(c.IPAM.Type, pluginFolders())
+	path, err := invoke.FindInPath(c.IPAM.Type, cni.PluginFolders())
 	for _, o := range pods {
 		if err == nil {
 			args := &invoke.Args{Command: "DEL", ContainerID: o.ContainerID, IfName: o.IfName, Path: filepath.Dir(path)}

@@ -1,4 +1,4 @@
-package main
+package netplugin
 
 import (
 	"cmp"
@@ -26,11 +26,11 @@ type interfaceInfo struct {
 func endpointState(ctx context.Context, stdin []byte) (any, error) {
 	var conf struct{ DataDir, LogFile, LogLevel string }
 	_ = json.Unmarshal(stdin, &conf) // there need not be any
-	logger, closer, err := openLog(cmp.Or(conf.LogFile, platform.DefaultLogFile(name)), conf.LogLevel)
+	logger, closer, err := OpenLog(cmp.Or(conf.LogFile, platform.DefaultLogFile(Name)), conf.LogLevel)
 	if err == nil {
 		defer func() { _ = closer.Close() }()
 	}
-	s, err := openStore(cmp.Or(conf.DataDir, platform.DefaultDataDir), logger)
+	s, err := OpenStore(cmp.Or(conf.DataDir, platform.DefaultDataDir), logger)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package main
+package netplugin
 
 import (
 	"cmp"
@@ -41,7 +41,7 @@ func newDelegate(c *cni.Command, conf *cni.NetConf) delegate {
 	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
 		return d
 	}
-	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameProgram(path) && executable(path) {
+	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameProgram(path) && platform.Executable(path) {
 		d.own = ipamplugin.New(buildVersion)
 	}
 	return d

@@ -1,4 +1,4 @@
-package main
+package netplugin
 
 import (
 	"encoding/json"
