@@ -126,7 +126,7 @@ test-kernels: setup-kernels azure-vnet azure-vnet-ipam dataplane-netdev $(REFERE
 # The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.
 WINE_DIR := $(OUTPUT)/wine
 # The packages whose tests build for Windows; those of folders under test/ are about Linux.
-WINDOWS_PACKAGES := ./cni/... ./install/... ./ipam/... ./log/... ./network/... ./platform/... ./store/...
+WINDOWS_PACKAGES := ./cni/... ./doctor/... ./install/... ./ipam/... ./log/... ./network/... ./platform/... ./store/...
 .PHONY: test-windows
 ifeq ($(SKIP_WINDOWS),1)
 test-windows: ## all Windows tests, on Wine with a simulated HNS; needs root; SKIP_WINDOWS=1 where Wine cannot be had

@@ -11,6 +11,8 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/cni/netplugin"
+	"github.com/Azure/azure-container-networking/cni/operator"
+	"github.com/Azure/azure-container-networking/doctor"
 )
 
 // buildVersion is set by the linker (Makefile).
@@ -20,18 +22,16 @@ var buildVersion = "unknown"
 // the process frees anyway would take longer than the rest of it.
 const heapLimit = 24 << 20
 
-const name = netplugin.Name
-
 func main() {
 	// A command is a chain of system calls. With more processors the runtime keeps threads awake that look for work.
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(heapLimit)
 	p := netplugin.New(buildVersion)
-	p.Usage, p.Operator = usage, operator
+	operator.Serve(p)
 	if called := filepath.Base(os.Args[0]); strings.TrimSuffix(called, ".exe") == ipamplugin.Name {
 		p = ipamplugin.New(buildVersion)
-		p.Operator = ipamplugin.Operator(ipamplugin.Neighbour{Pods: podsOf, Doctor: addressDoctor})
+		p.Operator = ipamplugin.Operator(ipamplugin.Neighbour{Pods: operator.PodsOf, Doctor: doctor.Addresses})
 	}
 	os.Exit(p.Run(os.Args[1:]))
 }
