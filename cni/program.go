@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 )
 
+// NetworkPlugin is the name of the network plugin, of its program, and of its files.
+const NetworkPlugin = "azure-vnet"
+
 // ProgramDir is the folder of the program that runs, where the other plugins are, too.
 func ProgramDir() string {
 	self, err := os.Executable()

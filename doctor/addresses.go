@@ -5,15 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/Azure/azure-container-networking/network"
 )
 
 // hostAddresses is the check of what the host has of the pods' addresses: cloud-init gives a NIC's secondary addresses to the host.
-func (d *Examination) hostAddresses(ctx context.Context) []network.Finding {
+func (d *Examination) hostAddresses(ctx context.Context) []Finding {
 	const check = "host-addresses"
-	if !d.ipamIsOurs() {
-		return network.Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
+	if !d.OwnAddresses() {
+		return Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
 	}
 	found, space, err := d.Strays(ctx)
 	if err != nil {
@@ -39,13 +37,13 @@ func (d *Examination) hostAddresses(ctx context.Context) []network.Finding {
 			pods[s.At] = append(pods[s.At], a)
 		}
 	}
-	var wrong []network.Finding
+	var wrong []Finding
 	for _, name := range order {
 		text := fmt.Sprintf("%s of the host has %s, which Azure assigned for pods: no pod gets such an address", name, strings.Join(at[name], ", "))
 		if len(pods[name]) > 0 {
 			text += fmt.Sprintf("; the pods that have %s already are cut off from the host", strings.Join(slices.Compact(pods[name]), ", "))
 		}
-		wrong = append(wrong, network.Finding{Level: network.Failure, Found: text, Remedy: d.releaseCommand(name)})
+		wrong = append(wrong, Finding{Level: Failure, Found: text, Remedy: d.releaseCommand(name)})
 	}
-	return network.Report(check, "the host has no address that is for pods", wrong)
+	return Report(check, "the host has no address that is for pods", wrong)
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
-	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -26,17 +25,17 @@ type nodeConf struct {
 const remedyFile = "correct the file (docs/cni.md, Network configuration)"
 
 // configuration finds the configuration, parses it as the plugin does, and takes from it where everything is.
-func (d *Examination) configuration() []network.Finding {
+func (d *Examination) configuration() []Finding {
 	const check = "configuration"
-	fail := func(found, remedy string) []network.Finding {
-		return network.Report(check, "", []network.Finding{{Level: network.Failure, Found: found, Remedy: remedy}})
+	fail := func(found, remedy string) []Finding {
+		return Report(check, "", []Finding{{Level: Failure, Found: found, Remedy: remedy}})
 	}
 	file := d.Config
 	if file == "" {
-		var wrong []network.Finding
+		var wrong []Finding
 		file, wrong = configured(confDirs)
 		if len(wrong) > 0 {
-			return network.Report(check, "", wrong)
+			return Report(check, "", wrong)
 		}
 		where := strings.Join(confDirs, " and ")
 		// Where pods have been made, some runtime has a configuration, wherever it looks.
@@ -44,7 +43,7 @@ func (d *Examination) configuration() []network.Finding {
 			return fail("none in "+where+" names azure-vnet or azure-vnet-ipam: the runtime starts no pod by them", "put one there (docs/cni.md has examples), or name it where the runtime looks elsewhere: azure-vnet doctor --config FILE")
 		}
 		if file == "" {
-			return network.Report(check, "none in "+where+" names azure-vnet: what follows is by the state alone (--config FILE names one)", nil)
+			return Report(check, "none in "+where+" names azure-vnet: what follows is by the state alone (--config FILE names one)", nil)
 		}
 	}
 	c, err := readConf(file)
@@ -55,9 +54,9 @@ func (d *Examination) configuration() []network.Finding {
 		return fail(in(file, err), remedyFile)
 	}
 	if d.conf == nil {
-		return network.Report(check, fmt.Sprintf("%s: %s calls azure-vnet-ipam", file, c.plugins[0]), nil)
+		return Report(check, fmt.Sprintf("%s: %s calls azure-vnet-ipam", file, c.plugins[0]), nil)
 	}
-	return network.Report(check, fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, "tunnel")), nil)
+	return Report(check, fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, "tunnel")), nil)
 }
 
 // take parses the configuration, and looks where it says.
@@ -75,8 +74,10 @@ func (d *Examination) take(c *nodeConf) error {
 	if err != nil {
 		return err
 	}
-	if _, err := network.ParseMode(conf.Mode); err != nil {
-		return err
+	if d.Networks != nil {
+		if err := d.Networks.Mode(conf.Mode); err != nil {
+			return err
+		}
 	}
 	d.conf, d.common = conf, &conf.Common
 	d.DataDir, d.LogFile = cmp.Or(d.Dir, conf.DataDir), cmp.Or(conf.LogFile, d.LogFile)
@@ -84,7 +85,7 @@ func (d *Examination) take(c *nodeConf) error {
 }
 
 // configured is the first file of the folders that is about us, and what is wrong with that.
-func configured(dirs []string) (file string, wrong []network.Finding) {
+func configured(dirs []string) (file string, wrong []Finding) {
 	for _, dir := range dirs {
 		if file, wrong = configuredIn(dir); file != "" {
 			break
@@ -93,7 +94,7 @@ func configured(dirs []string) (file string, wrong []network.Finding) {
 	return file, wrong
 }
 
-func configuredIn(dir string) (file string, wrong []network.Finding) {
+func configuredIn(dir string) (file string, wrong []Finding) {
 	entries, _ := os.ReadDir(dir) // ordered by name; no folder, no file
 	first := ""
 	for _, e := range entries {
@@ -104,11 +105,11 @@ func configuredIn(dir string) (file string, wrong []network.Finding) {
 		c, err := readConf(path)
 		switch {
 		case c != nil && first != "":
-			return path, []network.Finding{{Level: network.Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: "mv " + first + " " + first + ".off"}}
+			return path, []Finding{{Level: Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: "mv " + first + " " + first + ".off"}}
 		case c != nil:
 			return path, nil
 		case strings.Contains(e.Name(), "azure"):
-			return path, []network.Finding{{Level: network.Failure, Found: in(path, err), Remedy: remedyFile}}
+			return path, []Finding{{Level: Failure, Found: in(path, err), Remedy: remedyFile}}
 		case errors.Is(err, errDelegates):
 			continue // it calls what comes after it
 		}

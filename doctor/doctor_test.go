@@ -3,20 +3,19 @@ package doctor
 import (
 	"testing"
 
-	"github.com/Azure/azure-container-networking/network"
 	"github.com/google/go-cmp/cmp"
 )
 
 // What only one of two looks shows was a command under way; what no command does is believed at once.
 func TestLasting(t *testing.T) {
 	t.Parallel()
-	find := func(check, found string, passing bool) network.Finding {
-		return network.Finding{Check: check, Level: network.Failure, Found: found, Passing: passing}
+	find := func(check, found string, passing bool) Finding {
+		return Finding{Check: check, Level: Failure, Found: found, Passing: passing}
 	}
-	first := []network.Finding{find("locks", "held by 1", true), find("addresses", "a", true), find("addresses", "b", true)}
-	second := []network.Finding{find("locks", "held by 2", true), find("addresses", "b", true), find("addresses", "c", true), find("bridge", "down", false)}
-	want := []network.Finding{
-		{Check: "locks", Level: network.OK, Found: "nothing but commands under way"},
+	first := []Finding{find("locks", "held by 1", true), find("addresses", "a", true), find("addresses", "b", true)}
+	second := []Finding{find("locks", "held by 2", true), find("addresses", "b", true), find("addresses", "c", true), find("bridge", "down", false)}
+	want := []Finding{
+		{Check: "locks", Level: OK, Found: "nothing but commands under way"},
 		find("addresses", "b", true), find("bridge", "down", false),
 	}
 	if diff := cmp.Diff(want, (&Examination{}).lasting(first, second)); diff != "" {

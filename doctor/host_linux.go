@@ -3,12 +3,10 @@ package doctor
 import (
 	"errors"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/cni"
-	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/unix"
 )
@@ -49,13 +47,10 @@ func freeSpace(dir string) (uint64, error) {
 
 func openToOthers(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
 
-// hostSource is the address by which the host speaks to another.
-func hostSource(to netip.Addr) (netip.Addr, error) { return network.HostSource(to) }
-
 // releaseCommand is the remedy for addresses of pods on an interface of the host.
 func (d *Examination) releaseCommand(string) string {
 	return filepath.Join(cni.ProgramDir(), name) + " " + d.releaseArguments()
 }
 
 // releaseArguments are those of host release by which it looks where doctor does.
-func (d *Examination) releaseArguments() string { return "host release --yes" + d.where() }
+func (d *Examination) releaseArguments() string { return "host release --yes" + d.Where() }

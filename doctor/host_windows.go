@@ -1,13 +1,9 @@
 package doctor
 
 import (
-	"context"
-	"errors"
 	"io/fs"
-	"net/netip"
 	"os"
 
-	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/windows"
 )
@@ -20,7 +16,7 @@ var confDirs = []string{ConfDir, `C:\k\azurecni\netconf`}
 // loopback: there is no such plugin on Windows.
 const loopback = ""
 
-// Privileged: what a user may not see, HNS says.
+// Privileged says whether this process may look at everything: what a user may not see, HNS says.
 func Privileged() error { return nil }
 
 // writable says what can be said without writing: that the path is there.
@@ -40,12 +36,6 @@ func freeSpace(dir string) (free uint64, err error) {
 
 // openToOthers: rights are not in the mode here.
 func openToOthers(fs.FileInfo) bool { return false }
-
-// managers: nothing manages the host's network beside HNS.
-func (*Examination) managers(context.Context) []network.Finding { return nil }
-
-// hostSource cannot be asked.
-func hostSource(netip.Addr) (netip.Addr, error) { return netip.Addr{}, errors.ErrUnsupported }
 
 // releaseCommand is the remedy for addresses of pods on an adapter of the host.
 func (*Examination) releaseCommand(adapter string) string {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
-	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/containernetworking/cni/pkg/invoke"
 )
@@ -19,7 +18,7 @@ const answerTime = 5 * time.Second
 
 // plugins is the check of the programs that the configuration names: each is there, can be executed, and speaks the configuration's
 // version.
-func (d *Examination) plugins(ctx context.Context) []network.Finding {
+func (d *Examination) plugins(ctx context.Context) []Finding {
 	const check = "plugins"
 	if d.common == nil {
 		return nil
@@ -29,25 +28,25 @@ func (d *Examination) plugins(ctx context.Context) []network.Finding {
 		wanted = append(wanted, d.common.IPAM.Type)
 	}
 	folders := cni.PluginFolders()
-	var wrong []network.Finding
-	add := func(level network.Level, remedy, format string, args ...any) {
-		wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
+	var wrong []Finding
+	add := func(level Level, remedy, format string, args ...any) {
+		wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
 	for _, plugin := range wanted {
 		found, remedy := examinePlugin(ctx, plugin, folders, d.common.CNIVersion)
 		if found != "" {
-			add(network.Failure, remedy, "%s; %s names it, and no pod starts", found, d.node.file)
+			add(Failure, remedy, "%s; %s names it, and no pod starts", found, d.node.file)
 		}
 	}
 	well := fmt.Sprintf("%s of %s answer", strings.Join(wanted, ", "), strings.Join(folders, " and "))
 	if _, err := invoke.FindInPath(loopback, folders); loopback != "" && err != nil {
 		const lacks = ": containerd starts no pod without it"
 		if runsContainerd() {
-			add(network.Failure, remedyInstall(loopback, folders), "plugin %s is not in %s%s", loopback, strings.Join(folders, " or "), lacks)
+			add(Failure, remedyInstall(loopback, folders), "plugin %s is not in %s%s", loopback, strings.Join(folders, " or "), lacks)
 		}
 		well += "; " + loopback + " is not there" + lacks
 	}
-	return network.Report(check, well, wrong)
+	return Report(check, well, wrong)
 }
 
 // examinePlugin says what is wrong with a plugin; "" is nothing.

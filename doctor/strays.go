@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sort"
@@ -80,4 +82,16 @@ func (d *Examination) Strays(ctx context.Context) ([]Stray, ipam.AddressSpace, e
 		return nil, t.Space, fmt.Errorf("find out which addresses are for pods: %w", t.Source)
 	}
 	return findStrays(t.Space, ifaces, hostSource), t.Space, nil
+}
+
+// hostSource is the address by which the host speaks to another. Nothing is sent: to connect a socket for datagrams is to ask for a route.
+func hostSource(to netip.Addr) (source netip.Addr, err error) {
+	const discard = 9 // any port will do
+	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, discard)))
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	local, err := netip.ParseAddrPort(conn.LocalAddr().String())
+	return local.Addr().WithZone("").Unmap(), err
 }

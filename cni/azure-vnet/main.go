@@ -31,7 +31,7 @@ func main() {
 	operator.Serve(p)
 	if called := filepath.Base(os.Args[0]); strings.TrimSuffix(called, ".exe") == ipamplugin.Name {
 		p = ipamplugin.New(buildVersion)
-		p.Operator = ipamplugin.Operator(ipamplugin.Neighbour{Pods: operator.PodsOf, Doctor: doctor.Addresses})
+		p.Operator = ipamplugin.Operator(doctor.Addresses)
 	}
 	os.Exit(p.Run(os.Args[1:]))
 }

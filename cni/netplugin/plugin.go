@@ -21,7 +21,7 @@ import (
 )
 
 // Name is that of the plugin, of its program, and of its files.
-const Name = "azure-vnet"
+const Name = cni.NetworkPlugin
 
 // buildVersion is the one that New was called with.
 var buildVersion string

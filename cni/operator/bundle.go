@@ -22,6 +22,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/doctor/networks"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -89,7 +90,7 @@ func (b *bundleOf) collect(ctx context.Context, o options, dirs []string) {
 	b.add("versions.txt", versions(o.version), nil)
 	o.output, o.pod = "table", ""
 	said := &bytes.Buffer{}
-	err := doctor.Run(ctx, o.examined(), said)
+	err := networks.New(o.examined()).Run(ctx, said)
 	if errors.Is(err, doctor.ErrWarning) || errors.Is(err, doctor.ErrFailure) {
 		err = nil
 	}
@@ -102,7 +103,7 @@ func (b *bundleOf) collect(ctx context.Context, o options, dirs []string) {
 		b.states(ctx, o, dir, in)
 	}
 	b.configurations(o)
-	d := doctor.New(o.examined())
+	d := networks.New(o.examined())
 	d.Locate()
 	for _, log := range slices.Compact([]string{d.LogFile, platform.DefaultLogFile(name), platform.DefaultLogFile(ipamplugin.Name)}) {
 		b.log(log)
@@ -125,7 +126,7 @@ func (b *bundleOf) states(ctx context.Context, o options, dir, in string) {
 	pools, err := ipamplugin.OpenStore(dir, o.logger)
 	said := &bytes.Buffer{}
 	if err == nil {
-		err = pools.View(ctx, func(state *ipam.State) error { return ipamplugin.Show(state, PodsOf(ctx, dir), said) })
+		err = pools.View(ctx, func(state *ipam.State) error { return ipamplugin.Show(state, ipamplugin.Pods(dir), said) })
 	}
 	b.add("show-ipam"+in+".json", said.Bytes(), err)
 }

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // hostFiles are the files by which the host's interfaces get their addresses, below a folder that is / but in tests.
@@ -163,7 +163,7 @@ func (f hostFiles) cloudNetconfig(space ipam.AddressSpace) (list []string) {
 	}
 	for _, p := range space.Pools {
 		file := "/etc/sysconfig/network/ifcfg-" + p.Interface
-		managed := doctor.ReadINI(doctor.INI{}, f.path(file))["CLOUD_NETCONFIG_MANAGE"]
+		managed := platform.ReadINI(platform.INI{}, f.path(file))["CLOUD_NETCONFIG_MANAGE"]
 		left := len(managed) > 0 && strings.Trim(managed[len(managed)-1], `"'`) == "no"
 		if (there || len(managed) > 0) && !left && !slices.Contains(list, file) {
 			list = append(list, file)

@@ -12,15 +12,16 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/doctor/networks"
 	"github.com/Azure/azure-container-networking/network"
 )
 
 // hostRelease takes the addresses that Azure assigned for pods off the host's interfaces, tells cloud-init to leave them, and says
 // who else would bring them back. root is where the host's files are.
 func hostRelease(ctx context.Context, o options, stdin io.Reader, stdout io.Writer, root string) error {
-	d := doctor.New(o.examined())
+	d := networks.New(o.examined())
 	for _, f := range d.Locate() {
-		if f.Level != network.OK && o.config != "" {
+		if f.Level != doctor.OK && o.config != "" {
 			return errors.New(f.Found)
 		}
 	}

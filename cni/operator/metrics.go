@@ -15,6 +15,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/doctor/networks"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
@@ -28,7 +29,7 @@ type gathered struct {
 	ipam     ipam.State
 	commands map[string]*tally
 	drops    []network.Drop
-	findings map[network.Level]int
+	findings map[doctor.Level]int
 	failed   []string // what could not be gathered
 }
 
@@ -45,14 +46,14 @@ func metrics(ctx context.Context, o options, dir string, stdout io.Writer) error
 }
 
 func gather(ctx context.Context, o options, dir string) (g gathered, err error) {
-	g = gathered{version: o.version, pods: map[string]int{}, findings: map[network.Level]int{}}
+	g = gathered{version: o.version, pods: map[string]int{}, findings: map[doctor.Level]int{}}
 	part := func(name string, perr error) {
 		if perr != nil {
 			g.failed = append(g.failed, name)
 			err = errors.Join(err, fmt.Errorf("%s: %w", name, perr))
 		}
 	}
-	d := doctor.New(o.examined())
+	d := networks.New(o.examined())
 	d.Locate()
 	d.DataDir = dir
 	part("state", g.states(ctx, o, dir))
@@ -143,7 +144,7 @@ func (g gathered) text() string {
 		e.sample("azure_vnet_dropped_frames_total", float64(d.Packets), "interface", d.Name, "reason", d.Reason)
 	}
 	e.family("azure_vnet_doctor_findings", "gauge", "Lines of azure-vnet doctor by their level.")
-	for _, l := range []network.Level{network.Failure, network.OK, network.Warning} {
+	for _, l := range []doctor.Level{doctor.Failure, doctor.OK, doctor.Warning} {
 		e.sample("azure_vnet_doctor_findings", float64(g.findings[l]), "level", string(l))
 	}
 	return e.String()

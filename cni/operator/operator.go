@@ -18,6 +18,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni/console"
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/doctor/networks"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -158,7 +159,7 @@ func operator(ctx context.Context, version string, args []string, stdout, stderr
 // ended says what a command ended with, as far as that has not been said, and is its exit code.
 func ended(err error, command string, stderr io.Writer) int {
 	if command == "doctor" {
-		return doctor.Exit(err, stderr)
+		return doctor.Exit(err, name, stderr)
 	}
 	if err != nil {
 		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, asRoot(err, command))
@@ -170,7 +171,7 @@ func ended(err error, command string, stderr io.Writer) int {
 // run runs a command whose options are as they should be.
 func run(ctx context.Context, command string, o options, stdout io.Writer) error {
 	if command == "doctor" {
-		return doctor.Run(ctx, o.examined(), stdout) // which says itself what is wrong with the folder
+		return networks.New(o.examined()).Run(ctx, stdout) // which says itself what is wrong with the folder
 	}
 	dirs, err := o.folders()
 	unnamed := o.dir == "" // repair goes on for ever, whatever becomes of the configuration

@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/doctor/networks"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -34,9 +35,9 @@ func repair(ctx context.Context, o options, stdout io.Writer) error {
 
 // repairOnce looks once. What it finds goes to people, and as one line to the log.
 func repairOnce(ctx context.Context, o options, stdout io.Writer) (network.Repaired, error) {
-	d := doctor.New(o.examined())
+	d := networks.New(o.examined())
 	for _, f := range d.Locate() {
-		if f.Level != network.OK && o.config != "" {
+		if f.Level != doctor.OK && o.config != "" {
 			return network.Repaired{}, errors.New(f.Found)
 		}
 	}

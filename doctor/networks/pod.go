@@ -1,4 +1,4 @@
-package doctor
+package networks
 
 import (
 	"context"
@@ -6,14 +6,15 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/netplugin"
+	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// aboutPod leaves of what was found what is wrong with the host, and what is about one pod: its name, namespace/name, or the beginning of
+// AboutPod implements doctor.Networks. It leaves of what was found what is wrong with the host, and what is about one pod: its name, namespace/name, or the beginning of
 // its container's ID.
-func (d *Examination) aboutPod(ctx context.Context, found []network.Finding) []network.Finding {
+func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []doctor.Finding) []doctor.Finding {
 	const check = "pod"
-	var out []network.Finding
+	var out []doctor.Finding
 	var mine []*network.Endpoint
 	s, err := netplugin.OpenStore(d.DataDir, discard)
 	if err == nil {
@@ -29,10 +30,10 @@ func (d *Examination) aboutPod(ctx context.Context, found []network.Finding) []n
 		})
 	}
 	if err == nil && len(mine) == 0 {
-		out = network.Report(check, "", []network.Finding{{Level: network.Failure, Found: d.Pod + " has no attachment on this node", Remedy: "azure-vnet show lists those that have one; the log says why an ADD failed: grep -F " + d.Pod + " " + d.LogFile}})
+		out = doctor.Report(check, "", []doctor.Finding{{Level: doctor.Failure, Found: d.Pod + " has no attachment on this node", Remedy: "azure-vnet show lists those that have one; the log says why an ADD failed: grep -F " + d.Pod + " " + d.LogFile}})
 	}
 	for _, e := range mine {
-		out = append(out, network.Report(check, fmt.Sprintf("%s: host veth %s, %s", e.Who(), e.HostIfName, e.State), nil)...)
+		out = append(out, doctor.Report(check, fmt.Sprintf("%s: host veth %s, %s", e.Who(), e.HostIfName, e.State), nil)...)
 	}
 	for _, f := range found {
 		about := func(e *network.Endpoint) bool { return strings.Contains(f.Found, e.ContainerID) }
@@ -44,7 +45,7 @@ func (d *Examination) aboutPod(ctx context.Context, found []network.Finding) []n
 				}
 			}
 		default:
-			if f.Level != network.OK {
+			if f.Level != doctor.OK {
 				out = append(out, f)
 			}
 		}

@@ -1,4 +1,4 @@
-package doctor
+package networks
 
 import (
 	"cmp"
@@ -11,13 +11,15 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/netplugin"
+	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // managers is the check of the programs that manage the host's network: they would take away what the bridge needs.
-func (d *Examination) managers(ctx context.Context) []network.Finding {
+func (e *examination) managers(ctx context.Context) []doctor.Finding {
 	bridges := map[string]*network.Network{} // by name
-	s, err := netplugin.OpenStore(d.DataDir, discard)
+	s, err := netplugin.OpenStore(e.DataDir, discard)
 	if err == nil {
 		err = s.View(ctx, func(state *network.State) error {
 			for _, n := range state.Networks {
@@ -31,26 +33,26 @@ func (d *Examination) managers(ctx context.Context) []network.Finding {
 	if err != nil {
 		return nil // the check of the state files says so
 	}
-	var wrong []network.Finding
+	var wrong []doctor.Finding
 	for _, name := range slices.Sorted(maps.Keys(bridges)) {
 		wrong = append(wrong, managersOf(bridges[name])...)
 	}
-	return network.Report("host-network", "no manager of the host's network takes anything from a bridge", wrong)
+	return doctor.Report("host-network", "no manager of the host's network takes anything from a bridge", wrong)
 }
 
-func managersOf(n *network.Network) (wrong []network.Finding) {
+func managersOf(n *network.Network) (wrong []doctor.Finding) {
 	// The command writes the file of docs/host.md, and puts right what its manager does to the network when it reads it: networkd a moment
 	// later.
 	add := func(found, path, text, reload string) {
-		wrong = append(wrong, network.Finding{Level: network.Warning, Found: found,
+		wrong = append(wrong, doctor.Finding{Level: doctor.Warning, Found: found,
 			Remedy: fmt.Sprintf("mkdir -p %s; printf '%s' > %s; %s; %s", filepath.Dir(path), text, path, reload, network.RepairCommand)})
 	}
 	if exists("/run/systemd/netif/state") {
-		if file, conf := networkdOf(n.Master, n.MAC); file != "" && !conf.on("KeepMaster") && !conf.on("Unmanaged") {
+		if file, conf := networkdOf(n.Master, n.MAC); file != "" && !conf.On("KeepMaster") && !conf.On("Unmanaged") {
 			add("systemd-networkd configures "+n.Master+" by "+file+" without KeepMaster=yes: when it restarts, it takes "+n.Master+" out of "+n.Bridge,
 				"/etc/systemd/network/"+file+".d/azure-vnet.conf", `[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n`, "networkctl reload; sleep 2")
 		}
-		if file, conf := networkdOf(n.Bridge, n.MAC); file != "" && !conf.on("Unmanaged") {
+		if file, conf := networkdOf(n.Bridge, n.MAC); file != "" && !conf.On("Unmanaged") {
 			add("systemd-networkd configures "+n.Bridge+" by "+file,
 				"/etc/systemd/network/05-azure-vnet.network", `[Match]\nName=azure* azv*\n[Link]\nUnmanaged=yes\n`, "networkctl reload; sleep 2")
 		}
@@ -85,34 +87,12 @@ func found(pattern string, dirs ...string) []string {
 
 var networkdDirs = []string{"/etc/systemd/network", "/run/systemd/network", "/usr/lib/systemd/network"}
 
-// INI are the settings of a file: its values by key, the last one last; sections do not matter here.
-type INI map[string][]string
-
-// ReadINI adds what a file sets.
-func ReadINI(into INI, file string) INI {
-	b, _ := os.ReadFile(file) // what cannot be read sets nothing
-	for line := range strings.Lines(string(b)) {
-		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
-		if ok && !strings.HasPrefix(key, "#") && !strings.HasPrefix(key, ";") {
-			key = strings.TrimSpace(key)
-			into[key] = append(into[key], strings.TrimSpace(value))
-		}
-	}
-	return into
-}
-
-// on says whether a setting is true in the end (systemd.syntax(7)).
-func (c INI) on(key string) bool {
-	values := c[key]
-	return len(values) > 0 && slices.Contains([]string{"yes", "true", "1", "on"}, strings.ToLower(values[len(values)-1]))
-}
-
 // networkdOf is the name of the file by which networkd configures a link, "" if by none, and what it says with its drop-ins:
 // the first one that matches (systemd.network(5)).
-func networkdOf(link, mac string) (string, INI) {
+func networkdOf(link, mac string) (string, platform.INI) {
 	for _, file := range found("*.network", networkdDirs...) {
-		conf := ReadINI(INI{}, file)
-		if !conf.matches(link, mac) {
+		conf := platform.ReadINI(platform.INI{}, file)
+		if !matches(conf, link, mac) {
 			continue
 		}
 		name := filepath.Base(file)
@@ -121,7 +101,7 @@ func networkdOf(link, mac string) (string, INI) {
 			dropIns = append(dropIns, filepath.Join(dir, name+".d"))
 		}
 		for _, d := range found("*.conf", dropIns...) {
-			ReadINI(conf, d)
+			platform.ReadINI(conf, d)
 		}
 		return name, conf
 	}
@@ -129,7 +109,7 @@ func networkdOf(link, mac string) (string, INI) {
 }
 
 // matches says whether a .network file is for a link. Files that match by what only virtual devices have are not for ours.
-func (c INI) matches(link, mac string) bool {
+func matches(c platform.INI, link, mac string) bool {
 	given := false
 	for key, want := range map[string]string{"Name": link, "MACAddress": mac, "PermanentMACAddress": mac} {
 		if len(c[key]) == 0 {
@@ -149,7 +129,7 @@ func (c INI) matches(link, mac string) bool {
 // networkManagerLeaves says whether NetworkManager is told not to manage the bridge.
 func networkManagerLeaves(bridge string) bool {
 	for _, file := range found("*.conf", "/etc/NetworkManager/conf.d", "/run/NetworkManager/conf.d", "/usr/lib/NetworkManager/conf.d") {
-		for _, devices := range ReadINI(INI{}, file)["unmanaged-devices"] {
+		for _, devices := range platform.ReadINI(platform.INI{}, file)["unmanaged-devices"] {
 			for device := range strings.SplitSeq(devices, ";") {
 				if ok, err := filepath.Match(strings.TrimPrefix(device, "interface-name:"), bridge); ok && err == nil {
 					return true
