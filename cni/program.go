@@ -1,8 +1,10 @@
 package cni
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // NetworkPlugin is the name of the network plugin, of its program, and of its files.
@@ -23,4 +25,18 @@ func PluginFolders() []string {
 		return folders
 	}
 	return []string{ProgramDir()}
+}
+
+// FindPlugin finds a plugin's program in folders, as libcni does, whose package for it starts programs, too.
+// Error: it is not there.
+func FindPlugin(plugin string, folders []string) (string, error) {
+	for _, dir := range folders {
+		for _, end := range programEnds {
+			path := filepath.Join(dir, plugin) + end
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				return path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("there is no plugin %s in %s", plugin, strings.Join(folders, ", "))
 }

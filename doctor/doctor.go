@@ -112,6 +112,9 @@ type Networks interface {
 	// Mode says whether the configuration's is one.
 	Mode(mode string) error
 
+	// Versions asks a plugin for the versions of CNI that it speaks.
+	Versions(ctx context.Context, path string) ([]string, error)
+
 	// ReadState reads the state in the folder. What it cannot return, since it succeeds with the mirror, it logs.
 	ReadState(ctx context.Context, dir string, logger *slog.Logger) error
 

@@ -10,14 +10,13 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/platform"
-	"github.com/containernetworking/cni/pkg/invoke"
 )
 
 // answerTime is what a plugin has to say its versions: it does nothing else.
 const answerTime = 5 * time.Second
 
 // plugins is the check of the programs that the configuration names: each is there, can be executed, and speaks the configuration's
-// version.
+// version, as far as it can be asked.
 func (d *Examination) plugins(ctx context.Context) []Finding {
 	const check = "plugins"
 	if d.common == nil {
@@ -33,13 +32,17 @@ func (d *Examination) plugins(ctx context.Context) []Finding {
 		wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
 	for _, plugin := range wanted {
-		found, remedy := examinePlugin(ctx, plugin, folders, d.common.CNIVersion)
+		found, remedy := d.examinePlugin(ctx, plugin, folders, d.common.CNIVersion)
 		if found != "" {
 			add(Failure, remedy, "%s; %s names it, and no pod starts", found, d.node.file)
 		}
 	}
-	well := fmt.Sprintf("%s of %s answer", strings.Join(wanted, ", "), strings.Join(folders, " and "))
-	if _, err := invoke.FindInPath(loopback, folders); loopback != "" && err != nil {
+	do := "answer"
+	if d.Networks == nil {
+		do = "are there"
+	}
+	well := fmt.Sprintf("%s of %s %s", strings.Join(wanted, ", "), strings.Join(folders, " and "), do)
+	if _, err := cni.FindPlugin(loopback, folders); loopback != "" && err != nil {
 		const lacks = ": containerd starts no pod without it"
 		if runsContainerd() {
 			add(Failure, remedyInstall(loopback, folders), "plugin %s is not in %s%s", loopback, strings.Join(folders, " or "), lacks)
@@ -50,21 +53,24 @@ func (d *Examination) plugins(ctx context.Context) []Finding {
 }
 
 // examinePlugin says what is wrong with a plugin; "" is nothing.
-func examinePlugin(ctx context.Context, plugin string, folders []string, want string) (found, remedy string) {
-	path, err := invoke.FindInPath(plugin, folders)
+func (d *Examination) examinePlugin(ctx context.Context, plugin string, folders []string, want string) (found, remedy string) {
+	path, err := cni.FindPlugin(plugin, folders)
 	if err != nil {
 		return fmt.Sprintf("plugin %s is not in %s", plugin, strings.Join(folders, " or ")), remedyInstall(plugin, folders)
 	}
 	if !platform.Executable(path) {
 		return fmt.Sprintf("plugin %s is not executable", path), "chmod 755 " + path
 	}
+	if d.Networks == nil {
+		return "", "" // azure-vnet-ipam starts no programs
+	}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	info, err := invoke.GetVersionInfo(ctx, path, nil)
+	versions, err := d.Networks.Versions(ctx, path)
 	if err != nil {
 		return fmt.Sprintf("plugin %s does not answer: %v", path, err), "install it anew, for this machine: " + remedyInstall(plugin, folders)
 	}
-	if versions := info.SupportedVersions(); want != "" && !slices.Contains(versions, want) {
+	if want != "" && !slices.Contains(versions, want) {
 		return fmt.Sprintf("plugin %s speaks CNI %s, and not %s", path, strings.Join(versions, ", "), want), "set \"cniVersion\" to one of those, or install a newer plugin: " + remedyInstall(plugin, folders)
 	}
 	return "", ""

@@ -34,14 +34,14 @@ type delegate struct {
 	own *cni.Plugin
 }
 
-// newDelegate finds the plugin. It is called in this process if what lies in CNI_PATH under its name is the same program as
-// this one, so that it makes no difference which of the two runs (but for the time).
+// newDelegate finds the plugin. It is called in this process if what lies in CNI_PATH under its name is our IPAM plugin of the very build
+// of this program, so that it makes no difference which of the two runs (but for the time).
 func newDelegate(c *cni.Command, conf *cni.NetConf) delegate {
 	d := delegate{plugin: conf.IPAM.Type, conf: conf.Raw, args: c.CmdArgs, log: c.Log}
 	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
 		return d
 	}
-	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameProgram(path) && platform.Executable(path) {
+	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameBuild(path) && platform.Executable(path) {
 		d.own = ipamplugin.New(buildVersion)
 	}
 	return d

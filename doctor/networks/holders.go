@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
@@ -54,7 +53,7 @@ func compare(held map[ipam.Owner][]netip.Addr, state *network.State) (wrong []do
 			}
 		}
 	}
-	for _, by := range slices.SortedFunc(maps.Keys(held), func(a, b ipam.Owner) int { return strings.Compare(a.String(), b.String()) }) {
+	for _, by := range doctor.Owners(held) {
 		if o := network.Owner(by); state.Networks[o.Network] != nil && !connected[o] {
 			add(o, doctor.Warning, "", "%v is reserved for %s, which is not connected", held[by], o)
 		}

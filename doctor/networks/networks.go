@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/containernetworking/cni/pkg/invoke"
 )
 
 var discard = slog.New(slog.DiscardHandler)
@@ -35,6 +36,15 @@ type examination struct{ *doctor.Examination }
 func (all) Mode(mode string) error {
 	_, err := network.ParseMode(mode)
 	return err
+}
+
+// Versions implements doctor.Networks.
+func (all) Versions(ctx context.Context, path string) ([]string, error) {
+	info, err := invoke.GetVersionInfo(ctx, path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return info.SupportedVersions(), nil
 }
 
 // ReadState implements doctor.Networks.
