@@ -21,6 +21,28 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 )
 
+// ipamCaller is the configuration's IPAM plugin, as a command calls it. Errors are the plugin's own, and say who failed.
+type ipamCaller interface {
+	add(ctx context.Context) (*types100.Result, error)
+	del(ctx context.Context) error
+
+	// delOf is del for another owner than the command's.
+	delOf(ctx context.Context, o network.Owner) error
+
+	// delAddress is del of an address, whoever holds it.
+	delAddress(ctx context.Context, a netip.Addr) error
+
+	// check asks about prev, nil or the runtime's result. gateways are what the plugin gave where the pod has others.
+	check(ctx context.Context, prev *types100.Result, gateways []netip.Addr) error
+
+	// gc lets it free what is of no valid attachment.
+	gc(ctx context.Context, valid []cni.Attachment) error
+	status(ctx context.Context) error
+
+	// inProcess says whether it is our own, called in this process.
+	inProcess() bool
+}
+
 // delegate is the IPAM plugin of the configuration. It gets the very bytes that we received, and finds
 // itself in CNI_PATH.
 type delegate struct {
@@ -36,16 +58,18 @@ type delegate struct {
 
 // newDelegate finds the plugin. It is called in this process if what lies in CNI_PATH under its name is our IPAM plugin of the very build
 // of this program, so that it makes no difference which of the two runs (but for the time).
-func newDelegate(c *cni.Command, conf *cni.NetConf) delegate {
+func newDelegate(c *cni.Command, conf *cni.NetConf, version string) delegate {
 	d := delegate{plugin: conf.IPAM.Type, conf: conf.Raw, args: c.CmdArgs, log: c.Log}
 	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
 		return d
 	}
 	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameBuild(path) && platform.Executable(path) {
-		d.own = ipamplugin.New(buildVersion)
+		d.own = ipamplugin.New(version)
 	}
 	return d
 }
+
+func (d delegate) inProcess() bool { return d.own != nil }
 
 // call has the plugin run a command. Only ADD has a result.
 func (d delegate) call(ctx context.Context, command string) (types.Result, error) {

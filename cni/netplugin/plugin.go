@@ -23,15 +23,18 @@ import (
 // Name is that of the plugin, of its program, and of its files.
 const Name = cni.NetworkPlugin
 
-// buildVersion is the one that New was called with.
-var buildVersion string
+// plugin is the network plugin with what its commands work on.
+type plugin struct {
+	newManager func(dir string, logger *slog.Logger) (*network.Manager, error)
+	newIPAM    func(c *cni.Command, conf *cni.NetConf) ipamCaller
+}
 
 // New is the plugin; version is for people. Without an operator it has no commands for them.
 func New(version string) *cni.Plugin {
-	buildVersion = version
+	p := &plugin{NewManager, func(c *cni.Command, conf *cni.NetConf) ipamCaller { return newDelegate(c, conf, version) }}
 	return &cni.Plugin{
 		Name: Name, Version: version, Codes: Codes, OpenLog: OpenLog,
-		Add: add, Del: del, Check: check, GC: gc, Status: status,
+		Add: p.add, Del: p.del, Check: p.check, GC: p.gc, Status: p.status,
 		Words:   "Azure CNI Version", // what scripts look for in the classic plugin's answer
 		Queries: map[string]func(context.Context, []byte) (any, error){"GET_ENDPOINT_STATE": endpointState},
 	}
@@ -67,10 +70,10 @@ type command struct {
 	owner   network.Owner
 	config  network.Config
 	manager *network.Manager
-	ipam    delegate
+	ipam    ipamCaller
 }
 
-func newCommand(c *cni.Command) (*command, error) {
+func (p *plugin) command(c *cni.Command) (*command, error) {
 	conf, err := cni.ParseNetConf(c.StdinData)
 	if err != nil && conf != nil && c.Name == "DEL" && conf.EnoughForDel() {
 		c.Log.Warn("the configuration is wrong, but will do for a DEL", "error", err)
@@ -83,7 +86,7 @@ func newCommand(c *cni.Command) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := NewManager(conf.DataDir, c.Log)
+	m, err := p.newManager(conf.DataDir, c.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +94,8 @@ func newCommand(c *cni.Command) (*command, error) {
 	m.Holders = func(ctx context.Context) (map[netip.Addr]string, error) {
 		return ipamplugin.Holders(ctx, conf.DataDir, c.Log)
 	}
-	ipam := newDelegate(c, conf)
-	if ipam.own != nil {
+	ipam := p.newIPAM(c, conf)
+	if ipam.inProcess() {
 		m.OnHost = nil // it has looked already, in this process
 	}
 	cmd := &command{
@@ -160,8 +163,8 @@ func isHere(ifName string) bool {
 	return found && err == nil
 }
 
-func add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
-	cmd, err := newCommand(c)
+func (p *plugin) add(ctx context.Context, c *cni.Command) (_ types.Result, err error) {
+	cmd, err := p.command(c)
 	if err != nil {
 		return nil, err
 	}
@@ -269,8 +272,8 @@ func nameable(o network.Owner) error {
 	return nil
 }
 
-func del(ctx context.Context, c *cni.Command) error {
-	cmd, err := newCommand(c)
+func (p *plugin) del(ctx context.Context, c *cni.Command) error {
+	cmd, err := p.command(c)
 	if err != nil {
 		return err
 	}
@@ -299,8 +302,8 @@ func del(ctx context.Context, c *cni.Command) error {
 	return err
 }
 
-func check(ctx context.Context, c *cni.Command) error {
-	cmd, err := newCommand(c)
+func (p *plugin) check(ctx context.Context, c *cni.Command) error {
+	cmd, err := p.command(c)
 	if err != nil {
 		return err
 	}
@@ -309,7 +312,7 @@ func check(ctx context.Context, c *cni.Command) error {
 		return err
 	}
 	var gateways []netip.Addr
-	if cmd.config.Mode == network.ModeTransparent && cmd.ipam.own == nil {
+	if cmd.config.Mode == network.ModeTransparent && !cmd.ipam.inProcess() {
 		if gateways, err = cmd.manager.Gateways(ctx, cmd.owner); err != nil {
 			return err
 		}
@@ -332,8 +335,8 @@ func check(ctx context.Context, c *cni.Command) error {
 	return cmd.manager.Check(ctx, cmd.owner, c.Netns, b)
 }
 
-func gc(ctx context.Context, c *cni.Command) error {
-	cmd, err := newCommand(c)
+func (p *plugin) gc(ctx context.Context, c *cni.Command) error {
+	cmd, err := p.command(c)
 	if err != nil {
 		return err
 	}
@@ -368,8 +371,8 @@ func gc(ctx context.Context, c *cni.Command) error {
 	return errors.Join(err, cmd.ipam.gc(ctx, valid))
 }
 
-func status(ctx context.Context, c *cni.Command) error {
-	cmd, err := newCommand(c)
+func (p *plugin) status(ctx context.Context, c *cni.Command) error {
+	cmd, err := p.command(c)
 	if err != nil {
 		return err
 	}
