@@ -49,11 +49,23 @@ SECTION ?= .
 .PHONY: all
 all: azure-vnet azure-vnet-ipam
 
+# Both plugins of a build have one stamp, by which azure-vnet knows an IPAM plugin whose code it has itself: platform.SameBuild. It is a hash
+# of all that they are made of: the sources of both without their paths, the modules, what the linker is told, the system, and Go.
+PLUGINS := ./cni/azure-vnet ./cni/azure-vnet-ipam
+SOURCES := {{if .Module}}{{if .Module.Main}}{{$$dir := .Dir}}{{range .GoFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}{{range .EmbedFiles}}{{$$dir}}/{{.}}{{"\n"}}{{end}}{{end}}{{end}}
+
+# $(call plugin,name,folder,what else the linker is told)
+define plugin
+flags='-s -w -X main.buildVersion=$(VERSION) $(3)'; \
+stamp=$$({ go list -deps -f '$(SOURCES)' $(PLUGINS) | tr -s '\n' | xargs -d '\n' cat go.mod go.sum; go env GOOS GOARCH GOVERSION; echo "$$flags"; } | sha256sum | cut -c -40); \
+$(BUILD) -ldflags "$$flags -buildid=azure-vnet/$$stamp" -o $(2)/$(1)$(EXE) ./cni/$(1)
+endef
+
 .PHONY: azure-vnet azure-vnet-ipam
 azure-vnet: setup-build ## build the network plugin into output/<os>_<arch>/
-	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION)' -o $(BIN)/$@$(EXE) ./cni/$@
-azure-vnet-ipam: azure-vnet ## and the address management plugin: the same program under another name
-	cp $(BIN)/azure-vnet$(EXE) $(BIN)/.$@ && mv -f $(BIN)/.$@ $(BIN)/$@$(EXE)
+	$(call plugin,$@,$(BIN))
+azure-vnet-ipam: setup-build ## and the address management plugin
+	$(call plugin,$@,$(BIN))
 
 include build/release.mk
 
@@ -100,8 +112,8 @@ DATAPLANE ?= bridge
 .PHONY: dataplane-bridge dataplane-netdev
 dataplane-bridge dataplane-netdev: dataplane-%: setup-build
 	@mkdir -p $(OUTPUT)/$*
-	$(BUILD) -ldflags '-s -w -X main.buildVersion=$(VERSION) $(if $(filter netdev,$*),-X $(MODULE)/nft.bridgeFamily=no)' -o $(OUTPUT)/$*/azure-vnet ./cni/azure-vnet
-	cp $(OUTPUT)/$*/azure-vnet $(OUTPUT)/$*/azure-vnet-ipam
+	$(call plugin,azure-vnet,$(OUTPUT)/$*,$(if $(filter netdev,$*),-X $(MODULE)/nft.bridgeFamily=no))
+	$(call plugin,azure-vnet-ipam,$(OUTPUT)/$*,$(if $(filter netdev,$*),-X $(MODULE)/nft.bridgeFamily=no))
 
 .PHONY: test-e2e
 test-e2e: require-root setup-test dataplane-$(DATAPLANE) $(REFERENCE)/.built ## the end-to-end tests alone; DATAPLANE=bridge|netdev
@@ -126,7 +138,7 @@ test-kernels: setup-kernels azure-vnet azure-vnet-ipam dataplane-netdev $(REFERE
 # The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.
 WINE_DIR := $(OUTPUT)/wine
 # The packages whose tests build for Windows; those of folders under test/ are about Linux.
-WINDOWS_PACKAGES := ./cni/... ./install/... ./ipam/... ./log/... ./network/... ./platform/... ./store/...
+WINDOWS_PACKAGES := ./cni/... ./doctor/... ./install/... ./ipam/... ./log/... ./network/... ./platform/... ./store/...
 .PHONY: test-windows
 ifeq ($(SKIP_WINDOWS),1)
 test-windows: ## all Windows tests, on Wine with a simulated HNS; needs root; SKIP_WINDOWS=1 where Wine cannot be had

@@ -7,3 +7,6 @@ func (n *NetConf) validateMaster() error {
 	}
 	return nil
 }
+
+// programEnds are what a plugin's program may have behind its name.
+var programEnds = []string{""}

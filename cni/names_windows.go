@@ -23,3 +23,6 @@ func isAdapterName(name string) bool {
 	return utf8.RuneCountInString(name) <= maxLength && strings.TrimSpace(name) == name &&
 		!strings.ContainsAny(name, `\/:*?"<>|`) && !strings.ContainsFunc(name, unicode.IsControl)
 }
+
+// programEnds are what a plugin's program may have behind its name.
+var programEnds = []string{".exe", ""}

@@ -5,6 +5,7 @@ package cni
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,8 +29,14 @@ import (
 // to a sandbox (kubelet's runtimeRequestTimeout is two minutes), so that it is we who clean up.
 const Deadline = 90 * time.Second
 
-// statusDeadline bounds STATUS: who asks has pods waiting, and whatever is stuck is the answer.
-const statusDeadline = 4 * time.Second
+// Limits bound a command: how long it may take, and how long it then has for undoing what it did. Who asks for STATUS has pods waiting, and
+// whatever is stuck is the answer.
+type Limits struct {
+	Command, Undo       time.Duration
+	Status, EndOfStatus time.Duration
+}
+
+var usualLimits = Limits{Command: Deadline, Undo: 30 * time.Second, Status: 4 * time.Second, EndOfStatus: 500 * time.Millisecond}
 
 // Supported are the versions of the CNI specification that both plugins speak.
 var Supported = version.PluginSupports("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -51,6 +58,7 @@ type Plugin struct {
 	Name    string // binary name, and that of its log
 	Version string
 	Codes   []Code
+	Limits  Limits // the zero value is the usual ones
 
 	// OpenLog opens the log. It always returns a usable logger; an error says why it is not the one asked for.
 	OpenLog func(file, level string) (*slog.Logger, io.Closer, error)
@@ -83,7 +91,8 @@ func (p *Plugin) Run(args []string) int {
 		onSignal(cancel, signals)
 		return p.person(ctx, args)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), Deadline)
+	limits := cmp.Or(p.Limits, usualLimits)
+	ctx, cancel := context.WithTimeout(context.Background(), limits.Command)
 	defer cancel()
 	if answer := p.Queries[os.Getenv("CNI_COMMAND")]; answer != nil {
 		return p.query(ctx, answer)
@@ -98,9 +107,9 @@ func (p *Plugin) Run(args []string) int {
 			os.Exit(1)
 		}
 	}, append(signals, syscall.SIGPIPE))
-	limit, hangs := Deadline+grace, types.ErrTryAgainLater
+	limit, hangs := limits.Command+limits.Undo, types.ErrTryAgainLater
 	if os.Getenv("CNI_COMMAND") == "STATUS" {
-		limit, hangs = statusDeadline+statusGrace, codeUnavailable
+		limit, hangs = limits.Status+limits.EndOfStatus, codeUnavailable
 	}
 	watchdog := time.AfterFunc(limit, func() { r.giveUp(hangs, limit) })
 	err := r.guarded(r.dispatch)
@@ -173,12 +182,6 @@ func (p *Plugin) Call(ctx context.Context, command string, args *skel.CmdArgs) (
 	}
 	return r.result, nil
 }
-
-// The time that a command has for undoing after its deadline; STATUS undoes nothing.
-const (
-	grace       = 30 * time.Second
-	statusGrace = 500 * time.Millisecond
-)
 
 // giveUp ends a command that does not come back although its deadline has passed and there was time to
 // undo: something in it waits without a limit, on a system call that a kernel does not answer for example.
@@ -317,7 +320,7 @@ func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*
 		ctx := r.ctx
 		if name == "STATUS" {
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, statusDeadline)
+			ctx, cancel = context.WithTimeout(ctx, cmp.Or(r.plugin.Limits, usualLimits).Status)
 			defer cancel()
 		}
 		if err := fn(ctx, r.cmd); err != nil {

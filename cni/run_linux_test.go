@@ -76,6 +76,9 @@ func TestACommandThatIsStoppedAnswersTryAgainLater(t *testing.T) {
 		if c.document(&e); e.Code != types.ErrTryAgainLater || c.cmd.ProcessState.ExitCode() != 1 {
 			t.Errorf("%v: %v, %+v", s, c.cmd.ProcessState, e)
 		}
+		if text := c.logged(); !strings.Contains(text, "level=WARN msg=failed") {
+			t.Errorf("somebody stopped it, and the log is %q", text)
+		}
 	}
 }
 

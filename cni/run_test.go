@@ -42,7 +42,8 @@ func plugin(how string) *cni.Plugin {
 		return nil
 	}
 	return &cni.Plugin{
-		Name: "test-plugin", Version: "v1.2.3", Codes: table, Usage: "Usage: test-plugin show",
+		Limits: limits[how],
+		Name:   "test-plugin", Version: "v1.2.3", Codes: table, Usage: "Usage: test-plugin show",
 		OpenLog: func(string, string) (*slog.Logger, io.Closer, error) {
 			if os.Getenv(logFile) == "" {
 				return slog.New(slog.DiscardHandler), io.NopCloser(nil), errors.New("no log was asked for")
@@ -64,6 +65,13 @@ func statusOf(how string) func(context.Context, *cni.Command) error {
 		return s
 	}
 	return func(context.Context, *cni.Command) error { return cni.Unavailable(errMaster, nil) }
+}
+
+// limits are those of calls that do not end, or late.
+var limits = map[string]cni.Limits{
+	"hangs":                   {Command: 50 * time.Millisecond, Undo: 50 * time.Millisecond, Status: 50 * time.Millisecond, EndOfStatus: 50 * time.Millisecond},
+	"ends at its deadline":    {Command: 50 * time.Millisecond, Undo: time.Minute},
+	"undoes for longer still": {Command: 50 * time.Millisecond, Undo: time.Minute},
 }
 
 // statuses are what STATUS does, if it is not to fail at once.
@@ -107,6 +115,17 @@ var adds = map[string]func(context.Context, *cni.Command) (types.Result, error){
 		fmt.Fprintln(os.Stderr, "waiting")
 		<-ctx.Done()
 		return nil, ctx.Err()
+	},
+	"hangs": func(context.Context, *cni.Command) (types.Result, error) { select {} },
+	"ends at its deadline": func(ctx context.Context, _ *cni.Command) (types.Result, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	},
+	"undoes for longer still": func(ctx context.Context, _ *cni.Command) (types.Result, error) {
+		<-ctx.Done()
+		undo, cancel := cni.UndoContext(ctx)
+		defer cancel()
+		return nil, errors.Join(errMaster, undo.Err())
 	},
 	"fails in several lines": func(context.Context, *cni.Command) (types.Result, error) { return nil, errors.New("a\n\"b\"\x00\xff") },
 }
@@ -306,6 +325,46 @@ func TestStatusDoesNotHang(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A command that does not come back although its deadline has passed, and there was time to undo, is given up: the runtime gets its one
+// document, and the process ends. Who comes back in that time says itself what was wrong.
+func TestACommandThatHangsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for how, want := range map[string]struct {
+		code             uint
+		message, details string
+	}{
+		"hangs":                   {11, "test-plugin hangs: it did not end in 100ms", "azure-vnet doctor says what is stuck"},
+		"ends at its deadline":    {11, "context deadline exceeded", ""},
+		"undoes for longer still": {102, "master interface not usable", ""},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			c := newCall(t, how)
+			c.fails(want.code, want.message, want.details)
+			if how == "hangs" {
+				return // what hangs may be the log
+			}
+			if text := c.logged(); !strings.Contains(text, "level=ERROR msg=failed") {
+				t.Errorf("nobody stopped it, and the log is %q", text)
+			}
+		})
+	}
+}
+
+// Standard input that stays open is what a runtime did wrong.
+func TestACommandWithoutItsConfigurationIsGivenUp(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	defer r.Close()
+	c := newCall(t, "hangs")
+	c.cmd.Stdin = r
+	c.fails(11, "test-plugin hangs", "the runtime has to close standard input behind the configuration")
 }
 
 func TestAPersonGetsHelp(t *testing.T) {

@@ -118,26 +118,53 @@ func sorted[V any](m map[string]V) iter.Seq2[string, V] {
 	}
 }
 
+// attachment is what we read of one of azure-vnet's.
+type attachment struct {
+	owner        Owner
+	Addresses    []netip.Prefix `json:"addresses"`
+	PodNamespace string         `json:"podNamespace"`
+	PodName      string         `json:"podName"`
+}
+
+// attachments reads those of our azure-vnet's state. What is none has none.
+func attachments(raw []byte) (list []attachment) {
+	var ours struct{ Rows string }
+	if json.Unmarshal(raw, &ours) != nil {
+		return nil
+	}
+	for _, row := range strings.Fields(ours.Rows) {
+		fields := strings.SplitN(row, "/", 7) // network/rows.go
+		var e attachment
+		if len(fields) < 7 || store.ParseJSON(fields[6], &e) != nil {
+			continue
+		}
+		e.owner = Owner{parseName(fields[0]), parseName(fields[1]), parseName(fields[2])}
+		list = append(list, e)
+	}
+	return list
+}
+
+// AttachmentPods reads which pods azure-vnet's attachments are of, from its state: "namespace/name" by owner.
+func AttachmentPods(raw []byte) map[Owner]string {
+	pods := map[Owner]string{}
+	for _, e := range attachments(raw) {
+		if e.PodName != "" {
+			pods[e.owner] = e.PodNamespace + "/" + e.PodName
+		}
+	}
+	return pods
+}
+
 // AttachmentOwners reads who has which address from azure-vnet's state: ours, or the classic plugin's. What is
 // neither gives nothing.
 func AttachmentOwners(raw []byte) map[netip.Addr]Owner {
 	owners := map[netip.Addr]Owner{}
-	var ours struct{ Rows string }
-	if json.Unmarshal(raw, &ours) == nil {
-		for _, row := range strings.Fields(ours.Rows) {
-			fields := strings.SplitN(row, "/", 7) // network/rows.go
-			var e struct {
-				Addresses []netip.Prefix `json:"addresses"`
-			}
-			if len(fields) < 7 || store.ParseJSON(fields[6], &e) != nil {
-				continue
-			}
-			for _, p := range e.Addresses {
-				if p.IsValid() && strings.HasPrefix(fields[1], platform.NamelessPrefix) {
-					owners[p.Addr().Unmap()] = Owner{}
-				} else if p.IsValid() { // "" decodes, too
-					owners[p.Addr().Unmap()] = Owner{parseName(fields[0]), parseName(fields[1]), parseName(fields[2])}
-				}
+	for _, e := range attachments(raw) {
+		for _, p := range e.Addresses {
+			if p.IsValid() && strings.HasPrefix(e.owner.ContainerID, platform.NamelessPrefix) {
+				owners[p.Addr().Unmap()] = Owner{}
+			} else if p.IsValid() { // "" decodes, too
+				owners[p.Addr().Unmap()] = e.owner
 			}
 		}
 	}

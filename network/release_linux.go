@@ -34,16 +34,6 @@ func HostUses(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	return uses, errors.Join(err, rerr, lerr)
 }
 
-// HostSource is the address by which the host speaks to another.
-func HostSource(to netip.Addr) (netip.Addr, error) {
-	nl, err := netlink.Open()
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	defer nl.Close()
-	return nl.Source(to)
-}
-
 // ReleaseHostAddresses takes addresses off the host's interfaces. Without promote_secondaries the kernel takes all others of a
 // prefix with the one that came first, which need not be the host's own.
 func ReleaseHostAddresses(addrs []netip.Addr, interfaces []string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,10 +40,8 @@ func LockHolder(path string) (*Holder, error) {
 		if len(f) < 6 || f[1] != "FLOCK" || f[5] != id {
 			continue
 		}
-		h := &Holder{}
-		if _, err := fmt.Sscan(f[4], &h.PID); err == nil {
-			h.Command = commandOf(h.PID)
-			return h, nil
+		if pid, err := strconv.Atoi(f[4]); err == nil {
+			return &Holder{PID: pid, Command: commandOf(pid)}, nil
 		}
 	}
 	return nil, nil

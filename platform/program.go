@@ -2,44 +2,61 @@ package platform
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"os"
+	"strings"
 )
 
-// programHead is how much of a program is compared: its headers and Go's build ID, which lies within the first pages of both
-// ELF and PE files.
+// programHead is how much of a program is read, in bytes: its headers and Go's build ID, which lies within the first pages of both ELF and
+// PE files.
 const programHead = 8 << 10
 
-// SameProgram says whether the file is the very program that is running. The linker writes a hash of all that went into a
-// program at its beginning, so its beginning tells; a program without that hash is the same as none.
-func SameProgram(path string) bool {
+// stampPrefix begins what the Makefile has the linker write in the place of Go's build ID.
+const stampPrefix = "azure-vnet/"
+
+// SameBuild says whether the file is a program of the build that the running one is of. The two plugins of a build have one stamp, a hash
+// of all that they are made of; a program without a stamp (go build, go install) is of the same build as none.
+func SameBuild(path string) bool {
 	own, err := runningProgram()
 	if err != nil {
 		return false
 	}
-	a, errA := head(own)
-	b, errB := head(path)
-	return errA == nil && errB == nil && bytes.Equal(a, b) && hasBuildID(a)
+	stamp := stampOf(own)
+	return stamp != "" && stamp == stampOf(path)
 }
 
-func head(path string) ([]byte, error) {
+// stampOf is the stamp of a program; "" if it has none, or there is no program. Nothing is executed.
+func stampOf(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return ""
 	}
 	defer func() { _ = f.Close() }() // read only: nothing can be lost
-	b := make([]byte, programHead)
-	_, err = io.ReadFull(f, b)
-	return b, err
+	head := make([]byte, programHead)
+	n, _ := io.ReadFull(f, head) // a short file has no stamp
+	if id := buildID(head[:n]); strings.HasPrefix(id, stampPrefix) && id != stampPrefix {
+		return id
+	}
+	return ""
 }
 
-// hasBuildID looks for an ELF note of Go's (its name, and then a text as long as four hashes), or for what stands in the
-// text of other programs.
-func hasBuildID(head []byte) bool {
+// buildID finds what the linker was given: in an ELF file the text of Go's note, whose length stands before its type and its name; in
+// others a text in quotes before the first instruction (cmd/link, textbuildid).
+func buildID(head []byte) string {
 	const note, text = "\x04\x00\x00\x00Go\x00\x00", "\xff Go build ID: \""
-	if _, id, found := bytes.Cut(head, []byte(note)); found {
-		return len(id) > 0 && id[0] != 0
+	const size = 4 // bytes of the length
+	if at := bytes.Index(head, []byte(note)); at >= size {
+		length := binary.LittleEndian.Uint32(head[at-size:])
+		if rest := head[at+len(note):]; uint64(length) <= uint64(len(rest)) {
+			return string(rest[:length])
+		}
+		return ""
 	}
-	_, id, found := bytes.Cut(head, []byte(text))
-	return found && len(id) > 0 && id[0] != '"'
+	_, id, _ := bytes.Cut(head, []byte(text))
+	id, _, ended := bytes.Cut(id, []byte(`"`))
+	if !ended {
+		return ""
+	}
+	return string(id)
 }

@@ -18,29 +18,39 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// program is a plugin, for the sake of the modules in it.
-var program = sync.OnceValues(func() ([]byte, error) {
+// plugins are both of them by their names, for the sake of the modules in them.
+var plugins = sync.OnceValues(func() (map[string][]byte, error) {
 	dir, err := os.MkdirTemp("", "pack")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "plugin")
-	if err = goCommand("../..", "build", "-o", path, "./cni/azure-vnet").Run(); err != nil {
-		return nil, err
+	texts := map[string][]byte{}
+	for _, name := range []string{"azure-vnet", "azure-vnet-ipam"} {
+		path := filepath.Join(dir, name)
+		if err = goCommand("../..", "build", "-o", path, "./cni/"+name).Run(); err != nil {
+			return nil, err
+		}
+		if texts[name], err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
 	}
-	return os.ReadFile(path)
+	return texts, nil
 })
 
 // packed makes a release of the program in a folder of its own.
 func packed(t *testing.T, system string) (archive, document []byte) {
 	t.Helper()
 	r := release{os: system, arch: "amd64", version: "v1.2.3", time: time.Unix(1e9, 0).UTC(), bin: t.TempDir(), out: t.TempDir(), source: "../.."}
-	text, err := program()
+	texts, err := plugins()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range r.programs() {
+		text := texts[strings.TrimSuffix(filepath.Base(p), ".exe")]
+		if text == nil {
+			text = texts["azure-vnet"] // the installer has its own test
+		}
 		if err = os.WriteFile(p, text, 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -1,44 +1,17 @@
-// Command azure-vnet is the CNI plugin pair for Azure virtual networks: the network plugin, and under the name
-// azure-vnet-ipam the IPAM plugin. One program under two names lets the first call the second without starting it.
+// Command azure-vnet is the CNI network plugin for Azure virtual networks.
 package main
 
 import (
-	"context"
-	"os"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
-	"strings"
-
 	"github.com/Azure/azure-container-networking/cni"
-	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
+	"github.com/Azure/azure-container-networking/cni/operator"
 )
 
 // buildVersion is set by the linker (Makefile).
 var buildVersion = "unknown"
 
-// heapLimit is the heap, in bytes, at which the collector begins. A command lasts milliseconds: collecting what the end of
-// the process frees anyway would take longer than the rest of it.
-const heapLimit = 24 << 20
-
 func main() {
-	// A command is a chain of system calls. With more processors the runtime keeps threads awake that look for work.
-	runtime.GOMAXPROCS(1)
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(heapLimit)
-	p := newPlugin(buildVersion)
-	if called := filepath.Base(os.Args[0]); strings.TrimSuffix(called, ".exe") == ipamplugin.Name {
-		p = ipamplugin.New(buildVersion)
-		p.Operator = ipamplugin.Operator(ipamplugin.Neighbour{Pods: podsOf, Doctor: addressDoctor})
-	}
-	os.Exit(p.Run(os.Args[1:]))
-}
-
-func newPlugin(version string) *cni.Plugin {
-	return &cni.Plugin{
-		Name: name, Version: version, Usage: usage, Codes: codes, OpenLog: openLog,
-		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: operator,
-		Words:   "Azure CNI Version", // what scripts look for in the classic plugin's answer
-		Queries: map[string]func(context.Context, []byte) (any, error){"GET_ENDPOINT_STATE": endpointState},
-	}
+	p := netplugin.New(buildVersion)
+	operator.Serve(p)
+	cni.Main(p)
 }

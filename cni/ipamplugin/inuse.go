@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -19,7 +20,7 @@ import (
 // is only in those, and in no namespace, is dead.
 // Error: ipam.ErrSearch if not every namespace could be searched.
 func InUse(dir string) (map[netip.Addr]ipam.Owner, error) {
-	state := filepath.Join(dir, "azure-vnet.json")
+	state := filepath.Join(dir, cni.NetworkPlugin+".json")
 	found := current(state)
 	former := firstAttachments(slices.Concat(aside(state, ".classic-*"), aside(state, ".corrupt-*")))
 	addrs, err := platform.NamespaceAddresses()
@@ -37,7 +38,7 @@ func InUse(dir string) (map[netip.Addr]ipam.Owner, error) {
 // attachments reads who has which address from azure-vnet's state beside ours. It takes the first of the files
 // that tells anything: the current state, then what was kept aside, the newest first.
 func attachments(dir string) map[netip.Addr]ipam.Owner {
-	state := filepath.Join(dir, "azure-vnet.json")
+	state := filepath.Join(dir, cni.NetworkPlugin+".json")
 	if found := current(state); len(found) > 0 {
 		return found
 	}
@@ -54,6 +55,19 @@ func current(state string) map[netip.Addr]ipam.Owner {
 	return found
 }
 
+// Pods says which pods the holders of addresses are of, as far as azure-vnet's state beside ours tells: "namespace/name" by owner. Without
+// a state that can be read there is none: addresses may be other plugins'.
+func Pods(dir string) map[ipam.Owner]string {
+	state := filepath.Join(dir, cni.NetworkPlugin+".json")
+	for _, file := range []string{state, state + ".bak"} {
+		raw, err := os.ReadFile(file)
+		if pods := ipam.AttachmentPods(raw); err == nil && len(pods) > 0 {
+			return pods
+		}
+	}
+	return nil
+}
+
 // takenOver is the classic plugin's state as this plugin found it.
 func takenOver(dir string) *ipam.State {
 	for _, f := range aside(filepath.Join(dir, Name+".json"), ".classic-*") {
@@ -68,7 +82,7 @@ func takenOver(dir string) *ipam.State {
 // classicAttachments adds the pods that azure-vnet took over from the classic plugin and removed already, when this
 // plugin has not been called yet: in the classic plugin's file of addresses they are still there.
 func classicAttachments(dir string) map[netip.Addr]ipam.Owner {
-	owners := firstAttachments(aside(filepath.Join(dir, "azure-vnet.json"), ".classic-*"))
+	owners := firstAttachments(aside(filepath.Join(dir, cni.NetworkPlugin+".json"), ".classic-*"))
 	maps.Copy(owners, attachments(dir))
 	return owners
 }

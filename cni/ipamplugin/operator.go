@@ -34,26 +34,19 @@ Usage:
   azure-vnet-ipam --version
 `
 
-// Neighbour is what azure-vnet, which is the same program, knows and can do; nil fields are what nobody can.
-type Neighbour struct {
-	// Pods says which pods holders are of: "namespace/name" by owner. dir is the folder of the state.
-	Pods func(ctx context.Context, dir string) map[ipam.Owner]string
-
-	// Doctor looks for what is wrong with addresses. output is table or json; config and dir, or "", are options. It returns the exit code.
-	Doctor func(ctx context.Context, output, config, dir string, stdout, stderr io.Writer) int
-}
+// Doctor looks for what is wrong with addresses. output is table or json; config and dir, or "", are options. It returns the exit code.
+type Doctor func(ctx context.Context, output, config, dir string, stdout, stderr io.Writer) int
 
 // options are those of the operator commands.
 type options struct {
 	output, dir, config string
 	word                string
 	force               bool
-	pods                func(ctx context.Context, dir string) map[ipam.Owner]string
 	logger              *slog.Logger
 }
 
 // Operator serves a person. Exit codes: 0 all is well, 1 a failure, 2 wrong usage; doctor has its own.
-func Operator(n Neighbour) func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func Operator(doctor Doctor) func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		o, end := parseOptions(args, stdout, stderr)
 		if end != console.Goes {
@@ -61,10 +54,9 @@ func Operator(n Neighbour) func(ctx context.Context, args []string, stdout, stde
 		}
 		ctx, cancel := context.WithTimeout(ctx, cni.Deadline)
 		defer cancel()
-		if args[0] == "doctor" && n.Doctor != nil {
-			return n.Doctor(ctx, o.output, o.config, o.dir, stdout, stderr)
+		if args[0] == "doctor" {
+			return doctor(ctx, o.output, o.config, o.dir, stdout, stderr)
 		}
-		o.pods = n.Pods
 		if err := run(ctx, args[0], o, stdout); err != nil {
 			_, _ = fmt.Fprintf(stderr, "%s: %v\n", Name, remedied(err, args[0]))
 			return 1
@@ -140,7 +132,7 @@ func run(ctx context.Context, command string, o options, stdout io.Writer) error
 	if err != nil {
 		return err
 	}
-	return s.View(ctx, func(state *ipam.State) error { return show(ctx, o, state, stdout) })
+	return s.View(ctx, func(state *ipam.State) error { return show(o, state, stdout) })
 }
 
 // remedied adds what a person can do.

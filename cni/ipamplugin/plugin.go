@@ -67,11 +67,11 @@ func (c *command) explained(err error) error {
 	return err
 }
 
-// New is the plugin; version is for people.
+// New is the plugin; version is for people. Without an operator it has no commands for them.
 func New(version string) *cni.Plugin {
 	return &cni.Plugin{
 		Name: Name, Version: version, Usage: usage, Codes: codes, OpenLog: openLog,
-		Add: add, Del: del, Check: check, GC: gc, Status: status, Operator: Operator(Neighbour{}),
+		Add: add, Del: del, Check: check, GC: gc, Status: status,
 	}
 }
 

@@ -3,7 +3,6 @@ package ipamplugin
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -76,11 +75,8 @@ func shown(s *ipam.State, pods map[ipam.Owner]string) shownState {
 	return out
 }
 
-func show(ctx context.Context, o options, state *ipam.State, w io.Writer) error {
-	var pods map[ipam.Owner]string
-	if o.pods != nil {
-		pods = o.pods(ctx, o.dir)
-	}
+func show(o options, state *ipam.State, w io.Writer) error {
+	pods := Pods(o.dir)
 	if o.output == "json" {
 		return Show(state, pods, w)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return Operator(Neighbour{})(ctx, args, stdout, stderr)
+	return Operator(nil)(ctx, args, stdout, stderr)
 }
 
 // The documents are compared with the usage text (test/docs), so that text has to be what is taken.

@@ -104,7 +104,7 @@ func (r *repository) source(name, text string) error {
 	if strings.HasPrefix(name, "test/") {
 		return nil
 	}
-	doctors := strings.HasPrefix(path.Base(name), "doctor")
+	doctors := strings.HasPrefix(name, "doctor/") || strings.HasPrefix(path.Base(name), "doctor")
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.ValueSpec:

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,9 +30,24 @@ func withPlugins(l *lab, n *node.Node, replace func(folder string)) *node.Node {
 	return n
 }
 
+// restamp changes the text in the ELF note of Go's in a program, which says of which build that is.
+func (l *lab) restamp(path string, change func(stamp []byte)) {
+	l.Helper()
+	text, err := os.ReadFile(path)
+	l.must(err)
+	const note, stamp = "\x04\x00\x00\x00Go\x00\x00", "azure-vnet/"
+	at := bytes.Index(text, []byte(note)) + len(note)
+	if at < len(note) || !bytes.HasPrefix(text[at:], []byte(stamp)) {
+		l.Fatalf("%s has no stamp; make azure-vnet azure-vnet-ipam", path)
+	}
+	const hash = 40 // characters
+	change(text[at : at+len(stamp)+hash])
+	l.must(os.WriteFile(path, text, 0o755))
+}
+
 var pidOf = regexp.MustCompile(`pid=(\d+) plugin=azure-vnet(?:-ipam)? command=(\w+) `)
 
-// The network plugin calls our IPAM plugin itself if what lies beside it is the same program, and executes it otherwise; there
+// The network plugin calls our IPAM plugin itself if what lies beside it is of the same build, and executes it otherwise; there
 // is no other difference: the same results, the same errors, the same lines in the log.
 func TestIPAMInProcessIsAsInAProgramOfItsOwn(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -39,20 +55,20 @@ func TestIPAMInProcessIsAsInAProgramOfItsOwn(t *testing.T) {
 		conf      map[string]any
 		inProcess bool
 	}{
-		"the same program": {inProcess: true},
-		"switched off":     {conf: map[string]any{"execIPAM": true}},
-		"a hard link": {inProcess: true, replace: func(l *lab, folder string) {
-			l.must(os.Remove(filepath.Join(folder, "azure-vnet-ipam")))
-			l.must(os.Link(filepath.Join(folder, "azure-vnet"), filepath.Join(folder, "azure-vnet-ipam")))
+		"of the same build": {inProcess: true},
+		"switched off":      {conf: map[string]any{"execIPAM": true}},
+		"of another build": {replace: func(l *lab, folder string) {
+			l.restamp(filepath.Join(folder, "azure-vnet-ipam"), func(stamp []byte) { stamp[len(stamp)-1] ^= 1 })
 		}},
-		"another build": {replace: func(l *lab, folder string) {
-			path := filepath.Join(folder, "azure-vnet-ipam")
-			text, err := os.ReadFile(path)
-			l.must(err)
-			// One character of the build ID, the text in the ELF note of Go's.
-			at := strings.Index(string(text), "\x04\x00\x00\x00Go\x00\x00") + 12
-			text[at]++
-			l.must(os.WriteFile(path, text, 0o755))
+		"not of a build of the Makefile's": {replace: func(l *lab, folder string) {
+			for _, plugin := range []string{"azure-vnet", "azure-vnet-ipam"} {
+				l.restamp(filepath.Join(folder, plugin), func(stamp []byte) { copy(stamp, "go-build-id") })
+			}
+		}},
+		"without a stamp": {replace: func(l *lab, folder string) {
+			for _, plugin := range []string{"azure-vnet", "azure-vnet-ipam"} {
+				l.restamp(filepath.Join(folder, plugin), func(stamp []byte) { clear(stamp) })
+			}
 		}},
 		"a script of the operator's": {replace: func(l *lab, folder string) {
 			path := filepath.Join(folder, "azure-vnet-ipam")

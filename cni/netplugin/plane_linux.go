@@ -1,0 +1,19 @@
+package netplugin
+
+import (
+	"log/slog"
+	"path/filepath"
+
+	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// interfaceByName is the quick way to the master.
+var interfaceByName = platform.InterfaceByName
+
+func newPlane(dir string, logger *slog.Logger) network.Dataplane {
+	return &network.Linux{LockPath: filepath.Join(dir, Name+"-network.lock"), Log: logger}
+}
+
+// addressRemedy is for addresses that an IPAM plugin must not give.
+const addressRemedy = "let the IPAM plugin leave it out (a range of host-local, for example, is to be this node's own); take addresses of pods off the host: azure-vnet host release"

@@ -1,0 +1,19 @@
+package netplugin
+
+import (
+	"log/slog"
+	"path/filepath"
+
+	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// interfaceByName is nil: an adapter can have two names, and be there twice.
+var interfaceByName func(name string) (platform.Interface, bool, error)
+
+func newPlane(dir string, logger *slog.Logger) network.Dataplane {
+	return network.NewWindows(filepath.Join(dir, Name+"-network.lock"), logger)
+}
+
+// addressRemedy is for addresses that an IPAM plugin must not give.
+const addressRemedy = "let the IPAM plugin leave it out; take addresses of pods off the host: Remove-NetIPAddress"
