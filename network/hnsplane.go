@@ -320,7 +320,7 @@ func (w *Windows) DeleteEndpoint(ctx context.Context, n *Network, e *Endpoint) e
 func (w *Windows) own(ctx context.Context, h hns, n *Network, name string) ([]hnsEndpoint, error) {
 	found, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.Named(name) })
 	return slices.DeleteFunc(found, func(f hnsEndpoint) bool {
-		for other := range n.live() {
+		for other := range n.Attached() {
 			if other.HNS != nil && strings.EqualFold(other.HNS.ID, f.ID) {
 				return true
 			}

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -37,7 +38,7 @@ func HostUses(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 // ReleaseHostAddresses takes addresses off the host's interfaces. Without promote_secondaries the kernel takes all others of a
 // prefix with the one that came first, which need not be the host's own.
 func ReleaseHostAddresses(addrs []netip.Addr, interfaces []string) error {
-	undo := &Undo{}
+	undo := &network.Undo{}
 	err := promoteSecondaries(interfaces, undo)
 	if err == nil {
 		err = removeAddresses(addrs)
@@ -54,7 +55,7 @@ func removeAddresses(addrs []netip.Addr) error {
 	return nl.RemoveAddresses(addrs)
 }
 
-func promoteSecondaries(interfaces []string, undo *Undo) error {
+func promoteSecondaries(interfaces []string, undo *network.Undo) error {
 	for _, i := range interfaces {
 		path := []string{"net", "ipv4", "conf", i, "promote_secondaries"}
 		was, err := platform.Sysctl(path...)

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -13,70 +13,71 @@ import (
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
 )
 
-// Linux is the data plane of Linux hosts.
-type Linux struct {
+// Dataplane is that of Linux hosts.
+type Dataplane struct {
 	// LockPath is the lock under which networks are made; endpoints need none.
 	LockPath string
 	Log      *slog.Logger // nil: nothing is logged
 }
 
-var _ Dataplane = (*Linux)(nil)
+var _ network.Dataplane = (*Dataplane)(nil)
 
-// CheckNetNS implements Dataplane.
-func (*Linux) CheckNetNS(_ context.Context, e *Endpoint) error {
+// CheckNetNS implements network.Dataplane.
+func (*Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
 	pod, err := os.Stat(e.NetNS)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNetNS, err)
+		return fmt.Errorf("%w: %w", network.ErrNetNS, err)
 	}
 	own, err := os.Stat("/proc/self/ns/net")
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNetNS, err)
+		return fmt.Errorf("%w: %w", network.ErrNetNS, err)
 	}
 	if os.SameFile(pod, own) {
-		return fmt.Errorf("%w: %s is the host's own", ErrNetNS, e.NetNS)
+		return fmt.Errorf("%w: %s is the host's own", network.ErrNetNS, e.NetNS)
 	}
 	taken, err := netlink.PodInterfaceExists(e.NetNS, e.IfName)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrNetNS, e.NetNS, err)
+		return fmt.Errorf("%w: %s: %w", network.ErrNetNS, e.NetNS, err)
 	}
-	if taken && e.State != Pending {
-		return fmt.Errorf("%w: interface %s is in %s already", ErrExists, e.IfName, e.NetNS)
+	if taken && e.State != network.Pending {
+		return fmt.Errorf("%w: interface %s is in %s already", network.ErrExists, e.IfName, e.NetNS)
 	}
 	return nil
 }
 
-// EnsureNetwork implements Dataplane.
-func (l *Linux) EnsureNetwork(ctx context.Context, n *Network) (Ensured, error) {
+// EnsureNetwork implements network.Dataplane.
+func (l *Dataplane) EnsureNetwork(ctx context.Context, n *network.Network) (network.Ensured, error) {
 	v := viewOf(n)
 	ensure := l.ensureBridge
-	if n.Mode == ModeTransparent {
+	if n.Mode == network.ModeTransparent {
 		ensure = l.ensureRouted
 	}
 	err := ensure(ctx, v)
-	return Ensured{Observed: v.Observed, Other: v.other, Moved: v.moved, Reset: v.reset}, err
+	return network.Ensured{Observed: v.Observed, Other: v.other, Moved: v.moved, Reset: v.reset}, err
 }
 
 // view is a network in the course of one call: what the call learns of the host is noted here.
 type view struct {
-	Network
+	network.Network
 	other string   // another NIC of the host; "" if there is none
 	moved bool     // the host's configuration was moved
 	reset []string // settings of the host that were not as they should be
 }
 
-func viewOf(n *Network) *view {
+func viewOf(n *network.Network) *view {
 	v := &view{Network: *n, other: n.Other}
 	v.Sysctls = maps.Clone(n.Sysctls)
 	return v
 }
 
-func viewsOf(list []*Network) (views []*view) {
+func viewsOf(list []*network.Network) (views []*view) {
 	for _, n := range list {
 		views = append(views, viewOf(n))
 	}
@@ -123,7 +124,7 @@ func rules(n *view, master netlink.Link, host []netip.Prefix) nft.Rules {
 	var classic []net.HardwareAddr
 	if n.Imported {
 		classic = []net.HardwareAddr{master.MAC}
-		for e := range n.live() {
+		for e := range n.Attached() {
 			if mac, err := parseMAC(e.MAC); err == nil {
 				classic = append(classic, mac)
 			}
@@ -131,7 +132,7 @@ func rules(n *view, master netlink.Link, host []netip.Prefix) nft.Rules {
 	}
 	return nft.Rules{
 		Classic: classic, Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
-		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
+		Tunnel: n.Mode == network.ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
 		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
 	}
 }
@@ -143,8 +144,8 @@ func bridgeRules(n *view, b netlink.Bridge) nft.Rules {
 	return r
 }
 
-// DeleteNetwork implements Dataplane.
-func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
+// DeleteNetwork implements network.Dataplane.
+func (l *Dataplane) DeleteNetwork(ctx context.Context, n *network.Network) error {
 	v := viewOf(n)
 	k, err := openKernel()
 	if err != nil {
@@ -164,21 +165,21 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 	})
 }
 
-// Status implements Dataplane.
-func (l *Linux) Status(context.Context, *Network) error {
+// Status implements network.Dataplane.
+func (l *Dataplane) Status(context.Context, *network.Network) error {
 	conn, err := nft.Open()
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrKernel, err)
+		return fmt.Errorf("%w: %w", network.ErrKernel, err)
 	}
 	defer conn.Close()
 	if _, err := conn.Scopes(); err != nil {
-		return fmt.Errorf("%w: %w", ErrKernel, err)
+		return fmt.Errorf("%w: %w", network.ErrKernel, err)
 	}
 	return nil
 }
 
 // locked runs fn under the lock for making networks.
-func (l *Linux) locked(ctx context.Context, fn func() error) error {
+func (l *Dataplane) locked(ctx context.Context, fn func() error) error {
 	end := step.Begin(l.Log, "wait for others who make networks", slog.String("path", l.LockPath))
 	return l.under(ctx, store.Wait, func() error {
 		end(nil)
@@ -187,7 +188,7 @@ func (l *Linux) locked(ctx context.Context, fn func() error) error {
 }
 
 // repairing is locked with what the state has by now: while the lock was waited for, pods came and went.
-func (l *Linux) repairing(ctx context.Context, n *view, fn func() error) error {
+func (l *Dataplane) repairing(ctx context.Context, n *view, fn func() error) error {
 	return l.locked(ctx, func() error {
 		if n.Current != nil {
 			now, err := n.Current(ctx)
@@ -202,15 +203,15 @@ func (l *Linux) repairing(ctx context.Context, n *view, fn func() error) error {
 
 // deleting runs fn while no network is made or repaired; others may delete at the same time. Whoever repairs finds a pod on the host as a
 // whole, or nothing of it, and brings back nothing of one that is half gone.
-func (l *Linux) deleting(ctx context.Context, fn func() error) error {
+func (l *Dataplane) deleting(ctx context.Context, fn func() error) error {
 	return l.under(ctx, store.WaitShared, fn)
 }
 
-func (l *Linux) under(ctx context.Context, wait func(context.Context, *flock.Flock) error, fn func() error) error {
+func (l *Dataplane) under(ctx context.Context, wait func(context.Context, *flock.Flock) error, fn func() error) error {
 	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))
 	if err := wait(ctx, lock); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("%w: another process is making a network (lock %s): %w", ErrBusy, l.LockPath, err)
+			return fmt.Errorf("%w: another process is making a network (lock %s): %w", network.ErrBusy, l.LockPath, err)
 		}
 		return fmt.Errorf("lock %s: %w", l.LockPath, err)
 	}

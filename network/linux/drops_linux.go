@@ -1,9 +1,13 @@
-package network
+package linux
 
-import "github.com/Azure/azure-container-networking/nft"
+import (
+	"github.com/Azure/azure-container-networking/nft"
+
+	"github.com/Azure/azure-container-networking/network"
+)
 
 // Drops says how many frames of pods were dropped, since the rules were made, and why.
-func Drops() ([]Drop, error) {
+func Drops() ([]network.Drop, error) {
 	conn, err := nft.Open()
 	if err != nil {
 		return nil, err
@@ -13,9 +17,9 @@ func Drops() ([]Drop, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []Drop
+	var out []network.Drop
 	for _, d := range list {
-		out = append(out, Drop(d))
+		out = append(out, network.Drop(d))
 	}
 	return out, nil
 }

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -6,30 +6,31 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// Named implements Dataplane.
-func (l *Linux) Named(_ context.Context, name string) (Owner, error) {
+// Named implements network.Dataplane.
+func (l *Dataplane) Named(_ context.Context, name string) (network.Owner, error) {
 	nl, err := netlink.Open()
 	if err != nil {
-		return Owner{}, err
+		return network.Owner{}, err
 	}
 	defer nl.Close()
 	link, err := nl.Link(name)
 	if errors.Is(err, netlink.ErrNotFound) {
-		return Owner{}, nil
+		return network.Owner{}, nil
 	}
-	o, _ := ParseOwner(link.Alias)
+	o, _ := network.ParseOwner(link.Alias)
 	return o, err
 }
 
-// Rename implements Dataplane. While the veth is down, the rules that know it by its name judge nothing of it.
-func (l *Linux) Rename(ctx context.Context, o Owner, from, to string) error {
+// Rename implements network.Dataplane. While the veth is down, the rules that know it by its name judge nothing of it.
+func (l *Dataplane) Rename(ctx context.Context, o network.Owner, from, to string) error {
 	return l.deleting(ctx, func() error { return l.rename(o, from, to) })
 }
 
-func (*Linux) rename(o Owner, from, to string) error {
+func (*Dataplane) rename(o network.Owner, from, to string) error {
 	k, err := openKernel()
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -7,12 +7,13 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// Sweep implements Dataplane. A pod's neighbours on the bridge name no owner: when its veth and its elements have gone and its record was
+// Sweep implements network.Dataplane. A pod's neighbours on the bridge name no owner: when its veth and its elements have gone and its record was
 // lost, only the address says that they are nobody's.
-func (l *Linux) Sweep(ctx context.Context, n *Network, known func(context.Context) (map[netip.Addr]bool, error)) error {
+func (l *Dataplane) Sweep(ctx context.Context, n *network.Network, known func(context.Context) (map[netip.Addr]bool, error)) error {
 	nl, err := netlink.Open()
 	if err != nil {
 		return err

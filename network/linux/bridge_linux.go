@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -8,11 +8,12 @@ import (
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
 // ensureBridge makes the bridge of a bridge or tunnel network with its rules.
-func (l *Linux) ensureBridge(ctx context.Context, n *view) error {
+func (l *Dataplane) ensureBridge(ctx context.Context, n *view) error {
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -68,7 +69,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *view) error {
 // repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
 // and without them the bridge would not let pods reach anything. They need the host's addresses, which the
 // master still has at the first time; those of a bridge that was lost are known when it is back.
-func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *view) (netlink.Bridge, error) {
+func (l *Dataplane) repairBridge(ctx context.Context, k *kernel, n *view) (netlink.Bridge, error) {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
 		return b, masterError(err)
@@ -109,7 +110,7 @@ func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *view) (netlink.B
 
 // makeBridge makes the bridge, or the one that is there as it should be. Only a new one has to be told the names' servers:
 // to another somebody may have told others.
-func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *view, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
+func (l *Dataplane) makeBridge(ctx context.Context, k *kernel, n *view, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
 	made := b.Link.Index == 0
 	if made {
 		if names := l.readDNS(ctx, b.Master); names != nil {
@@ -134,7 +135,7 @@ func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *view, b netlink.Br
 
 // removeBridge gives the host its configuration back. resolved forgets the settings of a bridge that goes, and those
 // of a link that ceases to be a port, too (systemd 252).
-func (l *Linux) removeBridge(ctx context.Context, k *kernel, n *view) error {
+func (l *Dataplane) removeBridge(ctx context.Context, k *kernel, n *view) error {
 	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
 	names := n.DNS
 	if err == nil && b.Link.Index != 0 {
@@ -152,11 +153,11 @@ func (l *Linux) removeBridge(ctx context.Context, k *kernel, n *view) error {
 func masterError(err error) error {
 	switch {
 	case errors.Is(err, netlink.ErrNotFound):
-		return fmt.Errorf("%w: %w", ErrMaster, err)
+		return fmt.Errorf("%w: %w", network.ErrMaster, err)
 	case errors.Is(err, netlink.ErrNoPort):
-		return fmt.Errorf("%w: %w", ErrNoPort, err)
+		return fmt.Errorf("%w: %w", network.ErrNoPort, err)
 	case errors.Is(err, netlink.ErrExists), errors.Is(err, netlink.ErrMasterTaken):
-		return fmt.Errorf("%w: %w", ErrConflict, err)
+		return fmt.Errorf("%w: %w", network.ErrConflict, err)
 	}
 	return err
 }
@@ -174,7 +175,7 @@ func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) err
 	for _, f := range candidates {
 		if f == nft.FamilyNetdev && n.Imported && legacyEbtables() { // which run after those of this family, and would have the last word
 			n.Rules = ""
-			return fmt.Errorf("%w: legacy ebtables are in use (module ebtable_nat), and the kernel has no bridge family of nftables, whose rules would come after those of the classic plugin. ebtables-legacy -t nat -F, and rmmod ebtable_nat, remove them; the pods of this node are without network from then on until an ADD or a DEL has taken them over", ErrKernel)
+			return fmt.Errorf("%w: legacy ebtables are in use (module ebtable_nat), and the kernel has no bridge family of nftables, whose rules would come after those of the classic plugin. ebtables-legacy -t nat -F, and rmmod ebtable_nat, remove them; the pods of this node are without network from then on until an ADD or a DEL has taken them over", network.ErrKernel)
 		}
 		n.Rules = string(f)
 		err := k.nft.EnsureRules(bridgeRules(n, b), liveElements(n, pods)...)
@@ -184,7 +185,7 @@ func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) err
 		lacks = errors.Join(lacks, fmt.Errorf("family %s: %w", f, err))
 	}
 	n.Rules = ""
-	return fmt.Errorf("%w: nftables needs the bridge family (CONFIG_NF_TABLES_BRIDGE), or the netdev family with egress hooks (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS): %w", ErrKernel, lacks)
+	return fmt.Errorf("%w: nftables needs the bridge family (CONFIG_NF_TABLES_BRIDGE), or the netdev family with egress hooks (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS): %w", network.ErrKernel, lacks)
 }
 
 // checkBridge is the network's part of CHECK.
@@ -195,18 +196,18 @@ func checkBridge(k *kernel, n *view) error {
 	}
 	switch {
 	case b.Link.Index == 0:
-		return fmt.Errorf("%w: bridge %s is gone", ErrDifference, n.Bridge)
+		return fmt.Errorf("%w: bridge %s is gone", network.ErrDifference, n.Bridge)
 	case !ok:
-		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", ErrDifference, n.Bridge, n.Master)
+		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", network.ErrDifference, n.Bridge, n.Master)
 	case b.Bereft(n.Host):
-		return fmt.Errorf("%w: the host has lost its addresses on bridge %s", ErrDifference, n.Bridge)
+		return fmt.Errorf("%w: the host has lost its addresses on bridge %s", network.ErrDifference, n.Bridge)
 	}
 	policy, err := n.policy(k, b.Link, b.Master)
 	if err != nil {
 		return err
 	}
 	if !k.nft.RulesInPlace(bridgeRules(n, b)) {
-		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", ErrDifference, n.Bridge)
+		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", network.ErrDifference, n.Bridge)
 	}
 	return checkPolicy(k, policy)
 }

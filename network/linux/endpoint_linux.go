@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -12,11 +12,12 @@ import (
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// CreateEndpoint implements Dataplane. The pod's elements are there before its first frame.
-func (l *Linux) CreateEndpoint(_ context.Context, want *Network, e *Endpoint) error {
+// CreateEndpoint implements network.Dataplane. The pod's elements are there before its first frame.
+func (l *Dataplane) CreateEndpoint(_ context.Context, want *network.Network, e *network.Endpoint) error {
 	n := viewOf(want)
 	k, err := openKernel()
 	if err != nil {
@@ -27,7 +28,7 @@ func (l *Linux) CreateEndpoint(_ context.Context, want *Network, e *Endpoint) er
 		e.MTU = n.MTU
 	}
 	if e.MTU > n.MTU {
-		return fmt.Errorf("%w: MTU %d is larger than %d of master %s: the bridge would drop larger packets silently", ErrUnsupported, e.MTU, n.MTU, n.Master)
+		return fmt.Errorf("%w: MTU %d is larger than %d of master %s: the bridge would drop larger packets silently", network.ErrUnsupported, e.MTU, n.MTU, n.Master)
 	}
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
@@ -38,13 +39,13 @@ func (l *Linux) CreateEndpoint(_ context.Context, want *Network, e *Endpoint) er
 	}
 	host, err := step.Get(l.Log, "make veth, addresses and routes", func() (netlink.Link, error) { return k.nl.AddPod(pod) }, slog.String("netns", e.NetNS))
 	if errors.Is(err, netlink.ErrExists) {
-		return fmt.Errorf("%w: %w", ErrExists, err)
+		return fmt.Errorf("%w: %w", network.ErrExists, err)
 	}
 	if errors.Is(err, netlink.ErrRoute) {
-		return fmt.Errorf("%w: %w", ErrRoutes, err)
+		return fmt.Errorf("%w: %w", network.ErrRoutes, err)
 	}
 	if errors.Is(err, netlink.ErrSlow) {
-		return fmt.Errorf("%w: %w", ErrBusy, err)
+		return fmt.Errorf("%w: %w", network.ErrBusy, err)
 	}
 	if err != nil {
 		return err
@@ -56,7 +57,7 @@ func (l *Linux) CreateEndpoint(_ context.Context, want *Network, e *Endpoint) er
 	return nil
 }
 
-func podOf(nl *netlink.Handle, n *view, e *Endpoint) (netlink.Pod, error) {
+func podOf(nl *netlink.Handle, n *view, e *network.Endpoint) (netlink.Pod, error) {
 	mac, err := parseMAC(e.MAC)
 	if err != nil {
 		return netlink.Pod{}, err
@@ -65,7 +66,7 @@ func podOf(nl *netlink.Handle, n *view, e *Endpoint) (netlink.Pod, error) {
 	for _, r := range e.Routes {
 		p.Routes = append(p.Routes, netlink.Route(r))
 	}
-	if n.Mode == ModeTransparent {
+	if n.Mode == network.ModeTransparent {
 		return routedPod(p, e.HostMAC), nil
 	}
 	p.Bridge.Name, p.HostRoutes = n.Bridge, n.other != ""
@@ -77,7 +78,7 @@ func podOf(nl *netlink.Handle, n *view, e *Endpoint) (netlink.Pod, error) {
 	return p, nil
 }
 
-func elements(n *view, e *Endpoint, p netlink.Pod) []nft.Element {
+func elements(n *view, e *network.Endpoint, p netlink.Pod) []nft.Element {
 	var out []nft.Element
 	for _, a := range e.Addresses {
 		out = append(out, nft.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
@@ -85,13 +86,13 @@ func elements(n *view, e *Endpoint, p netlink.Pod) []nft.Element {
 	return out
 }
 
-// DeleteEndpoint implements Dataplane. First the host veth goes down, since without the elements no rule would judge what it
+// DeleteEndpoint implements network.Dataplane. First the host veth goes down, since without the elements no rule would judge what it
 // lets through. Link and elements go side by side: each waits for an RCU grace period of its own.
-func (l *Linux) DeleteEndpoint(ctx context.Context, n *Network, e *Endpoint) error {
+func (l *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *network.Endpoint) error {
 	return l.deleting(ctx, func() error { return l.deleteEndpoint(viewOf(n), e) })
 }
 
-func (l *Linux) deleteEndpoint(n *view, e *Endpoint) error {
+func (l *Dataplane) deleteEndpoint(n *view, e *network.Endpoint) error {
 	if n.Master == "" || len(e.Addresses) == 0 {
 		return l.deleteStray(e.Owner)
 	}
@@ -120,15 +121,15 @@ func (l *Linux) deleteEndpoint(n *view, e *Endpoint) error {
 }
 
 // DeleteEndpoints deletes many endpoints of a known network at once: they share the RCU grace periods.
-func (l *Linux) DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoint) error {
+func (l *Dataplane) DeleteEndpoints(ctx context.Context, n *network.Network, list []*network.Endpoint) error {
 	return l.deleting(ctx, func() error { return l.deleteEndpoints(viewOf(n), list) })
 }
 
-func (l *Linux) deleteEndpoints(n *view, list []*Endpoint) error {
+func (l *Dataplane) deleteEndpoints(n *view, list []*network.Endpoint) error {
 	var all []nft.Element
 	var veths []string
 	var addrs []netip.Addr
-	list = slices.DeleteFunc(slices.Clone(list), (*Endpoint).announced)
+	list = slices.DeleteFunc(slices.Clone(list), (*network.Endpoint).Announced)
 	for _, e := range list {
 		mac, err := parseMAC(e.MAC)
 		if err != nil {
@@ -161,8 +162,8 @@ func (l *Linux) deleteEndpoints(n *view, list []*Endpoint) error {
 }
 
 // allTheirs says whether host veths with the names of pods are still those of the endpoints.
-func (*Linux) allTheirs(nl *netlink.Handle, list []*Endpoint) error {
-	if !slices.ContainsFunc(list, func(e *Endpoint) bool { return e.HostIfName != e.Owner.HostIfName() }) {
+func (*Dataplane) allTheirs(nl *netlink.Handle, list []*network.Endpoint) error {
+	if !slices.ContainsFunc(list, func(e *network.Endpoint) bool { return e.HostIfName != e.Owner.HostIfName() }) {
 		return nil
 	}
 	links, err := nl.Links()
@@ -195,7 +196,7 @@ func deleteElements(list []nft.Element) error {
 
 // deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived name, or the owner as its
 // alias, and the elements carry the owner as their comment.
-func (l *Linux) deleteStray(o Owner) error {
+func (l *Dataplane) deleteStray(o network.Owner) error {
 	nl, err := netlink.Open()
 	if err != nil {
 		return err
@@ -259,8 +260,8 @@ func strayElements(want func(nft.Element) bool) ([]nft.Element, error) {
 	return found, nil
 }
 
-// Owners implements Dataplane: whoever has a host veth or an element.
-func (l *Linux) Owners(_ context.Context, n *Network) ([]Owner, error) {
+// Owners implements network.Dataplane: whoever has a host veth or an element.
+func (l *Dataplane) Owners(_ context.Context, n *network.Network) ([]network.Owner, error) {
 	nl, err := netlink.Open()
 	if err != nil {
 		return nil, err
@@ -270,9 +271,9 @@ func (l *Linux) Owners(_ context.Context, n *Network) ([]Owner, error) {
 	if err != nil {
 		return nil, err
 	}
-	var owners []Owner
+	var owners []network.Owner
 	add := func(text string) {
-		if o, ok := ParseOwner(text); ok && o.Network == n.Name && !slices.Contains(owners, o) {
+		if o, ok := network.ParseOwner(text); ok && o.Network == n.Name && !slices.Contains(owners, o) {
 			owners = append(owners, o)
 		}
 	}
@@ -288,8 +289,8 @@ func (l *Linux) Owners(_ context.Context, n *Network) ([]Owner, error) {
 	return owners, err
 }
 
-// FollowMTU implements Dataplane.
-func (l *Linux) FollowMTU(_ context.Context, e *Endpoint, mtu int) error {
+// FollowMTU implements network.Dataplane.
+func (l *Dataplane) FollowMTU(_ context.Context, e *network.Endpoint, mtu int) error {
 	nl, err := netlink.Open()
 	if err != nil {
 		return err
@@ -298,8 +299,8 @@ func (l *Linux) FollowMTU(_ context.Context, e *Endpoint, mtu int) error {
 	return nl.SetMTU(netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName}, mtu)
 }
 
-// Adopt implements Dataplane. Ports and neighbours follow with the next look at the network.
-func (l *Linux) Adopt(_ context.Context, want *Network, e *Endpoint) error {
+// Adopt implements network.Dataplane. Ports and neighbours follow with the next look at the network.
+func (l *Dataplane) Adopt(_ context.Context, want *network.Network, e *network.Endpoint) error {
 	n := viewOf(want)
 	k, err := openKernel()
 	if err != nil {
@@ -315,13 +316,13 @@ func (l *Linux) Adopt(_ context.Context, want *Network, e *Endpoint) error {
 		return err
 	}
 	if mac.String() != e.MAC {
-		return fmt.Errorf("%w: interface %s has MAC %s, the runtime's result says %s", ErrDifference, e.IfName, mac, e.MAC)
+		return fmt.Errorf("%w: interface %s has MAC %s, the runtime's result says %s", network.ErrDifference, e.IfName, mac, e.MAC)
 	}
 	return k.nft.TakeElements(elements(n, e, pod)...)
 }
 
-// CheckEndpoint implements Dataplane.
-func (l *Linux) CheckEndpoint(_ context.Context, want *Network, e *Endpoint) error {
+// CheckEndpoint implements network.Dataplane.
+func (l *Dataplane) CheckEndpoint(_ context.Context, want *network.Network, e *network.Endpoint) error {
 	n := viewOf(want)
 	end := step.Begin(l.Log, "compare the pod with the host")
 	defer func() { end(nil) }() // the command's line has the error
@@ -343,39 +344,39 @@ func (l *Linux) CheckEndpoint(_ context.Context, want *Network, e *Endpoint) err
 	}
 	diff, err := checkPod(k, n, e, have)
 	if errors.Is(err, netlink.ErrNetNS) {
-		return fmt.Errorf("%w: %w", ErrNetNS, err)
+		return fmt.Errorf("%w: %w", network.ErrNetNS, err)
 	}
 	if diff.Text != "" {
-		err = fmt.Errorf("%w: %s", ErrDifference, diff.Text)
+		err = fmt.Errorf("%w: %s", network.ErrDifference, diff.Text)
 	}
 	return err
 }
 
 // checkImported looks at what a pod of another plugin has that ours have, too.
-func (*Linux) checkImported(k *kernel, n *view, e *Endpoint) error {
+func (*Dataplane) checkImported(k *kernel, n *view, e *network.Endpoint) error {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
 		return masterError(err)
 	}
 	diff, err := k.nl.CheckForeignPod(pod)
 	if errors.Is(err, netlink.ErrNetNS) {
-		return fmt.Errorf("%w: %w", ErrNetNS, err)
+		return fmt.Errorf("%w: %w", network.ErrNetNS, err)
 	}
 	if diff != "" {
-		err = fmt.Errorf("%w: %s", ErrDifference, diff)
+		err = fmt.Errorf("%w: %s", network.ErrDifference, diff)
 	}
 	return err
 }
 
 func checkNetwork(k *kernel, n *view) error {
-	if n.Mode == ModeTransparent {
+	if n.Mode == network.ModeTransparent {
 		return checkRouted(k, n)
 	}
 	return checkBridge(k, n)
 }
 
 // checkPod names the first difference between an endpoint and what is. have are the elements of its network.
-func checkPod(k *kernel, n *view, e *Endpoint, have []nft.Element) (netlink.Difference, error) {
+func checkPod(k *kernel, n *view, e *network.Endpoint, have []nft.Element) (netlink.Difference, error) {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
 		return netlink.Difference{}, err

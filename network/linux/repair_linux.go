@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
@@ -13,23 +14,23 @@ import (
 // program of the name own.
 func Watch(ctx context.Context, own string) (<-chan string, error) { return nft.Watch(ctx, own) }
 
-// Ailing implements Dataplane: what CHECK would find on the host's side. Of a network that is not as it should be that is all: it is
+// Ailing implements network.Dataplane: what CHECK would find on the host's side. Of a network that is not as it should be that is all: it is
 // repaired with all its pods.
-func (l *Linux) Ailing(_ context.Context, known *Network) ([]string, error) {
+func (l *Dataplane) Ailing(_ context.Context, known *network.Network) ([]string, error) {
 	n := viewOf(known)
 	k, err := openKernel()
 	if err != nil {
 		return nil, err
 	}
 	defer k.close()
-	if err := checkNetwork(k, n); errors.Is(err, ErrDifference) {
-		return []string{strings.TrimPrefix(err.Error(), ErrDifference.Error()+": ")}, nil
+	if err := checkNetwork(k, n); errors.Is(err, network.ErrDifference) {
+		return []string{strings.TrimPrefix(err.Error(), network.ErrDifference.Error()+": ")}, nil
 	} else if err != nil {
 		return nil, err
 	}
-	var list []*Endpoint
+	var list []*network.Endpoint
 	var pods []netlink.Pod
-	for e := range n.live() {
+	for e := range n.Attached() {
 		if _, err := k.nl.Index(e.HostIfName); errors.Is(err, netlink.ErrNotFound) {
 			continue // only a new pod helps
 		}

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -9,17 +9,17 @@ import (
 
 // readDNS reads what systemd-resolved was told for a link; nil if that is nothing. The host's names are not worth a
 // pod: a failure is logged, here and in applyDNS.
-func (l *Linux) readDNS(ctx context.Context, link netlink.Link) resolved.Settings {
+func (l *Dataplane) readDNS(ctx context.Context, link netlink.Link) resolved.Settings {
 	s, err := resolved.Read(ctx, resolved.Bus, link.Index)
 	l.warnDNS(link, err)
 	return s
 }
 
-func (l *Linux) applyDNS(ctx context.Context, link netlink.Link, s resolved.Settings) {
+func (l *Dataplane) applyDNS(ctx context.Context, link netlink.Link, s resolved.Settings) {
 	l.warnDNS(link, resolved.Apply(ctx, resolved.Bus, link.Index, s))
 }
 
-func (l *Linux) warnDNS(link netlink.Link, err error) {
+func (l *Dataplane) warnDNS(link netlink.Link, err error) {
 	if err != nil && l.Log != nil {
 		l.Log.Warn("the host's DNS settings do not follow its addresses; set them with resolvectl", "link", link.Name, "error", err)
 	}

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -9,11 +9,12 @@ import (
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
 // ensureRouted makes the host a router for its pods. The master stays as it is.
-func (l *Linux) ensureRouted(ctx context.Context, n *view) error {
+func (l *Dataplane) ensureRouted(ctx context.Context, n *view) error {
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -41,7 +42,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *view) error {
 		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })
 	}
 	if errors.Is(err, nft.ErrFeature) {
-		return fmt.Errorf("%w: %w", ErrKernel, err)
+		return fmt.Errorf("%w: %w", network.ErrKernel, err)
 	}
 	n.MAC, n.MTU = master.MAC.String(), master.MTU
 	return err
@@ -78,7 +79,7 @@ func routedPod(p netlink.Pod, host string) netlink.Pod {
 		// The pod's MAC with another first byte: both ends know each other's MAC without asking.
 		p.HostMAC = append(net.HardwareAddr{p.MAC[0] ^ 0x04}, p.MAC[1:]...)
 	}
-	p.Gateways = map[netip.Addr]net.HardwareAddr{routedGateway4: p.HostMAC, routedGateway6: p.HostMAC}
+	p.Gateways = map[netip.Addr]net.HardwareAddr{network.RoutedGateway4: p.HostMAC, network.RoutedGateway6: p.HostMAC}
 	return p
 }
 
@@ -89,7 +90,7 @@ func checkRouted(k *kernel, n *view) error {
 		return masterError(err)
 	}
 	if !master.Up {
-		return fmt.Errorf("%w: master %s is down", ErrDifference, n.Master)
+		return fmt.Errorf("%w: master %s is down", network.ErrDifference, n.Master)
 	}
 	policy, err := n.policy(k, netlink.Link{}, master)
 	if err != nil {
@@ -100,7 +101,7 @@ func checkRouted(k *kernel, n *view) error {
 		return err
 	}
 	if !k.nft.RulesInPlace(r) {
-		return fmt.Errorf("%w: the nftables rules for %s are not in place", ErrDifference, n.Master)
+		return fmt.Errorf("%w: the nftables rules for %s are not in place", network.ErrDifference, n.Master)
 	}
 	return checkPolicy(k, policy)
 }

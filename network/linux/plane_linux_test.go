@@ -1,4 +1,4 @@
-package network_test
+package linux_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/linux"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -53,7 +54,7 @@ func TestMain(m *testing.M) {
 func (c command) run(ctx context.Context) (a answer) {
 	m := &network.Manager{
 		Store:      store.New(store.Options[network.State]{Path: filepath.Join(c.Dir, "azure-vnet.json")}),
-		Plane:      &network.Linux{LockPath: filepath.Join(c.Dir, "network.lock")},
+		Plane:      &linux.Dataplane{LockPath: filepath.Join(c.Dir, "network.lock")},
 		Interfaces: platform.Interfaces, Now: time.Now,
 	}
 	var err error

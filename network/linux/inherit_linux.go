@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"errors"
@@ -77,7 +77,7 @@ func (n *view) listenAs(master string) (string, error) {
 	}
 	path := "net/ipv6/conf/" + n.Bridge + "/accept_ra"
 	if _, listened := n.Sysctls[path]; master == "1" && (forwards != "1" || listened) {
-		n.remember(map[string]string{path: master})
+		n.Remember(map[string]string{path: master})
 		master = "2"
 	}
 	return master, nil

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"bytes"
@@ -11,26 +11,27 @@ import (
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
 // Remedies that several findings share.
 const (
 	remedyTakeOver = "start a pod on this node: the first ADD takes it over"
-	remedyPod      = RepairCommand + "; if the pod still has no network, restart it"
+	remedyPod      = network.RepairCommand + "; if the pod still has no network, restart it"
 )
 
-// Examine implements Dataplane.
-func (l *Linux) Examine(known []*Network) []Finding {
+// Examine implements network.Dataplane.
+func (l *Dataplane) Examine(known []*network.Network) []network.Finding {
 	networks := viewsOf(known)
 	k, err := openKernel()
 	if err != nil {
-		return Report("kernel", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: "run doctor as root, on a kernel with nftables"}})
+		return network.Report("kernel", "", []network.Finding{{Level: network.Failure, Found: err.Error(), Remedy: "run doctor as root, on a kernel with nftables"}})
 	}
 	defer k.close()
 	out := examineKernel(k, networks)
 	for _, n := range networks {
-		if n.made() || n.Imported {
+		if n.Made() || n.Imported {
 			out = append(out, examineNetwork(k, n)...)
 		}
 	}
@@ -39,11 +40,11 @@ func (l *Linux) Examine(known []*Network) []Finding {
 }
 
 // examineNetwork is the check of a network that was made: its bridge, its rules, its endpoints.
-func examineNetwork(k *kernel, n *view) []Finding {
+func examineNetwork(k *kernel, n *view) []network.Finding {
 	if n.Imported {
-		return Report("takeover", "", []Finding{{Level: Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
+		return network.Report("takeover", "", []network.Finding{{Level: network.Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
 	}
-	var out []Finding
+	var out []network.Finding
 	var r nft.Rules
 	var b netlink.Bridge
 	master, err := k.nl.Link(n.Master)
@@ -61,101 +62,103 @@ func examineNetwork(k *kernel, n *view) []Finding {
 	} else {
 		r = bridgeRules(n, b)
 	}
-	var wrong []Finding
+	var wrong []network.Finding
 	if err != nil || !k.nft.RulesInPlace(r) {
-		wrong = []Finding{{Level: Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName), Remedy: RepairCommand}}
+		wrong = []network.Finding{{Level: network.Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName), Remedy: network.RepairCommand}}
 	}
-	out = append(out, Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
+	out = append(out, network.Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
 	return append(out, examineEndpoints(k, n)...)
 }
 
 // examineBridge is the check of the bridge. Its index is 0 if there is none that could be looked at further.
-func examineBridge(k *kernel, n *view) (netlink.Bridge, []Finding) {
+func examineBridge(k *kernel, n *view) (netlink.Bridge, []network.Finding) {
 	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
-	fail := func(found, remedy string) Finding { return Finding{Level: Failure, Found: found, Remedy: remedy} }
-	var wrong []Finding
+	fail := func(found, remedy string) network.Finding {
+		return network.Finding{Level: network.Failure, Found: found, Remedy: remedy}
+	}
+	var wrong []network.Finding
 	switch {
 	case errors.Is(err, netlink.ErrMasterTaken):
-		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link set %s nomaster; %s", n.Master, RepairCommand)))
+		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link set %s nomaster; %s", n.Master, network.RepairCommand)))
 	case errors.Is(err, netlink.ErrExists):
-		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link del %s; %s; or name another bridge in the configuration", n.Bridge, RepairCommand)))
+		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link del %s; %s; or name another bridge in the configuration", n.Bridge, network.RepairCommand)))
 	case err != nil:
 		wrong = append(wrong, fail(err.Error(), "run doctor as root"))
 	case b.Link.Index == 0:
-		wrong = append(wrong, fail("bridge "+n.Bridge+" is gone, and what it carried of the host's", RepairCommand))
+		wrong = append(wrong, fail("bridge "+n.Bridge+" is gone, and what it carried of the host's", network.RepairCommand))
 	}
 	if len(wrong) > 0 {
-		return netlink.Bridge{}, Report("bridge", "", wrong)
+		return netlink.Bridge{}, network.Report("bridge", "", wrong)
 	}
 	if !b.Link.Up {
-		wrong = append(wrong, fail("bridge "+n.Bridge+" is down, which takes the host's routes, too", RepairCommand))
+		wrong = append(wrong, fail("bridge "+n.Bridge+" is down, which takes the host's routes, too", network.RepairCommand))
 	}
 	if b.Master.Master != b.Link.Index {
-		wrong = append(wrong, fail(n.Master+" is not a port of bridge "+n.Bridge, RepairCommand))
+		wrong = append(wrong, fail(n.Master+" is not a port of bridge "+n.Bridge, network.RepairCommand))
 	}
 	if !bytes.Equal(b.Link.MAC, b.Master.MAC) {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MAC %s instead of %s, that of %s", n.Bridge, b.Link.MAC, b.Master.MAC, n.Master), RepairCommand))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MAC %s instead of %s, that of %s", n.Bridge, b.Link.MAC, b.Master.MAC, n.Master), network.RepairCommand))
 	}
 	if b.Link.MTU != b.Master.MTU {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MTU %d instead of %d, that of %s", n.Bridge, b.Link.MTU, b.Master.MTU, n.Master), RepairCommand))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MTU %d instead of %d, that of %s", n.Bridge, b.Link.MTU, b.Master.MTU, n.Master), network.RepairCommand))
 	}
 	if left, aerr := k.nl.Addresses(b.Master); aerr == nil && len(left) > 0 {
 		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s", n.Master, left, n.Bridge),
-			RepairCommand+"; so that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
+			network.RepairCommand+"; so that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
 	}
 	known := netlink.SnapshotAddresses(n.Host)
 	bereft := b.Bereft(n.Host)
 	if bereft {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has %v of the host's %v, and not one of a family", n.Bridge, b.Primary, known), RepairCommand))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has %v of the host's %v, and not one of a family", n.Bridge, b.Primary, known), network.RepairCommand))
 	}
 	for _, a := range known {
 		if !slices.Contains(b.Primary, a) && !bereft {
-			wrong = append(wrong, Finding{Level: Warning, Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
-				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else: %s", a, n.Bridge, RepairCommand)})
+			wrong = append(wrong, network.Finding{Level: network.Warning, Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
+				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else: %s", a, n.Bridge, network.RepairCommand)})
 		}
 	}
-	return b, Report("bridge", fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
+	return b, network.Report("bridge", fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
 }
 
 // examineEndpoints compares the network's endpoints with what CHECK would want.
-func examineEndpoints(k *kernel, n *view) []Finding {
+func examineEndpoints(k *kernel, n *view) []network.Finding {
 	have, err := k.nft.Elements(scopeOf(n))
 	if err != nil {
-		return Report("endpoints", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: RepairCommand}})
+		return network.Report("endpoints", "", []network.Finding{{Level: network.Failure, Found: err.Error(), Remedy: network.RepairCommand}})
 	}
-	var wrong []Finding
+	var wrong []network.Finding
 	for e := range n.Endpoints.All() {
-		add := func(level Level, remedy string, owner *Owner, format string, args ...any) {
-			wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
+		add := func(level network.Level, remedy string, owner *network.Owner, format string, args ...any) {
+			wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
 		}
-		if e.State != Ready {
-			add(Warning, "", &e.Owner, "an ADD did not end, or is under way")
+		if e.State != network.Ready {
+			add(network.Warning, "", &e.Owner, "an ADD did not end, or is under way")
 			continue
 		}
 		if _, serr := os.Stat(e.NetNS); e.NetNS != "" && errors.Is(serr, os.ErrNotExist) {
-			add(Warning, "", &e.Owner, "its namespace %s is gone, and nobody called DEL", e.NetNS)
+			add(network.Warning, "", &e.Owner, "its namespace %s is gone, and nobody called DEL", e.NetNS)
 			continue
 		}
 		diff, cerr := checkPod(k, n, e, have)
 		switch {
 		case cerr != nil:
-			add(Failure, remedyPod, nil, "%v", cerr)
+			add(network.Failure, remedyPod, nil, "%v", cerr)
 		case diff.Chain:
-			add(Warning, "none, if a plugin further back in the chain does that (tuning, sbr, multus); else restart the pod", nil, "%s", diff.Text)
+			add(network.Warning, "none, if a plugin further back in the chain does that (tuning, sbr, multus); else restart the pod", nil, "%s", diff.Text)
 		case diff.Text != "":
-			add(Failure, remedyPod, nil, "%s", diff.Text)
+			add(network.Failure, remedyPod, nil, "%s", diff.Text)
 		}
 	}
-	return Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), wrong)
+	return network.Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), wrong)
 }
 
 // examineStrays finds what is on the host of pods that the state does not know.
-func examineStrays(k *kernel, networks []*view) []Finding {
-	s := strays{owners: map[Owner]*Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[nft.Scope]bool{}}
+func examineStrays(k *kernel, networks []*view) []network.Finding {
+	s := strays{owners: map[network.Owner]*network.Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[nft.Scope]bool{}}
 	for _, n := range networks {
 		s.scopes[scopeOf(n)] = true
 		for _, f := range n.Former {
-			s.scopes[scopeOf(viewOf(&Network{Master: f.Master, Bridge: f.Bridge, Observed: Observed{Rules: f.Rules}}))] = true
+			s.scopes[scopeOf(viewOf(&network.Network{Master: f.Master, Bridge: f.Bridge, Observed: network.Observed{Rules: f.Rules}}))] = true
 		}
 		for e := range n.Endpoints.All() {
 			s.owners[e.Owner], s.veths[e.HostIfName] = e, true
@@ -168,19 +171,19 @@ func examineStrays(k *kernel, networks []*view) []Finding {
 	if err != nil {
 		s.add(nil, "run doctor as root", "%v", err)
 	}
-	return Report("leftovers", "nothing on the host belongs to a pod that is not known", s.wrong)
+	return network.Report("leftovers", "nothing on the host belongs to a pod that is not known", s.wrong)
 }
 
 type strays struct {
-	owners map[Owner]*Endpoint
+	owners map[network.Owner]*network.Endpoint
 	veths  map[string]bool
 	addrs  map[netip.Addr]bool
 	scopes map[nft.Scope]bool
-	wrong  []Finding
+	wrong  []network.Finding
 }
 
-func (s *strays) add(owner *Owner, remedy, format string, args ...any) {
-	s.wrong = append(s.wrong, Finding{Level: Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
+func (s *strays) add(owner *network.Owner, remedy, format string, args ...any) {
+	s.wrong = append(s.wrong, network.Finding{Level: network.Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
 }
 
 // inLinks looks for host veths, and for neighbours on bridges.
@@ -217,8 +220,8 @@ func (s *strays) inLinks(k *kernel, networks []*view) error {
 
 // inLink is about one host veth that no state names. If its other end is in a namespace that lives, a pod lives on it, whoever's it is.
 func (s *strays) inLink(l netlink.Link, networks []*view) {
-	o, ours := ParseOwner(l.Alias)
-	made := slices.ContainsFunc(networks, func(n *view) bool { return n.made() })
+	o, ours := network.ParseOwner(l.Alias)
+	made := slices.ContainsFunc(networks, func(n *view) bool { return n.Made() })
 	switch {
 	case ours:
 		s.add(&o, "", "host veth %s is of %s, which is not known", l.Name, o)
@@ -247,7 +250,7 @@ func (s *strays) inRules(k *kernel) error {
 			return err
 		}
 		for _, e := range found {
-			o, ok := ParseOwner(e.Comment)
+			o, ok := network.ParseOwner(e.Comment)
 			known := s.owners[o]
 			switch {
 			case known != nil && !e.Address.IsValid(): // the check of the endpoints says what is missing

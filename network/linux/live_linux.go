@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -7,12 +7,13 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
 // livePod is an endpoint whose host veth is there.
 type livePod struct {
-	endpoint *Endpoint
+	endpoint *network.Endpoint
 	pod      netlink.Pod
 }
 
@@ -27,7 +28,7 @@ func livePods(k *kernel, n *view) ([]livePod, error) {
 		alias[l.Name] = l.Alias
 	}
 	var list []livePod
-	for e := range n.live() {
+	for e := range n.Attached() {
 		mac, err := parseMAC(e.MAC)
 		if err != nil {
 			return nil, err
@@ -83,13 +84,13 @@ func same(have, want nft.Element) bool {
 
 // portsInPlace says whether every ready endpoint whose host veth is there is connected to the bridge.
 func portsInPlace(k *kernel, n *view, b netlink.Bridge) (bool, error) {
-	if !slices.ContainsFunc(n.Live, func(e Endpoints) bool { return e.Len() > 0 }) {
+	if !slices.ContainsFunc(n.Live, func(e network.Endpoints) bool { return e.Len() > 0 }) {
 		return true, nil
 	}
 	indexes, err := netlink.PortIndexes(n.Bridge)
 	var names map[string]bool
 	for i := range n.Live {
-		for port, index := range n.Live[i].readyPorts() {
+		for port, index := range n.Live[i].ReadyPorts() {
 			if indexes[index] {
 				continue
 			}
@@ -111,11 +112,11 @@ func portsInPlace(k *kernel, n *view, b netlink.Bridge) (bool, error) {
 
 // Endpoints rebuilds the network's endpoints from the elements in its rules, which have the owner as their comment, and finds those of
 // another plugin.
-func (l *Linux) Endpoints(_ context.Context, known *Network) ([]*Endpoint, error) {
+func (l *Dataplane) Endpoints(_ context.Context, known *network.Network) ([]*network.Endpoint, error) {
 	n := viewOf(known)
 	want := scopeOf(n)
-	byOwner := map[Owner]*Endpoint{}
-	var list []*Endpoint
+	byOwner := map[network.Owner]*network.Endpoint{}
+	var list []*network.Endpoint
 	found, err := strayElements(func(e nft.Element) bool {
 		return e.Name == want.Name && e.Routed() == want.Routed() && e.Complete && !e.Shared
 	})
@@ -123,13 +124,13 @@ func (l *Linux) Endpoints(_ context.Context, known *Network) ([]*Endpoint, error
 		return nil, err
 	}
 	for _, found := range found {
-		o, ok := ParseOwner(found.Comment)
+		o, ok := network.ParseOwner(found.Comment)
 		if !ok || o.Network != n.Name {
 			continue
 		}
 		e := byOwner[o]
 		if e == nil {
-			e = &Endpoint{Owner: o, State: Ready, HostIfName: found.Port, MAC: found.MAC.String(), Created: n.Created, Rebuilt: true}
+			e = &network.Endpoint{Owner: o, State: network.Ready, HostIfName: found.Port, MAC: found.MAC.String(), Created: n.Created, Rebuilt: true}
 			byOwner[o] = e
 			list = append(list, e)
 		}
@@ -142,7 +143,7 @@ func (l *Linux) Endpoints(_ context.Context, known *Network) ([]*Endpoint, error
 // withSubnet is the address as a pod of the network has it.
 func (n *view) withSubnet(a netip.Addr) netip.Prefix {
 	for _, p := range n.Prefixes {
-		if n.Mode != ModeTransparent && p.Contains(a) {
+		if n.Mode != network.ModeTransparent && p.Contains(a) {
 			return netip.PrefixFrom(a, p.Bits())
 		}
 	}

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -6,10 +6,11 @@ import (
 	"os"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 )
 
-// Gone implements Dataplane.
-func (l *Linux) Gone(_ context.Context, e *Endpoint) (bool, error) {
+// Gone implements network.Dataplane.
+func (l *Dataplane) Gone(_ context.Context, e *network.Endpoint) (bool, error) {
 	if e.NetNS == "" { // of one that was rebuilt it is not known
 		return false, nil
 	}

@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ func (n *view) set(value string, path ...string) error {
 	if err != nil || was == value {
 		return err
 	}
-	n.remember(map[string]string{strings.Join(path, "/"): was})
+	n.Remember(map[string]string{strings.Join(path, "/"): was})
 	if err := platform.SetSysctl(value, path...); err != nil {
 		return err
 	}
@@ -59,11 +59,11 @@ func (n *view) setForwarding(family string, path ...string) error {
 	}
 	for _, i := range interfaces {
 		if on, err := platform.Sysctl("net", family, "conf", i, "forwarding"); err == nil && on == "1" && i != "all" {
-			n.remember(map[string]string{strings.Join([]string{"net", family, "conf", i, "forwarding"}, "/"): on})
+			n.Remember(map[string]string{strings.Join([]string{"net", family, "conf", i, "forwarding"}, "/"): on})
 		}
 	}
 	if was, err := platform.Sysctl("net", family, "conf", "all", "accept_redirects"); err == nil && family == "ipv4" {
-		n.remember(map[string]string{"net/ipv4/conf/all/accept_redirects": was})
+		n.Remember(map[string]string{"net/ipv4/conf/all/accept_redirects": was})
 	}
 	return n.set("1", path...)
 }
@@ -73,7 +73,7 @@ func unsettable(err error) bool { return errors.Is(err, fs.ErrNotExist) || error
 
 // bridgedNAT lets what a bridge forwards pass the host's iptables and nftables (br_netfilter): services, host ports, network policies
 // and ip-masq-agent see only what passes there. The module is for the host to load.
-func (l *Linux) bridgedNAT(n *view) error {
+func (l *Dataplane) bridgedNAT(n *view) error {
 	var errs error
 	for _, name := range bridgedNATSysctls {
 		err := n.set("1", "net", "bridge", name)

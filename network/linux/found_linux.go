@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// Sever implements Dataplane: the host veth without an owner, with neighbours and rules of ebtables.
-func (l *Linux) Sever(ctx context.Context, o Owner, netns string) error {
+// Sever implements network.Dataplane: the host veth without an owner, with neighbours and rules of ebtables.
+func (l *Dataplane) Sever(ctx context.Context, o network.Owner, netns string) error {
 	return l.deleting(ctx, func() error {
 		k, err := openKernel()
 		if err != nil {
@@ -52,7 +53,7 @@ func foreignVeth(l netlink.Link) bool {
 // found are the pods of the network that another plugin made, as they show on the host: the classic plugin, whose state was lost. Its host
 // veths have our names, and no alias; all else is looked up in the pods.
 // Error: ErrLost if there is one of which that cannot be found out.
-func (l *Linux) found(n *view) ([]*Endpoint, error) {
+func (l *Dataplane) found(n *view) ([]*network.Endpoint, error) {
 	nl, err := netlink.Open()
 	if err != nil {
 		return nil, err
@@ -83,15 +84,15 @@ func (l *Linux) found(n *view) ([]*Endpoint, error) {
 		return nil, err
 	}
 	if len(lost) > 0 {
-		return nil, fmt.Errorf("%w: %s", ErrLost, strings.Join(lost, ", "))
+		return nil, fmt.Errorf("%w: %s", network.ErrLost, strings.Join(lost, ", "))
 	}
-	var list []*Endpoint
+	var list []*network.Endpoint
 	for _, p := range pods {
 		if n.Bridge == "" && !slices.ContainsFunc(n.Prefixes, func(pool netip.Prefix) bool { return pool.Contains(p.Addresses[0].Addr()) }) {
 			continue // of another network's NIC
 		}
-		list = append(list, &Endpoint{
-			Owner: Owner{n.Name, platform.NamelessPrefix + p.HostName, p.IfName}, State: Ready, NetNS: p.NetNS, HostIfName: p.HostName,
+		list = append(list, &network.Endpoint{
+			Owner: network.Owner{Network: n.Name, ContainerID: platform.NamelessPrefix + p.HostName, IfName: p.IfName}, State: network.Ready, NetNS: p.NetNS, HostIfName: p.HostName,
 			MAC: p.MAC.String(), Addresses: p.Addresses, Created: n.Created, Rebuilt: true,
 		})
 	}

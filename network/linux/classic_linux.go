@@ -1,4 +1,4 @@
-package network
+package linux
 
 import (
 	"context"
@@ -9,10 +9,11 @@ import (
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
 )
 
-// Remains implements Dataplane.
-func (l *Linux) Remains(ctx context.Context, networks []*Network, remove bool) (list []string, err error) {
+// Remains implements network.Dataplane.
+func (l *Dataplane) Remains(ctx context.Context, networks []*network.Network, remove bool) (list []string, err error) {
 	err = l.locked(ctx, func() error {
 		k, kerr := openKernel()
 		if kerr != nil {
@@ -44,7 +45,7 @@ func remains(k *kernel, networks []*view, remove bool) (list []string, err error
 		}
 	}
 	if len(alive) > 0 {
-		return nil, fmt.Errorf("%w by this state, and live: %s. Delete those pods first", ErrLost, strings.Join(alive, ", "))
+		return nil, fmt.Errorf("%w by this state, and live: %s. Delete those pods first", network.ErrLost, strings.Join(alive, ", "))
 	}
 	if remove && len(dead) > 0 {
 		err = k.nl.DeletePods(dead, "", nil)
