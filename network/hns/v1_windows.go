@@ -1,4 +1,4 @@
-package network
+package hns
 
 import (
 	"encoding/json"
@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/Microsoft/hcsshim"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // hnsV1 is HNS v1: Docker's way.
@@ -21,15 +23,15 @@ func (hnsV1) cause(err error) error {
 	if err == nil {
 		return nil
 	}
-	var network hcsshim.NetworkNotFoundError
-	var endpoint hcsshim.EndpointNotFoundError
+	var noNetwork hcsshim.NetworkNotFoundError
+	var noEndpoint hcsshim.EndpointNotFoundError
 	text := strings.ToLower(err.Error())
 	switch {
-	case errors.As(err, &network), errors.As(err, &endpoint), errors.Is(err, hcsshim.ErrComputeSystemDoesNotExist),
+	case errors.As(err, &noNetwork), errors.As(err, &noEndpoint), errors.Is(err, hcsshim.ErrComputeSystemDoesNotExist),
 		strings.Contains(text, "network was not found"), strings.Contains(text, "endpoint was not found"), strings.Contains(text, "element not found"):
 		return fmt.Errorf("%w: %w", errGone, err)
 	case strings.Contains(text, "0x803b0006"), strings.Contains(text, "adapter"):
-		return fmt.Errorf("%w: %w", ErrMaster, err)
+		return fmt.Errorf("%w: %w", network.ErrMaster, err)
 	case strings.Contains(text, "0x803b0013"), strings.Contains(text, "port already exists"):
 		return fmt.Errorf("%w: %w", errPort, err)
 	case strings.Contains(text, "0x803b0010"):
@@ -101,7 +103,7 @@ func (v hnsV1) Endpoint(id string) (hnsEndpoint, error) {
 func (hnsV1) endpoint(e *hcsshim.HNSEndpoint) hnsEndpoint {
 	out := hnsEndpoint{
 		ID: e.Id, Name: e.Name, NetworkID: e.VirtualNetwork, MAC: colons(e.MacAddress), Places: e.SharedContainers,
-		DNS: PodDNS{Domain: e.DNSDomain, Servers: list(e.DNSServerList), Search: list(e.DNSSuffix)},
+		DNS: network.PodDNS{Domain: e.DNSDomain, Servers: list(e.DNSServerList), Search: list(e.DNSSuffix)},
 	}
 	for _, a := range []struct {
 		ip   net.IP

@@ -1,48 +1,16 @@
-package network
+package hns
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/Azure/azure-container-networking/network"
 )
-
-// HNSConfig is what a configuration and a runtime say to Windows' Host Networking Service about a network, beside what
-// Config has for every system.
-type HNSConfig struct {
-	Adapter    string            // "adapterName": wins over the master; "" is the master's adapter
-	DNSServers []string          // "dns" of the configuration: only networks of HNS v1 have some
-	Policies   []json.RawMessage // NetworkPolicy of AdditionalArgs, flat as v1 has it
-	Gateways   []netip.Addr      // those that the IPAM plugin gave
-}
-
-// HNSEndpoint is what an endpoint has on Windows only.
-type HNSEndpoint struct {
-	ID       string            `json:"id,omitempty"` // HNS's, once it is made
-	DNS      PodDNS            `json:"dns,omitzero"` // as the result says
-	Told     PodDNS            `json:"-"`            // what HNS is told of it
-	Ports    []PortMapping     `json:"-"`
-	Policies []json.RawMessage `json:"-"` // EndpointPolicy of AdditionalArgs, flat as v1 has it
-}
-
-// PodDNS is what a pod asks for names. Nothing at all leaves it to Windows: the pod has the host's.
-type PodDNS struct {
-	Domain  string   `json:"domain,omitempty"`
-	Servers []string `json:"servers,omitempty"`
-	Search  []string `json:"search,omitempty"`
-	Options []string `json:"options,omitempty"`
-}
-
-// PortMapping is one host port of a pod.
-type PortMapping struct {
-	HostPort, ContainerPort int
-	Protocol                string // in any case
-	HostIP                  string // "" and the wildcards are any address of the host
-}
 
 // hns is Windows' Host Networking Service in one of its versions. No method has a limit of time: see ask.
 // Errors: errGone for an object that is not there, errThere for a network of that name, errPort, ErrMaster for an adapter.
@@ -53,7 +21,7 @@ type hns interface {
 	Slow() (bool, error)
 	// Network finds one by its name.
 	Network(name string) (hnsNetwork, error)
-	// CreateNetwork takes one of the documents of hnsdocs.go.
+	// CreateNetwork takes one of the documents of documents.go.
 	CreateNetwork(doc []byte) (hnsNetwork, error)
 	DeleteNetwork(id string) error
 	// Endpoint finds one by its ID.
@@ -62,7 +30,7 @@ type hns interface {
 	Named(name string) ([]hnsEndpoint, error)
 	// On lists the endpoints of a network.
 	On(networkID string) ([]hnsEndpoint, error)
-	// CreateEndpoint takes one of the documents of hnsdocs.go.
+	// CreateEndpoint takes one of the documents of documents.go.
 	CreateEndpoint(doc []byte) (hnsEndpoint, error)
 	DeleteEndpoint(id string) error
 	// Place says whether a namespace (v2) is there; containers (v1) are not looked for.
@@ -82,7 +50,7 @@ type hnsEndpoint struct {
 	MAC                 string // with colons
 	Addresses           []netip.Prefix
 	Gateways            []netip.Addr // v1
-	DNS                 PodDNS
+	DNS                 network.PodDNS
 	Places              []string // the namespace, or the containers, that it is attached to
 }
 
@@ -104,18 +72,20 @@ func SandboxOf(netns string) (containerID string, shared bool) {
 	return strings.CutPrefix(netns, "container:")
 }
 
-// hnsName is the name of the owner's endpoint, the one by which it is found without any state.
-func (o Owner) hnsName() string { return o.ContainerID[:min(8, len(o.ContainerID))] + "-" + o.IfName }
+// nameOf is the name of the owner's endpoint, the one by which it is found without any state.
+func nameOf(o network.Owner) string {
+	return o.ContainerID[:min(8, len(o.ContainerID))] + "-" + o.IfName
+}
 
 // ask lets HNS do something, and gives up when ctx or the limit of a call ends: HNS can hang, and no call of its can be
 // taken back. The goroutine that waits for it ends with the process. What it does later does no harm: an endpoint that is
 // made too late is attached to nothing, and is removed by DEL, by its name, or by the next ADD with one of its addresses.
 // Errors: ErrHNS, and those of hns.
-func ask[T any](ctx context.Context, w *Windows, what string, call func() (T, error)) (value T, err error) {
+func ask[T any](ctx context.Context, w *Dataplane, what string, call func() (T, error)) (value T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.Limit)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
-		return value, fmt.Errorf("%w: %s: there was no time left to ask: %w", ErrHNS, what, err)
+		return value, fmt.Errorf("%w: %s: there was no time left to ask: %w", network.ErrHNS, what, err)
 	}
 	type answer struct {
 		value T
@@ -131,19 +101,19 @@ func ask[T any](ctx context.Context, w *Windows, what string, call func() (T, er
 	case a := <-answered:
 		w.Log.Debug("HNS answered", "asked", what, "duration", time.Since(began).Round(time.Microsecond), "error", a.err)
 		switch {
-		case errors.Is(a.err, ErrMaster), errors.Is(a.err, ErrKernel): // they have a code of their own
+		case errors.Is(a.err, network.ErrMaster), errors.Is(a.err, network.ErrKernel): // they have a code of their own
 			return a.value, fmt.Errorf("%s: %w", what, a.err)
 		case a.err != nil:
-			return a.value, fmt.Errorf("%w: %s: %w", ErrHNS, what, a.err)
+			return a.value, fmt.Errorf("%w: %s: %w", network.ErrHNS, what, a.err)
 		}
 		return a.value, nil
 	case <-ctx.Done():
-		return value, fmt.Errorf("%w: %s: no answer in %s", ErrHNS, what, time.Since(began).Round(time.Millisecond))
+		return value, fmt.Errorf("%w: %s: no answer in %s", network.ErrHNS, what, time.Since(began).Round(time.Millisecond))
 	}
 }
 
 // tell is ask for what answers nothing.
-func tell(ctx context.Context, w *Windows, what string, call func() error) error {
+func tell(ctx context.Context, w *Dataplane, what string, call func() error) error {
 	_, err := ask(ctx, w, what, func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }

@@ -1,4 +1,4 @@
-package network
+package hns
 
 import (
 	"cmp"
@@ -11,12 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 )
 
-// Windows is the data plane of Windows hosts: HNS in the version that the runtime means. It serves one command.
-type Windows struct {
+// Dataplane is the data plane of Windows hosts: HNS in the version that the runtime means. It serves one command.
+type Dataplane struct {
 	// NetNS is the command's CNI_NETNS: the GUID of a namespace means HCN (v2), anything else HNS v1.
 	NetNS string
 	// LockPath is the lock under which networks are made; endpoints need none.
@@ -28,7 +29,7 @@ type Windows struct {
 	v1, v2 hns
 }
 
-var _ Dataplane = (*Windows)(nil)
+var _ network.Dataplane = (*Dataplane)(nil)
 
 // HNSLimit is how long a call of HNS may take unless the configuration says otherwise. A new network can take half a
 // minute. Less than a command has, so that something can be done about a call that hangs.
@@ -38,13 +39,13 @@ const HNSLimit = time.Minute
 const settle = 10 * time.Second
 
 // Serve says which command it is: its CNI_NETNS, and how long a call of HNS may take (0: HNSLimit).
-func (w *Windows) Serve(netns string, limit time.Duration) {
+func (w *Dataplane) Serve(netns string, limit time.Duration) {
 	w.NetNS, w.Limit = netns, cmp.Or(limit, HNSLimit)
 }
 
 // api is the version that the runtime means by the namespace.
 // Errors: ErrKernel, ErrHNS.
-func (w *Windows) api(ctx context.Context, netns string, dual bool) (hns, error) {
+func (w *Dataplane) api(ctx context.Context, netns string, dual bool) (hns, error) {
 	if !IsNamespace(netns) {
 		return w.v1, nil
 	}
@@ -52,7 +53,7 @@ func (w *Windows) api(ctx context.Context, netns string, dual bool) (hns, error)
 }
 
 // anyAPI is for what both can do: v2, or v1 where it is missing. Each sees what the other made.
-func (w *Windows) anyAPI(ctx context.Context, netns string) hns {
+func (w *Dataplane) anyAPI(ctx context.Context, netns string) hns {
 	if netns = cmp.Or(netns, w.NetNS); netns != "" && !IsNamespace(netns) {
 		return w.v1
 	}
@@ -62,9 +63,9 @@ func (w *Windows) anyAPI(ctx context.Context, netns string) hns {
 	return w.v2
 }
 
-// CheckNetNS implements Dataplane.
-func (w *Windows) CheckNetNS(ctx context.Context, e *Endpoint) error {
-	if err := e.checkPolicies(); err != nil {
+// CheckNetNS implements network.Dataplane.
+func (w *Dataplane) CheckNetNS(ctx context.Context, e *network.Endpoint) error {
+	if err := checkPolicies(e); err != nil {
 		return err
 	}
 	h, err := w.api(ctx, e.NetNS, false)
@@ -73,23 +74,23 @@ func (w *Windows) CheckNetNS(ctx context.Context, e *Endpoint) error {
 	}
 	err = tell(ctx, w, "look for namespace "+e.NetNS, func() error { return h.Place(e.NetNS) })
 	if errors.Is(err, errGone) {
-		return fmt.Errorf("%w: there is no namespace %s", ErrNetNS, e.NetNS)
+		return fmt.Errorf("%w: there is no namespace %s", network.ErrNetNS, e.NetNS)
 	}
-	if err != nil || e.State == Pending {
+	if err != nil || e.State == network.Pending {
 		return err
 	}
-	name := e.Owner.hnsName()
+	name := nameOf(e.Owner)
 	taken, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.Named(name) })
 	if err == nil && len(taken) > 0 {
-		err = fmt.Errorf("%w: HNS has an endpoint %s", ErrExists, name)
+		err = fmt.Errorf("%w: HNS has an endpoint %s", network.ErrExists, name)
 	}
 	return err
 }
 
-// EnsureNetwork implements Dataplane. Without a configuration, in a CHECK, there is nothing to make: a network that is gone
+// EnsureNetwork implements network.Dataplane. Without a configuration, in a CHECK, there is nothing to make: a network that is gone
 // took its endpoints along.
-func (w *Windows) EnsureNetwork(ctx context.Context, n *Network) (Ensured, error) {
-	seen := Ensured{Observed: n.Observed}
+func (w *Dataplane) EnsureNetwork(ctx context.Context, n *network.Network) (network.Ensured, error) {
+	seen := network.Ensured{Observed: n.Observed}
 	if n.HNS == nil {
 		return seen, nil
 	}
@@ -116,12 +117,12 @@ func (w *Windows) EnsureNetwork(ctx context.Context, n *Network) (Ensured, error
 	return seen, err
 }
 
-func (w *Windows) network(ctx context.Context, h hns, name string) (hnsNetwork, error) {
+func (w *Dataplane) network(ctx context.Context, h hns, name string) (hnsNetwork, error) {
 	return ask(ctx, w, "look for network "+name, func() (hnsNetwork, error) { return h.Network(name) })
 }
 
 // makeNetwork makes the network, unless another process is faster: made is false then.
-func (w *Windows) makeNetwork(ctx context.Context, h hns, n *Network) (_ hnsNetwork, made bool, err error) {
+func (w *Dataplane) makeNetwork(ctx context.Context, h hns, n *network.Network) (_ hnsNetwork, made bool, err error) {
 	write := networkV2
 	if h == w.v1 {
 		write = networkV1
@@ -132,7 +133,7 @@ func (w *Windows) makeNetwork(ctx context.Context, h hns, n *Network) (_ hnsNetw
 	}
 	lock := flock.New(w.LockPath)
 	if err = store.Wait(ctx, lock); err != nil {
-		return hnsNetwork{}, false, fmt.Errorf("%w: network %s is being made by another process: %w", ErrBusy, n.Name, err)
+		return hnsNetwork{}, false, fmt.Errorf("%w: network %s is being made by another process: %w", network.ErrBusy, n.Name, err)
 	}
 	defer func() { _ = lock.Close() }() // cannot fail in a way that matters
 	found, err := w.network(ctx, h, n.Name)
@@ -150,25 +151,25 @@ func (w *Windows) makeNetwork(ctx context.Context, h hns, n *Network) (_ hnsNetw
 // fits says whether what HNS has is what the configuration wants. HNS cannot change a network, and without it its endpoints
 // are gone: so a person has to decide.
 // Error: ErrConflict.
-func (w *Windows) fits(n *Network, found hnsNetwork) error {
+func (w *Dataplane) fits(n *network.Network, found hnsNetwork) error {
 	const remedy = "drain the node and run azure-vnet cleanup"
-	kind, err := n.hnsType()
+	kind, err := switchType(n)
 	if err != nil {
 		return err
 	}
 	if !strings.EqualFold(kind, found.Type) {
-		return fmt.Errorf("%w: HNS has network %s with type %s, mode %s needs %s: %s", ErrConflict, n.Name, found.Type, n.Mode, kind, remedy)
+		return fmt.Errorf("%w: HNS has network %s with type %s, mode %s needs %s: %s", network.ErrConflict, n.Name, found.Type, n.Mode, kind, remedy)
 	}
 	for _, p := range n.Prefixes {
 		if !slices.Contains(found.Subnets, p) {
-			return fmt.Errorf("%w: HNS has network %s with %v, without %v: %s", ErrConflict, n.Name, found.Subnets, p, remedy)
+			return fmt.Errorf("%w: HNS has network %s with %v, without %v: %s", network.ErrConflict, n.Name, found.Subnets, p, remedy)
 		}
 	}
 	return nil
 }
 
 // settle waits until the host has its network again. No lock is held.
-func (w *Windows) settle(ctx context.Context, h hns) error {
+func (w *Dataplane) settle(ctx context.Context, h hns) error {
 	slow, err := ask(ctx, w, "ask for the version of HNS", h.Slow)
 	if err != nil || !slow {
 		return err
@@ -177,12 +178,12 @@ func (w *Windows) settle(ctx context.Context, h hns) error {
 	case <-time.After(settle):
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%w: no time was left for the new network to settle: %w", ErrHNS, ctx.Err())
+		return fmt.Errorf("%w: no time was left for the new network to settle: %w", network.ErrHNS, ctx.Err())
 	}
 }
 
-// DeleteNetwork implements Dataplane. HNS takes the network's endpoints along.
-func (w *Windows) DeleteNetwork(ctx context.Context, n *Network) error {
+// DeleteNetwork implements network.Dataplane. HNS takes the network's endpoints along.
+func (w *Dataplane) DeleteNetwork(ctx context.Context, n *network.Network) error {
 	h := w.anyAPI(ctx, "")
 	found, err := w.network(ctx, h, n.Name)
 	if err == nil {
@@ -194,8 +195,8 @@ func (w *Windows) DeleteNetwork(ctx context.Context, n *Network) error {
 	return err
 }
 
-// CreateEndpoint implements Dataplane. What it made before an error DeleteEndpoint finds.
-func (w *Windows) CreateEndpoint(ctx context.Context, n *Network, e *Endpoint) error {
+// CreateEndpoint implements network.Dataplane. What it made before an error DeleteEndpoint finds.
+func (w *Dataplane) CreateEndpoint(ctx context.Context, n *network.Network, e *network.Endpoint) error {
 	h, err := w.api(ctx, e.NetNS, false)
 	if err != nil {
 		return err
@@ -205,12 +206,12 @@ func (w *Windows) CreateEndpoint(ctx context.Context, n *Network, e *Endpoint) e
 		write, place = endpointV1, e.ContainerID
 	}
 	if e.HNS == nil {
-		e.HNS = &HNSEndpoint{}
+		e.HNS = &network.HNSEndpoint{}
 	}
-	for i, r := range e.Routes { // Azure's next hop for IPv6 is link-local; see hnsGateway
+	for i, r := range e.Routes { // Azure's next hop for IPv6 is link-local; see gatewayOf
 		for _, p := range n.Prefixes {
 			if r.GW.Is6() && r.GW.IsLinkLocalUnicast() && p.Addr().Is6() {
-				e.Routes[i].GW = n.hnsGateway(p)
+				e.Routes[i].GW = gatewayOf(n, p)
 			}
 		}
 	}
@@ -225,18 +226,18 @@ func (w *Windows) CreateEndpoint(ctx context.Context, n *Network, e *Endpoint) e
 	if err != nil {
 		return err
 	}
-	e.HNS.ID, e.MAC, e.HostIfName = made.ID, made.MAC, e.Owner.hnsName()
+	e.HNS.ID, e.MAC, e.HostIfName = made.ID, made.MAC, nameOf(e.Owner)
 	return w.attach(ctx, h, place, e)
 }
 
-func (w *Windows) attach(ctx context.Context, h hns, place string, e *Endpoint) error {
-	return tell(ctx, w, "attach endpoint "+e.Owner.hnsName()+" to "+place, func() error { return h.Attach(place, e.HNS.ID) })
+func (w *Dataplane) attach(ctx context.Context, h hns, place string, e *network.Endpoint) error {
+	return tell(ctx, w, "attach endpoint "+nameOf(e.Owner)+" to "+place, func() error { return h.Attach(place, e.HNS.ID) })
 }
 
 // makeEndpoint makes it. If that fails because of what somebody left behind, it is tried once more without that.
-func (w *Windows) makeEndpoint(ctx context.Context, h hns, n *Network, e *Endpoint, doc []byte) (hnsEndpoint, error) {
+func (w *Dataplane) makeEndpoint(ctx context.Context, h hns, n *network.Network, e *network.Endpoint, doc []byte) (hnsEndpoint, error) {
 	create := func() (hnsEndpoint, error) { return h.CreateEndpoint(doc) }
-	what := "create endpoint " + e.Owner.hnsName()
+	what := "create endpoint " + nameOf(e.Owner)
 	made, err := ask(ctx, w, what, create)
 	if err == nil || ctx.Err() != nil || errors.Is(err, errPort) {
 		return made, err
@@ -251,7 +252,7 @@ func (w *Windows) makeEndpoint(ctx context.Context, h hns, n *Network, e *Endpoi
 // evict deletes an endpoint of the network that has one of e's addresses and is attached to nothing: what a call that was
 // given up made later, or what a reboot left of a network of v1, which survives it. The address is e's: the IPAM plugin gave
 // it. One that is attached serves a container that we have lost sight of, and stays.
-func (w *Windows) evict(ctx context.Context, h hns, n *Network, e *Endpoint) (bool, error) {
+func (w *Dataplane) evict(ctx context.Context, h hns, n *network.Network, e *network.Endpoint) (bool, error) {
 	list, err := ask(ctx, w, "list the endpoints of network "+n.Name, func() ([]hnsEndpoint, error) { return h.On(n.HNSID) })
 	if err != nil {
 		return false, err
@@ -274,7 +275,7 @@ func (w *Windows) evict(ctx context.Context, h hns, n *Network, e *Endpoint) (bo
 }
 
 // remove deletes an endpoint; one that is gone is success.
-func (w *Windows) remove(ctx context.Context, h hns, name, id string) error {
+func (w *Dataplane) remove(ctx context.Context, h hns, name, id string) error {
 	err := tell(ctx, w, "delete endpoint "+name, func() error { return h.DeleteEndpoint(id) })
 	if errors.Is(err, errGone) {
 		return nil
@@ -282,11 +283,11 @@ func (w *Windows) remove(ctx context.Context, h hns, name, id string) error {
 	return err
 }
 
-// DeleteEndpoint implements Dataplane. Without an ID it goes by the name, and leaves alone what the state knows to be
+// DeleteEndpoint implements network.Dataplane. Without an ID it goes by the name, and leaves alone what the state knows to be
 // others': a name has eight characters of the container's ID only.
-func (w *Windows) DeleteEndpoint(ctx context.Context, n *Network, e *Endpoint) error {
+func (w *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *network.Endpoint) error {
 	h := w.anyAPI(ctx, e.NetNS)
-	name := e.Owner.hnsName()
+	name := nameOf(e.Owner)
 	found := []hnsEndpoint{{}}
 	if e.HNS != nil && e.HNS.ID != "" {
 		found[0].ID = e.HNS.ID
@@ -317,7 +318,7 @@ func (w *Windows) DeleteEndpoint(ctx context.Context, n *Network, e *Endpoint) e
 }
 
 // own lists the endpoints of the name that no other endpoint of the state is.
-func (w *Windows) own(ctx context.Context, h hns, n *Network, name string) ([]hnsEndpoint, error) {
+func (w *Dataplane) own(ctx context.Context, h hns, n *network.Network, name string) ([]hnsEndpoint, error) {
 	found, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.Named(name) })
 	return slices.DeleteFunc(found, func(f hnsEndpoint) bool {
 		for other := range n.Attached() {
@@ -329,23 +330,23 @@ func (w *Windows) own(ctx context.Context, h hns, n *Network, name string) ([]hn
 	}), err
 }
 
-// CheckEndpoint implements Dataplane.
-func (w *Windows) CheckEndpoint(ctx context.Context, _ *Network, e *Endpoint) error {
+// CheckEndpoint implements network.Dataplane.
+func (w *Dataplane) CheckEndpoint(ctx context.Context, _ *network.Network, e *network.Endpoint) error {
 	h := w.anyAPI(ctx, e.NetNS)
-	name := e.Owner.hnsName()
+	name := nameOf(e.Owner)
 	if e.HNS == nil {
-		return fmt.Errorf("%w: endpoint %s is not known to be in HNS", ErrDifference, name)
+		return fmt.Errorf("%w: endpoint %s is not known to be in HNS", network.ErrDifference, name)
 	}
 	found, err := ask(ctx, w, "look for endpoint "+name, func() (hnsEndpoint, error) { return h.Endpoint(e.HNS.ID) })
 	if errors.Is(err, errGone) {
-		return fmt.Errorf("%w: HNS has no endpoint %s (%s)", ErrDifference, name, e.HNS.ID)
+		return fmt.Errorf("%w: HNS has no endpoint %s (%s)", network.ErrDifference, name, e.HNS.ID)
 	}
 	if err != nil {
 		return err
 	}
 	for _, a := range e.Addresses {
 		if !slices.Contains(found.Addresses, a) {
-			return fmt.Errorf("%w: endpoint %s has %v in HNS instead of %v", ErrDifference, name, found.Addresses, e.Addresses)
+			return fmt.Errorf("%w: endpoint %s has %v in HNS instead of %v", network.ErrDifference, name, found.Addresses, e.Addresses)
 		}
 	}
 	place := e.NetNS
@@ -353,7 +354,7 @@ func (w *Windows) CheckEndpoint(ctx context.Context, _ *Network, e *Endpoint) er
 		place = e.ContainerID
 	}
 	if !attachedTo(found, place) {
-		return fmt.Errorf("%w: endpoint %s is not attached to %s, but to %v", ErrDifference, name, place, found.Places)
+		return fmt.Errorf("%w: endpoint %s is not attached to %s, but to %v", network.ErrDifference, name, place, found.Places)
 	}
 	return nil
 }
@@ -362,13 +363,13 @@ func attachedTo(e hnsEndpoint, place string) bool {
 	return slices.ContainsFunc(e.Places, func(p string) bool { return strings.EqualFold(p, place) })
 }
 
-// Owners implements Dataplane. HNS knows eight characters of a container's ID only, so whoever asks by these would take
+// Owners implements network.Dataplane. HNS knows eight characters of a container's ID only, so whoever asks by these would take
 // living pods for strangers: what the state does not know is deleted by DEL.
-func (*Windows) Owners(context.Context, *Network) ([]Owner, error) { return nil, nil }
+func (*Dataplane) Owners(context.Context, *network.Network) ([]network.Owner, error) { return nil, nil }
 
-// Status implements Dataplane.
-func (w *Windows) Status(ctx context.Context, n *Network) error {
-	if _, err := n.hnsType(); err != nil {
+// Status implements network.Dataplane.
+func (w *Dataplane) Status(ctx context.Context, n *network.Network) error {
+	if _, err := switchType(n); err != nil {
 		return err
 	}
 	_, err := w.network(ctx, w.anyAPI(ctx, ""), n.Name)

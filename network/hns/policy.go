@@ -1,4 +1,4 @@
-package network
+package hns
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // The policies of endpoints. Configurations have them as v1 does, flat; v2 wants their settings apart, and other names.
@@ -70,7 +71,7 @@ var hostAgentPrefix = azure.HostAgent.String() + "/32"
 
 // hostAgentPolicies close the host agent's ports to the pod. Once there is an ACL, what no ACL speaks of need not pass: so
 // the last word is to allow, as AKS has it in its configurations.
-func hostAgentPolicies(n *Network) (list []json.RawMessage) {
+func hostAgentPolicies(n *network.Network) (list []json.RawMessage) {
 	if n.HostAgent {
 		return nil
 	}
@@ -95,7 +96,7 @@ func encoded(v any) json.RawMessage {
 // flatPolicies are the configuration's, those of type ACL apart, with what closes the host agent's ports behind them; and
 // with ipMasq one that translates what leaves the VNET, unless the configuration has its own.
 // Error: ErrUnsupported.
-func flatPolicies(n *Network, e *Endpoint) (list, acls []json.RawMessage, err error) {
+func flatPolicies(n *network.Network, e *network.Endpoint) (list, acls []json.RawMessage, err error) {
 	translates := false
 	for _, raw := range e.HNS.Policies {
 		p, err := parsePolicy(raw)
@@ -111,13 +112,13 @@ func flatPolicies(n *Network, e *Endpoint) (list, acls []json.RawMessage, err er
 		list = append(list, raw)
 	}
 	if n.Masquerade && !translates {
-		list = append(list, encoded(n.masquerading()))
+		list = append(list, encoded(masquerading(n)))
 	}
 	return list, append(acls, hostAgentPolicies(n)...), nil
 }
 
 // masquerading translates all but what is for the VNET and for the host agent.
-func (n *Network) masquerading() outBoundNAT {
+func masquerading(n *network.Network) outBoundNAT {
 	nat := outBoundNAT{Type: "OutBoundNAT"}
 	for _, p := range slices.Concat(n.Prefixes, n.VNET) {
 		if p.Addr().Is4() && !slices.Contains(nat.ExceptionList, p.String()) {
@@ -133,7 +134,7 @@ func (n *Network) masquerading() outBoundNAT {
 func parsePolicy(raw json.RawMessage) (any, error) {
 	var kind struct{ Type string }
 	if err := json.Unmarshal(raw, &kind); err != nil {
-		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy %s: %w", ErrUnsupported, raw, err)
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy %s: %w", network.ErrUnsupported, raw, err)
 	}
 	var policy any
 	switch kind.Type {
@@ -144,12 +145,12 @@ func parsePolicy(raw json.RawMessage) (any, error) {
 	case "ACL":
 		policy = &aclPolicy{}
 	default:
-		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %q; OutBoundNAT, ROUTE and ACL are", ErrUnsupported, kind.Type)
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %q; OutBoundNAT, ROUTE and ACL are", network.ErrUnsupported, kind.Type)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(policy); err != nil {
-		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %s: %w", ErrUnsupported, kind.Type, err)
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %s: %w", network.ErrUnsupported, kind.Type, err)
 	}
 	return policy, nil
 }
@@ -189,10 +190,10 @@ func wrapped(raw json.RawMessage) (policyDocV2, error) {
 	fields := map[string]json.RawMessage{}
 	var kind string
 	if json.Unmarshal(raw, &fields) != nil || json.Unmarshal(fields["Type"], &kind) != nil || kind == "" {
-		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy %s: an object with a Type is expected", ErrUnsupported, raw)
+		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy %s: an object with a Type is expected", network.ErrUnsupported, raw)
 	}
 	if !slices.Contains(networkPolicies, kind) {
-		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy of type %q; %s are", ErrUnsupported, kind, strings.Join(networkPolicies, ", "))
+		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy of type %q; %s are", network.ErrUnsupported, kind, strings.Join(networkPolicies, ", "))
 	}
 	delete(fields, "Type")
 	return policyDocV2{kind, fields}, nil
@@ -203,7 +204,7 @@ var networkPolicies = []string{"SourceMacAddress", "VSwitchExtension", "Automati
 
 // checkPolicies says whether HNS could be told what is wanted, before anything is taken for it.
 // Errors: ErrUnsupported, ErrPorts.
-func (e *Endpoint) checkPolicies() error {
+func checkPolicies(e *network.Endpoint) error {
 	if e.HNS == nil {
 		return nil
 	}
@@ -217,27 +218,22 @@ func (e *Endpoint) checkPolicies() error {
 		return err
 	}
 	for _, m := range e.HNS.Ports {
-		if _, _, err := m.parse(); err != nil {
+		if _, _, err := parsePort(m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// String is for messages: tcp/8080.
-func (m PortMapping) String() string {
-	return strings.ToLower(m.Protocol) + "/" + strconv.Itoa(m.HostPort)
-}
-
-// parse checks one mapping. Protocol is 0 for one without a host port, which means nothing. ip is the address of the host that the
+// parsePort checks one mapping. Protocol is 0 for one without a host port, which means nothing. ip is the address of the host that the
 // mapping is for: the zero value is any, an unspecified address any of its family.
 // Error: ErrPorts.
-func (m PortMapping) parse() (protocol int, ip netip.Addr, err error) {
+func parsePort(m network.PortMapping) (protocol int, ip netip.Addr, err error) {
 	if m.HostPort <= 0 {
 		return 0, ip, nil
 	}
 	if m.HostPort > 65535 || m.ContainerPort < 1 || m.ContainerPort > 65535 {
-		return 0, ip, fmt.Errorf("%w: host port %d to port %d of the pod", ErrPorts, m.HostPort, m.ContainerPort)
+		return 0, ip, fmt.Errorf("%w: host port %d to port %d of the pod", network.ErrPorts, m.HostPort, m.ContainerPort)
 	}
 	switch strings.ToLower(m.Protocol) {
 	case "tcp":
@@ -245,11 +241,11 @@ func (m PortMapping) parse() (protocol int, ip netip.Addr, err error) {
 	case "udp":
 		protocol = 17
 	default:
-		return 0, ip, fmt.Errorf("%w: host port %d has protocol %q; tcp and udp are known", ErrPorts, m.HostPort, m.Protocol)
+		return 0, ip, fmt.Errorf("%w: host port %d has protocol %q; tcp and udp are known", network.ErrPorts, m.HostPort, m.Protocol)
 	}
 	if m.HostIP != "" {
 		if ip, err = netip.ParseAddr(m.HostIP); err != nil {
-			return 0, ip, fmt.Errorf("%w: host port %d has hostIP %q", ErrPorts, m.HostPort, m.HostIP)
+			return 0, ip, fmt.Errorf("%w: host port %d has hostIP %q", network.ErrPorts, m.HostPort, m.HostIP)
 		}
 	}
 	return protocol, ip.Unmap(), nil
@@ -257,9 +253,9 @@ func (m PortMapping) parse() (protocol int, ip netip.Addr, err error) {
 
 // portsV1 has no place for an address of the host.
 // Error: ErrPorts.
-func portsV1(list []PortMapping) (out []json.RawMessage, err error) {
+func portsV1(list []network.PortMapping) (out []json.RawMessage, err error) {
 	for _, m := range list {
-		protocol, ip, err := m.parse()
+		protocol, ip, err := parsePort(m)
 		if err != nil {
 			return nil, err
 		}
@@ -267,7 +263,7 @@ func portsV1(list []PortMapping) (out []json.RawMessage, err error) {
 			continue
 		}
 		if ip.IsValid() && !ip.IsUnspecified() {
-			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and HNS v1 (Docker's way) maps ports of all addresses only", ErrPorts, m.HostPort, m.HostIP)
+			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and HNS v1 (Docker's way) maps ports of all addresses only", network.ErrPorts, m.HostPort, m.HostIP)
 		}
 		name := map[int]string{6: "TCP", 17: "UDP"}[protocol]
 		out = append(out, encoded(natV1{"NAT", name, m.ContainerPort, m.HostPort}))
@@ -283,9 +279,9 @@ const (
 
 // portsV2 maps for each family that the pod and the address of the host have.
 // Error: ErrPorts.
-func portsV2(list []PortMapping, pod []netip.Prefix) (out []policyDocV2, err error) {
+func portsV2(list []network.PortMapping, pod []netip.Prefix) (out []policyDocV2, err error) {
 	for _, m := range list {
-		protocol, ip, err := m.parse()
+		protocol, ip, err := parsePort(m)
 		if err != nil {
 			return nil, err
 		}
@@ -309,7 +305,7 @@ func portsV2(list []PortMapping, pod []netip.Prefix) (out []policyDocV2, err err
 			mapped = true
 		}
 		if !mapped {
-			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and the pod has no address of that family", ErrPorts, m.HostPort, m.HostIP)
+			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and the pod has no address of that family", network.ErrPorts, m.HostPort, m.HostIP)
 		}
 	}
 	return out, nil

@@ -1,4 +1,4 @@
-package network
+package hns
 
 import (
 	"encoding/json"
@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // The documents that HNS gets, in the order in which Microsoft writes them. They are our own types, because hcsshim's
@@ -86,21 +88,21 @@ const nonPersistent = 8
 
 var schema2 = versionDocV2{2, 0}
 
-// hnsType is the type of the network's switch.
+// switchType is the type of the network's switch.
 // Error: ErrUnsupported.
-func (n *Network) hnsType() (string, error) {
+func switchType(n *network.Network) (string, error) {
 	switch n.Mode {
-	case ModeBridge:
+	case network.ModeBridge:
 		return "L2Bridge", nil
-	case ModeTunnel:
+	case network.ModeTunnel:
 		return "L2Tunnel", nil
 	}
-	return "", fmt.Errorf("%w on Windows: mode %q; use bridge or tunnel", ErrUnsupported, n.Mode)
+	return "", fmt.Errorf("%w on Windows: mode %q; use bridge or tunnel", network.ErrUnsupported, n.Mode)
 }
 
-// hnsGateway is the next hop of a subnet: the one that the IPAM plugin gave for it, else Azure's, which is the first
+// gatewayOf is the next hop of a subnet: the one that the IPAM plugin gave for it, else Azure's, which is the first
 // address. Azure's for IPv6 is link-local, but HNS wants one of the subnet.
-func (n *Network) hnsGateway(subnet netip.Prefix) netip.Addr {
+func gatewayOf(n *network.Network, subnet netip.Prefix) netip.Addr {
 	if n.HNS != nil {
 		for _, gw := range n.HNS.Gateways {
 			if subnet.Contains(gw) {
@@ -111,40 +113,31 @@ func (n *Network) hnsGateway(subnet netip.Prefix) netip.Addr {
 	return subnet.Masked().Addr().Next()
 }
 
-// hnsAdapter is the adapter that HNS shall put behind the network's switch. One that is behind a switch already must not
-// be named: HNS refuses it, and finds it by itself.
-func (n *Network) hnsAdapter() string {
-	if strings.HasPrefix(n.HNS.Adapter, "vEthernet") {
-		return ""
-	}
-	return n.HNS.Adapter
-}
-
-func networkV1(n *Network) ([]byte, error) {
-	kind, err := n.hnsType()
+func networkV1(n *network.Network) ([]byte, error) {
+	kind, err := switchType(n)
 	if err != nil {
 		return nil, err
 	}
 	doc := networkDocV1{
-		Name: n.Name, Type: strings.ToLower(kind), NetworkAdapterName: n.hnsAdapter(), Policies: n.HNS.Policies,
+		Name: n.Name, Type: strings.ToLower(kind), NetworkAdapterName: n.HNSAdapter(), Policies: n.HNS.Policies,
 		DNSServerList: strings.Join(n.HNS.DNSServers, ","),
 	}
 	for _, p := range n.Prefixes {
 		if p.Addr().Is6() {
 			return nil, errDualV1
 		}
-		doc.Subnets = append(doc.Subnets, subnetDocV1{p.String(), n.hnsGateway(p).String()})
+		doc.Subnets = append(doc.Subnets, subnetDocV1{p.String(), gatewayOf(n, p).String()})
 	}
 	return json.Marshal(doc)
 }
 
-func networkV2(n *Network) ([]byte, error) {
-	kind, err := n.hnsType()
+func networkV2(n *network.Network) ([]byte, error) {
+	kind, err := switchType(n)
 	if err != nil {
 		return nil, err
 	}
 	doc := networkDocV2{Name: n.Name, Type: kind, Flags: nonPersistent, SchemaVersion: schema2, Ipams: []ipamDocV2{{Type: "Static"}}}
-	if adapter := n.hnsAdapter(); adapter != "" {
+	if adapter := n.HNSAdapter(); adapter != "" {
 		doc.Policies = append(doc.Policies, policyDocV2{"NetAdapterName", map[string]string{"NetworkAdapterName": adapter}})
 	}
 	for _, raw := range n.HNS.Policies {
@@ -155,7 +148,7 @@ func networkV2(n *Network) ([]byte, error) {
 		doc.Policies = append(doc.Policies, p)
 	}
 	for _, p := range n.Prefixes {
-		doc.Ipams[0].Subnets = append(doc.Ipams[0].Subnets, subnetDocV2{p, []routeDocV2{{n.hnsGateway(p), everything(p.Addr())}}})
+		doc.Ipams[0].Subnets = append(doc.Ipams[0].Subnets, subnetDocV2{p, []routeDocV2{{gatewayOf(n, p), everything(p.Addr())}}})
 	}
 	return json.Marshal(doc)
 }
@@ -168,14 +161,14 @@ func everything(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 }
 
-var errDualV1 = fmt.Errorf("%w without HCN (Docker's way): IPv6", ErrUnsupported)
+var errDualV1 = fmt.Errorf("%w without HCN (Docker's way): IPv6", network.ErrUnsupported)
 
-func endpointV1(networkID string, n *Network, e *Endpoint) ([]byte, error) {
+func endpointV1(networkID string, n *network.Network, e *network.Endpoint) ([]byte, error) {
 	if len(e.Addresses) != 1 || e.Addresses[0].Addr().Is6() {
 		return nil, errDualV1
 	}
 	doc := endpointDocV1{
-		Name: e.Owner.hnsName(), VirtualNetwork: networkID, IPAddress: e.Addresses[0].Addr().String(), PrefixLength: e.Addresses[0].Bits(),
+		Name: nameOf(e.Owner), VirtualNetwork: networkID, IPAddress: e.Addresses[0].Addr().String(), PrefixLength: e.Addresses[0].Bits(),
 		DNSSuffix: strings.Join(e.HNS.Told.Search, ","), DNSServerList: strings.Join(e.HNS.Told.Servers, ","), DNSDomain: e.HNS.Told.Domain,
 	}
 	given, acls, err := flatPolicies(n, e)
@@ -190,10 +183,10 @@ func endpointV1(networkID string, n *Network, e *Endpoint) ([]byte, error) {
 	return json.Marshal(doc)
 }
 
-func endpointV2(networkID string, n *Network, e *Endpoint) ([]byte, error) {
+func endpointV2(networkID string, n *network.Network, e *network.Endpoint) ([]byte, error) {
 	dns := e.HNS.Told
 	doc := endpointDocV2{
-		Name: e.Owner.hnsName(), HostComputeNetwork: networkID, SchemaVersion: schema2,
+		Name: nameOf(e.Owner), HostComputeNetwork: networkID, SchemaVersion: schema2,
 		Dns: dnsDocV2{Domain: dns.Domain, Search: dns.Search, ServerList: dns.Servers, Options: dns.Options},
 	}
 	given, acls, err := flatPolicies(n, e)

@@ -1,10 +1,12 @@
-package network
+package hns
 
 import (
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // What HNS does not have, or has too much, doctor says, and that HNS does not answer.
@@ -12,32 +14,32 @@ func TestDoctorAsksHNS(t *testing.T) {
 	const id = "e1"
 	for name, c := range map[string]struct {
 		harm  func(v1, v2 *fakeHNS)
-		level Level
+		level network.Level
 		check string
 		found string
 	}{
 		"all is well": {harm: func(_, _ *fakeHNS) {}},
 		"an older Windows": {harm: func(v1, v2 *fakeHNS) {
-			v2.supported = ErrKernel
+			v2.supported = network.ErrKernel
 			*v1, v2.endpoints = fakeHNS{networks: v2.networks, names: v2.names, endpoints: v2.endpoints}, nil
 		}},
 		"HNS does not answer": {harm: func(_, v2 *fakeHNS) {
 			v2.fail = map[string]error{"supported": errors.New("RPC server is unavailable")}
-		}, level: Failure, check: "hns", found: "RPC server"},
-		"the network is gone":   {harm: func(_, v2 *fakeHNS) { v2.networks, v2.names = nil, nil }, level: Failure, check: "hns", found: "no network azure"},
-		"a pod's endpoint is":   {harm: func(_, v2 *fakeHNS) { v2.endpoints = nil }, level: Failure, check: "endpoints", found: "HNS has no endpoint"},
-		"a pod is not attached": {harm: func(_, v2 *fakeHNS) { v2.endpoints[0].Places = nil }, level: Failure, check: "endpoints", found: "is not attached"},
+		}, level: network.Failure, check: "hns", found: "RPC server"},
+		"the network is gone":   {harm: func(_, v2 *fakeHNS) { v2.networks, v2.names = nil, nil }, level: network.Failure, check: "hns", found: "no network azure"},
+		"a pod's endpoint is":   {harm: func(_, v2 *fakeHNS) { v2.endpoints = nil }, level: network.Failure, check: "endpoints", found: "HNS has no endpoint"},
+		"a pod is not attached": {harm: func(_, v2 *fakeHNS) { v2.endpoints[0].Places = nil }, level: network.Failure, check: "endpoints", found: "is not attached"},
 		"an endpoint is nobody's": {harm: func(_, v2 *fakeHNS) {
 			v2.endpoints = append(v2.endpoints, hnsEndpoint{ID: "x", Name: "lost-eth0", NetworkID: "net"})
-		}, level: Warning, check: "leftovers", found: "lost-eth0"},
+		}, level: network.Warning, check: "leftovers", found: "lost-eth0"},
 		"somebody may live there": {harm: func(_, v2 *fakeHNS) {
 			v2.endpoints = append(v2.endpoints, hnsEndpoint{ID: "x", Name: "lost-eth0", NetworkID: "net", Places: []string{"n"}})
-		}, level: Warning, check: "leftovers", found: "attached to [n]"},
+		}, level: network.Warning, check: "leftovers", found: "attached to [n]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, v1, v2 := newWindows(t, "")
 			n, e := documented()
-			n.HNSID, e.NetNS, e.HNS.ID, e.State = "net", namespace, id, Ready
+			n.HNSID, e.NetNS, e.HNS.ID, e.State = "net", namespace, id, network.Ready
 			if name == "an older Windows" {
 				e.NetNS = "none"
 			}
@@ -45,15 +47,15 @@ func TestDoctorAsksHNS(t *testing.T) {
 			if e.NetNS == "none" {
 				place = e.ContainerID
 			}
-			n.Endpoints = Endpoints{}
+			n.Endpoints = network.Endpoints{}
 			n.Endpoints.Set(e)
 			v2.networks, v2.names = []hnsNetwork{{ID: "net"}}, []string{n.Name}
-			v2.endpoints = []hnsEndpoint{{ID: id, Name: e.Owner.hnsName(), NetworkID: "net", Addresses: e.Addresses, Places: []string{place}}}
+			v2.endpoints = []hnsEndpoint{{ID: id, Name: nameOf(e.Owner), NetworkID: "net", Addresses: e.Addresses, Places: []string{place}}}
 			c.harm(v1, v2)
 			var said []string
 			hit := false
-			for _, f := range w.Examine([]*Network{n}) {
-				if f.Level == OK {
+			for _, f := range w.Examine([]*network.Network{n}) {
+				if f.Level == network.OK {
 					continue
 				}
 				said = append(said, fmt.Sprintf("%+v", f))

@@ -1,4 +1,4 @@
-package network
+package hns
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 )
@@ -142,10 +143,10 @@ func (f *fakeHNS) Detach(place, id string) error { return f.call("detach " + id 
 const namespace = "8967e557-04d5-3f5e-c045-d6d1efdc624c"
 
 // newWindows is a data plane whose HNS is a fake one: v2 for the namespace, v1 else.
-func newWindows(t *testing.T, netns string) (w *Windows, v1, v2 *fakeHNS) {
+func newWindows(t *testing.T, netns string) (w *Dataplane, v1, v2 *fakeHNS) {
 	t.Helper()
 	v1, v2 = &fakeHNS{}, &fakeHNS{places: []string{namespace}}
-	w = &Windows{LockPath: filepath.Join(t.TempDir(), "network.lock"), Log: slog.New(slog.NewTextHandler(io.Discard, nil)), v1: v1, v2: v2}
+	w = &Dataplane{LockPath: filepath.Join(t.TempDir(), "network.lock"), Log: slog.New(slog.NewTextHandler(io.Discard, nil)), v1: v1, v2: v2}
 	w.Serve(netns, 0)
 	return w, v1, v2
 }
@@ -166,12 +167,12 @@ func TestTheNamespaceSaysWhichHNS(t *testing.T) {
 		}
 	}
 	w, _, v2 := newWindows(t, namespace)
-	v2.supported = fmt.Errorf("%w: no HCN", ErrKernel)
-	err := w.CheckNetNS(t.Context(), &Endpoint{NetNS: namespace})
-	if !errors.Is(err, ErrKernel) || errors.Is(err, ErrHNS) {
+	v2.supported = fmt.Errorf("%w: no HCN", network.ErrKernel)
+	err := w.CheckNetNS(t.Context(), &network.Endpoint{NetNS: namespace})
+	if !errors.Is(err, network.ErrKernel) || errors.Is(err, network.ErrHNS) {
 		t.Errorf("without HCN: %v", err)
 	}
-	if err := w.CheckNetNS(t.Context(), &Endpoint{NetNS: "none"}); err != nil {
+	if err := w.CheckNetNS(t.Context(), &network.Endpoint{NetNS: "none"}); err != nil {
 		t.Errorf("Docker's way without HCN: %v", err)
 	}
 }
@@ -183,11 +184,11 @@ func TestCheckNetNSOnHNS(t *testing.T) {
 		want         error
 	}{
 		"fine":                               {netns: namespace},
-		"no such namespace":                  {netns: "11111111-04d5-3f5e-c045-d6d1efdc624c", want: ErrNetNS},
-		"the name is taken":                  {netns: namespace, taken: true, want: ErrExists},
-		"an interrupted ADD has it":          {netns: namespace, taken: true, state: Pending},
+		"no such namespace":                  {netns: "11111111-04d5-3f5e-c045-d6d1efdc624c", want: network.ErrNetNS},
+		"the name is taken":                  {netns: namespace, taken: true, want: network.ErrExists},
+		"an interrupted ADD has it":          {netns: namespace, taken: true, state: network.Pending},
 		"Docker's are looked for before":     {netns: "none", taken: true},
-		"what HNS is to be told is unusable": {netns: "none", want: ErrPorts},
+		"what HNS is to be told is unusable": {netns: "none", want: network.ErrPorts},
 	} {
 		w, _, v2 := newWindows(t, c.netns)
 		if c.taken {
@@ -195,7 +196,7 @@ func TestCheckNetNSOnHNS(t *testing.T) {
 		}
 		_, e := documented()
 		e.NetNS, e.State = c.netns, c.state
-		if errors.Is(c.want, ErrPorts) {
+		if errors.Is(c.want, network.ErrPorts) {
 			e.HNS.Ports[0].Protocol = "sctp"
 		}
 		if err := w.CheckNetNS(t.Context(), e); !errors.Is(err, c.want) || c.want == nil && err != nil {
@@ -211,7 +212,7 @@ func TestEnsureNetworkOnHNS(t *testing.T) {
 		hidden int
 		fail   map[string]error
 		dual   error
-		mode   Mode
+		mode   network.Mode
 		want   error
 		calls  []string
 		id     string
@@ -220,11 +221,11 @@ func TestEnsureNetworkOnHNS(t *testing.T) {
 		"it is made":                          {calls: []string{"supported", "network", "network", "create network", "slow"}, id: "made"},
 		"another process was faster":          {has: &there, hidden: 1, calls: []string{"supported", "network", "network"}, id: "there"},
 		"another call was faster":             {fail: map[string]error{"create network": errThere}, calls: []string{"supported", "network", "network", "create network", "network"}, id: "made"},
-		"it cannot be asked for":              {fail: map[string]error{"network": errors.New("busy")}, want: ErrHNS, calls: []string{"supported", "network"}},
-		"there is no such adapter":            {fail: map[string]error{"create network": fmt.Errorf("%w: adapter", ErrMaster)}, want: ErrMaster, calls: []string{"supported", "network", "network", "create network"}},
-		"it has another type":                 {has: &there, mode: ModeTunnel, want: ErrConflict, calls: []string{"supported", "network"}},
-		"it lacks a subnet":                   {has: &hnsNetwork{"there", "L2Bridge", prefixList("10.241.0.0/16")}, want: ErrConflict, calls: []string{"supported", "network"}},
-		"two families on an HNS that has one": {dual: fmt.Errorf("%w: IPv6", ErrKernel), want: ErrKernel, calls: []string{"supported"}},
+		"it cannot be asked for":              {fail: map[string]error{"network": errors.New("busy")}, want: network.ErrHNS, calls: []string{"supported", "network"}},
+		"there is no such adapter":            {fail: map[string]error{"create network": fmt.Errorf("%w: adapter", network.ErrMaster)}, want: network.ErrMaster, calls: []string{"supported", "network", "network", "create network"}},
+		"it has another type":                 {has: &there, mode: network.ModeTunnel, want: network.ErrConflict, calls: []string{"supported", "network"}},
+		"it lacks a subnet":                   {has: &hnsNetwork{"there", "L2Bridge", prefixList("10.241.0.0/16")}, want: network.ErrConflict, calls: []string{"supported", "network"}},
+		"two families on an HNS that has one": {dual: fmt.Errorf("%w: IPv6", network.ErrKernel), want: network.ErrKernel, calls: []string{"supported"}},
 	} {
 		w, _, v2 := newWindows(t, namespace)
 		v2.fail, v2.dual, v2.hidden = c.fail, c.dual, c.hidden
@@ -242,13 +243,13 @@ func TestEnsureNetworkOnHNS(t *testing.T) {
 		if !errors.Is(err, c.want) || c.want == nil && err != nil || seen.HNSID != c.id {
 			t.Errorf("%s: %v, ID %q", name, err, seen.HNSID)
 		}
-		if errors.Is(c.want, ErrConflict) && !strings.Contains(err.Error(), "azure-vnet cleanup") {
+		if errors.Is(c.want, network.ErrConflict) && !strings.Contains(err.Error(), "azure-vnet cleanup") {
 			t.Errorf("%s: no remedy: %v", name, err)
 		}
 		wantCalls(t, v2, c.calls...)
 	}
 	w, v1, v2 := newWindows(t, namespace)
-	if _, err := w.EnsureNetwork(t.Context(), &Network{Name: "azure"}); err != nil || len(v1.calls)+len(v2.calls) > 0 {
+	if _, err := w.EnsureNetwork(t.Context(), &network.Network{Name: "azure"}); err != nil || len(v1.calls)+len(v2.calls) > 0 {
 		t.Errorf("a repair without a configuration: %v, %v", err, v2.calls)
 	}
 }
@@ -283,7 +284,7 @@ func TestANewNetworkOfAnOldWindowsSettles(t *testing.T) {
 		v1.slow = true
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := w.EnsureNetwork(ctx, n); !errors.Is(err, ErrHNS) {
+		if _, err := w.EnsureNetwork(ctx, n); !errors.Is(err, network.ErrHNS) {
 			t.Errorf("without time: %v", err)
 		}
 	})
@@ -303,16 +304,16 @@ func TestACallThatHangsIsGivenUp(t *testing.T) {
 			began := time.Now()
 			err := tell(ctx, w, "delete endpoint x", hang)
 			cancel()
-			if took := time.Since(began); !errors.Is(err, ErrHNS) || !strings.Contains(err.Error(), "delete endpoint x: no answer in "+c.want.String()) || took != c.want {
+			if took := time.Since(began); !errors.Is(err, network.ErrHNS) || !strings.Contains(err.Error(), "delete endpoint x: no answer in "+c.want.String()) || took != c.want {
 				t.Errorf("limit %s, %s left: %v after %s", c.limit, c.left, err, took)
 			}
 			asked := false
-			if err := tell(ctx, w, "x", func() error { asked = true; return nil }); !errors.Is(err, ErrHNS) || asked {
+			if err := tell(ctx, w, "x", func() error { asked = true; return nil }); !errors.Is(err, network.ErrHNS) || asked {
 				t.Errorf("a command without time asks all the same: %v", err)
 			}
 		}
 	})
-	if total := HNSLimit + undoTime; total > 120*time.Second-undoTime {
+	if total := HNSLimit + network.UndoTime; total > 120*time.Second-network.UndoTime {
 		t.Errorf("after a call that hangs there is no time left to undo: %s", total)
 	}
 }
@@ -349,14 +350,14 @@ func TestAnEndpointThatServesNobodyIsNotInTheWay(t *testing.T) {
 
 	orphan.Places = []string{"another"}
 	v2.calls, v2.endpoints = nil, []hnsEndpoint{orphan}
-	if err := w.CreateEndpoint(t.Context(), n, e); !errors.Is(err, ErrHNS) || !strings.Contains(err.Error(), "12345678-eth0") {
+	if err := w.CreateEndpoint(t.Context(), n, e); !errors.Is(err, network.ErrHNS) || !strings.Contains(err.Error(), "12345678-eth0") {
 		t.Errorf("one that is attached: %v", err)
 	}
 	wantCalls(t, v2, "supported", "create endpoint", "on")
 
 	orphan.Places, orphan.Addresses = nil, prefixList("10.240.0.6/16")
 	v2.calls, v2.endpoints = nil, []hnsEndpoint{orphan}
-	if err := w.CreateEndpoint(t.Context(), n, e); !errors.Is(err, ErrHNS) {
+	if err := w.CreateEndpoint(t.Context(), n, e); !errors.Is(err, network.ErrHNS) {
 		t.Errorf("one with another address: %v", err)
 	}
 	wantCalls(t, v2, "supported", "create endpoint", "on")
@@ -367,7 +368,7 @@ func TestAPortInUseIsNamed(t *testing.T) {
 	v2.fail = map[string]error{"create endpoint": errPort}
 	n, e := documented()
 	e.NetNS = namespace
-	if err := w.CreateEndpoint(t.Context(), n, e); !errors.Is(err, ErrHNS) || !strings.Contains(err.Error(), "tcp/8080") {
+	if err := w.CreateEndpoint(t.Context(), n, e); !errors.Is(err, network.ErrHNS) || !strings.Contains(err.Error(), "tcp/8080") {
 		t.Error(err)
 	}
 	wantCalls(t, v2, "supported", "create endpoint")
@@ -394,8 +395,8 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 		"unknown, and another's of that name": {live: "E", calls: []string{"supported", "named"}},
 		"known, and gone":                     {known: true, netns: namespace, none: true, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
 		"it cannot be detached":               {known: true, netns: namespace, fail: map[string]error{"detach e from " + namespace: busy}, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
-		"it cannot be deleted":                {known: true, netns: namespace, fail: map[string]error{"delete e": busy}, want: ErrHNS, calls: []string{"supported", "detach e from " + namespace, "delete e"}},
-		"it cannot be looked for":             {fail: map[string]error{"named": busy}, want: ErrHNS, calls: []string{"supported", "named"}},
+		"it cannot be deleted":                {known: true, netns: namespace, fail: map[string]error{"delete e": busy}, want: network.ErrHNS, calls: []string{"supported", "detach e from " + namespace, "delete e"}},
+		"it cannot be looked for":             {fail: map[string]error{"named": busy}, want: network.ErrHNS, calls: []string{"supported", "named"}},
 	} {
 		w, v1, v2 := newWindows(t, "")
 		used := v2
@@ -403,7 +404,7 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 			used = v1
 		}
 		if c.old {
-			v2.supported = ErrKernel
+			v2.supported = network.ErrKernel
 		}
 		if used.fail = c.fail; !c.none {
 			used.endpoints = []hnsEndpoint{here}
@@ -414,10 +415,10 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 		} else {
 			e.HNS = nil
 		}
-		n := &Network{Name: "azure"}
+		n := &network.Network{Name: "azure"}
 		if c.live != "" {
-			n.Live = make([]Endpoints, 1)
-			n.Live[0].Set(&Endpoint{Owner: Owner{"azure", "other", "eth0"}, HNS: &HNSEndpoint{ID: c.live}})
+			n.Live = make([]network.Endpoints, 1)
+			n.Live[0].Set(&network.Endpoint{Owner: owner("azure", "other", "eth0"), HNS: &network.HNSEndpoint{ID: c.live}})
 		}
 		if err := w.DeleteEndpoint(t.Context(), n, e); !errors.Is(err, c.want) || c.want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -448,7 +449,7 @@ func TestCheckEndpointOnHNS(t *testing.T) {
 		_, e := documented()
 		e.NetNS, e.HNS.ID = namespace, "e"
 		err := w.CheckEndpoint(t.Context(), nil, e)
-		if c.text == "" && err != nil || c.text != "" && (!errors.Is(err, ErrDifference) || !strings.Contains(err.Error(), c.text)) {
+		if c.text == "" && err != nil || c.text != "" && (!errors.Is(err, network.ErrDifference) || !strings.Contains(err.Error(), c.text)) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -456,7 +457,7 @@ func TestCheckEndpointOnHNS(t *testing.T) {
 
 func TestStatusAndCleanupOnHNS(t *testing.T) {
 	w, _, v2 := newWindows(t, "")
-	n := &Network{Name: "azure", Mode: ModeBridge}
+	n := &network.Network{Name: "azure", Mode: network.ModeBridge}
 	if err := w.Status(t.Context(), n); err != nil {
 		t.Errorf("before the first ADD: %v", err)
 	}
@@ -464,13 +465,13 @@ func TestStatusAndCleanupOnHNS(t *testing.T) {
 		t.Errorf("a network that is gone: %v", err)
 	}
 	v2.fail = map[string]error{"network": errors.New("busy")}
-	if err := w.Status(t.Context(), n); !errors.Is(err, ErrHNS) {
+	if err := w.Status(t.Context(), n); !errors.Is(err, network.ErrHNS) {
 		t.Errorf("HNS that fails: %v", err)
 	}
-	if err := w.DeleteNetwork(t.Context(), n); !errors.Is(err, ErrHNS) {
+	if err := w.DeleteNetwork(t.Context(), n); !errors.Is(err, network.ErrHNS) {
 		t.Errorf("HNS that fails: %v", err)
 	}
-	if err := w.Status(t.Context(), &Network{Mode: ModeTransparent}); !errors.Is(err, ErrUnsupported) {
+	if err := w.Status(t.Context(), &network.Network{Mode: network.ModeTransparent}); !errors.Is(err, network.ErrUnsupported) {
 		t.Errorf("transparent mode: %v", err)
 	}
 }
@@ -478,17 +479,17 @@ func TestStatusAndCleanupOnHNS(t *testing.T) {
 // The state is what tells a stranger with the same eight characters from the owner; and two of them cannot be told apart.
 func TestASharedEndpointIsFoundByItsNameOnlyIfThereIsOne(t *testing.T) {
 	w, v1, _ := newWindows(t, "container:dee435e2b1c9")
-	one := hnsEndpoint{ID: "a", Name: "dee435e2-eth0", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}, DNS: PodDNS{Servers: []string{"10.0.0.10"}}}
+	one := hnsEndpoint{ID: "a", Name: "dee435e2-eth0", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}, DNS: network.PodDNS{Servers: []string{"10.0.0.10"}}}
 	v1.endpoints = []hnsEndpoint{one}
-	o := Owner{"azure", "dee435e2b1c9", "eth0"}
-	m := &Manager{Plane: w, Store: store.New(store.Options[State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
+	o := owner("azure", "dee435e2b1c9", "eth0")
+	m := &network.Manager{Plane: w, Store: store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
 	e, err := m.Share(t.Context(), o, "container:dee435e2b1c9", "workload")
 	if err != nil || e == nil || e.MAC != one.MAC || !slices.Equal(e.Addresses, one.Addresses) || len(e.Routes) != 1 || e.Routes[0].GW != one.Gateways[0] || e.HNS.DNS.Servers[0] != "10.0.0.10" {
 		t.Errorf("%v, %+v", err, e)
 	}
 	wantCalls(t, v1, "named", "attach a to workload")
 	v1.endpoints = append(v1.endpoints, hnsEndpoint{ID: "b", Name: "dee435e2-eth0"})
-	if _, err := m.Share(t.Context(), o, "", "workload"); !errors.Is(err, ErrHNS) {
+	if _, err := m.Share(t.Context(), o, "", "workload"); !errors.Is(err, network.ErrHNS) {
 		t.Errorf("two of them: %v", err)
 	}
 	v1.endpoints = nil

@@ -1,4 +1,4 @@
-package network
+package hns
 
 import (
 	"encoding/json"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/Microsoft/hcsshim/hcn"
 	"golang.org/x/sys/windows"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // hcnV2 is HCN, HNS v2: containerd's way.
@@ -36,7 +38,7 @@ func (hcnV2) cause(err error) error {
 	case has(windows.HCN_E_PORT_ALREADY_EXISTS):
 		return fmt.Errorf("%w: %w", errPort, err)
 	case has(windows.HCN_E_ADAPTER_NOT_FOUND):
-		return fmt.Errorf("%w: %w", ErrMaster, err)
+		return fmt.Errorf("%w: %w", network.ErrMaster, err)
 	}
 	return err
 }
@@ -48,9 +50,9 @@ func (hcnV2) Supported(dual bool) error {
 	case err != nil:
 		return err
 	case !features.Api.V2:
-		return fmt.Errorf("%w: this Windows has no HCN (HNS v2), which a namespace needs: use Windows Server 2019 or newer", ErrKernel)
+		return fmt.Errorf("%w: this Windows has no HCN (HNS v2), which a namespace needs: use Windows Server 2019 or newer", network.ErrKernel)
 	case dual && !features.IPv6DualStack:
-		return fmt.Errorf("%w: HNS of this Windows cannot give IPv4 and IPv6 to one endpoint: use Windows Server 2022 or newer", ErrKernel)
+		return fmt.Errorf("%w: HNS of this Windows cannot give IPv4 and IPv6 to one endpoint: use Windows Server 2022 or newer", network.ErrKernel)
 	}
 	return nil
 }
@@ -109,7 +111,7 @@ func (v hcnV2) Endpoint(id string) (hnsEndpoint, error) {
 func (hcnV2) endpoint(e *hcn.HostComputeEndpoint) hnsEndpoint {
 	out := hnsEndpoint{
 		ID: e.Id, Name: e.Name, NetworkID: e.HostComputeNetwork, MAC: colons(e.MacAddress),
-		DNS: PodDNS{Domain: e.Dns.Domain, Servers: e.Dns.ServerList, Search: e.Dns.Search, Options: e.Dns.Options},
+		DNS: network.PodDNS{Domain: e.Dns.Domain, Servers: e.Dns.ServerList, Search: e.Dns.Search, Options: e.Dns.Options},
 	}
 	for _, c := range e.IpConfigurations {
 		if a, err := netip.ParseAddr(c.IpAddress); err == nil {
