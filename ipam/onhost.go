@@ -55,6 +55,6 @@ func (s *AddressSpace) OnHost(host HostAddrs) []netip.Addr {
 			found = append(found, a)
 		}
 	}
-	slices.SortFunc(found, netip.Addr.Compare)
+	sortAddrs(found)
 	return found
 }

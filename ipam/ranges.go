@@ -70,7 +70,7 @@ type addrSet []addrRange
 
 func newAddrSet(addrs []netip.Addr) addrSet {
 	sorted := slices.Clone(addrs)
-	slices.SortFunc(sorted, netip.Addr.Compare)
+	sortAddrs(sorted)
 	var set addrSet
 	for _, a := range sorted {
 		if n := len(set); n > 0 {
@@ -147,4 +147,9 @@ func (s addrSet) count() int {
 		n = min(n+r.count(), maxCount)
 	}
 	return n
+}
+
+// sortAddrs sorts in place; slices.SortFunc takes 16 KB for this.
+func sortAddrs(addrs []netip.Addr) {
+	sort.Slice(addrs, func(i, j int) bool { return addrs[i].Less(addrs[j]) })
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/console"
+	"github.com/Azure/azure-container-networking/cni/metrics"
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/doctor/networks"
@@ -185,7 +186,7 @@ func run(ctx context.Context, command string, o options, stdout io.Writer) error
 	case command == "bundle":
 		return bundle(ctx, o, dirs, stdout)
 	case command == "metrics":
-		return metrics(ctx, o, dirs[0], stdout)
+		return metrics.Write(ctx, metrics.Options{Options: o.examined(), Version: o.version, Textfile: o.textfile, Log: o.logger}, dirs[0], stdout)
 	case command == "cleanup":
 		return cleanup(ctx, o, dirs, os.Stdin, stdout)
 	}

@@ -45,6 +45,18 @@ func (l *lab) restamp(path string, change func(stamp []byte)) {
 	l.must(os.WriteFile(path, text, 0o755))
 }
 
+// The IPAM plugin is started for each address where another network plugin calls it.
+func TestTheIPAMPluginIsSmall(t *testing.T) {
+	info, err := os.Stat(filepath.Join(binaries, "azure-vnet-ipam"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 4 << 20 // bytes
+	if info.Size() >= most {
+		t.Errorf("it has %d bytes: go tool nm -size -sort size says what they are", info.Size())
+	}
+}
+
 var pidOf = regexp.MustCompile(`pid=(\d+) plugin=azure-vnet(?:-ipam)? command=(\w+) `)
 
 // The network plugin calls our IPAM plugin itself if what lies beside it is of the same build, and executes it otherwise; there

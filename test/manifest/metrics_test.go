@@ -13,7 +13,7 @@ import (
 // What azure-vnet metrics writes, as its own test has it, is read by Prometheus' parser, and its linter finds nothing.
 func TestMetricsAreWhatPrometheusReads(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../cni/operator/testdata/metrics.golden")
+	text, err := os.ReadFile("../../cni/metrics/testdata/metrics.golden")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package operator
+package metrics
 
 import (
 	"fmt"
@@ -16,6 +16,8 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
+
+var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
 // logOf is a log that rotates as the plugins' do.
 type logOf struct {

@@ -1,4 +1,5 @@
-package operator
+// Package metrics writes what a monitoring system wants to know of a node: pods, addresses, what commands did.
+package metrics
 
 import (
 	"context"
@@ -6,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/doctor/networks"
 	"github.com/Azure/azure-container-networking/ipam"
@@ -33,27 +36,37 @@ type gathered struct {
 	failed   []string // what could not be gathered
 }
 
-// metrics writes what a monitoring system wants to know, as node_exporter's textfile collector reads it. What cannot be found out is left
-// out, and makes an error; the rest is written.
-func metrics(ctx context.Context, o options, dir string, stdout io.Writer) error {
+const name = netplugin.Name
+
+// Options say what is looked at, and where it goes.
+type Options struct {
+	doctor.Options
+	Version  string // of the program
+	Textfile string // "" for standard output
+	Log      *slog.Logger
+}
+
+// Write writes what a monitoring system wants to know, as node_exporter's textfile collector reads it. What cannot be found out is left
+// out, and makes an error; the rest is written. dir is the folder of the state.
+func Write(ctx context.Context, o Options, dir string, stdout io.Writer) error {
 	g, err := gather(ctx, o, dir)
 	text := g.text()
-	if o.textfile == "" {
+	if o.Textfile == "" {
 		_, werr := io.WriteString(stdout, text)
 		return errors.Join(err, werr)
 	}
-	return errors.Join(err, replaceFile(o.textfile, text))
+	return errors.Join(err, replaceFile(o.Textfile, text))
 }
 
-func gather(ctx context.Context, o options, dir string) (g gathered, err error) {
-	g = gathered{version: o.version, pods: map[string]int{}, findings: map[doctor.Level]int{}}
+func gather(ctx context.Context, o Options, dir string) (g gathered, err error) {
+	g = gathered{version: o.Version, pods: map[string]int{}, findings: map[doctor.Level]int{}}
 	part := func(name string, perr error) {
 		if perr != nil {
 			g.failed = append(g.failed, name)
 			err = errors.Join(err, fmt.Errorf("%s: %w", name, perr))
 		}
 	}
-	d := networks.New(o.examined())
+	d := networks.New(o.Options)
 	d.Locate()
 	d.DataDir = dir
 	part("state", g.states(ctx, o, dir))
@@ -69,15 +82,21 @@ func gather(ctx context.Context, o options, dir string) (g gathered, err error) 
 	return g, err
 }
 
-func (g *gathered) states(ctx context.Context, o options, dir string) error {
-	s, err := shownIn(ctx, []string{dir}, o.logger)
+func (g *gathered) states(ctx context.Context, o Options, dir string) error {
+	s, err := netplugin.OpenStore(dir, o.Log)
 	if err != nil {
 		return err
 	}
-	for _, n := range s.Networks {
-		g.pods[n.Name] = len(n.Endpoints)
+	err = s.View(ctx, func(state *network.State) error {
+		for _, n := range state.Networks {
+			g.pods[n.Name] = n.Endpoints.Len()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	pools, err := ipamplugin.OpenStore(dir, o.logger)
+	pools, err := ipamplugin.OpenStore(dir, o.Log)
 	if err != nil {
 		return err
 	}
