@@ -12,7 +12,7 @@ import (
 )
 
 // ensureBridge makes the bridge of a bridge or tunnel network with its rules.
-func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
+func (l *Linux) ensureBridge(ctx context.Context, n *view) error {
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (l *Linux) ensureBridge(ctx context.Context, n *Network) error {
 // repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
 // and without them the bridge would not let pods reach anything. They need the host's addresses, which the
 // master still has at the first time; those of a bridge that was lost are known when it is back.
-func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *Network) (netlink.Bridge, error) {
+func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *view) (netlink.Bridge, error) {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
 		return b, masterError(err)
@@ -109,7 +109,7 @@ func (l *Linux) repairBridge(ctx context.Context, k *kernel, n *Network) (netlin
 
 // makeBridge makes the bridge, or the one that is there as it should be. Only a new one has to be told the names' servers:
 // to another somebody may have told others.
-func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *Network, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
+func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *view, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
 	made := b.Link.Index == 0
 	if made {
 		if names := l.readDNS(ctx, b.Master); names != nil {
@@ -122,7 +122,7 @@ func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *Network, b netlink
 	if err != nil {
 		return b, err
 	}
-	n.Moved = true
+	n.moved = true
 	if err := ensureBridgeRules(k, n, b, pods); err != nil {
 		return b, err
 	}
@@ -134,7 +134,7 @@ func (l *Linux) makeBridge(ctx context.Context, k *kernel, n *Network, b netlink
 
 // removeBridge gives the host its configuration back. resolved forgets the settings of a bridge that goes, and those
 // of a link that ceases to be a port, too (systemd 252).
-func (l *Linux) removeBridge(ctx context.Context, k *kernel, n *Network) error {
+func (l *Linux) removeBridge(ctx context.Context, k *kernel, n *view) error {
 	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
 	names := n.DNS
 	if err == nil && b.Link.Index != 0 {
@@ -162,7 +162,7 @@ func masterError(err error) error {
 }
 
 // ensureBridgeRules makes the rules, in the family of nftables that the kernel has. Which one is found out once.
-func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge, pods []livePod) error {
+func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) error {
 	if !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b)) {
 		return restoreElements(k, n, pods)
 	}
@@ -188,7 +188,7 @@ func ensureBridgeRules(k *kernel, n *Network, b netlink.Bridge, pods []livePod) 
 }
 
 // checkBridge is the network's part of CHECK.
-func checkBridge(k *kernel, n *Network) error {
+func checkBridge(k *kernel, n *view) error {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
 		return masterError(err)

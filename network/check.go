@@ -95,19 +95,9 @@ func (e *Endpoint) as(b Believed) (*Endpoint, error) {
 	return &out, nil
 }
 
-// adopter is what a data plane can offer besides: a pod's MAC, which somebody changed in the pod, counts on the host, too.
-type adopter interface {
-	// Adopt looks whether the pod has the endpoint's MAC, and lets it use that. Error: ErrDifference.
-	Adopt(ctx context.Context, n *Network, e *Endpoint) error
-}
-
 // adopt takes a MAC over that another plugin gave the pod, as far as it is not somebody else's. It returns the network as it is then.
 // Error: ErrDifference.
 func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network, error) {
-	plane, ok := m.Plane.(adopter)
-	if !ok {
-		return nil, fmt.Errorf("%w: the runtime's result says MAC %s", ErrDifference, e.MAC)
-	}
 	ifaces, err := m.interfaces()
 	if err != nil {
 		return nil, err
@@ -120,7 +110,7 @@ func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network,
 		if err := s.usableMAC(record, e, ifaces); err != nil {
 			return fmt.Errorf("%w: %w", ErrDifference, err)
 		}
-		if err := plane.Adopt(ctx, n, e); err != nil {
+		if err := m.Plane.Adopt(ctx, n, e); err != nil {
 			return err
 		}
 		changed := *known

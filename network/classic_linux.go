@@ -11,9 +11,7 @@ import (
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
-var _ classicCleaner = (*Linux)(nil)
-
-// Remains implements classicCleaner.
+// Remains implements Dataplane.
 func (l *Linux) Remains(ctx context.Context, networks []*Network, remove bool) (list []string, err error) {
 	err = l.locked(ctx, func() error {
 		k, kerr := openKernel()
@@ -21,19 +19,19 @@ func (l *Linux) Remains(ctx context.Context, networks []*Network, remove bool) (
 			return kerr
 		}
 		defer k.close()
-		list, kerr = remains(k, networks, remove)
+		list, kerr = remains(k, viewsOf(networks), remove)
 		return kerr
 	})
 	return list, err
 }
 
-func remains(k *kernel, networks []*Network, remove bool) (list []string, err error) {
+func remains(k *kernel, networks []*view, remove bool) (list []string, err error) {
 	links, err := k.nl.Links()
 	if err != nil {
 		return nil, err
 	}
 	ours := func(l netlink.Link) bool {
-		return slices.ContainsFunc(networks, func(n *Network) bool { return n.Bridge == l.Name })
+		return slices.ContainsFunc(networks, func(n *view) bool { return n.Bridge == l.Name })
 	}
 	veths, bridges := classicLinks(links, ours)
 	var alive, dead []string

@@ -69,8 +69,8 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		}
 		collected++
 	}
-	if plane, ok := m.Plane.(sweeper); ok && n.Bridge != "" && !n.Imported {
-		errs = errors.Join(errs, plane.Sweep(ctx, n, m.addresses))
+	if n.Bridge != "" && !n.Imported {
+		errs = errors.Join(errs, m.Plane.Sweep(ctx, n, m.addresses))
 	}
 	return collected, left, errs
 }
@@ -92,12 +92,6 @@ func (m *Manager) stale(ctx context.Context, network string, keep func(container
 	return n, list, err
 }
 
-// sweeper is what a data plane can offer besides: to remove what is left of addresses that nobody has, and that names no owner. known
-// are those of all endpoints; it is called after looking at the host, where nothing is made before it is in the state.
-type sweeper interface {
-	Sweep(ctx context.Context, n *Network, known func(context.Context) (map[netip.Addr]bool, error)) error
-}
-
 // addresses are those of all endpoints that the state knows.
 func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
 	var known map[netip.Addr]bool
@@ -108,19 +102,13 @@ func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
 	return known, err
 }
 
-// bulk is what a data plane can offer besides: many endpoints go at once much faster than one by one.
-type bulk interface {
-	DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoint) error
-}
-
-// collectAtOnce deletes the endpoints together, if the data plane can, and returns how many. After an error that is
-// none: one by one it shows which of them cannot be deleted.
+// collectAtOnce deletes the endpoints together, and returns how many. After an error that is none: one by one it shows which of them
+// cannot be deleted.
 func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoint) int {
-	plane, ok := m.Plane.(bulk)
-	if !ok || len(stale) < 2 || n.Imported {
+	if len(stale) < 2 || n.Imported {
 		return 0
 	}
-	err := plane.DeleteEndpoints(ctx, n, stale)
+	err := m.Plane.DeleteEndpoints(ctx, n, stale)
 	if err == nil {
 		err = m.Store.Update(ctx, func(s *State) error {
 			if record := s.Networks[n.Name]; record != nil {

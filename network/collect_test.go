@@ -2,6 +2,7 @@ package network_test
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,10 +15,10 @@ import (
 func collectLab(t *testing.T) *lab {
 	t.Helper()
 	l := newLab(t)
-	l.add(c3)
-	l.forgetState()
 	l.add(c1)
 	l.interrupt(c2)
+	another := &lab{t, l.Host, filepath.Join(t.TempDir(), "azure-vnet.json")}
+	another.add(c3)
 	other := pod(network.Owner{Network: "other", ContainerID: "c3", IfName: "net1"})
 	other.Addresses = prefixes("10.240.1.9/16")
 	if _, err := l.start().Add(t.Context(), bridgeMode, other); err != nil {
@@ -78,7 +79,13 @@ func TestCollectGoesOnAfterErrorsAndReportsAll(t *testing.T) {
 	want := without(l.String(), c3)
 	p := l.start()
 	p.host.Hook = func(s networktest.Step) {
-		if s.Method == "DeleteEndpoint" && s.Moment == networktest.Before && s.Endpoint.ContainerID != "c3" {
+		if s.Moment != networktest.Before {
+			return
+		}
+		switch {
+		case s.Method == "DeleteEndpoints":
+			p.host.FailAt(s.Call, networktest.Before, errBoom)
+		case s.Method == "DeleteEndpoint" && s.Endpoint.ContainerID != "c3":
 			p.host.FailAt(s.Call, networktest.Before, errors.New("no way to delete "+s.Endpoint.ContainerID))
 		}
 	}
@@ -90,13 +97,22 @@ func TestCollectGoesOnAfterErrorsAndReportsAll(t *testing.T) {
 	l.want(want)
 }
 
+// failOwners lets the first n listings of who has something on the host fail.
+func (p process) failOwners(n int) {
+	p.host.Hook = func(s networktest.Step) {
+		if s.Method == "Owners" && s.Moment == networktest.Before && n > 0 {
+			n--
+			p.host.FailAt(s.Call, networktest.Before, errBoom)
+		}
+	}
+}
+
 func TestCollectDeletesWhatTheStateKnowsWhenTheHostCannotBeAsked(t *testing.T) {
 	t.Parallel()
 	l := collectLab(t)
 	want := without(without(l.String(), c1), c2)
 	p := l.start()
-	p.host.FailAt(1, networktest.Before, errBoom)
-	p.host.FailAt(2, networktest.Before, errBoom)
+	p.failOwners(2)
 	n, left, err := p.Collect(t.Context(), "azure", keepOnly())
 	wantError(t, err, errBoom)
 	if n != 2 || left != nil {
@@ -104,7 +120,7 @@ func TestCollectDeletesWhatTheStateKnowsWhenTheHostCannotBeAsked(t *testing.T) {
 	}
 	l.want(want)
 	p = l.start()
-	p.host.FailAt(1, networktest.Before, errBoom) // once is no matter
+	p.failOwners(1) // once is no matter
 	if n, left, err := p.Collect(t.Context(), "azure", keepOnly()); n != 1 || left == nil || err != nil {
 		t.Errorf("collected %d, left %v, %v", n, left, err)
 	}

@@ -95,7 +95,7 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 	}
 	if change && known.MAC != "" { // else it never came into being
 		n.Former = append(n.Former, Former{known.Master, known.Bridge, known.Rules})
-		n.MAC, n.MTU, n.Rules, n.Host, n.DNS = "", 0, "", nil, nil
+		n.Observed = Observed{Sysctls: n.Sysctls, Imported: n.Imported, HNSID: n.HNSID} // the rest was the former bridge's
 	}
 	if other := s.disagrees(name, master.Name, bridge, c); other != "" {
 		return nil, fmt.Errorf("%w: network %s has pods on %s with other settings (mode, protection, masquerading …) than network %s: networks of one interface share its rules. Use the same settings, or another interface (\"master\")",

@@ -5,20 +5,13 @@ import (
 	"errors"
 )
 
-// witness is what a data plane can offer besides: to say for certain that a pod is gone.
-type witness interface {
-	// Gone says whether neither the endpoint's namespace nor its interface on the host is there.
-	Gone(ctx context.Context, e *Endpoint) (bool, error)
-}
-
 // Gone says whether a pod is gone for certain: what is known of it is not there any more, and nobody called DEL. Where that cannot be found
 // out, it is not.
 func (m *Manager) Gone(ctx context.Context, e *Endpoint) bool {
-	plane, ok := m.Plane.(witness)
-	if !ok || e.State != Ready {
+	if e.State != Ready {
 		return false
 	}
-	gone, err := plane.Gone(ctx, e)
+	gone, err := m.Plane.Gone(ctx, e)
 	return gone && err == nil
 }
 
@@ -34,10 +27,6 @@ func (m *Manager) BuryNameless(ctx context.Context) ([]Owner, error) {
 }
 
 func (m *Manager) buryWhich(ctx context.Context, which func(*Endpoint) bool) (buried []Owner, errs error) {
-	plane, ok := m.Plane.(witness)
-	if !ok {
-		return nil, nil
-	}
 	var ready []*Endpoint
 	err := m.Store.View(ctx, func(s *State) error {
 		for _, n := range s.Networks {
@@ -53,9 +42,9 @@ func (m *Manager) buryWhich(ctx context.Context, which func(*Endpoint) bool) (bu
 		return nil, err
 	}
 	for _, e := range ready {
-		gone, err := plane.Gone(ctx, e)
+		gone, err := m.Plane.Gone(ctx, e)
 		if err == nil && gone {
-			err = m.bury(ctx, plane, e.Owner)
+			err = m.bury(ctx, e.Owner)
 			if err == nil {
 				buried = append(buried, e.Owner)
 			}
@@ -66,7 +55,7 @@ func (m *Manager) buryWhich(ctx context.Context, which func(*Endpoint) bool) (bu
 }
 
 // bury looks once more when nobody else can do anything about the owner.
-func (m *Manager) bury(ctx context.Context, plane witness, o Owner) error {
+func (m *Manager) bury(ctx context.Context, o Owner) error {
 	claim, err := m.Claim(ctx, o)
 	if err != nil {
 		return err
@@ -76,7 +65,7 @@ func (m *Manager) bury(ctx context.Context, plane witness, o Owner) error {
 	if err != nil || e == nil || e.State != Ready {
 		return err
 	}
-	if gone, err := plane.Gone(ctx, e); err != nil || !gone {
+	if gone, err := m.Plane.Gone(ctx, e); err != nil || !gone {
 		return err
 	}
 	m.Log.Warn("a pod is gone, and nobody called DEL", "endpoint", o, "addresses", e.Addresses)

@@ -8,9 +8,7 @@ import (
 	"github.com/Azure/azure-container-networking/netlink"
 )
 
-var _ witness = (*Linux)(nil)
-
-// Gone implements witness.
+// Gone implements Dataplane.
 func (l *Linux) Gone(_ context.Context, e *Endpoint) (bool, error) {
 	if e.NetNS == "" { // of one that was rebuilt it is not known
 		return false, nil

@@ -14,11 +14,6 @@ import (
 // RepairCommand is a remedy: an operator's command. Who prints it may know more of where the program is, and where it has to look.
 const RepairCommand = "azure-vnet repair"
 
-// examiner is what a data plane can offer besides: to say what is wrong with the host. It changes nothing.
-type examiner interface {
-	Examine(networks []*Network) []Finding
-}
-
 // Examine says what is wrong with the host as far as networks and endpoints are concerned, and changes nothing. The network
 // of a configuration (c may be nil) counts even if it has not been made yet.
 // Errors: the store's.
@@ -50,11 +45,7 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Findin
 	if err != nil {
 		return nil, err
 	}
-	out = append(out, examineMasters(networks, ifaces)...)
-	if plane, ok := m.Plane.(examiner); ok {
-		out = append(out, plane.Examine(networks)...)
-	}
-	return out, nil
+	return slices.Concat(out, examineMasters(networks, ifaces), m.Plane.Examine(networks)), nil
 }
 
 // made says that the network has been there once: its rules and, if it has one, its bridge shall be there.

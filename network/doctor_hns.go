@@ -11,9 +11,7 @@ import (
 // lookTime is what doctor waits for a call of HNS.
 const lookTime = 10 * time.Second
 
-var _ examiner = (*Windows)(nil)
-
-// Examine implements examiner.
+// Examine implements Dataplane.
 func (w *Windows) Examine(networks []*Network) []Finding {
 	look := *w
 	look.Limit = min(w.Limit, lookTime)

@@ -17,7 +17,7 @@ import (
 )
 
 // examineKernel says whether the kernel has what the networks' modes need.
-func examineKernel(k *kernel, networks []*Network) []Finding {
+func examineKernel(k *kernel, networks []*view) []Finding {
 	var wrong []Finding
 	bridge := k.nft.Supports(nft.FamilyBridge)
 	found := "nftables has the bridge family"
@@ -64,7 +64,7 @@ func lacksVeth(links []netlink.Link, modules string) bool {
 }
 
 // examineForwarding: the host routes host ports, services, and in transparent mode everything.
-func examineForwarding(networks []*Network) []Finding {
+func examineForwarding(networks []*view) []Finding {
 	var wrong []Finding
 	off := func(path ...string) {
 		value, err := platform.Sysctl(path...)
@@ -88,7 +88,7 @@ func examineForwarding(networks []*Network) []Finding {
 }
 
 // examineFirewall looks for chains that drop what the host forwards for pods.
-func examineFirewall(k *kernel, networks []*Network) []Finding {
+func examineFirewall(k *kernel, networks []*view) []Finding {
 	var wrong []Finding
 	seen := map[nft.Scope]bool{}
 	for _, n := range networks {
@@ -126,7 +126,7 @@ func examineFirewall(k *kernel, networks []*Network) []Finding {
 }
 
 // examineInput looks for rules about the master that should be about its bridge.
-func examineInput(k *kernel, networks []*Network) (wrong []Finding) {
+func examineInput(k *kernel, networks []*view) (wrong []Finding) {
 	seen := map[string]bool{}
 	for _, n := range networks {
 		if n.Mode == ModeTransparent || n.Master == "" || seen[n.Master] {
@@ -150,12 +150,12 @@ func examineInput(k *kernel, networks []*Network) (wrong []Finding) {
 
 // examineMasquerade says who gives what pods send to the internet an address that Azure translates: it does so for the host's, and not for those of
 // pods. That nobody on the host does is right behind a NAT gateway, and for pods that need no internet.
-func examineMasquerade(k *kernel, networks []*Network) []Finding {
+func examineMasquerade(k *kernel, networks []*view) []Finding {
 	if len(networks) == 0 {
 		return Report("masquerade", "there is no network yet", nil)
 	}
 	masquerades, err := k.nft.Masquerades()
-	own := !slices.ContainsFunc(networks, func(n *Network) bool { return !n.Masquerade })
+	own := !slices.ContainsFunc(networks, func(n *view) bool { return !n.Masquerade })
 	found := "what pods send out of the VNET leaves behind the host's address"
 	switch {
 	case own, err == nil && masquerades:
@@ -168,7 +168,7 @@ func examineMasquerade(k *kernel, networks []*Network) []Finding {
 }
 
 // examineServices: kube-proxy's NAT, portmap's and others' rules see bridged packets only with br_netfilter.
-func examineServices(networks []*Network) []Finding {
+func examineServices(networks []*view) []Finding {
 	var wrong []Finding
 	found, remedy := bridgedNATMissing()
 	for _, n := range networks {

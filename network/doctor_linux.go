@@ -20,8 +20,9 @@ const (
 	remedyPod      = RepairCommand + "; if the pod still has no network, restart it"
 )
 
-// Examine implements examiner.
-func (l *Linux) Examine(networks []*Network) []Finding {
+// Examine implements Dataplane.
+func (l *Linux) Examine(known []*Network) []Finding {
+	networks := viewsOf(known)
 	k, err := openKernel()
 	if err != nil {
 		return Report("kernel", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: "run doctor as root, on a kernel with nftables"}})
@@ -38,7 +39,7 @@ func (l *Linux) Examine(networks []*Network) []Finding {
 }
 
 // examineNetwork is the check of a network that was made: its bridge, its rules, its endpoints.
-func examineNetwork(k *kernel, n *Network) []Finding {
+func examineNetwork(k *kernel, n *view) []Finding {
 	if n.Imported {
 		return Report("takeover", "", []Finding{{Level: Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
 	}
@@ -69,7 +70,7 @@ func examineNetwork(k *kernel, n *Network) []Finding {
 }
 
 // examineBridge is the check of the bridge. Its index is 0 if there is none that could be looked at further.
-func examineBridge(k *kernel, n *Network) (netlink.Bridge, []Finding) {
+func examineBridge(k *kernel, n *view) (netlink.Bridge, []Finding) {
 	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
 	fail := func(found, remedy string) Finding { return Finding{Level: Failure, Found: found, Remedy: remedy} }
 	var wrong []Finding
@@ -117,7 +118,7 @@ func examineBridge(k *kernel, n *Network) (netlink.Bridge, []Finding) {
 }
 
 // examineEndpoints compares the network's endpoints with what CHECK would want.
-func examineEndpoints(k *kernel, n *Network) []Finding {
+func examineEndpoints(k *kernel, n *view) []Finding {
 	have, err := k.nft.Elements(scopeOf(n))
 	if err != nil {
 		return Report("endpoints", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: RepairCommand}})
@@ -149,12 +150,12 @@ func examineEndpoints(k *kernel, n *Network) []Finding {
 }
 
 // examineStrays finds what is on the host of pods that the state does not know.
-func examineStrays(k *kernel, networks []*Network) []Finding {
+func examineStrays(k *kernel, networks []*view) []Finding {
 	s := strays{owners: map[Owner]*Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[nft.Scope]bool{}}
 	for _, n := range networks {
 		s.scopes[scopeOf(n)] = true
 		for _, f := range n.Former {
-			s.scopes[scopeOf(&Network{Master: f.Master, Bridge: f.Bridge, Rules: f.Rules})] = true
+			s.scopes[scopeOf(viewOf(&Network{Master: f.Master, Bridge: f.Bridge, Observed: Observed{Rules: f.Rules}}))] = true
 		}
 		for e := range n.Endpoints.All() {
 			s.owners[e.Owner], s.veths[e.HostIfName] = e, true
@@ -183,7 +184,7 @@ func (s *strays) add(owner *Owner, remedy, format string, args ...any) {
 }
 
 // inLinks looks for host veths, and for neighbours on bridges.
-func (s *strays) inLinks(k *kernel, networks []*Network) error {
+func (s *strays) inLinks(k *kernel, networks []*view) error {
 	links, err := k.nl.Links()
 	if err != nil {
 		return err
@@ -215,9 +216,9 @@ func (s *strays) inLinks(k *kernel, networks []*Network) error {
 }
 
 // inLink is about one host veth that no state names. If its other end is in a namespace that lives, a pod lives on it, whoever's it is.
-func (s *strays) inLink(l netlink.Link, networks []*Network) {
+func (s *strays) inLink(l netlink.Link, networks []*view) {
 	o, ours := ParseOwner(l.Alias)
-	made := slices.ContainsFunc(networks, func(n *Network) bool { return n.made() })
+	made := slices.ContainsFunc(networks, func(n *view) bool { return n.made() })
 	switch {
 	case ours:
 		s.add(&o, "", "host veth %s is of %s, which is not known", l.Name, o)
@@ -249,6 +250,12 @@ func (s *strays) inRules(k *kernel) error {
 			o, ok := ParseOwner(e.Comment)
 			known := s.owners[o]
 			switch {
+			case known != nil && !e.Address.IsValid(): // the check of the endpoints says what is missing
+			case known == nil && ok && !e.Address.IsValid():
+				s.add(&o, "", "the rules of %s have port %s for %s, which is not known", scope.Name, e.Port, o)
+			case !e.Address.IsValid():
+				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-ports '{ \"%s\" }'", scope.Family, nft.TableName, scope.Name, e.Port),
+					"the rules of %s have port %s, which no pod has (comment %q)", scope.Name, e.Port, e.Comment)
 			case known != nil && slices.ContainsFunc(known.Addresses, func(p netip.Prefix) bool { return p.Addr() == e.Address }):
 			case known == nil && ok:
 				s.add(&o, "", "the rules of %s have %s for %s, which is not known", scope.Name, e.Address, o)

@@ -8,7 +8,7 @@ import (
 )
 
 // examinePolicy is doctor's. On a host with one NIC it has nothing to say.
-func examinePolicy(k *kernel, n *Network, bridge, master netlink.Link) []Finding {
+func examinePolicy(k *kernel, n *view, bridge, master netlink.Link) []Finding {
 	policy, err := n.policy(k, bridge, master)
 	if err == nil {
 		err = checkPolicy(k, policy)
@@ -19,19 +19,19 @@ func examinePolicy(k *kernel, n *Network, bridge, master netlink.Link) []Finding
 		wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("of several NICs pods of %s need policy rules (ip rule), which are not in place: the host sends what is theirs by another NIC, where Azure drops it", n.Master), Remedy: RepairCommand})
 	case err != nil:
 		wrong = append(wrong, Finding{Level: Failure, Found: err.Error(), Remedy: RepairCommand})
-	case n.Other == "":
+	case n.other == "":
 		return nil
 	}
 	wrong = append(wrong, examineAnswers(n, policy)...)
-	return Report("routing", fmt.Sprintf("pods of %s leave by it, and answers for %s by that", n.Master, n.Other), wrong)
+	return Report("routing", fmt.Sprintf("pods of %s leave by it, and answers for %s by that", n.Master, n.other), wrong)
 }
 
 // examineAnswers is about host ports, node ports and load balancers of NICs beyond the second: their answers would leave by the wrong one.
-func examineAnswers(n *Network, p netlink.Policy) (out []Finding) {
+func examineAnswers(n *view, p netlink.Policy) (out []Finding) {
 	for _, name := range p.Listens {
-		if name != n.Other {
-			out = append(out, Finding{Level: Warning, Found: fmt.Sprintf("host ports and services at the addresses of %s do not answer for pods of %s: answers can leave by %s and %s only", name, n.Master, n.Master, n.Other),
-				Remedy: "let clients use the addresses of " + n.Other})
+		if name != n.other {
+			out = append(out, Finding{Level: Warning, Found: fmt.Sprintf("host ports and services at the addresses of %s do not answer for pods of %s: answers can leave by %s and %s only", name, n.Master, n.Master, n.other),
+				Remedy: "let clients use the addresses of " + n.other})
 		}
 	}
 	return out

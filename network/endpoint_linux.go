@@ -16,7 +16,8 @@ import (
 )
 
 // CreateEndpoint implements Dataplane. The pod's elements are there before its first frame.
-func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error {
+func (l *Linux) CreateEndpoint(_ context.Context, want *Network, e *Endpoint) error {
+	n := viewOf(want)
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func (l *Linux) CreateEndpoint(_ context.Context, n *Network, e *Endpoint) error
 	return nil
 }
 
-func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
+func podOf(nl *netlink.Handle, n *view, e *Endpoint) (netlink.Pod, error) {
 	mac, err := parseMAC(e.MAC)
 	if err != nil {
 		return netlink.Pod{}, err
@@ -67,7 +68,7 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 	if n.Mode == ModeTransparent {
 		return routedPod(p, e.HostMAC), nil
 	}
-	p.Bridge.Name, p.HostRoutes = n.Bridge, n.Other != ""
+	p.Bridge.Name, p.HostRoutes = n.Bridge, n.other != ""
 	if p.Bridge.Index, err = nl.Index(n.Bridge); err != nil {
 		return netlink.Pod{}, err
 	}
@@ -76,7 +77,7 @@ func podOf(nl *netlink.Handle, n *Network, e *Endpoint) (netlink.Pod, error) {
 	return p, nil
 }
 
-func elements(n *Network, e *Endpoint, p netlink.Pod) []nft.Element {
+func elements(n *view, e *Endpoint, p netlink.Pod) []nft.Element {
 	var out []nft.Element
 	for _, a := range e.Addresses {
 		out = append(out, nft.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
@@ -87,10 +88,10 @@ func elements(n *Network, e *Endpoint, p netlink.Pod) []nft.Element {
 // DeleteEndpoint implements Dataplane. First the host veth goes down, since without the elements no rule would judge what it
 // lets through. Link and elements go side by side: each waits for an RCU grace period of its own.
 func (l *Linux) DeleteEndpoint(ctx context.Context, n *Network, e *Endpoint) error {
-	return l.deleting(ctx, func() error { return l.deleteEndpoint(n, e) })
+	return l.deleting(ctx, func() error { return l.deleteEndpoint(viewOf(n), e) })
 }
 
-func (l *Linux) deleteEndpoint(n *Network, e *Endpoint) error {
+func (l *Linux) deleteEndpoint(n *view, e *Endpoint) error {
 	if n.Master == "" || len(e.Addresses) == 0 {
 		return l.deleteStray(e.Owner)
 	}
@@ -120,10 +121,10 @@ func (l *Linux) deleteEndpoint(n *Network, e *Endpoint) error {
 
 // DeleteEndpoints deletes many endpoints of a known network at once: they share the RCU grace periods.
 func (l *Linux) DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoint) error {
-	return l.deleting(ctx, func() error { return l.deleteEndpoints(n, list) })
+	return l.deleting(ctx, func() error { return l.deleteEndpoints(viewOf(n), list) })
 }
 
-func (l *Linux) deleteEndpoints(n *Network, list []*Endpoint) error {
+func (l *Linux) deleteEndpoints(n *view, list []*Endpoint) error {
 	var all []nft.Element
 	var veths []string
 	var addrs []netip.Addr
@@ -154,7 +155,7 @@ func (l *Linux) deleteEndpoints(n *Network, list []*Endpoint) error {
 				return err
 			}
 			defer conn.Close()
-			return conn.DeleteManyElements(all...)
+			return conn.DeleteElements(all...)
 		},
 		func() error { return nl.DeletePods(veths, n.Bridge, addrs) })
 }
@@ -230,7 +231,9 @@ func (l *Linux) deleteStray(o Owner) error {
 
 func elementAddresses(list []nft.Element) (addrs []netip.Prefix) {
 	for _, e := range list {
-		addrs = append(addrs, netip.PrefixFrom(e.Address, e.Address.BitLen()))
+		if e.Address.IsValid() {
+			addrs = append(addrs, netip.PrefixFrom(e.Address, e.Address.BitLen()))
+		}
 	}
 	return addrs
 }
@@ -285,9 +288,7 @@ func (l *Linux) Owners(_ context.Context, n *Network) ([]Owner, error) {
 	return owners, err
 }
 
-var _ follower = (*Linux)(nil)
-
-// FollowMTU implements follower.
+// FollowMTU implements Dataplane.
 func (l *Linux) FollowMTU(_ context.Context, e *Endpoint, mtu int) error {
 	nl, err := netlink.Open()
 	if err != nil {
@@ -297,10 +298,9 @@ func (l *Linux) FollowMTU(_ context.Context, e *Endpoint, mtu int) error {
 	return nl.SetMTU(netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName}, mtu)
 }
 
-var _ adopter = (*Linux)(nil)
-
-// Adopt implements adopter. Ports and neighbours follow with the next look at the network.
-func (l *Linux) Adopt(_ context.Context, n *Network, e *Endpoint) error {
+// Adopt implements Dataplane. Ports and neighbours follow with the next look at the network.
+func (l *Linux) Adopt(_ context.Context, want *Network, e *Endpoint) error {
+	n := viewOf(want)
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -321,7 +321,8 @@ func (l *Linux) Adopt(_ context.Context, n *Network, e *Endpoint) error {
 }
 
 // CheckEndpoint implements Dataplane.
-func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error {
+func (l *Linux) CheckEndpoint(_ context.Context, want *Network, e *Endpoint) error {
+	n := viewOf(want)
 	end := step.Begin(l.Log, "compare the pod with the host")
 	defer func() { end(nil) }() // the command's line has the error
 	k, err := openKernel()
@@ -351,7 +352,7 @@ func (l *Linux) CheckEndpoint(_ context.Context, n *Network, e *Endpoint) error 
 }
 
 // checkImported looks at what a pod of another plugin has that ours have, too.
-func (*Linux) checkImported(k *kernel, n *Network, e *Endpoint) error {
+func (*Linux) checkImported(k *kernel, n *view, e *Endpoint) error {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
 		return masterError(err)
@@ -366,7 +367,7 @@ func (*Linux) checkImported(k *kernel, n *Network, e *Endpoint) error {
 	return err
 }
 
-func checkNetwork(k *kernel, n *Network) error {
+func checkNetwork(k *kernel, n *view) error {
 	if n.Mode == ModeTransparent {
 		return checkRouted(k, n)
 	}
@@ -374,7 +375,7 @@ func checkNetwork(k *kernel, n *Network) error {
 }
 
 // checkPod names the first difference between an endpoint and what is. have are the elements of its network.
-func checkPod(k *kernel, n *Network, e *Endpoint, have []nft.Element) (netlink.Difference, error) {
+func checkPod(k *kernel, n *view, e *Endpoint, have []nft.Element) (netlink.Difference, error) {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
 		return netlink.Difference{}, err

@@ -13,9 +13,7 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-var _ severer = (*Linux)(nil)
-
-// Sever implements severer: the host veth without an owner, with neighbours and rules of ebtables.
+// Sever implements Dataplane: the host veth without an owner, with neighbours and rules of ebtables.
 func (l *Linux) Sever(ctx context.Context, o Owner, netns string) error {
 	return l.deleting(ctx, func() error {
 		k, err := openKernel()
@@ -54,7 +52,7 @@ func foreignVeth(l netlink.Link) bool {
 // found are the pods of the network that another plugin made, as they show on the host: the classic plugin, whose state was lost. Its host
 // veths have our names, and no alias; all else is looked up in the pods.
 // Error: ErrLost if there is one of which that cannot be found out.
-func (l *Linux) found(n *Network) ([]*Endpoint, error) {
+func (l *Linux) found(n *view) ([]*Endpoint, error) {
 	nl, err := netlink.Open()
 	if err != nil {
 		return nil, err

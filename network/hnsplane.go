@@ -88,14 +88,15 @@ func (w *Windows) CheckNetNS(ctx context.Context, e *Endpoint) error {
 
 // EnsureNetwork implements Dataplane. Without a configuration, in a CHECK, there is nothing to make: a network that is gone
 // took its endpoints along.
-func (w *Windows) EnsureNetwork(ctx context.Context, n *Network) error {
+func (w *Windows) EnsureNetwork(ctx context.Context, n *Network) (Ensured, error) {
+	seen := Ensured{Observed: n.Observed}
 	if n.HNS == nil {
-		return nil
+		return seen, nil
 	}
 	dual := slices.ContainsFunc(n.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() })
 	h, err := w.api(ctx, w.NetNS, dual)
 	if err != nil {
-		return err
+		return seen, err
 	}
 	made := false
 	found, err := w.network(ctx, h, n.Name)
@@ -103,16 +104,16 @@ func (w *Windows) EnsureNetwork(ctx context.Context, n *Network) error {
 		found, made, err = w.makeNetwork(ctx, h, n)
 	}
 	if err != nil {
-		return err
+		return seen, err
 	}
 	if err := w.fits(n, found); err != nil {
-		return err
+		return seen, err
 	}
-	n.HNSID = found.ID
-	if !made {
-		return nil
+	seen.HNSID = found.ID
+	if made {
+		err = w.settle(ctx, h)
 	}
-	return w.settle(ctx, h)
+	return seen, err
 }
 
 func (w *Windows) network(ctx context.Context, h hns, name string) (hnsNetwork, error) {

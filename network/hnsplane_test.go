@@ -238,9 +238,9 @@ func TestEnsureNetworkOnHNS(t *testing.T) {
 		if c.dual != nil {
 			n.Prefixes = there.Subnets
 		}
-		err := w.EnsureNetwork(t.Context(), n)
-		if !errors.Is(err, c.want) || c.want == nil && err != nil || n.HNSID != c.id {
-			t.Errorf("%s: %v, ID %q", name, err, n.HNSID)
+		seen, err := w.EnsureNetwork(t.Context(), n)
+		if !errors.Is(err, c.want) || c.want == nil && err != nil || seen.HNSID != c.id {
+			t.Errorf("%s: %v, ID %q", name, err, seen.HNSID)
 		}
 		if errors.Is(c.want, ErrConflict) && !strings.Contains(err.Error(), "azure-vnet cleanup") {
 			t.Errorf("%s: no remedy: %v", name, err)
@@ -248,7 +248,7 @@ func TestEnsureNetworkOnHNS(t *testing.T) {
 		wantCalls(t, v2, c.calls...)
 	}
 	w, v1, v2 := newWindows(t, namespace)
-	if err := w.EnsureNetwork(t.Context(), &Network{Name: "azure"}); err != nil || len(v1.calls)+len(v2.calls) > 0 {
+	if _, err := w.EnsureNetwork(t.Context(), &Network{Name: "azure"}); err != nil || len(v1.calls)+len(v2.calls) > 0 {
 		t.Errorf("a repair without a configuration: %v, %v", err, v2.calls)
 	}
 }
@@ -261,7 +261,10 @@ func TestANewNetworkOfAnOldWindowsSettles(t *testing.T) {
 		n, _ := documented()
 		began := time.Now()
 		ended := make(chan error)
-		go func() { ended <- w.EnsureNetwork(t.Context(), n) }()
+		go func() {
+			_, err := w.EnsureNetwork(t.Context(), n)
+			ended <- err
+		}()
 		synctest.Wait()
 		lock := flock.New(w.LockPath)
 		if ok, err := lock.TryLock(); !ok || err != nil {
@@ -272,7 +275,7 @@ func TestANewNetworkOfAnOldWindowsSettles(t *testing.T) {
 			t.Errorf("%v after %s", err, time.Since(began))
 		}
 		began = time.Now()
-		if err := w.EnsureNetwork(t.Context(), n); err != nil || time.Since(began) != 0 {
+		if _, err := w.EnsureNetwork(t.Context(), n); err != nil || time.Since(began) != 0 {
 			t.Errorf("the network that is there: %v after %s", err, time.Since(began))
 		}
 
@@ -280,7 +283,7 @@ func TestANewNetworkOfAnOldWindowsSettles(t *testing.T) {
 		v1.slow = true
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := w.EnsureNetwork(ctx, n); !errors.Is(err, ErrHNS) {
+		if _, err := w.EnsureNetwork(ctx, n); !errors.Is(err, ErrHNS) {
 			t.Errorf("without time: %v", err)
 		}
 	})

@@ -75,7 +75,7 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 			if !isInterface(master) || mode != ModeTransparent && !isInterface(i.BridgeName) {
 				return fmt.Errorf("network %s of the classic plugin's state: master %q, bridge %q", name, master, i.BridgeName)
 			}
-			n := &Network{Name: name, Mode: mode, Master: master, Created: now.UTC(), Imported: true}
+			n := &Network{Name: name, Mode: mode, Master: master, Created: now.UTC(), Observed: Observed{Imported: true}}
 			if mode != ModeTransparent {
 				n.Bridge = i.BridgeName
 			}

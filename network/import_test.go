@@ -22,7 +22,7 @@ func TestWhatALateCallOfTheClassicPluginMadeIsAdopted(t *testing.T) {
 	s := state(endpoint("old", "azv1", "10.0.0.5/16"), endpoint("new", "azv2", "10.0.0.6/16"))
 	s.Networks["azure"].MAC = "00:0d:3a:00:00:01"
 	late := state(endpoint("old", "azv0", "10.0.0.99/16"), endpoint("gone", "azv3", "10.0.0.7/16"), endpoint("late", "azv4", "10.0.0.8/16"), endpoint("twice", "azv5", "10.0.0.6/16"))
-	late.Networks["other"] = &Network{Name: "other", Mode: ModeTransparent, Master: "eth1", Imported: true}
+	late.Networks["other"] = &Network{Name: "other", Mode: ModeTransparent, Master: "eth1", Observed: Observed{Imported: true}}
 	there := []string{"azv0", "azv1", "azv2", "azv4", "azv5"}
 	s.MergeLate(late, func(name string) bool { return slices.Contains(there, name) })
 

@@ -92,7 +92,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		}
 		if record.Created.IsZero() {
 			record.Created = e.Created
-			_, record.Unsearched = m.Plane.(rebuilder)
+			record.Unsearched = true
 		}
 		// Another network may have its pods on the former bridge.
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return s.shares(f, ModeTransparent) })

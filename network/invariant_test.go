@@ -46,6 +46,9 @@ func TestTheHostOnlyChangesWithTheIntentOnDiskAndTheLockFree(t *testing.T) {
 				if l.lockHeld() {
 					t.Errorf("%s is called under the store's lock", s.Method)
 				}
+				if s.Method == "Sweep" {
+					return // of what is in no record
+				}
 				n := l.state().Networks["azure"]
 				if n == nil || n.Endpoints.Get("c1/eth0") == nil {
 					t.Errorf("%s %s: no record on disk", s.Method, s.Moment)

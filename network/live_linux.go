@@ -17,7 +17,7 @@ type livePod struct {
 }
 
 // livePods are the pods that may be connected to the network's interface, for a repair.
-func livePods(k *kernel, n *Network) ([]livePod, error) {
+func livePods(k *kernel, n *view) ([]livePod, error) {
 	links, err := k.nl.Links()
 	if err != nil {
 		return nil, err
@@ -34,7 +34,7 @@ func livePods(k *kernel, n *Network) ([]livePod, error) {
 		}
 		owner, there := alias[e.HostIfName]
 		if there && (owner == "" || owner == e.Owner.String()) { // else the pod's next sandbox has the name
-			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses, HostRoutes: n.Other != "" && n.Bridge != ""}})
+			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses, HostRoutes: n.other != "" && n.Bridge != ""}})
 		}
 	}
 	return list, nil
@@ -48,7 +48,7 @@ func podsOf(list []livePod) (pods []netlink.Pod) {
 }
 
 // liveElements are the pods' elements. The network may be another than theirs: what counts is whose rules they are.
-func liveElements(n *Network, list []livePod) (out []nft.Element) {
+func liveElements(n *view, list []livePod) (out []nft.Element) {
 	for _, p := range list {
 		out = append(out, elements(n, p.endpoint, p.pod)...)
 	}
@@ -56,7 +56,7 @@ func liveElements(n *Network, list []livePod) (out []nft.Element) {
 }
 
 // restoreElements adds what is missing of the live pods' elements, where the rules themselves are in place.
-func restoreElements(k *kernel, n *Network, list []livePod) error {
+func restoreElements(k *kernel, n *view, list []livePod) error {
 	have, err := k.nft.Elements(scopeOf(n))
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func same(have, want nft.Element) bool {
 }
 
 // portsInPlace says whether every ready endpoint whose host veth is there is connected to the bridge.
-func portsInPlace(k *kernel, n *Network, b netlink.Bridge) (bool, error) {
+func portsInPlace(k *kernel, n *view, b netlink.Bridge) (bool, error) {
 	if !slices.ContainsFunc(n.Live, func(e Endpoints) bool { return e.Len() > 0 }) {
 		return true, nil
 	}
@@ -111,7 +111,8 @@ func portsInPlace(k *kernel, n *Network, b netlink.Bridge) (bool, error) {
 
 // Endpoints rebuilds the network's endpoints from the elements in its rules, which have the owner as their comment, and finds those of
 // another plugin.
-func (l *Linux) Endpoints(_ context.Context, n *Network) ([]*Endpoint, error) {
+func (l *Linux) Endpoints(_ context.Context, known *Network) ([]*Endpoint, error) {
+	n := viewOf(known)
 	want := scopeOf(n)
 	byOwner := map[Owner]*Endpoint{}
 	var list []*Endpoint
@@ -139,7 +140,7 @@ func (l *Linux) Endpoints(_ context.Context, n *Network) ([]*Endpoint, error) {
 }
 
 // withSubnet is the address as a pod of the network has it.
-func (n *Network) withSubnet(a netip.Addr) netip.Prefix {
+func (n *view) withSubnet(a netip.Addr) netip.Prefix {
 	for _, p := range n.Prefixes {
 		if n.Mode != ModeTransparent && p.Contains(a) {
 			return netip.PrefixFrom(a, p.Bits())

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -243,52 +242,65 @@ func (m *Manager) giveUp(ctx context.Context, n *Network, e *Endpoint, ensured b
 
 // ensure makes the network as the state wants it.
 func (m *Manager) ensure(ctx context.Context, n *Network) error {
-	n.Reload = func(ctx context.Context) error {
-		return m.Store.View(ctx, func(s *State) error {
+	n.Current = func(ctx context.Context) (*Network, error) {
+		now := n
+		err := m.Store.View(ctx, func(s *State) error {
 			if record := s.Networks[n.Name]; record != nil {
-				now := s.view(record)
-				n.Live, n.Imported = now.Live, n.Imported && now.Imported
+				now = s.view(record)
 			}
 			return nil
 		})
+		return now, err
 	}
-	return m.ensureAsKnown(ctx, n)
+	_, err := m.ensureAsKnown(ctx, n)
+	return err
 }
 
 // ensureAsKnown makes the network, and records at once what it saw: ip_forward as it was before us can be seen only
 // the first time.
-func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) error {
-	known := *n
-	n.Sysctls = maps.Clone(n.Sysctls)
+func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) (Ensured, error) {
 	for _, f := range n.Former {
-		if err := m.Plane.DeleteNetwork(ctx, &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge, Rules: f.Rules}); err != nil {
-			return fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
+		former := &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge, Observed: Observed{Rules: f.Rules}}
+		if err := m.Plane.DeleteNetwork(ctx, former); err != nil {
+			return Ensured{}, fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
 		}
 	}
-	if err := step.Do(m.Log, "see that the network is as it should be", func() error { return m.Plane.EnsureNetwork(ctx, n) }, slog.String("network", n.Name)); err != nil {
-		return err
+	made, err := step.Get(m.Log, "see that the network is as it should be",
+		func() (Ensured, error) { return m.Plane.EnsureNetwork(ctx, n) }, slog.String("network", n.Name))
+	if err != nil {
+		return made, err
 	}
-	if n.HNSID == known.HNSID && n.MAC == known.MAC && n.MTU == known.MTU && n.Rules == known.Rules && n.Imported == known.Imported && bytes.Equal(n.Host, known.Host) && maps.EqualFunc(n.DNS, known.DNS, slices.Equal) && maps.Equal(n.Sysctls, known.Sysctls) && len(n.Former) == 0 {
-		return nil
+	known := n.Observed
+	n.Observed, n.Other = made.Observed, made.Other
+	if n.Observed.Equal(known) && len(n.Former) == 0 {
+		return made, nil
 	}
-	return m.Store.Update(ctx, func(s *State) error {
+	return made, m.Store.Update(ctx, func(s *State) error {
 		record := s.Networks[n.Name]
 		if record == nil || record.Bridge != n.Bridge {
 			return nil // somebody changed or removed it meanwhile; what we saw is of no use
 		}
-		record.MAC, record.MTU, record.Rules, record.HNSID = n.MAC, n.MTU, n.Rules, n.HNSID
+		s.learn(record, known, made)
 		m.followMTU(ctx, s, record, known.MTU)
-		for _, other := range s.carriedWith(record) {
-			other.Imported = n.Imported
-			// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.
-			if n.Moved || other.Host == nil || bytes.Equal(other.Host, known.Host) {
-				other.Host, other.DNS = n.Host, n.DNS
-			}
-		}
-		record.remember(n.Sysctls)
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
 		return nil
 	})
+}
+
+// learn takes into the record what a call has seen that knew less before, and into those of the other networks on the interface what they
+// share.
+func (s *State) learn(record *Network, known Observed, made Ensured) {
+	seen := record.Observed
+	record.Observed = made.Observed
+	record.Host, record.DNS, record.Sysctls = seen.Host, seen.DNS, seen.Sysctls
+	record.remember(made.Sysctls)
+	for _, other := range s.carriedWith(record) {
+		other.Imported = made.Imported
+		// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.
+		if made.Moved || other.Host == nil || bytes.Equal(other.Host, known.Host) {
+			other.Host, other.DNS = made.Host, made.DNS
+		}
+	}
 }
 
 // Delete takes the owner's endpoint away. It needs no more than the owner; what is gone already, and an
@@ -340,8 +352,8 @@ func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint,
 
 // removeUnknown takes away what the host shows of an owner without a record; where nobody has looked for lost pods yet, by its namespace, too.
 func (m *Manager) removeUnknown(ctx context.Context, n *Network, o Owner, netns string, unsearched bool) error {
-	if unsearched {
-		if err := m.sever(ctx, o, netns); err != nil {
+	if unsearched && netns != "" {
+		if err := m.Plane.Sever(ctx, o, netns); err != nil {
 			return err
 		}
 	}

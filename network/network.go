@@ -3,6 +3,7 @@
 package network
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -10,8 +11,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -85,55 +88,70 @@ type Network struct {
 	Mode   Mode   `json:"mode"`
 	Master string `json:"master"`
 	Bridge string `json:"bridge,omitempty"`
-	MAC    string `json:"mac,omitempty"` // the master's, as last seen
-	MTU    int    `json:"mtu,omitempty"` // the master's, as last seen
 	Settings
+	Observed
 	// Giver is who gave the pods' addresses, as the caller has to know to give them back; nil if that goes without saying.
-	Giver     json.RawMessage   `json:"giver,omitempty"`
-	Rules     string            `json:"rules,omitempty"`   // the family of nftables that the kernel has for its bridge
-	Sysctls   map[string]string `json:"sysctls,omitempty"` // as they were before us, by path (net/ipv4/ip_forward)
-	Prefixes  []netip.Prefix    `json:"prefixes"`
-	Created   time.Time         `json:"created"`
-	Endpoints Endpoints         `json:"-"` // the rows of the state
+	Giver     json.RawMessage `json:"giver,omitempty"`
+	Prefixes  []netip.Prefix  `json:"prefixes"`
+	Created   time.Time       `json:"created"`
+	Endpoints Endpoints       `json:"-"` // the rows of the state
 
-	// Imported says that another plugin made the network: its endpoints are not in our form yet.
-	Imported bool `json:"imported,omitempty"`
 	// Unsearched says that nobody has looked yet whether the host has pods of the network: it is new to the state.
 	Unsearched bool `json:"unsearched,omitempty"`
-	// Host is what the host has on the bridge, as last seen (netlink.Snapshot): who deletes the bridge takes all that from
-	// the host, and the next ADD brings it back.
-	Host []byte `json:"host,omitempty"`
 
-	// DNS is what systemd-resolved was told for the master, when the bridge was made.
-	DNS resolved.Settings `json:"dns,omitempty"`
-
-	// HNSID is the network's ID in HNS, on Windows; HNS is what the configuration says to it.
-	HNSID string     `json:"hnsID,omitempty"`
-	HNS   *HNSConfig `json:"-"`
+	// HNS is what the configuration says to HNS, on Windows.
+	HNS *HNSConfig `json:"-"`
 
 	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
 	Live []Endpoints `json:"-"`
 
-	// Reload brings Live and Imported up to what the state has by now, for who has waited for a lock; nil if nobody can change them.
-	Reload func(ctx context.Context) error `json:"-"`
+	// Current is the network as the state has it by now, for who has waited for a lock: Live and Imported may be others. It is nil if
+	// nobody can change them.
+	Current func(ctx context.Context) (*Network, error) `json:"-"`
 
 	// Others are the interfaces of other networks: their masters, or the bridges that have their configuration.
 	Others []string `json:"-"`
 
-	// Other is another NIC of the host; "" if there is none. The data plane finds it.
+	// Other is another NIC of the host, as the last EnsureNetwork found it; "" if there is none.
 	Other string `json:"-"`
 
 	// Suspect says that something of the network is known to be broken, so that a quick look is not enough.
 	Suspect bool `json:"-"`
 
-	// Reset are settings of the host that this call had to give their values again.
-	Reset []string `json:"-"`
-
-	// Moved says that this call moved the host's configuration, so that it knows best what there was.
-	Moved bool `json:"-"`
-
 	// Former are the bridges that this network had under another configuration: the next ADD takes them away.
 	Former []Former `json:"former,omitempty"`
+}
+
+// Observed is what the data plane saw of the host when it made or looked at a network. The record keeps it: the next call compares, and a
+// repair, or the way back, needs it.
+type Observed struct {
+	MAC     string            `json:"mac,omitempty"`     // the master's
+	MTU     int               `json:"mtu,omitempty"`     // the master's
+	Rules   string            `json:"rules,omitempty"`   // the family of nftables that the kernel has for its bridge
+	Sysctls map[string]string `json:"sysctls,omitempty"` // as they were before us, by path (net/ipv4/ip_forward)
+
+	// Imported says that another plugin made the network: its endpoints are not in our form yet.
+	Imported bool `json:"imported,omitempty"`
+
+	// Host is what the host has on the bridge (netlink.Snapshot): who deletes the bridge takes all that from the host, and the next ADD
+	// brings it back.
+	Host []byte `json:"host,omitempty"`
+
+	// DNS is what systemd-resolved was told for the master, when the bridge was made.
+	DNS resolved.Settings `json:"dns,omitempty"`
+
+	// HNSID is the network's ID in HNS, on Windows.
+	HNSID string `json:"hnsID,omitempty"`
+}
+
+// Equal says whether both are the same; what is empty and what is not there are.
+func (o Observed) Equal(p Observed) bool {
+	a, b := o, p
+	if !bytes.Equal(a.Host, b.Host) || !maps.Equal(a.Sysctls, b.Sysctls) || !maps.EqualFunc(a.DNS, b.DNS, slices.Equal) {
+		return false
+	}
+	a.Host, a.Sysctls, a.DNS, b.Host, b.Sysctls, b.DNS = nil, nil, nil, nil, nil, nil
+	return reflect.DeepEqual(a, b)
 }
 
 // Settings are what a network's pods may do, and where the host helps them. Networks on one bridge share them.

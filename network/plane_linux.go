@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -51,11 +52,35 @@ func (*Linux) CheckNetNS(_ context.Context, e *Endpoint) error {
 }
 
 // EnsureNetwork implements Dataplane.
-func (l *Linux) EnsureNetwork(ctx context.Context, n *Network) error {
+func (l *Linux) EnsureNetwork(ctx context.Context, n *Network) (Ensured, error) {
+	v := viewOf(n)
+	ensure := l.ensureBridge
 	if n.Mode == ModeTransparent {
-		return l.ensureRouted(ctx, n)
+		ensure = l.ensureRouted
 	}
-	return l.ensureBridge(ctx, n)
+	err := ensure(ctx, v)
+	return Ensured{Observed: v.Observed, Other: v.other, Moved: v.moved, Reset: v.reset}, err
+}
+
+// view is a network in the course of one call: what the call learns of the host is noted here.
+type view struct {
+	Network
+	other string   // another NIC of the host; "" if there is none
+	moved bool     // the host's configuration was moved
+	reset []string // settings of the host that were not as they should be
+}
+
+func viewOf(n *Network) *view {
+	v := &view{Network: *n, other: n.Other}
+	v.Sysctls = maps.Clone(n.Sysctls)
+	return v
+}
+
+func viewsOf(list []*Network) (views []*view) {
+	for _, n := range list {
+		views = append(views, viewOf(n))
+	}
+	return views
 }
 
 // kernel holds the sockets of one call.
@@ -83,7 +108,7 @@ func (k *kernel) close() {
 }
 
 // scopeOf is where the network's rules are, as far as that is known: EnsureNetwork finds out what the kernel has.
-func scopeOf(n *Network) nft.Scope {
+func scopeOf(n *view) nft.Scope {
 	switch {
 	case n.Bridge == "":
 		return nft.Scope{Name: n.Master, Family: nft.FamilyInet}
@@ -94,7 +119,7 @@ func scopeOf(n *Network) nft.Scope {
 }
 
 // rules are what the network needs; host are the host's addresses.
-func rules(n *Network, master netlink.Link, host []netip.Prefix) nft.Rules {
+func rules(n *view, master netlink.Link, host []netip.Prefix) nft.Rules {
 	var classic []net.HardwareAddr
 	if n.Imported {
 		classic = []net.HardwareAddr{master.MAC}
@@ -107,12 +132,12 @@ func rules(n *Network, master netlink.Link, host []netip.Prefix) nft.Rules {
 	return nft.Rules{
 		Classic: classic, Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
 		Tunnel: n.Mode == ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
-		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.Other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
+		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
 	}
 }
 
 // bridgeRules are the rules of a bridge as it is.
-func bridgeRules(n *Network, b netlink.Bridge) nft.Rules {
+func bridgeRules(n *view, b netlink.Bridge) nft.Rules {
 	r := rules(n, b.Master, b.Primary)
 	r.Local = b.Local
 	return r
@@ -120,6 +145,7 @@ func bridgeRules(n *Network, b netlink.Bridge) nft.Rules {
 
 // DeleteNetwork implements Dataplane.
 func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
+	v := viewOf(n)
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -127,14 +153,14 @@ func (l *Linux) DeleteNetwork(ctx context.Context, n *Network) error {
 	defer k.close()
 	return l.locked(ctx, func() error {
 		if n.Bridge != "" {
-			if err := l.removeBridge(ctx, k, n); err != nil {
+			if err := l.removeBridge(ctx, k, v); err != nil {
 				return err
 			}
 		}
-		if err := k.nft.RemoveRules(scopeOf(n)); err != nil {
+		if err := k.nft.RemoveRules(scopeOf(v)); err != nil {
 			return err
 		}
-		return errors.Join(k.nl.RemovePolicy(n.Prefixes), restoreSysctls(n))
+		return errors.Join(k.nl.RemovePolicy(n.Prefixes), restoreSysctls(n.Sysctls))
 	})
 }
 
@@ -161,12 +187,14 @@ func (l *Linux) locked(ctx context.Context, fn func() error) error {
 }
 
 // repairing is locked with what the state has by now: while the lock was waited for, pods came and went.
-func (l *Linux) repairing(ctx context.Context, n *Network, fn func() error) error {
+func (l *Linux) repairing(ctx context.Context, n *view, fn func() error) error {
 	return l.locked(ctx, func() error {
-		if n.Reload != nil {
-			if err := n.Reload(ctx); err != nil {
+		if n.Current != nil {
+			now, err := n.Current(ctx)
+			if err != nil {
 				return err
 			}
+			n.Live, n.Imported = now.Live, n.Imported && now.Imported
 		}
 		return fn()
 	})

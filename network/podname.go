@@ -22,20 +22,12 @@ func (e *Endpoint) podIfName(mode Mode) string {
 	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
 }
 
-// namer is what a data plane can offer besides: host veths get other names.
-type namer interface {
-	// Named is whose host veth of that name is there; the zero Owner is nobody's that we know.
-	Named(ctx context.Context, name string) (Owner, error)
-	// Rename gives the owner's host veth of that name another one, and its elements. What is not there needs none.
-	Rename(ctx context.Context, o Owner, from, to string) error
-}
-
 // ClaimAdd is Claim for an ADD. A sandbox that has the pod's name on its host veth gives it to the pod's next one, so what is about
 // that is kept away, too.
 // Errors: the store's.
 func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.Claim, error) {
 	name := e.podIfName(c.Mode)
-	if _, ok := m.Plane.(namer); !ok || name == "" {
+	if name == "" {
 		return m.Claim(ctx, e.Owner)
 	}
 	for {
@@ -77,11 +69,7 @@ func (m *Manager) namesakes(ctx context.Context, o Owner, name string) (list []O
 	if err != nil {
 		return nil, err
 	}
-	plane, ok := m.Plane.(namer)
-	if !ok {
-		return nil, nil
-	}
-	there, err := plane.Named(ctx, name)
+	there, err := m.Plane.Named(ctx, name)
 	if err == nil && there != (Owner{}) && !slices.Contains(list, there) {
 		list = append(list, there)
 	}
@@ -90,8 +78,7 @@ func (m *Manager) namesakes(ctx context.Context, o Owner, name string) (list []O
 
 // takeName gives the host veths of the pod's earlier sandboxes their owners' names.
 func (m *Manager) takeName(ctx context.Context, o Owner, name string) error {
-	plane, ok := m.Plane.(namer)
-	if !ok || name == "" {
+	if name == "" {
 		return nil
 	}
 	others, err := m.namesakes(ctx, o, name)
@@ -100,7 +87,7 @@ func (m *Manager) takeName(ctx context.Context, o Owner, name string) error {
 	}
 	for _, other := range others {
 		m.Log.Info("a new sandbox of the pod takes the host veth's name", "name", name, "from", other)
-		if err := plane.Rename(ctx, other, name, other.HostIfName()); err != nil {
+		if err := m.Plane.Rename(ctx, other, name, other.HostIfName()); err != nil {
 			return fmt.Errorf("rename host veth %s of %s: %w", name, other, err)
 		}
 	}

@@ -9,9 +9,7 @@ import (
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-var _ namer = (*Linux)(nil)
-
-// Named implements namer.
+// Named implements Dataplane.
 func (l *Linux) Named(_ context.Context, name string) (Owner, error) {
 	nl, err := netlink.Open()
 	if err != nil {
@@ -26,7 +24,7 @@ func (l *Linux) Named(_ context.Context, name string) (Owner, error) {
 	return o, err
 }
 
-// Rename implements namer. While the veth is down, the rules that know it by its name judge nothing of it.
+// Rename implements Dataplane. While the veth is down, the rules that know it by its name judge nothing of it.
 func (l *Linux) Rename(ctx context.Context, o Owner, from, to string) error {
 	return l.deleting(ctx, func() error { return l.rename(o, from, to) })
 }

@@ -9,9 +9,9 @@ import (
 )
 
 // policy looks at the host's NICs. bridge is zero where there is none.
-func (n *Network) policy(k *kernel, bridge, master netlink.Link) (netlink.Policy, error) {
+func (n *view) policy(k *kernel, bridge, master netlink.Link) (netlink.Policy, error) {
 	ways, err := k.nl.Ways(bridge, master, n.Others)
-	n.Other = ways.Other.Name
+	n.other = ways.Other.Name
 	return netlink.Policy{Ways: ways, Pods: n.Prefixes, Routed: n.Mode == ModeTransparent, Router6: azure.Router6}, err
 }
 

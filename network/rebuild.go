@@ -10,19 +10,10 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// rebuilder is what a data plane can offer besides: to find the endpoints that a network has on the host.
-type rebuilder interface {
-	Endpoints(ctx context.Context, n *Network) ([]*Endpoint, error)
-}
-
 // rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods alive, ours or the
 // classic plugin's. As long as that has not been done, no pod can be told from a stranger, so an ADD cannot do without.
 func (m *Manager) rebuild(ctx context.Context, n *Network) error {
-	plane, ok := m.Plane.(rebuilder)
-	if !ok {
-		return nil
-	}
-	found, err := plane.Endpoints(ctx, n)
+	found, err := m.Plane.Endpoints(ctx, n)
 	if err != nil {
 		return fmt.Errorf("look for pods that only the host knows: %w", err)
 	}
@@ -67,20 +58,6 @@ func (m *Manager) forgetGone(ctx context.Context, found []*Endpoint) error {
 		}
 	}
 	return nil
-}
-
-// severer is what a data plane can offer besides: to take away what another plugin made of a pod, by its namespace.
-type severer interface {
-	Sever(ctx context.Context, o Owner, netns string) error
-}
-
-// sever takes a pod of the classic plugin off the host whose network the state has lost. Without a network nobody has looked yet what there is.
-func (m *Manager) sever(ctx context.Context, o Owner, netns string) error {
-	plane, ok := m.Plane.(severer)
-	if !ok || netns == "" {
-		return nil
-	}
-	return plane.Sever(ctx, o, netns)
 }
 
 // nameOwners gives pods of which the host does not show whose they are the containers that hold their addresses.

@@ -9,11 +9,6 @@ import (
 	"strings"
 )
 
-// ailing is what a data plane can offer besides: to say what of a network, and of the host's end of its live pods, is not as it should be.
-type ailing interface {
-	Ailing(ctx context.Context, n *Network) ([]string, error)
-}
-
 // Repaired is what a repair did.
 type Repaired struct {
 	Right []string // what was wrong, one thing each
@@ -80,23 +75,20 @@ func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*Net
 
 // mend repairs one network, and says what was wrong.
 func (m *Manager) mend(ctx context.Context, n *Network) ([]string, error) {
-	look := func() ([]string, error) { return nil, nil }
-	if plane, ok := m.Plane.(ailing); ok {
-		look = func() ([]string, error) { return plane.Ailing(ctx, n) }
-	}
-	wrong, err := look()
+	wrong, err := m.Plane.Ailing(ctx, n)
 	if err != nil {
 		return nil, err
 	}
 	n.Suspect = len(wrong) > 0
-	if err := m.ensureAsKnown(ctx, n); err != nil { // with the claimed ones only
+	made, err := m.ensureAsKnown(ctx, n) // with the claimed ones only
+	if err != nil {
 		return nil, err
 	}
-	right := slices.Concat(wrong, n.Reset)
+	right := slices.Concat(wrong, made.Reset)
 	if len(wrong) == 0 {
 		return right, nil
 	}
-	still, err := look()
+	still, err := m.Plane.Ailing(ctx, n)
 	if len(still) > 0 {
 		err = fmt.Errorf("%w: %s", ErrDifference, strings.Join(still, "; "))
 	}

@@ -13,9 +13,10 @@ import (
 // program of the name own.
 func Watch(ctx context.Context, own string) (<-chan string, error) { return nft.Watch(ctx, own) }
 
-// Ailing implements ailing: what CHECK would find on the host's side. Of a network that is not as it should be that is all: it is
+// Ailing implements Dataplane: what CHECK would find on the host's side. Of a network that is not as it should be that is all: it is
 // repaired with all its pods.
-func (l *Linux) Ailing(_ context.Context, n *Network) ([]string, error) {
+func (l *Linux) Ailing(_ context.Context, known *Network) ([]string, error) {
+	n := viewOf(known)
 	k, err := openKernel()
 	if err != nil {
 		return nil, err

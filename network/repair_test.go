@@ -25,7 +25,7 @@ func (a *ailing) Ailing(context.Context, *network.Network) ([]string, error) {
 	return slices.Clone(a.wrong), nil
 }
 
-func (a *ailing) EnsureNetwork(ctx context.Context, n *network.Network) error {
+func (a *ailing) EnsureNetwork(ctx context.Context, n *network.Network) (network.Ensured, error) {
 	of := []string{n.Name}
 	for _, list := range n.Live {
 		for e := range list.All() {

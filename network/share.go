@@ -6,24 +6,14 @@ import (
 	"fmt"
 )
 
-// sharer is what a data plane can offer besides: several containers use a pod's endpoint, and each has an ADD and a DEL of
-// its own (HNS v1; Docker's kubelet).
-type sharer interface {
-	// Share attaches a container to the endpoint that the owner has, and completes e as far as it is not known. found is
-	// false if there is none.
-	Share(ctx context.Context, n *Network, e *Endpoint, containerID string) (found bool, err error)
-	// Unshare takes the container off it; what is gone already is success.
-	Unshare(ctx context.Context, n *Network, e *Endpoint, containerID string) error
-}
-
 // Share lets a container use the endpoint that the owner has already, which can be the owner's own container once more. It
 // returns nil if there is none, or only what an interrupted ADD left.
 func (m *Manager) Share(ctx context.Context, o Owner, netns, containerID string) (*Endpoint, error) {
-	plane, n, e, err := m.shared(ctx, o, netns)
-	if plane == nil || err != nil || e.State == Pending {
+	n, e, err := m.shared(ctx, o, netns)
+	if err != nil || e.State == Pending {
 		return nil, err
 	}
-	found, err := plane.Share(ctx, n, e, containerID)
+	found, err := m.Plane.Share(ctx, n, e, containerID)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -32,19 +22,15 @@ func (m *Manager) Share(ctx context.Context, o Owner, netns, containerID string)
 
 // Unshare takes the container off the owner's endpoint, which stays.
 func (m *Manager) Unshare(ctx context.Context, o Owner, netns, containerID string) error {
-	plane, n, e, err := m.shared(ctx, o, netns)
-	if plane == nil || err != nil {
+	n, e, err := m.shared(ctx, o, netns)
+	if err != nil {
 		return err
 	}
-	return plane.Unshare(ctx, n, e, containerID)
+	return m.Plane.Unshare(ctx, n, e, containerID)
 }
 
 // shared is what the state knows of the owner's endpoint; without a state, what the name says.
-func (m *Manager) shared(ctx context.Context, o Owner, netns string) (sharer, *Network, *Endpoint, error) {
-	plane, ok := m.Plane.(sharer)
-	if !ok {
-		return nil, nil, nil, nil
-	}
+func (m *Manager) shared(ctx context.Context, o Owner, netns string) (*Network, *Endpoint, error) {
 	n, e, err := m.find(ctx, o)
 	if n == nil {
 		n = &Network{Name: o.Network}
@@ -52,12 +38,10 @@ func (m *Manager) shared(ctx context.Context, o Owner, netns string) (sharer, *N
 	if e == nil {
 		e = &Endpoint{Owner: o, NetNS: netns}
 	}
-	return plane, n, e, err
+	return n, e, err
 }
 
-var _ sharer = (*Windows)(nil)
-
-// Share implements sharer. The endpoint is told by HNS, for it outlives the state; what HNS does not keep of it (routes)
+// Share implements Dataplane. The endpoint is told by HNS, for it outlives the state; what HNS does not keep of it (routes)
 // is the state's.
 func (w *Windows) Share(ctx context.Context, n *Network, e *Endpoint, containerID string) (bool, error) {
 	h := w.v1
@@ -86,7 +70,7 @@ func (w *Windows) Share(ctx context.Context, n *Network, e *Endpoint, containerI
 	return true, nil
 }
 
-// Unshare implements sharer.
+// Unshare implements Dataplane.
 func (w *Windows) Unshare(ctx context.Context, n *Network, e *Endpoint, containerID string) error {
 	h := w.v1
 	found, err := w.shared(ctx, h, n, e)

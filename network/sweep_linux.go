@@ -10,7 +10,7 @@ import (
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// Sweep implements sweeper. A pod's neighbours on the bridge name no owner: when its veth and its elements have gone and its record was
+// Sweep implements Dataplane. A pod's neighbours on the bridge name no owner: when its veth and its elements have gone and its record was
 // lost, only the address says that they are nobody's.
 func (l *Linux) Sweep(ctx context.Context, n *Network, known func(context.Context) (map[netip.Addr]bool, error)) error {
 	nl, err := netlink.Open()

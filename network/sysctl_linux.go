@@ -13,7 +13,7 @@ import (
 )
 
 // set gives a setting of the host a value, and notes what it was.
-func (n *Network) set(value string, path ...string) error {
+func (n *view) set(value string, path ...string) error {
 	was, err := platform.Sysctl(path...)
 	if err != nil || was == value {
 		return err
@@ -22,15 +22,15 @@ func (n *Network) set(value string, path ...string) error {
 	if err := platform.SetSysctl(value, path...); err != nil {
 		return err
 	}
-	n.Reset = append(n.Reset, strings.Join(path, ".")+" was "+was)
+	n.reset = append(n.reset, strings.Join(path, ".")+" was "+was)
 	return nil
 }
 
 // restoreSysctls gives the host's settings back. One that is gone, with its interface, needs nothing. Forwarding comes first, since
 // writing it changes others.
-func restoreSysctls(n *Network) (errs error) {
+func restoreSysctls(before map[string]string) (errs error) {
 	for _, forwarding := range []bool{true, false} {
-		for path, was := range n.Sysctls {
+		for path, was := range before {
 			if forwarding != (path == "net/ipv4/ip_forward" || path == "net/ipv6/conf/all/forwarding") {
 				continue
 			}
@@ -45,11 +45,11 @@ func restoreSysctls(n *Network) (errs error) {
 
 // forward switches IP forwarding on: what reaches a pod by the host (a host port, a service) is routed, and
 // the answer too.
-func forward(n *Network) error { return n.setForwarding("ipv4", "net", "ipv4", "ip_forward") }
+func forward(n *view) error { return n.setForwarding("ipv4", "net", "ipv4", "ip_forward") }
 
 // setForwarding switches forwarding on for the host, which sets it for every interface, and switches all.accept_redirects off; back likewise
 // (net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_fixup_forwarding). So what that overwrites is noted, too.
-func (n *Network) setForwarding(family string, path ...string) error {
+func (n *view) setForwarding(family string, path ...string) error {
 	if now, err := platform.Sysctl(path...); err != nil || now == "1" {
 		return err
 	}
@@ -73,7 +73,7 @@ func unsettable(err error) bool { return errors.Is(err, fs.ErrNotExist) || error
 
 // bridgedNAT lets what a bridge forwards pass the host's iptables and nftables (br_netfilter): services, host ports, network policies
 // and ip-masq-agent see only what passes there. The module is for the host to load.
-func (l *Linux) bridgedNAT(n *Network) error {
+func (l *Linux) bridgedNAT(n *view) error {
 	var errs error
 	for _, name := range bridgedNATSysctls {
 		err := n.set("1", "net", "bridge", name)
@@ -93,7 +93,7 @@ var bridgedNATSysctls = []string{"bridge-nf-call-iptables", "bridge-nf-call-ip6t
 // forward6 switches IPv6 forwarding on if pods have IPv6. A host that forwards does not listen to router
 // advertisements any more, unless accept_ra of the interfaces that get them is 2: without that it would lose its
 // default route.
-func forward6(n *Network, hosts ...string) error {
+func forward6(n *view, hosts ...string) error {
 	if !n.hasIPv6() {
 		return nil
 	}
@@ -110,12 +110,12 @@ func forward6(n *Network, hosts ...string) error {
 }
 
 // validMark lets the kernel's check of a packet's way back, where the host has it (rp_filter), see by which NIC that is.
-func (n *Network) validMark() error {
-	if n.Other == "" {
+func (n *view) validMark() error {
+	if n.other == "" {
 		return nil
 	}
 	var errs error
-	for _, name := range []string{n.Other, cmp.Or(n.Bridge, n.Master)} {
+	for _, name := range []string{n.other, cmp.Or(n.Bridge, n.Master)} {
 		if err := n.set("1", "net", "ipv4", "conf", name, "src_valid_mark"); !unsettable(err) {
 			errs = errors.Join(errs, err)
 		}
@@ -123,6 +123,6 @@ func (n *Network) validMark() error {
 	return errs
 }
 
-func (n *Network) hasIPv6() bool {
+func (n *view) hasIPv6() bool {
 	return slices.ContainsFunc(n.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() })
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // ensureRouted makes the host a router for its pods. The master stays as it is.
-func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
+func (l *Linux) ensureRouted(ctx context.Context, n *view) error {
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (l *Linux) ensureRouted(ctx context.Context, n *Network) error {
 }
 
 // repairRouted makes the rules, and what the host has for the pods that are there.
-func repairRouted(k *kernel, n *Network, r nft.Rules) error {
+func repairRouted(k *kernel, n *view, r nft.Rules) error {
 	pods, err := livePods(k, n)
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func repairRouted(k *kernel, n *Network, r nft.Rules) error {
 	return k.nl.Reroute(podsOf(pods))
 }
 
-func routedRules(nl *netlink.Handle, n *Network, master netlink.Link) (nft.Rules, error) {
+func routedRules(nl *netlink.Handle, n *view, master netlink.Link) (nft.Rules, error) {
 	hosts, err := nl.Addresses(master)
 	return rules(n, master, hosts), err
 }
@@ -83,7 +83,7 @@ func routedPod(p netlink.Pod, host string) netlink.Pod {
 }
 
 // checkRouted is the network's part of CHECK in transparent mode.
-func checkRouted(k *kernel, n *Network) error {
+func checkRouted(k *kernel, n *view) error {
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
 		return masterError(err)

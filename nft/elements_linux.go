@@ -16,7 +16,7 @@ import (
 // Element is what the tables know about one address of a pod.
 type Element struct {
 	Scope
-	Address netip.Addr
+	Address netip.Addr // not valid where Elements found no more than a port
 	MAC     net.HardwareAddr
 	Port    string // the host veth
 	Comment string // the owner
@@ -32,8 +32,12 @@ type entry struct {
 }
 
 // entries are what an element is in the sets: where the pod is, what it may send, by which port. With an IPv6
-// address it may also send from the link-local one that Linux makes of its MAC.
+// address it may also send from the link-local one that Linux makes of its MAC. Without an address only the port is known.
 func (e Element) entries() []entry {
+	port := entry{e.ports(), nftables.SetElement{Key: ifNameKey(e.Port), Comment: e.Comment}}
+	if !e.Address.IsValid() {
+		return []entry{port}
+	}
 	v6 := e.Address.Is6()
 	pod := nftables.SetElement{Key: e.Address.AsSlice(), Comment: e.Comment}
 	if !e.Routed() {
@@ -42,7 +46,7 @@ func (e Element) entries() []entry {
 	list := []entry{
 		{e.pods(v6), pod},
 		{e.owned(v6), nftables.SetElement{Key: e.ownedKey(e.Address), Comment: e.Comment}},
-		{e.ports(), nftables.SetElement{Key: ifNameKey(e.Port), Comment: e.Comment}},
+		port,
 	}
 	if !e.Routed() {
 		list = append(list, entry{e.known(v6), pod})
@@ -51,16 +55,6 @@ func (e Element) entries() []entry {
 		list = append(list, entry{e.owned(v6), nftables.SetElement{Key: e.ownedKey(linkLocal(e.MAC)), Comment: e.Comment}})
 	}
 	return list
-}
-
-// deletable are the entries whose keys are known. Where the host routes, the set of addresses knows no MAC, so what was found in that
-// one alone has none, and the kernel refuses a key that lacks it (EINVAL).
-func (e Element) deletable() []entry {
-	list := e.entries()
-	if len(e.MAC) == 6 {
-		return list
-	}
-	return slices.DeleteFunc(list, func(part entry) bool { return part.set.Name == e.owned(e.Address.Is6()).Name })
 }
 
 // macAt and addrAt are where MAC and address lie in the key of an owned set; the MAC is padded to 8 bytes.
@@ -173,89 +167,4 @@ func (n *Conn) forget(e Element) error {
 		drop(e.known(v6), same)
 	}
 	return errs
-}
-
-// DeleteElements removes what is there of the elements; what is gone already is success.
-func (n *Conn) DeleteElements(elements ...Element) error {
-	var all []func() error // each appends one deletion to the transaction
-	seen := map[string]bool{}
-	once := func(id string, fn func() error) {
-		if !seen[id] {
-			seen[id] = true
-			all = append(all, fn)
-		}
-	}
-	for _, e := range elements {
-		for _, part := range e.deletable() {
-			once(part.set.Name+string(part.element.Key), func() error {
-				return n.conn.SetDeleteElements(part.set, []nftables.SetElement{{Key: part.element.Key}})
-			})
-		}
-		if e.Family == FamilyNetdev {
-			once(e.Port, func() error {
-				c := e.podChain(e.Port, "")
-				n.deleteChains([]*nftables.Chain{&c.Chain})
-				return nil
-			})
-		}
-	}
-	remove := func(deletions ...func() error) error {
-		for _, d := range deletions {
-			if err := d(); err != nil {
-				return err
-			}
-		}
-		return n.conn.Flush()
-	}
-	err := remove(all...)
-	if errors.Is(err, unix.ENOENT) { // a missing element fails the whole transaction: now one by one
-		err = nil
-		for _, d := range all {
-			if derr := remove(d); !errors.Is(derr, unix.ENOENT) {
-				err = errors.Join(err, derr)
-			}
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("delete nftables elements: %w", err)
-	}
-	return nil
-}
-
-// DeleteManyElements is DeleteElements in few messages, for many that are all there as a rule.
-func (n *Conn) DeleteManyElements(elements ...Element) error {
-	keys := map[string][]nftables.SetElement{}
-	sets := map[string]*nftables.Set{}
-	seen := map[string]bool{}
-	var chains []*nftables.Chain
-	for _, e := range elements {
-		for _, part := range e.deletable() {
-			if id := part.set.Name + string(part.element.Key); !seen[id] {
-				seen[id], sets[part.set.Name] = true, part.set
-				keys[part.set.Name] = append(keys[part.set.Name], nftables.SetElement{Key: part.element.Key})
-			}
-		}
-		if e.Family == FamilyNetdev && !seen[e.Port] {
-			seen[e.Port] = true
-			c := e.podChain(e.Port, "")
-			chains = append(chains, &c.Chain)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(sets)) {
-		for some := range slices.Chunk(keys[name], maxElements) {
-			if err := n.conn.SetDeleteElements(sets[name], some); err != nil {
-				return fmt.Errorf("nftables elements of %s: %w", name, err)
-			}
-		}
-	}
-	n.deleteChains(chains)
-	err := n.conn.Flush()
-	if !errors.Is(err, unix.ENOENT) {
-		return err
-	}
-	err = nil
-	for _, e := range elements { // something was gone, which fails the whole transaction
-		err = errors.Join(err, n.DeleteElements(e))
-	}
-	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -38,21 +39,36 @@ func (n *Conn) Elements(s Scope) ([]Element, error) {
 		if err != nil {
 			return nil, err
 		}
-		found := s.join(pods, owned, known)
+		var copied []nftables.SetElement
 		if !s.Routed() {
-			known, err := n.list(s.known(v6))
-			if err != nil {
+			if copied, err = n.list(s.known(v6)); err != nil {
 				return nil, err
 			}
-			for i, e := range found {
-				found[i].Complete = e.Complete && slices.ContainsFunc(known, func(k nftables.SetElement) bool {
-					return bytes.Equal(k.Key, e.Address.AsSlice()) && bytes.Equal(k.Val, e.MAC)
-				})
-			}
 		}
-		out = append(out, found...)
+		out = append(out, s.join(pods, owned, copied, known)...)
 	}
-	return out, nil
+	return s.withPorts(out, ports), nil
+}
+
+// withPorts adds the ports of which nothing else is known, or gives them to their owners' addresses that nothing else has a port for.
+func (s Scope) withPorts(found []Element, ports []nftables.SetElement) []Element {
+	seen := map[string]bool{}
+	for _, e := range found {
+		seen[e.Port] = true
+	}
+	for _, k := range ports {
+		name := portName(k.Key)
+		if seen[name] {
+			continue
+		}
+		i := slices.IndexFunc(found, func(e Element) bool { return e.Port == "" && e.Comment == k.Comment })
+		if i < 0 {
+			found = append(found, Element{Scope: s, Port: name, Comment: k.Comment})
+			continue
+		}
+		found[i].Port = name
+	}
+	return found
 }
 
 // withChains leaves the ports that have a chain.
@@ -67,8 +83,8 @@ func (n *Conn) withChains(s Scope, ports map[string]bool) error {
 	return nil
 }
 
-// join brings together what two sets of a family say about each address.
-func (s Scope) join(pods, owned []nftables.SetElement, ports map[string]bool) []Element {
+// join brings together what the sets of a family say about each address. On a bridge the addresses have a copy.
+func (s Scope) join(pods, owned, copied []nftables.SetElement, ports map[string]bool) []Element {
 	byAddress := map[netip.Addr]*Element{}
 	var order []netip.Addr
 	at := func(a netip.Addr, mac []byte, comment string) *Element {
@@ -79,6 +95,7 @@ func (s Scope) join(pods, owned []nftables.SetElement, ports map[string]bool) []
 		return byAddress[a]
 	}
 	reachable := map[netip.Addr]bool{}
+	var local []nftables.SetElement
 	for _, k := range pods {
 		a, _ := netip.AddrFromSlice(k.Key)
 		at(a, k.Val, k.Comment)
@@ -89,10 +106,13 @@ func (s Scope) join(pods, owned []nftables.SetElement, ports map[string]bool) []
 			continue
 		}
 		a, ok := netip.AddrFromSlice(k.Key[addrAt:])
+		mac, port := k.Key[macAt:macAt+6], portName(k.Key)
+		if ok && a.IsLinkLocalUnicast() && a.Is6() {
+			local = append(local, k)
+		}
 		if !ok || a.IsLinkLocalUnicast() && a.Is6() {
 			continue // goes with the address that it was added for
 		}
-		mac, port := k.Key[macAt:macAt+6], portName(k.Key)
 		e := at(a, mac, k.Comment)
 		if len(e.MAC) == 0 { // the host routes: no map tells
 			e.MAC = mac
@@ -104,6 +124,24 @@ func (s Scope) join(pods, owned []nftables.SetElement, ports map[string]bool) []
 		}
 		e.Complete = e.Complete || own && reachable[a] && ports[port]
 		e.Shared = e.Shared || k.Comment != e.Comment
+	}
+	for _, k := range copied {
+		a, _ := netip.AddrFromSlice(k.Key)
+		at(a, k.Val, k.Comment)
+	}
+	if !s.Routed() {
+		for a, e := range byAddress {
+			e.Complete = e.Complete && slices.ContainsFunc(copied, func(k nftables.SetElement) bool {
+				return bytes.Equal(k.Key, a.AsSlice()) && bytes.Equal(k.Val, e.MAC)
+			})
+		}
+	}
+	for _, k := range local { // the address that it was added for is gone
+		mac, port := k.Key[macAt:macAt+6], portName(k.Key)
+		if !slices.ContainsFunc(slices.Collect(maps.Values(byAddress)), func(e *Element) bool { return e.Port == port && bytes.Equal(e.MAC, mac) }) {
+			a, _ := netip.AddrFromSlice(k.Key[addrAt:])
+			at(a, mac, k.Comment).Port = port
+		}
 	}
 	out := make([]Element, 0, len(order))
 	for _, a := range order {

@@ -34,7 +34,7 @@ func NamespaceAddresses() ([]netip.Addr, error) {
 	var errs error
 	for _, path := range paths {
 		found, err := addressesIn(path, host)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err != nil && !errors.Is(err, os.ErrNotExist) && exists(path) {
 			errs = errors.Join(errs, fmt.Errorf("network namespace %s: %w", path, err))
 		}
 		addrs = append(addrs, found...)

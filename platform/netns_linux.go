@@ -61,6 +61,8 @@ func namespaceBehind(link string) (uint64, error) {
 		return 0, nil
 	case errors.Is(err, os.ErrPermission) && strings.HasPrefix(link, "/proc/1/"):
 		return 0, nil // the first process is the host's own, and may have rights that this one lacks
+	case errors.Is(err, os.ErrPermission) && !exists(link):
+		return 0, nil // the kernel says so, too, of a process that ends meanwhile (fs/proc/base.c, proc_pid_readlink)
 	case err != nil:
 		return 0, err
 	}
@@ -69,4 +71,9 @@ func namespaceBehind(link string) (uint64, error) {
 		return 0, nil
 	}
 	return strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64)
+}
+
+func exists(link string) bool {
+	_, err := os.Lstat(link)
+	return !errors.Is(err, os.ErrNotExist)
 }

@@ -4,6 +4,7 @@
 package networktest
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -26,12 +27,13 @@ type Host struct {
 	// Kernel is what Status answers.
 	Kernel error
 
-	mu        sync.Mutex // guards what follows
-	ipForward bool
-	bridges   map[string]bridge
-	veths     map[string]veth            // by the name of the host end
-	elements  map[netip.Addr]element     // one map for all bridges: addresses are unique in a VNET
-	pods      map[string]map[string]bool // network namespace → its interfaces
+	mu         sync.Mutex // guards what follows
+	ipForward  bool
+	bridges    map[string]bridge
+	veths      map[string]veth            // by the name of the host end
+	elements   map[netip.Addr]element     // one map for all bridges: addresses are unique in a VNET
+	neighbours map[netip.Addr]string      // the bridge, which is all that a neighbour names
+	pods       map[string]map[string]bool // network namespace → its interfaces
 }
 
 type bridge struct {
@@ -52,7 +54,8 @@ type element struct {
 
 // New makes a host with pods that have the given network namespaces.
 func New(namespaces ...string) *Host {
-	h := &Host{bridges: map[string]bridge{}, veths: map[string]veth{}, elements: map[netip.Addr]element{}, pods: map[string]map[string]bool{}}
+	h := &Host{bridges: map[string]bridge{}, veths: map[string]veth{}, elements: map[netip.Addr]element{},
+		neighbours: map[netip.Addr]string{}, pods: map[string]map[string]bool{}}
 	for _, ns := range namespaces {
 		h.pods[ns] = map[string]bool{}
 	}
@@ -66,6 +69,13 @@ func (h *Host) EndPod(namespace string) {
 	defer h.mu.Unlock()
 	delete(h.pods, namespace)
 	maps.DeleteFunc(h.veths, func(_ string, v veth) bool { return v.pod.NetNS == namespace })
+}
+
+// Lose takes away what the rules know of an address, as somebody does who flushes them.
+func (h *Host) Lose(a netip.Addr) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.elements, a)
 }
 
 // String is the whole host as text: a bridge with what hangs on it, then what hangs nowhere.
@@ -92,6 +102,11 @@ func (h *Host) String() string {
 		e := h.elements[a]
 		fmt.Fprintf(&b, "element of %s: %s is %s at %s, for %s\n", e.bridge, a, e.mac, e.port, e.owner)
 	}
+	for _, a := range slices.SortedFunc(maps.Keys(h.neighbours), netip.Addr.Compare) {
+		if _, ok := h.elements[a]; !ok {
+			fmt.Fprintf(&b, "neighbour %s on %s without an element\n", a, h.neighbours[a])
+		}
+	}
 	return b.String()
 }
 
@@ -110,30 +125,56 @@ func (h *Host) change(effect func() error) error {
 
 // The effects. They run under the lock.
 
-func (h *Host) forward(n *network.Network) error {
+const ipForward = "net/ipv4/ip_forward"
+
+func (h *Host) forward(n *network.Network, seen *network.Ensured) error {
 	if macs[n.Master] == "" {
 		return fmt.Errorf("%w: there is no %s", network.ErrMaster, n.Master)
 	}
 	if !h.ipForward {
-		n.Sysctls = map[string]string{"net/ipv4/ip_forward": "0"}
+		seen.Sysctls = map[string]string{ipForward: "0"}
+		seen.Reset = append(seen.Reset, "net.ipv4.ip_forward was 0")
 	}
 	h.ipForward = true
 	return nil
 }
 
-func (h *Host) bridge(n *network.Network) error {
+// carried is what the host has on a bridge: a snapshot is good for that one only.
+func carried(bridge string) []byte { return []byte("what the host has on " + bridge) }
+
+func (h *Host) bridge(n *network.Network, seen *network.Ensured) error {
 	for name, b := range h.bridges {
 		if b.master == n.Master && name != n.Bridge {
 			return fmt.Errorf("%w: %s is a port of %s", network.ErrConflict, n.Master, name)
 		}
 	}
+	if n.Host != nil && !bytes.Equal(n.Host, carried(n.Bridge)) {
+		return fmt.Errorf("%s is told %q", n.Bridge, n.Host)
+	}
+	_, there := h.bridges[n.Bridge]
 	h.bridges[n.Bridge] = bridge{n.Master, n.Mode, n.AntiSpoof, n.HostAgent}
-	n.MAC, n.MTU = macs[n.Master], MTU
+	seen.MAC, seen.MTU, seen.Rules, seen.Host, seen.Moved = macs[n.Master], MTU, "bridge", carried(n.Bridge), !there
+	for i := range n.Live {
+		for e := range n.Live[i].All() {
+			if v, ok := h.veths[e.HostIfName]; ok && e.State == network.Ready {
+				v.bridge = n.Bridge
+				h.veths[e.HostIfName] = v
+				_ = h.announce(n, e)
+			}
+		}
+	}
 	return nil
 }
 
 func (h *Host) unbridge(n *network.Network) error {
+	if n.Host != nil && !bytes.Equal(n.Host, carried(n.Bridge)) {
+		return fmt.Errorf("%s goes, and is told %q", n.Bridge, n.Host)
+	}
 	delete(h.bridges, n.Bridge)
+	maps.DeleteFunc(h.neighbours, func(_ netip.Addr, bridge string) bool { return bridge == n.Bridge })
+	if n.Sysctls[ipForward] == "0" {
+		h.ipForward = false
+	}
 	return nil
 }
 
@@ -168,6 +209,7 @@ func (h *Host) plug(n *network.Network, e *network.Endpoint) error {
 func (h *Host) announce(n *network.Network, e *network.Endpoint) error {
 	for _, a := range e.Addresses {
 		h.elements[a.Addr()] = element{n.Bridge, e.MAC, e.HostIfName, e.Owner}
+		h.neighbours[a.Addr()] = n.Bridge
 	}
 	return nil
 }
@@ -182,13 +224,12 @@ func (h *Host) unplug(e *network.Endpoint) error {
 
 // withdraw believes the record if there is one; else the owner in the elements says what to delete.
 func (h *Host) withdraw(n *network.Network, e *network.Endpoint) error {
-	for _, a := range e.Addresses {
-		if n.Bridge != "" && h.elements[a.Addr()].bridge == n.Bridge {
-			delete(h.elements, a.Addr())
+	for a, el := range h.elements {
+		known := n.Bridge != "" && el.bridge == n.Bridge && slices.ContainsFunc(e.Addresses, func(p netip.Prefix) bool { return p.Addr() == a })
+		if known || n.Bridge == "" && el.owner == e.Owner {
+			delete(h.elements, a)
+			delete(h.neighbours, a)
 		}
-	}
-	if n.Bridge == "" {
-		maps.DeleteFunc(h.elements, func(_ netip.Addr, el element) bool { return el.owner == e.Owner })
 	}
 	return nil
 }

@@ -154,8 +154,10 @@ func (p *Process) do(method string, n *network.Network, e *network.Endpoint, eff
 }
 
 // EnsureNetwork implements network.Dataplane.
-func (p *Process) EnsureNetwork(_ context.Context, n *network.Network) error {
-	return p.do("EnsureNetwork", n, nil, func() error { return p.host.forward(n) }, func() error { return p.host.bridge(n) })
+func (p *Process) EnsureNetwork(_ context.Context, n *network.Network) (network.Ensured, error) {
+	seen := network.Ensured{Observed: n.Observed}
+	err := p.do("EnsureNetwork", n, nil, func() error { return p.host.forward(n, &seen) }, func() error { return p.host.bridge(n, &seen) })
+	return seen, err
 }
 
 // DeleteNetwork implements network.Dataplane.
@@ -183,18 +185,21 @@ func (p *Process) DeleteEndpoint(_ context.Context, n *network.Network, e *netwo
 	return p.do("DeleteEndpoint", n, e, func() error { return p.host.unplug(e) }, func() error { return p.host.withdraw(n, e) })
 }
 
+// DeleteEndpoints implements network.Dataplane: first all veths, then all elements.
+func (p *Process) DeleteEndpoints(_ context.Context, n *network.Network, list []*network.Endpoint) error {
+	var effects []func() error
+	for _, e := range list {
+		effects = append(effects, func() error { return p.host.unplug(e) })
+	}
+	for _, e := range list {
+		effects = append(effects, func() error { return p.host.withdraw(n, e) })
+	}
+	return p.do("DeleteEndpoints", n, nil, effects...)
+}
+
 // CheckEndpoint implements network.Dataplane.
 func (p *Process) CheckEndpoint(_ context.Context, n *network.Network, e *network.Endpoint) error {
 	return p.do("CheckEndpoint", n, e, func() error { return p.host.compare(n, e) })
-}
-
-// Owners implements network.Dataplane.
-func (p *Process) Owners(_ context.Context, n *network.Network) (owners []network.Owner, err error) {
-	err = p.do("Owners", n, nil, func() error {
-		owners = p.host.owners(n)
-		return nil
-	})
-	return owners, err
 }
 
 // Status implements network.Dataplane.

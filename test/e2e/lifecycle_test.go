@@ -430,6 +430,29 @@ add element inet azure-vnet eth0-pods6 { fd00::1:7 comment "azure/lost/eth0" }
 	}
 }
 
+// Whatever part of a lost pod's elements somebody left, its owner is found by it, and a GC takes it away.
+func TestGCOfAPartOfAPod(t *testing.T) {
+	parts := map[string]string{
+		"the way to it":    "add element {family} azure-vnet azure0-pods4 { 10.240.1.7 comment \"azure/lost/eth0\" : 0a:58:0a:f0:01:07 }",
+		"its copy":         "add element inet azure-vnet azure0-known4 { 10.240.1.7 comment \"azure/lost/eth0\" : 0a:58:0a:f0:01:07 }",
+		"what it may send": "add element {family} azure-vnet azure0-owned4 { \"azv0123456789a\" . 0a:58:0a:f0:01:07 . 10.240.1.7 comment \"azure/lost/eth0\" }",
+		"its port":         "add element {family} azure-vnet azure0-ports { \"azv0123456789a\" comment \"azure/lost/eth0\" }",
+	}
+	for name, part := range parts {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 8))
+			n := l.nodes[0]
+			p := l.add(n, l.list(n, nil))
+			l.must(p.Del(l.ctx))
+			l.load(n, strings.ReplaceAll(part, "{family}", family)+"\n")
+			l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{}})}))
+			if left := l.leftovers(n); len(left) > 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
+	}
+}
+
 // When a pod's veth, its elements and its record are gone, its neighbours on the bridge name nobody, and go all the same.
 func TestGCOfANeighbourThatNobodyHas(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 8))

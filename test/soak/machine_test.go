@@ -81,7 +81,8 @@ func newMachine(t *testing.T, stop context.CancelFunc, vm *fabric.VM, mode strin
 	return &machine{Node: n, t: t, stop: stop, mode: mode, holders: map[netip.Addr]string{}, count: map[string]int{}, usual: map[string]time.Duration{}}
 }
 
-// fail reports that something does not hold, with what happened before, and ends the soak.
+// fail reports that something does not hold, with what happened before, and ends the soak. What does not hold comes last, too: who sees only
+// the end of a long output needs it.
 func (m *machine) fail(format string, args ...any) {
 	m.mu.Lock()
 	journal := ""
@@ -90,7 +91,8 @@ func (m *machine) fail(format string, args ...any) {
 	}
 	m.failed = true
 	m.mu.Unlock()
-	m.t.Errorf("VM %s (%s): %s\n%s", m.VM.Config.Name, m.mode, fmt.Sprintf(format, args...), journal)
+	what := fmt.Sprintf("VM %s (%s): %s", m.VM.Config.Name, m.mode, fmt.Sprintf(format, args...))
+	m.t.Errorf("%s\n%s\n%s", what, journal, what)
 	m.stop()
 }
 
