@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The documents in testdata/hns are those of ../shared/docs/windows.md, written down by hand.
+// The documents in testdata/hns are those of docs/windows.md, written down by hand.
 
 func golden(t *testing.T, name string) string {
 	t.Helper()
