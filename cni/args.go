@@ -6,7 +6,7 @@ import (
 
 // Args are the CNI_ARGS that the plugins know. All are optional: under cnitool, podman and nerdctl there
 // is no Kubernetes that would send them. Keys that are not listed here are ignored with IgnoreUnknown,
-// and also without it, as long as they are well-formed (docs: config.md, CNI_ARGS).
+// and also without it, as long as they are well-formed (docs/cni.md).
 type Args struct {
 	types.CommonArgs
 	IP                         types.UnmarshallableString

@@ -45,7 +45,7 @@ type Answer struct {
 	NoneAssigned bool `json:"noneAssigned,omitempty"` // it failed with ErrNoneAssigned
 }
 
-// Times between two questions to the source (config.md, Sources of addresses).
+// Times between two questions to the source (docs/ipam.md).
 const (
 	DefaultQueryInterval = 10 * time.Second
 	maxAnswerAge         = time.Hour

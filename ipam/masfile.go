@@ -11,7 +11,7 @@ import (
 	"unicode/utf16"
 )
 
-// File is the source of addresses on Azure Stack: a JSON file that the deployment writes (config.md, Sources).
+// File is the source of addresses on Azure Stack: a JSON file that the deployment writes (docs/ipam.md).
 type File struct{ Path string }
 
 // Subnets reads the file. All errors wrap ErrFile and name the file.

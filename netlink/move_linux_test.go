@@ -113,7 +113,7 @@ func TestEnsureBridgeChangesNothingTheSecondTime(t *testing.T) {
 	h.Same("all is as it was", lab.Lifetime.ReplaceAllString(all(), "N sec"), before)
 }
 
-// A DHCP client, or systemd-networkd, puts the addresses back on eth0 (docs/field-notes.md, row 10).
+// A DHCP client, or systemd-networkd, puts the addresses back on eth0.
 func TestEnsureBridgeMovesAgainWhatSomebodyPutBack(t *testing.T) {
 	h := newHost(t)
 	h.ensureBridge()
@@ -159,7 +159,7 @@ func TestEnsureBridgeRepairs(t *testing.T) {
 	}
 }
 
-// docs/field-notes.md, row 9.
+// A bridge without a MAC of its own would take the lowest one of its ports, and the host's would change whenever a pod starts.
 func TestTheBridgeKeepsTheMastersMACWhenALowerOneJoins(t *testing.T) {
 	h := newHost(t)
 	h.ensureBridge()

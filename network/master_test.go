@@ -10,7 +10,7 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// A host's interfaces in the situations of docs/field-notes.md, rows 7 and 8, and others.
+// A host's interfaces as nodes have them: a virtual function beside its NIC, bridges of others, and more.
 var (
 	lo       = platform.Interface{Index: 1, Name: "lo", Loopback: true, Prefixes: prefixesOf("127.0.0.1/8")}
 	eth0     = platform.Interface{Index: 2, Name: "eth0", MAC: mac(1), Prefixes: prefixesOf("10.240.0.4/16")}

@@ -65,7 +65,7 @@ func ParseOwner(s string) (Owner, bool) {
 func (o Owner) key() string { return o.ContainerID + "/" + o.IfName }
 
 // HostIfName is the name of the owner's host veth, unless it has its pod's (podIfName): "azv" and 11 hex digits, so that DEL finds it
-// without any state (datapath.md, The modes).
+// without any state (docs/network.md).
 func (o Owner) HostIfName() string {
 	sum := sha256.Sum256([]byte(o.String()))
 	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]

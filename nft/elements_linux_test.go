@@ -9,8 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/Azure/azure-container-networking/test/lab"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -207,13 +207,15 @@ func TestWhatIsMissingDoesNotDivideADeletion(t *testing.T) {
 // generation counts the transactions of the calling thread's namespace.
 func (h *host) generation() uint32 {
 	h.Helper()
-	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0)
-	req.AddData(&nl.Nfgenmsg{})
-	msgs, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	s, err := wire.Open(unix.NETLINK_NETFILTER)
 	h.Must(err)
-	attrs, err := nl.ParseRouteAttr(msgs[0][nl.SizeofNfgenmsg:])
+	defer s.Close()
+	const subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
+	body, err := s.Get(wire.Request(subsystem|unix.NFT_MSG_GETGEN, 0, make([]byte, nfgenmsgLen)), subsystem|unix.NFT_MSG_NEWGEN)
 	h.Must(err)
-	return binary.BigEndian.Uint32(attrs[0].Value) // NFTA_GEN_ID
+	attrs, err := wire.ParseAttrs(body[nfgenmsgLen:])
+	h.Must(err)
+	return binary.BigEndian.Uint32(attrs.Get(unix.NFTA_GEN_ID))
 }
 
 // manyPods are elements of different pods.

@@ -53,7 +53,7 @@ func (s Scope) base(name string, hook *nftables.ChainHook, priority nftables.Cha
 	return c
 }
 
-// chains is the rule set of datapath.md. Its size does not depend on the number of pods: they are elements of
+// chains is the rule set of docs/network.md. Its size does not depend on the number of pods: they are elements of
 // the sets.
 func (r Rules) chains() []chain {
 	chains := []chain{r.plain("from-pod", r.fromPod()...)}

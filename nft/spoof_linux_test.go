@@ -36,7 +36,7 @@ func arpFrom(mac net.HardwareAddr, ip netip.Addr) []byte {
 	return append(b, lab.Gateway.AsSlice()...)
 }
 
-// docs/field-notes.md, row 16.
+// Whatever else a pod sends is dropped, by a rule that says so.
 func TestAPodSendsOnlyFromWhatItWasGiven(t *testing.T) {
 	t.Parallel()
 	own, other, host := lab.PodMAC(lab.PodPrefixes[0]), lab.PodMAC(lab.PodPrefixes[1]), lab.Prefix.Addr()

@@ -27,8 +27,8 @@ type Subnet struct {
 	Secondary []netip.Addr
 }
 
-// The elements of the answer; the names are those of docs/config.md, section
-// "Sources of addresses".
+// The elements of the answer; the names are those of the host agent
+// (docs/ipam.md).
 type (
 	xmlInterfaces struct {
 		XMLName    xml.Name       `xml:"Interfaces"`

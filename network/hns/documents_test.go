@@ -11,7 +11,7 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// The documents in testdata/hns are those of ../shared/docs/windows.md, written down by hand.
+// The documents in testdata/hns are those of docs/windows.md, written down by hand.
 
 func golden(t *testing.T, name string) string {
 	t.Helper()

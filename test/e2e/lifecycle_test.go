@@ -16,7 +16,7 @@ import (
 	"github.com/containernetworking/cni/libcni"
 )
 
-// The example of the seed document, word for word.
+// The configuration that the project began with, word for word.
 const seedConf = `{
   "cniVersion": "0.2.0",
   "name": "azure",

@@ -198,7 +198,7 @@ func (l *lab) state(n *node.Node) (networks shownNetworks, pools shownPools) {
 	return networks, pools
 }
 
-// The schemas of config.md, Operator commands, written down again: a change of the plugins' must show.
+// The schemas of the commands' JSON (docs/cni.md), written down again: a change of the plugins' must show.
 type shownNetworks struct {
 	Networks []struct {
 		Name, Mode, Master, Bridge string

@@ -20,7 +20,7 @@ var (
 	remoteHost = addr("10.241.0.1")
 )
 
-// The reachability matrix of datapath.md, with two VMs and three pods each. The TTL of the reply tells
+// Everybody reaches everybody as docs/network.md has it, with two VMs and three pods each. The TTL of the reply tells
 // where it went: 64 when nobody routed it, 63 when the fabric did.
 func TestEverythingReachesEverything(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {

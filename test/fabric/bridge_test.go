@@ -54,7 +54,7 @@ func enslave(nic NICConfig) error {
 	return nil
 }
 
-// rewrite installs the rules of docs/datapath.md that translate between the
+// rewrite installs the rules of docs/network.md that translate between the
 // NIC's MAC and the pods'. It runs in the VM's namespace.
 func rewrite(nic NICConfig) error {
 	conn, err := nftables.New()

@@ -2,7 +2,7 @@
 // namespaces, strictly enough that a plugin which works here works there.
 //
 // A [Fabric] is a kernel router with one port per virtual NIC. It enforces
-// what docs/datapath.md says of the real one: it takes only frames, ARP
+// what docs/network.md says of the real one: it takes only frames, ARP
 // senders and IP sources that the NIC owns, answers every ARP request with
 // [VirtualMAC] except one for the asking VM's own primary address, routes by
 // destination address (so that ttl 63 proves a packet went through it, also

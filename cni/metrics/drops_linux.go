@@ -1,4 +1,4 @@
-package operator
+package metrics
 
 import (
 	"github.com/Azure/azure-container-networking/network"
