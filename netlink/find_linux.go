@@ -50,7 +50,7 @@ func findIn(path string, veths []Link) (found []FoundPod, err error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // whose ends are in there is lost, and said to be
 	}
-	defer func() { _ = ns.Close() }()
+	defer ns.Close()
 	id, err := vnl.GetNetNsIdByFd(int(ns))
 	if err != nil {
 		return nil, fmt.Errorf("identify network namespace %s: %w", path, err)

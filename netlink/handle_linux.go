@@ -9,7 +9,6 @@ import (
 
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,8 +45,8 @@ func Open() (*Handle, error) {
 }
 
 // openAt opens the socket in another namespace.
-func openAt(ns netns.NsHandle) (h *Handle, err error) {
-	err = inNamespace(ns, func() (err error) {
+func openAt(ns wire.Namespace) (h *Handle, err error) {
+	err = ns.Do(func() (err error) {
 		h, err = Open()
 		return err
 	})

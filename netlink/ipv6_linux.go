@@ -5,23 +5,22 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
 // prepareIPv6 makes the pod's interface ready for IPv6 if it gets an address of that family: runtimes often
 // switch IPv6 off in new namespaces. Router advertisements are not accepted: who sends them could redirect all of
 // the pod's traffic, and the plugin configures its routes.
-func (p Pod) prepareIPv6(ns netns.NsHandle) error {
+func (p Pod) prepareIPv6(ns wire.Namespace) error {
 	if !slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() }) {
 		return nil
 	}
-	return inNamespace(ns, func() error {
+	return ns.Do(func() error {
 		for _, s := range []struct{ name, value string }{{"disable_ipv6", "0"}, {"accept_ra", "0"}} {
 			path := "/proc/sys/net/ipv6/conf/" + p.IfName + "/" + s.name
 			if err := os.WriteFile(path, []byte(s.value), 0o600); err != nil {
@@ -50,30 +49,6 @@ func silencePorts(pods []Pod) (errs error) {
 		errs = errors.Join(errs, silencePort(p.HostName))
 	}
 	return errs
-}
-
-// inNamespace runs fn on a thread that is in the namespace. The thread is given up if it cannot get back.
-func inNamespace(ns netns.NsHandle, fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		back, err := netns.Get()
-		if err != nil {
-			done <- err
-			return
-		}
-		defer func() { _ = back.Close() }()
-		if err := netns.Set(ns); err != nil {
-			done <- fmt.Errorf("enter the pod's network namespace: %w", err)
-			return
-		}
-		err = fn()
-		if netns.Set(back) == nil {
-			runtime.UnlockOSThread()
-		}
-		done <- err
-	}()
-	return <-done
 }
 
 // settleTime bounds the wait for what the kernel does within microseconds, unless it is very busy.

@@ -10,9 +10,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/Azure/azure-container-networking/netlink/wire"
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -50,8 +50,8 @@ type Route struct {
 }
 
 // namespace opens a pod's namespace.
-func namespace(path string) (netns.NsHandle, error) {
-	ns, err := netns.GetFromPath(path)
+func namespace(path string) (wire.Namespace, error) {
+	ns, err := wire.OpenNamespace(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return ns, fmt.Errorf("%w: %s: %w", ErrNetNS, path, err)
 	}
@@ -67,7 +67,7 @@ func PodInterfaceExists(path, ifName string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = ns.Close() }()
+	defer ns.Close()
 	h, err := openAt(ns)
 	if err != nil {
 		return false, err
@@ -88,7 +88,7 @@ func (h *Handle) AddPod(p Pod) (Link, error) {
 	if err != nil {
 		return Link{}, err
 	}
-	defer func() { _ = ns.Close() }()
+	defer ns.Close()
 	inPod, err := openAt(ns)
 	if err != nil {
 		return Link{}, err

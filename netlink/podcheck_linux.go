@@ -31,7 +31,7 @@ func (h *Handle) CheckPod(p Pod) (Difference, error) {
 	if err != nil {
 		return Difference{}, err
 	}
-	defer func() { _ = ns.Close() }()
+	defer ns.Close()
 	if diff, herr := host.checkHostEnd(p); diff != "" || herr != nil {
 		return Difference{Text: diff}, herr
 	}
@@ -58,7 +58,7 @@ func (h *Handle) CheckForeignPod(p Pod) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = ns.Close() }()
+	defer ns.Close()
 	inPod, err := openAt(ns)
 	if err != nil {
 		return "", err
@@ -75,7 +75,7 @@ func (*Handle) AdoptMAC(p Pod) (net.HardwareAddr, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = ns.Close() }()
+	defer ns.Close()
 	inPod, err := openAt(ns)
 	if err != nil {
 		return nil, err

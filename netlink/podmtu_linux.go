@@ -23,7 +23,7 @@ func (h *Handle) SetMTU(p Pod, mtu int) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = ns.Close() }()
+	defer ns.Close()
 	inPod, err := openAt(ns)
 	if err != nil {
 		return err

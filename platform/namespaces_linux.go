@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/netlink/wire"
@@ -21,11 +20,11 @@ import (
 // A namespace that disappears meanwhile is left out, and so is one that cannot be entered: what it holds is
 // reported in the error, after all others were looked at.
 func NamespaceAddresses() ([]netip.Addr, error) {
-	host, err := unix.Open(ownNamespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	host, err := wire.OpenNamespace(ownNamespace)
 	if err != nil {
 		return nil, fmt.Errorf("own network namespace: %w", err)
 	}
-	defer func() { _ = unix.Close(host) }()
+	defer host.Close()
 	paths, err := Namespaces()
 	if err != nil {
 		return nil, err
@@ -96,35 +95,21 @@ func namespacePaths() (paths []string) {
 // mountPath undoes what mountinfo does to characters that separate its fields (fs/seq_file.c, mangle_path).
 var mountPath = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// addressesIn enters the namespace on a thread of its own, and lists its addresses if it is linked to host. The
-// thread is given up if it cannot get back.
-func addressesIn(path string, host int) (addrs []netip.Addr, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		var back, into int
-		if back, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return
-		}
-		defer func() { _ = unix.Close(back) }()
-		if into, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return
-		}
-		defer func() { _ = unix.Close(into) }()
-		if err = unix.Setns(into, unix.CLONE_NEWNET); err != nil {
-			return
-		}
+// addressesIn lists the addresses in the namespace if it is linked to host.
+func addressesIn(path string, host wire.Namespace) (addrs []netip.Addr, err error) {
+	ns, err := wire.OpenNamespace(path)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	err = ns.Do(func() (err error) {
 		addrs, err = linkedAddresses(host)
-		if unix.Setns(back, unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
-	}()
-	<-done
+		return err
+	})
 	return addrs, err
 }
 
-func linkedAddresses(host int) (addrs []netip.Addr, err error) {
+func linkedAddresses(host wire.Namespace) (addrs []netip.Addr, err error) {
 	if linked, err := knows(host); !linked {
 		return nil, err
 	}
@@ -139,7 +124,7 @@ func linkedAddresses(host int) (addrs []netip.Addr, err error) {
 
 // knows says whether the calling thread's namespace has an identifier for the other one. The kernel gives it one
 // as soon as a link of the one has its other end in the other (net/core/net_namespace.c, RTM_GETNSID).
-func knows(other int) (bool, error) {
+func knows(other wire.Namespace) (bool, error) {
 	const nsid, fd = 1, 3 // NETNSA_NSID, NETNSA_FD: include/uapi/linux/net_namespace.h
 	s, err := wire.Open(unix.NETLINK_ROUTE)
 	if err != nil {

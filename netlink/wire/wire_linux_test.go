@@ -129,3 +129,22 @@ func FuzzMessage(f *testing.F) {
 		}
 	})
 }
+
+// On a point-to-point link the kernel tells the peer's address, too: that is nobody's here.
+func TestAnAddressIsTheInterfacesOwn(t *testing.T) {
+	t.Parallel()
+	own, peer := []byte{10, 240, 0, 4}, []byte{10, 240, 0, 9}
+	header := []byte{unix.AF_INET, 16, 0, 0, 7, 0, 0, 0}
+	for name, body := range map[string][]byte{
+		"with a peer":          AppendAttr(AppendAttr(slices.Clone(header), unix.IFA_ADDRESS, peer), unix.IFA_LOCAL, own),
+		"without, as IPv6 has": AppendAttr(slices.Clone(header), unix.IFA_ADDRESS, own),
+	} {
+		m, err := Parse(unix.RTM_NEWADDR, body, nil)
+		if want := netip.MustParsePrefix("10.240.0.4/16"); err != nil || m.Prefix() != want {
+			t.Errorf("%s: %v, %v", name, m.Prefix(), err)
+		}
+	}
+	if m, err := Parse(unix.RTM_NEWADDR, header, nil); err != nil || m.Prefix().IsValid() {
+		t.Errorf("without an address: %v, %v", m.Prefix(), err)
+	}
+}
