@@ -18,6 +18,8 @@ func adapter(index int, name, prefix string) platform.Interface {
 	return i
 }
 
+var pool = []netip.Prefix{netip.MustParsePrefix("10.240.0.5/16")}
+
 func TestTheAdapterThatHNSIsTold(t *testing.T) {
 	plain := []platform.Interface{adapter(3, "Ethernet", "10.240.0.4/16"), adapter(4, "Ethernet 2", "10.241.0.4/16")}
 	switched := []platform.Interface{adapter(4, "Ethernet 2", "10.241.0.4/16"), adapter(9, "vEthernet (Ethernet)", "10.240.0.4/16")}
@@ -40,11 +42,11 @@ func TestTheAdapterThatHNSIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conf := Config{Mode: ModeBridge, Master: c.master, HNS: &HNSConfig{Adapter: c.adapter}}
-			n, err := (&State{}).configure(conf, "azure", prefixList("10.240.0.5/16"), listed(c.ifaces...))
+			n, err := (&State{}).configure(conf, "azure", pool, listed(c.ifaces...))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := n.hnsAdapter(); got != c.told || n.Master != c.recorded || n.Bridge != "azure" {
+			if got := n.HNSAdapter(); got != c.told || n.Master != c.recorded || n.Bridge != "azure" {
 				t.Errorf("HNS is told %q, want %q; master %q, bridge %q", got, c.told, n.Master, n.Bridge)
 			}
 			if conf.HNS.Adapter != c.adapter {
@@ -52,9 +54,8 @@ func TestTheAdapterThatHNSIsTold(t *testing.T) {
 			}
 		})
 	}
-	odd, _ := documented()
-	odd.HNS.Adapter = "vEthernet"
-	if got := odd.hnsAdapter(); got != "" {
+	odd := Network{HNS: &HNSConfig{Adapter: "vEthernet"}}
+	if got := odd.HNSAdapter(); got != "" {
 		t.Errorf("HNS is told %q", got)
 	}
 }
@@ -64,12 +65,12 @@ func TestAnAdapterThatGoesBehindASwitchIsTheSame(t *testing.T) {
 	s := &State{Networks: map[string]*Network{}}
 	conf := Config{Mode: ModeBridge, HNS: &HNSConfig{}}
 	for _, c := range []struct{ shown, told string }{{"Ethernet 2", "Ethernet 2"}, {"vEthernet (Ethernet 2)", ""}, {"Ethernet 2", "Ethernet 2"}} {
-		n, err := s.configure(conf, "azure", prefixList("10.240.0.5/16"), listed(adapter(3, c.shown, "10.240.0.4/16")))
+		n, err := s.configure(conf, "azure", pool, listed(adapter(3, c.shown, "10.240.0.4/16")))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n.Master != "Ethernet 2" || n.hnsAdapter() != c.told || len(n.Former) > 0 {
-			t.Errorf("%s: master %q, HNS is told %q, former %v", c.shown, n.Master, n.hnsAdapter(), n.Former)
+		if n.Master != "Ethernet 2" || n.HNSAdapter() != c.told || len(n.Former) > 0 {
+			t.Errorf("%s: master %q, HNS is told %q, former %v", c.shown, n.Master, n.HNSAdapter(), n.Former)
 		}
 		n.HNSID = "made"
 		n.Endpoints.Set(&Endpoint{})
@@ -82,7 +83,7 @@ func TestNetworksOfOneAdapterHaveTheirOwnSettings(t *testing.T) {
 	ifaces := []platform.Interface{adapter(3, "Ethernet", "10.240.0.4/16")}
 	s := &State{Networks: map[string]*Network{}}
 	for name, mode := range map[string]Mode{"one": ModeBridge, "two": ModeTunnel} {
-		n, err := s.configure(Config{Mode: mode, HNS: &HNSConfig{}}, name, prefixList("10.240.0.5/16"), listed(ifaces...))
+		n, err := s.configure(Config{Mode: mode, HNS: &HNSConfig{}}, name, pool, listed(ifaces...))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func specialAddress(p netip.Prefix) string {
 		return "that of Azure's host agent"
 	case a == azure.Router6:
 		return "that of Azure's router"
-	case a == routedGateway4, a == routedGateway6:
+	case a == RoutedGateway4, a == RoutedGateway6:
 		return "that of the next hop of pods in transparent mode"
 	case a.IsLinkLocalUnicast():
 		return "good on one link only"

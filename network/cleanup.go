@@ -55,14 +55,14 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 		}
 		delete(s.Networks, network)
 		for _, other := range s.Networks {
-			other.remember(n.Sysctls) // whoever goes last gives them back
+			other.Remember(n.Sysctls) // whoever goes last gives them back
 		}
 		return nil
 	})
 }
 
 // remember notes how settings of the host were before us; what is known already was earlier.
-func (n *Network) remember(sysctls map[string]string) {
+func (n *Network) Remember(sysctls map[string]string) {
 	for path, was := range sysctls {
 		if _, known := n.Sysctls[path]; known {
 			continue

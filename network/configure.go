@@ -131,11 +131,11 @@ func bridgeOf(master platform.Interface, masters func(want string) ([]platform.I
 func (s *State) supersede(n *Network) {
 	for name, other := range s.Networks {
 		shared := other.Bridge == n.Bridge && (n.Bridge != "" || other.Mode == n.Mode)
-		if name == n.Name || other.Master != n.Master || shared || other.Endpoints.Made() > 0 || !other.made() || n.HNS != nil {
+		if name == n.Name || other.Master != n.Master || shared || other.Endpoints.Made() > 0 || !other.Made() || n.HNS != nil {
 			continue
 		}
 		n.Former = append(append(n.Former, other.Former...), Former{other.Master, other.Bridge, other.Rules})
-		n.remember(other.Sysctls)
+		n.Remember(other.Sysctls)
 		delete(s.Networks, name)
 		if other.Endpoints.Len() > 0 { // ADDs of it are under way
 			s.Networks[name] = &Network{Name: name, Mode: other.Mode, Endpoints: other.Endpoints}

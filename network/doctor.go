@@ -49,7 +49,7 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Findin
 }
 
 // made says that the network has been there once: its rules and, if it has one, its bridge shall be there.
-func (n *Network) made() bool { return n.MAC != "" }
+func (n *Network) Made() bool { return n.MAC != "" }
 
 // examineMasters is the check of the masters: each is there, can be one, is up, and has an address of the pods' subnet, or its
 // bridge has.
@@ -73,7 +73,7 @@ func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding 
 			wrong = append(wrong, Finding{Level: Failure, Found: master.Name + " is down", Remedy: "ip link set " + master.Name + " up"})
 		case n.Bridge != "" && !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return i.Name == n.Bridge }):
 			good = append(good, master.Name+" is up") // the check of the bridge says what is missing
-		case n.made() && !carries(ifaces, master, n.Prefixes):
+		case n.Made() && !carries(ifaces, master, n.Prefixes):
 			remedy := fmt.Sprintf("let the DHCP client configure %s again: networkctl renew %s, nmcli device reapply %s, dhclient %s", master.Name, master.Name, master.Name, master.Name)
 			if n.Bridge != "" { // a port of a bridge hears no DHCP server
 				remedy = RepairCommand + "; if the bridge keeps other addresses, the check of the bridge names the command for the one that is missing"

@@ -58,7 +58,7 @@ func (e *Endpoints) Len() int { return len(e.records) }
 func (e *Endpoints) Made() int {
 	made := len(e.records)
 	for i := range e.records {
-		if r := &e.records[i]; r.state == Pending && r.decode().announced() {
+		if r := &e.records[i]; r.state == Pending && r.decode().Announced() {
 			made--
 		}
 	}
@@ -88,7 +88,7 @@ func (e *Endpoints) ready() iter.Seq[*Endpoint] {
 }
 
 // readyPorts are the host veths of the endpoints that are ready, with their indexes.
-func (e *Endpoints) readyPorts() iter.Seq2[string, int] {
+func (e *Endpoints) ReadyPorts() iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for i := range e.records {
 			if r := &e.records[i]; r.state == Ready && !yield(r.port, r.index) {

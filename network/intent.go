@@ -47,7 +47,7 @@ func (m *Manager) Announce(ctx context.Context, c Config, e *Endpoint) error {
 func (m *Manager) Forget(ctx context.Context, o Owner) error { return m.forget(ctx, o, true) }
 
 // announced says that nothing has been done for the endpoint yet.
-func (e *Endpoint) announced() bool { return e.State == Pending && len(e.Addresses) == 0 }
+func (e *Endpoint) Announced() bool { return e.State == Pending && len(e.Addresses) == 0 }
 
 // errPending: the owner's record is what an interrupted ADD left.
 var errPending = errors.New("an earlier ADD did not end")
@@ -68,7 +68,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 		if err := exists(s, e.Owner); err != nil {
 			return err
 		}
-		if _, old := s.endpoint(e.Owner); old != nil && (!old.announced() || !old.Created.Equal(e.Created)) {
+		if _, old := s.endpoint(e.Owner); old != nil && (!old.Announced() || !old.Created.Equal(e.Created)) {
 			return errPending
 		}
 		if s.Networks == nil {

@@ -134,7 +134,7 @@ func (m *Manager) restore(ctx context.Context, s *State) {
 		return
 	}
 	for _, n := range s.Networks {
-		if n.Bridge == "" || !n.made() || n.Imported {
+		if n.Bridge == "" || !n.Made() || n.Imported {
 			continue
 		}
 		if bridge, ok, err := m.Interface(n.Bridge); err != nil || ok && bridge.Up {
@@ -151,7 +151,7 @@ func (m *Manager) tellOthers(ctx context.Context, n *Network) {
 	var others []*Network
 	err := m.Store.View(ctx, func(s *State) error {
 		for _, other := range s.Networks {
-			if other.Master != n.Master && other.made() && !other.Imported {
+			if other.Master != n.Master && other.Made() && !other.Imported {
 				others = append(others, s.view(other))
 			}
 		}
@@ -293,7 +293,7 @@ func (s *State) learn(record *Network, known Observed, made Ensured) {
 	seen := record.Observed
 	record.Observed = made.Observed
 	record.Host, record.DNS, record.Sysctls = seen.Host, seen.DNS, seen.Sysctls
-	record.remember(made.Sysctls)
+	record.Remember(made.Sysctls)
 	for _, other := range s.carriedWith(record) {
 		other.Imported = made.Imported
 		// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.

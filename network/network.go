@@ -241,11 +241,11 @@ func (s *State) view(record *Network) *Network {
 }
 
 // live are the endpoints in Live, but for those that have nothing yet.
-func (n *Network) live() iter.Seq[*Endpoint] {
+func (n *Network) Attached() iter.Seq[*Endpoint] {
 	return func(yield func(*Endpoint) bool) {
 		for i := range n.Live {
 			for e := range n.Live[i].All() {
-				if !e.announced() && !yield(e) {
+				if !e.Announced() && !yield(e) {
 					return
 				}
 			}

@@ -55,7 +55,7 @@ func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*Net
 	err = m.Store.View(ctx, func(s *State) error {
 		for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
 			n := s.view(s.Networks[name])
-			if !n.made() || n.Imported {
+			if !n.Made() || n.Imported {
 				continue
 			}
 			for i, all := range n.Live {

@@ -88,7 +88,7 @@ func TestRowsFollowChanges(t *testing.T) {
 	if want := []string{"c1 ready", "c3 pending", "c4 ready", "c5 "}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if ports := maps.Collect(s.Networks["azure"].Endpoints.readyPorts()); !maps.Equal(ports, map[string]int{"azvc1": 7, "azvc4": 10}) {
+	if ports := maps.Collect(s.Networks["azure"].Endpoints.ReadyPorts()); !maps.Equal(ports, map[string]int{"azvc1": 7, "azvc4": 10}) {
 		t.Errorf("ready are %v", ports)
 	}
 	if n := len(endpointsOf(s)); n != 8 {

@@ -7,8 +7,8 @@ import "net/netip"
 // has to answer for addresses that it does not have, and the pod's routes are the same in every subnet.
 // 169.254.1.1 is what the classic plugin uses for it, too.
 var (
-	routedGateway4 = netip.AddrFrom4([4]byte{169, 254, 1, 1})
-	routedGateway6 = netip.MustParseAddr("fe80::1")
+	RoutedGateway4 = netip.AddrFrom4([4]byte{169, 254, 1, 1})
+	RoutedGateway6 = netip.MustParseAddr("fe80::1")
 )
 
 // makeRouted turns what the IPAM plugin gave into what a pod has without a shared segment: addresses that stand
@@ -18,19 +18,19 @@ func (e *Endpoint) makeRouted() {
 	var routes []Route
 	for i, a := range e.Addresses {
 		e.Addresses[i] = netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
-		gw := routedGateway6
+		gw := RoutedGateway6
 		if a.Addr().Is4() {
-			gw = routedGateway4
-			routes = append(routes, Route{Dst: netip.PrefixFrom(routedGateway4, 32)})
+			gw = RoutedGateway4
+			routes = append(routes, Route{Dst: netip.PrefixFrom(RoutedGateway4, 32)})
 		}
 		if !a.IsSingleIP() {
 			routes = append(routes, Route{Dst: a.Masked(), GW: gw})
 		}
 	}
 	for _, r := range e.Routes {
-		r.GW, r.Scope = routedGateway4, 0
+		r.GW, r.Scope = RoutedGateway4, 0
 		if r.Dst.Addr().Is6() {
-			r.GW = routedGateway6
+			r.GW = RoutedGateway6
 		}
 		routes = append(routes, r)
 	}

@@ -72,7 +72,7 @@ func gather(ctx context.Context, o Options, dir string) (g gathered, err error) 
 	part("state", g.states(ctx, o, dir))
 	part("commands", g.count(ctx, d))
 	var derr error
-	g.drops, derr = network.Drops()
+	g.drops, derr = drops()
 	part("drops", derr)
 	found, ferr := d.Look(ctx)
 	part("doctor", ferr)

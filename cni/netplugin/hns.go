@@ -8,6 +8,7 @@ import (
 	"runtime"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/hns"
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 )
@@ -18,10 +19,10 @@ const onHNS = runtime.GOOS == "windows"
 // serveHNS tells the data plane which command it serves. A container that shares its sandbox's endpoint has no attachment
 // of its own: the owner is the sandbox.
 func (c *command) serveHNS() {
-	if plane, ok := c.manager.Plane.(*network.Windows); ok {
+	if plane, ok := c.manager.Plane.(*hns.Dataplane); ok {
 		plane.Serve(c.Netns, c.conf.HNSTimeout())
 	}
-	if sandbox, shared := network.SandboxOf(c.Netns); shared {
+	if sandbox, shared := hns.SandboxOf(c.Netns); shared {
 		c.owner.ContainerID = sandbox
 	}
 }
@@ -90,14 +91,14 @@ func (c *command) givenOnHNS(given *types100.Result, e *network.Endpoint) {
 // its pod. No address is asked for. Without a result there is nothing yet.
 // Error: network.ErrNetNS.
 func (c *command) shareOnHNS(ctx context.Context) (types.Result, error) {
-	if network.IsNamespace(c.Netns) {
+	if hns.IsNamespace(c.Netns) {
 		return nil, nil // containerd's: an attachment of its own
 	}
 	e, err := c.manager.Share(ctx, c.owner, c.Netns, c.ContainerID)
 	if err != nil {
 		return nil, err
 	}
-	sandbox, shared := network.SandboxOf(c.Netns)
+	sandbox, shared := hns.SandboxOf(c.Netns)
 	switch {
 	case e == nil && shared:
 		return nil, fmt.Errorf("%w: sandbox %s has no endpoint %s in network %s", network.ErrNetNS, sandbox, c.IfName, c.conf.Name)
@@ -112,7 +113,7 @@ func (c *command) shareOnHNS(ctx context.Context) (types.Result, error) {
 
 // unshareOnHNS is the DEL of a container that shares its sandbox's endpoint. done is false for any other.
 func (c *command) unshareOnHNS(ctx context.Context) (done bool, err error) {
-	if _, shared := network.SandboxOf(c.Netns); !shared {
+	if _, shared := hns.SandboxOf(c.Netns); !shared {
 		return false, nil
 	}
 	return true, c.manager.Unshare(ctx, c.owner, c.Netns, c.ContainerID)

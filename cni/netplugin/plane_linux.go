@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/linux"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -12,7 +13,7 @@ import (
 var interfaceByName = platform.InterfaceByName
 
 func newPlane(dir string, logger *slog.Logger) network.Dataplane {
-	return &network.Linux{LockPath: filepath.Join(dir, Name+"-network.lock"), Log: logger}
+	return &linux.Dataplane{LockPath: filepath.Join(dir, Name+"-network.lock"), Log: logger}
 }
 
 // addressRemedy is for addresses that an IPAM plugin must not give.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/hns"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -12,7 +13,7 @@ import (
 var interfaceByName func(name string) (platform.Interface, bool, error)
 
 func newPlane(dir string, logger *slog.Logger) network.Dataplane {
-	return network.NewWindows(filepath.Join(dir, Name+"-network.lock"), logger)
+	return hns.New(filepath.Join(dir, Name+"-network.lock"), logger)
 }
 
 // addressRemedy is for addresses that an IPAM plugin must not give.

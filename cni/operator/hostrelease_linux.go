@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/doctor/networks"
-	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/linux"
 )
 
 // hostRelease takes the addresses that Azure assigned for pods off the host's interfaces, tells cloud-init to leave them, and says
@@ -70,7 +70,7 @@ func hostRelease(ctx context.Context, o options, stdin io.Reader, stdout io.Writ
 
 // announce says what will be done, and whom it concerns.
 func announce(taken []doctor.Stray, files hostFiles, say func(string, ...any)) error {
-	uses, err := network.HostUses(addressesOf(taken))
+	uses, err := linux.HostUses(addressesOf(taken))
 	if len(taken) > 0 {
 		say("Azure assigned these addresses for pods, but the host has them; this takes them off the host:")
 	}
@@ -102,7 +102,7 @@ func release(taken []doctor.Stray) error {
 	for _, s := range taken {
 		interfaces[s.At] = true
 	}
-	if err := network.ReleaseHostAddresses(addressesOf(taken), slices.Sorted(maps.Keys(interfaces))); err != nil {
+	if err := linux.ReleaseHostAddresses(addressesOf(taken), slices.Sorted(maps.Keys(interfaces))); err != nil {
 		return fmt.Errorf("take addresses off the host: %w", err)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/linux"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,7 +31,7 @@ const (
 // it starts that one. Neither is an error.
 func watch(ctx context.Context, o options, stdout io.Writer) error {
 	debug.SetGCPercent(100) // unlike a command it stays
-	changes, err := network.Watch(ctx, name)
+	changes, err := linux.Watch(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -358,7 +358,7 @@ func (h *host) wantNothing() {
 // wantDocument compares what HNS was sent with a golden document; VARIABLES in it are replaced.
 func (h *host) wantDocument(op, kind, golden string, variables ...string) {
 	h.Helper()
-	raw, err := os.ReadFile(filepath.Join("../../network/testdata/hns", golden))
+	raw, err := os.ReadFile(filepath.Join("../../network/hns/testdata", golden))
 	h.must(err)
 	var want, got any
 	h.must(json.Unmarshal([]byte(strings.NewReplacer(variables...).Replace(string(raw))), &want))

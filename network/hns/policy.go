@@ -1,0 +1,312 @@
+package hns
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/network"
+)
+
+// The policies of endpoints. Configurations have them as v1 does, flat; v2 wants their settings apart, and other names.
+
+type (
+	outBoundNAT struct {
+		Type             string
+		VIP              string   `json:",omitempty"`
+		ExceptionList    []string `json:",omitempty"`
+		Destinations     []string `json:",omitempty"`
+		MaxPortPoolUsage uint16   `json:",omitempty"`
+	}
+	outBoundNATV2 struct {
+		VirtualIP        string   `json:",omitempty"`
+		Exceptions       []string `json:",omitempty"`
+		Destinations     []string `json:",omitempty"`
+		MaxPortPoolUsage uint16   `json:",omitempty"`
+	}
+	routePolicy struct {
+		Type string
+		routeSettings
+	}
+	routeSettings struct {
+		DestinationPrefix string `json:",omitempty"`
+		NextHop           string `json:",omitempty"`
+		NeedEncap         bool   `json:",omitempty"`
+	}
+	aclPolicy struct {
+		Type string
+		aclSettings
+		// The older names of fields of aclSettings.
+		Protocol, LocalPort, RemotePort uint16 `json:",omitempty"`
+	}
+	aclSettings struct {
+		Protocols       string `json:",omitempty"`
+		Action          string
+		Direction       string
+		LocalAddresses  string `json:",omitempty"`
+		RemoteAddresses string `json:",omitempty"`
+		LocalPorts      string `json:",omitempty"`
+		RemotePorts     string `json:",omitempty"`
+		RuleType        string `json:",omitempty"`
+		Priority        uint16
+	}
+	natV1 struct {
+		Type, Protocol             string
+		InternalPort, ExternalPort int
+	}
+	portMappingV2 struct {
+		Protocol                   int
+		InternalPort, ExternalPort int
+		VIP                        string `json:",omitempty"`
+		Flags                      int
+	}
+)
+
+var hostAgentPrefix = azure.HostAgent.String() + "/32"
+
+// hostAgentPolicies close the host agent's ports to the pod. Once there is an ACL, what no ACL speaks of need not pass: so
+// the last word is to allow, as AKS has it in its configurations.
+func hostAgentPolicies(n *network.Network) (list []json.RawMessage) {
+	if n.HostAgent {
+		return nil
+	}
+	const tcp, first, last = "6", 200, 65500
+	for _, port := range azure.HostAgentPorts {
+		list = append(list, encoded(aclPolicy{Type: "ACL", aclSettings: aclSettings{
+			Protocols: tcp, Action: "Block", Direction: "Out", RemoteAddresses: hostAgentPrefix, RemotePorts: strconv.Itoa(int(port)), RuleType: "Switch", Priority: first,
+		}}))
+	}
+	for _, direction := range []string{"In", "Out"} {
+		list = append(list, encoded(aclPolicy{Type: "ACL", aclSettings: aclSettings{Action: "Allow", Direction: direction, RuleType: "Switch", Priority: last}}))
+	}
+	return list
+}
+
+// encoded is a document of ours, which can always be encoded.
+func encoded(v any) json.RawMessage {
+	b, _ := json.Marshal(v)
+	return b
+}
+
+// flatPolicies are the configuration's, those of type ACL apart, with what closes the host agent's ports behind them; and
+// with ipMasq one that translates what leaves the VNET, unless the configuration has its own.
+// Error: ErrUnsupported.
+func flatPolicies(n *network.Network, e *network.Endpoint) (list, acls []json.RawMessage, err error) {
+	translates := false
+	for _, raw := range e.HNS.Policies {
+		p, err := parsePolicy(raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, acl := p.(*aclPolicy); acl {
+			acls = append(acls, raw)
+			continue
+		}
+		_, nat := p.(*outBoundNAT)
+		translates = translates || nat
+		list = append(list, raw)
+	}
+	if n.Masquerade && !translates {
+		list = append(list, encoded(masquerading(n)))
+	}
+	return list, append(acls, hostAgentPolicies(n)...), nil
+}
+
+// masquerading translates all but what is for the VNET and for the host agent.
+func masquerading(n *network.Network) outBoundNAT {
+	nat := outBoundNAT{Type: "OutBoundNAT"}
+	for _, p := range slices.Concat(n.Prefixes, n.VNET) {
+		if p.Addr().Is4() && !slices.Contains(nat.ExceptionList, p.String()) {
+			nat.ExceptionList = append(nat.ExceptionList, p.String())
+		}
+	}
+	nat.ExceptionList = append(nat.ExceptionList, hostAgentPrefix)
+	return nat
+}
+
+// parsePolicy reads a flat policy. It is strict: of what we do not know, nothing would reach HNS v2.
+// Error: ErrUnsupported.
+func parsePolicy(raw json.RawMessage) (any, error) {
+	var kind struct{ Type string }
+	if err := json.Unmarshal(raw, &kind); err != nil {
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy %s: %w", network.ErrUnsupported, raw, err)
+	}
+	var policy any
+	switch kind.Type {
+	case "OutBoundNAT":
+		policy = &outBoundNAT{}
+	case "ROUTE":
+		policy = &routePolicy{}
+	case "ACL":
+		policy = &aclPolicy{}
+	default:
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %q; OutBoundNAT, ROUTE and ACL are", network.ErrUnsupported, kind.Type)
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(policy); err != nil {
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %s: %w", network.ErrUnsupported, kind.Type, err)
+	}
+	return policy, nil
+}
+
+// convert writes flat policies as v2 has them.
+// Error: ErrUnsupported.
+func convert(flat []json.RawMessage) (list []policyDocV2, err error) {
+	for _, raw := range flat {
+		policy, err := parsePolicy(raw)
+		if err != nil {
+			return nil, err
+		}
+		switch p := policy.(type) {
+		case *outBoundNAT:
+			list = append(list, policyDocV2{"OutBoundNAT", outBoundNATV2{p.VIP, p.ExceptionList, p.Destinations, p.MaxPortPoolUsage}})
+		case *routePolicy:
+			list = append(list, policyDocV2{"SDNRoute", p.routeSettings})
+		case *aclPolicy:
+			s := p.aclSettings
+			for _, old := range []struct {
+				value uint16
+				into  *string
+			}{{p.Protocol, &s.Protocols}, {p.LocalPort, &s.LocalPorts}, {p.RemotePort, &s.RemotePorts}} {
+				if old.value != 0 && *old.into == "" {
+					*old.into = strconv.Itoa(int(old.value))
+				}
+			}
+			list = append(list, policyDocV2{"ACL", s})
+		}
+	}
+	return list, nil
+}
+
+// wrapped is a flat network policy as v2 has it. Only its type is known here: HNS says what it does not like of the rest.
+// Error: ErrUnsupported.
+func wrapped(raw json.RawMessage) (policyDocV2, error) {
+	fields := map[string]json.RawMessage{}
+	var kind string
+	if json.Unmarshal(raw, &fields) != nil || json.Unmarshal(fields["Type"], &kind) != nil || kind == "" {
+		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy %s: an object with a Type is expected", network.ErrUnsupported, raw)
+	}
+	if !slices.Contains(networkPolicies, kind) {
+		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy of type %q; %s are", network.ErrUnsupported, kind, strings.Join(networkPolicies, ", "))
+	}
+	delete(fields, "Type")
+	return policyDocV2{kind, fields}, nil
+}
+
+// networkPolicies are those of hcn (hcnpolicy.go) that mean something to a switch on an adapter. (NetAdapterName is ours.)
+var networkPolicies = []string{"SourceMacAddress", "VSwitchExtension", "AutomaticDNS", "InterfaceConstraint", "SetPolicy", "NetworkACL"}
+
+// checkPolicies says whether HNS could be told what is wanted, before anything is taken for it.
+// Errors: ErrUnsupported, ErrPorts.
+func checkPolicies(e *network.Endpoint) error {
+	if e.HNS == nil {
+		return nil
+	}
+	for _, raw := range e.HNS.Policies {
+		if _, err := parsePolicy(raw); err != nil {
+			return err
+		}
+	}
+	if !IsNamespace(e.NetNS) {
+		_, err := portsV1(e.HNS.Ports)
+		return err
+	}
+	for _, m := range e.HNS.Ports {
+		if _, _, err := parsePort(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parsePort checks one mapping. Protocol is 0 for one without a host port, which means nothing. ip is the address of the host that the
+// mapping is for: the zero value is any, an unspecified address any of its family.
+// Error: ErrPorts.
+func parsePort(m network.PortMapping) (protocol int, ip netip.Addr, err error) {
+	if m.HostPort <= 0 {
+		return 0, ip, nil
+	}
+	if m.HostPort > 65535 || m.ContainerPort < 1 || m.ContainerPort > 65535 {
+		return 0, ip, fmt.Errorf("%w: host port %d to port %d of the pod", network.ErrPorts, m.HostPort, m.ContainerPort)
+	}
+	switch strings.ToLower(m.Protocol) {
+	case "tcp":
+		protocol = 6
+	case "udp":
+		protocol = 17
+	default:
+		return 0, ip, fmt.Errorf("%w: host port %d has protocol %q; tcp and udp are known", network.ErrPorts, m.HostPort, m.Protocol)
+	}
+	if m.HostIP != "" {
+		if ip, err = netip.ParseAddr(m.HostIP); err != nil {
+			return 0, ip, fmt.Errorf("%w: host port %d has hostIP %q", network.ErrPorts, m.HostPort, m.HostIP)
+		}
+	}
+	return protocol, ip.Unmap(), nil
+}
+
+// portsV1 has no place for an address of the host.
+// Error: ErrPorts.
+func portsV1(list []network.PortMapping) (out []json.RawMessage, err error) {
+	for _, m := range list {
+		protocol, ip, err := parsePort(m)
+		if err != nil {
+			return nil, err
+		}
+		if protocol == 0 {
+			continue
+		}
+		if ip.IsValid() && !ip.IsUnspecified() {
+			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and HNS v1 (Docker's way) maps ports of all addresses only", network.ErrPorts, m.HostPort, m.HostIP)
+		}
+		name := map[int]string{6: "TCP", 17: "UDP"}[protocol]
+		out = append(out, encoded(natV1{"NAT", name, m.ContainerPort, m.HostPort}))
+	}
+	return out, nil
+}
+
+// Flags of a port mapping (hcn.NatFlags): the host's own address leads to the pod, too; the mapping is for IPv6.
+const (
+	localRoutedVIP = 1
+	natIPv6        = 2
+)
+
+// portsV2 maps for each family that the pod and the address of the host have.
+// Error: ErrPorts.
+func portsV2(list []network.PortMapping, pod []netip.Prefix) (out []policyDocV2, err error) {
+	for _, m := range list {
+		protocol, ip, err := parsePort(m)
+		if err != nil {
+			return nil, err
+		}
+		if protocol == 0 {
+			continue
+		}
+		mapped := false
+		for _, v6 := range []bool{false, true} {
+			has := slices.ContainsFunc(pod, func(p netip.Prefix) bool { return p.Addr().Is6() == v6 })
+			if !has || ip.IsValid() && ip.Is6() != v6 {
+				continue
+			}
+			s := portMappingV2{Protocol: protocol, InternalPort: m.ContainerPort, ExternalPort: m.HostPort, Flags: localRoutedVIP}
+			if v6 {
+				s.Flags = natIPv6
+			}
+			if ip.IsValid() && !ip.IsUnspecified() {
+				s.VIP = ip.String()
+			}
+			out = append(out, policyDocV2{"PortMapping", s})
+			mapped = true
+		}
+		if !mapped {
+			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and the pod has no address of that family", network.ErrPorts, m.HostPort, m.HostIP)
+		}
+	}
+	return out, nil
+}

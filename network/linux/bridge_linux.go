@@ -1,0 +1,213 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/Azure/azure-container-networking/log/step"
+	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/nft"
+)
+
+// ensureBridge makes the bridge of a bridge or tunnel network with its rules.
+func (l *Dataplane) ensureBridge(ctx context.Context, n *view) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	var b netlink.Bridge
+	var ok bool
+	err = step.Do(l.Log, "look at the bridge", func() (err error) {
+		b, ok, err = k.nl.Bridge(n.Bridge, n.Master)
+		return err
+	}, slog.String("bridge", n.Bridge))
+	if err != nil {
+		return masterError(err)
+	}
+	policy, err := n.policy(k, b.Link, b.Master)
+	if err != nil {
+		return err
+	}
+	// A host that lost addresses shows in the rules, which name them.
+	end := step.Begin(l.Log, "compare the rules")
+	in := ok && !n.Suspect && !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b))
+	end(nil)
+	if in {
+		in, err = portsInPlace(k, n, b)
+	}
+	if err == nil && !in {
+		err = l.repairing(ctx, n, func() error {
+			b, err = l.repairBridge(ctx, k, n)
+			return err
+		})
+	}
+	if err == nil {
+		err = step.Do(l.Log, "set the host's sysctls", func() error { return errors.Join(forward(n), l.bridgedNAT(n), n.validMark()) })
+	}
+	if err == nil {
+		policy.Own = b.Link // where the configuration is by now
+		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })
+	}
+	if err == nil && n.hasIPv6() { // whatever the host itself does with IPv6: the bridge has the pods' neighbours
+		err = n.set("0", "net", "ipv6", "conf", n.Bridge, "disable_ipv6")
+	}
+	if err == nil && (n.Masquerade || len(n.ViaHost) > 0) { // on a bridge the host routes IPv6 only for these
+		err = forward6(n, n.Bridge)
+	}
+	if err != nil {
+		return err
+	}
+	n.MAC, n.MTU = b.Master.MAC.String(), b.Master.MTU
+	n.Host, err = k.nl.Snapshot(b, n.Host)
+	return err
+}
+
+// repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
+// and without them the bridge would not let pods reach anything. They need the host's addresses, which the
+// master still has at the first time; those of a bridge that was lost are known when it is back.
+func (l *Dataplane) repairBridge(ctx context.Context, k *kernel, n *view) (netlink.Bridge, error) {
+	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
+	if err != nil {
+		return b, masterError(err)
+	}
+	pods, err := livePods(k, n)
+	if err != nil {
+		return b, err
+	}
+	bereft := b.Bereft(n.Host)
+	if !ok || bereft {
+		left, lerr := k.nl.Addresses(b.Master)
+		if lerr != nil {
+			return b, lerr
+		}
+		b.Primary = append(b.Primary, left...)
+		if b.Link.Index == 0 || bereft { // what comes back with the bridge belongs to the host from the first frame on
+			b.Primary = append(b.Primary, netlink.SnapshotAddresses(n.Host)...)
+		}
+	}
+	if rerr := ensureBridgeRules(k, n, b, pods); rerr != nil {
+		return b, rerr
+	}
+	made := b.Link.Index == 0
+	if ok && !bereft {
+		err = errors.Join(k.nl.Reconnect(b, podsOf(pods)), n.goOnListening())
+	} else {
+		b, err = l.makeBridge(ctx, k, n, b, pods)
+	}
+	if err != nil && made && len(pods) == 0 { // the host is as it was
+		err = errors.Join(err, k.nft.RemoveRules(scopeOf(n)))
+	}
+	if err != nil {
+		return b, masterError(err)
+	}
+	n.Imported = false
+	return b, nil
+}
+
+// makeBridge makes the bridge, or the one that is there as it should be. Only a new one has to be told the names' servers:
+// to another somebody may have told others.
+func (l *Dataplane) makeBridge(ctx context.Context, k *kernel, n *view, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
+	made := b.Link.Index == 0
+	if made {
+		if names := l.readDNS(ctx, b.Master); names != nil {
+			n.DNS = names
+		}
+	} else if err := n.followIPv6(); err != nil {
+		return b, err
+	}
+	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods), Prepare: n.inherit})
+	if err != nil {
+		return b, err
+	}
+	n.moved = true
+	if err := ensureBridgeRules(k, n, b, pods); err != nil {
+		return b, err
+	}
+	if made {
+		l.applyDNS(ctx, b.Link, n.DNS)
+	}
+	return b, nil
+}
+
+// removeBridge gives the host its configuration back. resolved forgets the settings of a bridge that goes, and those
+// of a link that ceases to be a port, too (systemd 252).
+func (l *Dataplane) removeBridge(ctx context.Context, k *kernel, n *view) error {
+	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
+	names := n.DNS
+	if err == nil && b.Link.Index != 0 {
+		if now := l.readDNS(ctx, b.Link); now != nil {
+			names = now
+		}
+	}
+	if err := k.nl.RemoveBridge(n.Bridge, n.Master, n.Host); err != nil {
+		return err
+	}
+	l.applyDNS(ctx, b.Master, names)
+	return nil
+}
+
+func masterError(err error) error {
+	switch {
+	case errors.Is(err, netlink.ErrNotFound):
+		return fmt.Errorf("%w: %w", network.ErrMaster, err)
+	case errors.Is(err, netlink.ErrNoPort):
+		return fmt.Errorf("%w: %w", network.ErrNoPort, err)
+	case errors.Is(err, netlink.ErrExists), errors.Is(err, netlink.ErrMasterTaken):
+		return fmt.Errorf("%w: %w", network.ErrConflict, err)
+	}
+	return err
+}
+
+// ensureBridgeRules makes the rules, in the family of nftables that the kernel has. Which one is found out once.
+func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) error {
+	if !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b)) {
+		return restoreElements(k, n, pods)
+	}
+	candidates := []nft.Family{nft.Family(n.Rules)}
+	if n.Rules == "" {
+		candidates = []nft.Family{nft.FamilyBridge, nft.FamilyNetdev}
+	}
+	var lacks error
+	for _, f := range candidates {
+		if f == nft.FamilyNetdev && n.Imported && legacyEbtables() { // which run after those of this family, and would have the last word
+			n.Rules = ""
+			return fmt.Errorf("%w: legacy ebtables are in use (module ebtable_nat), and the kernel has no bridge family of nftables, whose rules would come after those of the classic plugin. ebtables-legacy -t nat -F, and rmmod ebtable_nat, remove them; the pods of this node are without network from then on until an ADD or a DEL has taken them over", network.ErrKernel)
+		}
+		n.Rules = string(f)
+		err := k.nft.EnsureRules(bridgeRules(n, b), liveElements(n, pods)...)
+		if !errors.Is(err, nft.ErrFeature) {
+			return err
+		}
+		lacks = errors.Join(lacks, fmt.Errorf("family %s: %w", f, err))
+	}
+	n.Rules = ""
+	return fmt.Errorf("%w: nftables needs the bridge family (CONFIG_NF_TABLES_BRIDGE), or the netdev family with egress hooks (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS): %w", network.ErrKernel, lacks)
+}
+
+// checkBridge is the network's part of CHECK.
+func checkBridge(k *kernel, n *view) error {
+	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
+	if err != nil {
+		return masterError(err)
+	}
+	switch {
+	case b.Link.Index == 0:
+		return fmt.Errorf("%w: bridge %s is gone", network.ErrDifference, n.Bridge)
+	case !ok:
+		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", network.ErrDifference, n.Bridge, n.Master)
+	case b.Bereft(n.Host):
+		return fmt.Errorf("%w: the host has lost its addresses on bridge %s", network.ErrDifference, n.Bridge)
+	}
+	policy, err := n.policy(k, b.Link, b.Master)
+	if err != nil {
+		return err
+	}
+	if !k.nft.RulesInPlace(bridgeRules(n, b)) {
+		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", network.ErrDifference, n.Bridge)
+	}
+	return checkPolicy(k, policy)
+}

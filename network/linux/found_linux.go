@@ -1,0 +1,100 @@
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
+)
+
+// Sever implements network.Dataplane: the host veth without an owner, with neighbours and rules of ebtables.
+func (l *Dataplane) Sever(ctx context.Context, o network.Owner, netns string) error {
+	return l.deleting(ctx, func() error {
+		k, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer k.close()
+		links, err := k.nl.Links()
+		if err != nil {
+			return err
+		}
+		pods, _, err := k.nl.FindPods(slices.DeleteFunc(slices.Clone(links), func(l netlink.Link) bool { return !foreignVeth(l) }), []string{netns})
+		if err != nil {
+			return err
+		}
+		for _, p := range pods {
+			if p.IfName != o.IfName {
+				continue
+			}
+			bridge := ""
+			veth := links[slices.IndexFunc(links, func(l netlink.Link) bool { return l.Name == p.HostName })]
+			if i := slices.IndexFunc(links, func(l netlink.Link) bool { return l.Index == veth.Master }); i >= 0 {
+				bridge = links[i].Name
+			}
+			err = errors.Join(err, k.nl.DeletePod(p.HostName, bridge, addrsOf(p.Addresses)), k.nft.RemoveClassicRules(p.MAC))
+		}
+		return err
+	})
+}
+
+// foreignVeth says whether a host veth has the classic plugin's shape of name, no owner, and leads to a pod.
+func foreignVeth(l netlink.Link) bool {
+	return strings.HasPrefix(l.Name, azure.HostVethPrefix) && l.Alias == "" && l.LeadsAway()
+}
+
+// found are the pods of the network that another plugin made, as they show on the host: the classic plugin, whose state was lost. Its host
+// veths have our names, and no alias; all else is looked up in the pods.
+// Error: ErrLost if there is one of which that cannot be found out.
+func (l *Dataplane) found(n *view) ([]*network.Endpoint, error) {
+	nl, err := netlink.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer nl.Close()
+	links, err := nl.Links()
+	if err != nil {
+		return nil, err
+	}
+	bridge := 0
+	if i := slices.IndexFunc(links, func(l netlink.Link) bool { return l.Name == n.Bridge }); n.Bridge != "" && i >= 0 {
+		bridge = links[i].Index
+	} else if n.Bridge != "" {
+		return nil, nil
+	}
+	links = slices.DeleteFunc(links, func(l netlink.Link) bool {
+		return !foreignVeth(l) || l.Master != bridge
+	})
+	if len(links) == 0 {
+		return nil, nil
+	}
+	namespaces, err := platform.Namespaces()
+	if err != nil {
+		return nil, err
+	}
+	pods, lost, err := nl.FindPods(links, namespaces)
+	if err != nil {
+		return nil, err
+	}
+	if len(lost) > 0 {
+		return nil, fmt.Errorf("%w: %s", network.ErrLost, strings.Join(lost, ", "))
+	}
+	var list []*network.Endpoint
+	for _, p := range pods {
+		if n.Bridge == "" && !slices.ContainsFunc(n.Prefixes, func(pool netip.Prefix) bool { return pool.Contains(p.Addresses[0].Addr()) }) {
+			continue // of another network's NIC
+		}
+		list = append(list, &network.Endpoint{
+			Owner: network.Owner{Network: n.Name, ContainerID: platform.NamelessPrefix + p.HostName, IfName: p.IfName}, State: network.Ready, NetNS: p.NetNS, HostIfName: p.HostName,
+			MAC: p.MAC.String(), Addresses: p.Addresses, Created: n.Created, Rebuilt: true,
+		})
+	}
+	return list, nil
+}

@@ -1,0 +1,34 @@
+package linux
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/network"
+)
+
+// policy looks at the host's NICs. bridge is zero where there is none.
+func (n *view) policy(k *kernel, bridge, master netlink.Link) (netlink.Policy, error) {
+	ways, err := k.nl.Ways(bridge, master, n.Others)
+	n.other = ways.Other.Name
+	return netlink.Policy{Ways: ways, Pods: n.Prefixes, Routed: n.Mode == network.ModeTransparent, Router6: azure.Router6}, err
+}
+
+func ensurePolicy(k *kernel, p netlink.Policy) error {
+	err := k.nl.EnsurePolicy(p)
+	if errors.Is(err, netlink.ErrRoute) {
+		return fmt.Errorf("%w: %w", network.ErrMaster, err)
+	}
+	return err
+}
+
+// checkPolicy is the part of CHECK for a host with several NICs.
+func checkPolicy(k *kernel, p netlink.Policy) error {
+	in, err := k.nl.PolicyInPlace(p)
+	if err == nil && !in {
+		err = fmt.Errorf("%w: the policy rules for pods of %s (ip rule) are not in place", network.ErrDifference, p.Own.Name)
+	}
+	return err
+}
