@@ -61,7 +61,7 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 	})
 }
 
-// remember notes how settings of the host were before us; what is known already was earlier.
+// Remember notes how settings of the host were before us; what is known already was earlier.
 func (n *Network) Remember(sysctls map[string]string) {
 	for path, was := range sysctls {
 		if _, known := n.Sysctls[path]; known {

@@ -48,7 +48,7 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Findin
 	return slices.Concat(out, examineMasters(networks, ifaces), m.Plane.Examine(networks)), nil
 }
 
-// made says that the network has been there once: its rules and, if it has one, its bridge shall be there.
+// Made says that the network has been there once: its rules and, if it has one, its bridge shall be there.
 func (n *Network) Made() bool { return n.MAC != "" }
 
 // examineMasters is the check of the masters: each is there, can be one, is up, and has an address of the pods' subnet, or its

@@ -87,7 +87,7 @@ func (e *Endpoints) ready() iter.Seq[*Endpoint] {
 	}
 }
 
-// readyPorts are the host veths of the endpoints that are ready, with their indexes.
+// ReadyPorts are the host veths of the endpoints that are ready, with their indexes.
 func (e *Endpoints) ReadyPorts() iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for i := range e.records {

@@ -240,7 +240,7 @@ func (s *State) view(record *Network) *Network {
 	return &n
 }
 
-// live are the endpoints in Live, but for those that have nothing yet.
+// Attached are the endpoints in Live, but for those that have nothing yet.
 func (n *Network) Attached() iter.Seq[*Endpoint] {
 	return func(yield func(*Endpoint) bool) {
 		for i := range n.Live {
