@@ -20,20 +20,10 @@ import (
 // examineKernel says whether the kernel has what the networks' modes need.
 func examineKernel(k *kernel, networks []*view) []network.Finding {
 	var wrong []network.Finding
-	bridge := k.nft.Supports(nft.FamilyBridge)
-	found := "nftables has the bridge family"
-	if bridge != nil {
-		found = "nftables has no bridge family, but netdev with egress hooks"
-	}
-	netdev := k.nft.Supports(nft.FamilyNetdev)
+	found, _ := bridged{}.supported(k) // of a host without networks
 	for _, n := range networks {
-		need := errors.Join(bridge, netdev)
-		if n.Mode == network.ModeTransparent {
-			need = k.nft.Supports(nft.FamilyInet)
-			found = "nftables has the inet family"
-		} else if bridge == nil || netdev == nil {
-			need = nil
-		}
+		has, need := n.mode.supported(k)
+		found = has
 		if need != nil {
 			remedy := "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""
 			if errors.Is(need, nft.ErrNoTables) {
@@ -81,7 +71,7 @@ func examineForwarding(networks []*view) []network.Finding {
 		}
 		off("net", "ipv4", "ip_forward")
 		v6 := slices.ContainsFunc(addrsOf(n.Prefixes), netip.Addr.Is6)
-		if v6 && (n.Mode == network.ModeTransparent || n.Masquerade || len(n.ViaHost) > 0) {
+		if v6 && (n.mode.routes() || n.Masquerade || len(n.ViaHost) > 0) {
 			off("net", "ipv6", "conf", "all", "forwarding")
 		}
 	}
@@ -93,7 +83,7 @@ func examineFirewall(k *kernel, networks []*view) []network.Finding {
 	var wrong []network.Finding
 	seen := map[nft.Scope]bool{}
 	for _, n := range networks {
-		s := scopeOf(n)
+		s := n.scope()
 		if seen[s] || s.Name == "" {
 			continue
 		}
@@ -130,7 +120,7 @@ func examineFirewall(k *kernel, networks []*view) []network.Finding {
 func examineInput(k *kernel, networks []*view) (wrong []network.Finding) {
 	seen := map[string]bool{}
 	for _, n := range networks {
-		if n.Mode == network.ModeTransparent || n.Master == "" || seen[n.Master] {
+		if n.mode.routes() || n.Master == "" || seen[n.Master] {
 			continue
 		}
 		seen[n.Master] = true
@@ -173,7 +163,7 @@ func examineServices(networks []*view) []network.Finding {
 	var wrong []network.Finding
 	found, remedy := bridgedNATMissing()
 	for _, n := range networks {
-		if found != "" && n.Mode != network.ModeTransparent { // where the host routes everything
+		if found != "" && !n.mode.routes() {
 			wrong = append(wrong, network.Finding{Level: network.Failure, Remedy: remedy,
 				Found: found + ": services, host ports, network policies and ip-masq-agent do not see what pods of network " + n.Name + " send and get"})
 		}

@@ -44,26 +44,16 @@ func examineNetwork(k *kernel, n *view) []network.Finding {
 	if n.Imported {
 		return network.Report("takeover", "", []network.Finding{{Level: network.Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
 	}
-	var out []network.Finding
-	var r nft.Rules
-	var b netlink.Bridge
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
 		return nil // the check of the masters says so
 	}
-	if n.Bridge != "" {
-		if b, out = examineBridge(k, n); b.Link.Index == 0 {
-			return out
-		}
-	}
-	out = append(out, examinePolicy(k, n, b.Link, master)...)
-	if n.Bridge == "" {
-		r, err = routedRules(k.nl, n, master)
-	} else {
-		r = bridgeRules(n, b)
+	r, out := n.mode.examine(k, n, master)
+	if r == nil {
+		return out
 	}
 	var wrong []network.Finding
-	if err != nil || !k.nft.RulesInPlace(r) {
+	if !k.nft.RulesInPlace(*r) {
 		wrong = []network.Finding{{Level: network.Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName), Remedy: network.RepairCommand}}
 	}
 	out = append(out, network.Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
@@ -122,7 +112,7 @@ func examineBridge(k *kernel, n *view) (netlink.Bridge, []network.Finding) {
 
 // examineEndpoints compares the network's endpoints with what CHECK would want.
 func examineEndpoints(k *kernel, n *view) []network.Finding {
-	have, err := k.nft.Elements(scopeOf(n))
+	have, err := k.nft.Elements(n.scope())
 	if err != nil {
 		return network.Report("endpoints", "", []network.Finding{{Level: network.Failure, Found: err.Error(), Remedy: network.RepairCommand}})
 	}
@@ -156,9 +146,9 @@ func examineEndpoints(k *kernel, n *view) []network.Finding {
 func examineStrays(k *kernel, networks []*view) []network.Finding {
 	s := strays{owners: map[network.Owner]*network.Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[nft.Scope]bool{}}
 	for _, n := range networks {
-		s.scopes[scopeOf(n)] = true
+		s.scopes[n.scope()] = true
 		for _, f := range n.Former {
-			s.scopes[scopeOf(viewOf(&network.Network{Master: f.Master, Bridge: f.Bridge, Observed: network.Observed{Rules: f.Rules}}))] = true
+			s.scopes[viewOf(&network.Network{Master: f.Master, Bridge: f.Bridge, Observed: network.Observed{Rules: f.Rules}}).scope()] = true
 		}
 		for e := range n.Endpoints.All() {
 			s.owners[e.Owner], s.veths[e.HostIfName] = e, true
@@ -201,7 +191,7 @@ func (s *strays) inLinks(k *kernel, networks []*view) error {
 	seen := map[string]bool{}
 	for _, n := range networks {
 		b, err := k.nl.Link(n.Bridge)
-		if n.Bridge == "" || err != nil || seen[n.Bridge] || n.Imported {
+		if n.mode.routes() || err != nil || seen[n.Bridge] || n.Imported {
 			continue
 		}
 		seen[n.Bridge] = true

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 
-	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
@@ -66,22 +64,13 @@ func podOf(nl *netlink.Handle, n *view, e *network.Endpoint) (netlink.Pod, error
 	for _, r := range e.Routes {
 		p.Routes = append(p.Routes, netlink.Route(r))
 	}
-	if n.Mode == network.ModeTransparent {
-		return routedPod(p, e.HostMAC), nil
-	}
-	p.Bridge.Name, p.HostRoutes = n.Bridge, n.other != ""
-	if p.Bridge.Index, err = nl.Index(n.Bridge); err != nil {
-		return netlink.Pod{}, err
-	}
-	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
-	p.Gateways = map[netip.Addr]net.HardwareAddr{azure.Router6: azure.FabricMAC}
-	return p, nil
+	return n.mode.pod(nl, n, e, p)
 }
 
 func elements(n *view, e *network.Endpoint, p netlink.Pod) []nft.Element {
 	var out []nft.Element
 	for _, a := range e.Addresses {
-		out = append(out, nft.Element{Scope: scopeOf(n), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
+		out = append(out, nft.Element{Scope: n.scope(), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
 	}
 	return out
 }
@@ -335,10 +324,10 @@ func (l *Dataplane) CheckEndpoint(_ context.Context, want *network.Network, e *n
 		return l.checkImported(k, n, e)
 	}
 	// First what all pods need.
-	if cerr := checkNetwork(k, n); cerr != nil {
+	if cerr := n.mode.check(k, n); cerr != nil {
 		return cerr
 	}
-	have, err := k.nft.Elements(scopeOf(n))
+	have, err := k.nft.Elements(n.scope())
 	if err != nil {
 		return err
 	}
@@ -366,13 +355,6 @@ func (*Dataplane) checkImported(k *kernel, n *view, e *network.Endpoint) error {
 		err = fmt.Errorf("%w: %s", network.ErrDifference, diff)
 	}
 	return err
-}
-
-func checkNetwork(k *kernel, n *view) error {
-	if n.Mode == network.ModeTransparent {
-		return checkRouted(k, n)
-	}
-	return checkBridge(k, n)
 }
 
 // checkPod names the first difference between an endpoint and what is. have are the elements of its network.

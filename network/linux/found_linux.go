@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -63,14 +62,12 @@ func (l *Dataplane) found(n *view) ([]*network.Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	bridge := 0
-	if i := slices.IndexFunc(links, func(l netlink.Link) bool { return l.Name == n.Bridge }); n.Bridge != "" && i >= 0 {
-		bridge = links[i].Index
-	} else if n.Bridge != "" {
+	carrier, ok := n.mode.carrier(n, links)
+	if !ok {
 		return nil, nil
 	}
 	links = slices.DeleteFunc(links, func(l netlink.Link) bool {
-		return !foreignVeth(l) || l.Master != bridge
+		return !foreignVeth(l) || l.Master != carrier
 	})
 	if len(links) == 0 {
 		return nil, nil
@@ -88,8 +85,8 @@ func (l *Dataplane) found(n *view) ([]*network.Endpoint, error) {
 	}
 	var list []*network.Endpoint
 	for _, p := range pods {
-		if n.Bridge == "" && !slices.ContainsFunc(n.Prefixes, func(pool netip.Prefix) bool { return pool.Contains(p.Addresses[0].Addr()) }) {
-			continue // of another network's NIC
+		if !n.mode.has(n, p.Addresses) {
+			continue // another network's
 		}
 		list = append(list, &network.Endpoint{
 			Owner: network.Owner{Network: n.Name, ContainerID: platform.NamelessPrefix + p.HostName, IfName: p.IfName}, State: network.Ready, NetNS: p.NetNS, HostIfName: p.HostName,

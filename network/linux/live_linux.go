@@ -3,7 +3,6 @@ package linux
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 
 	"github.com/Azure/azure-container-networking/netlink"
@@ -35,7 +34,7 @@ func livePods(k *kernel, n *view) ([]livePod, error) {
 		}
 		owner, there := alias[e.HostIfName]
 		if there && (owner == "" || owner == e.Owner.String()) { // else the pod's next sandbox has the name
-			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses, HostRoutes: n.other != "" && n.Bridge != ""}})
+			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses, HostRoutes: n.other != "" && !n.mode.routes()}})
 		}
 	}
 	return list, nil
@@ -58,7 +57,7 @@ func liveElements(n *view, list []livePod) (out []nft.Element) {
 
 // restoreElements adds what is missing of the live pods' elements, where the rules themselves are in place.
 func restoreElements(k *kernel, n *view, list []livePod) error {
-	have, err := k.nft.Elements(scopeOf(n))
+	have, err := k.nft.Elements(n.scope())
 	if err != nil {
 		return err
 	}
@@ -114,7 +113,7 @@ func portsInPlace(k *kernel, n *view, b netlink.Bridge) (bool, error) {
 // another plugin.
 func (l *Dataplane) Endpoints(_ context.Context, known *network.Network) ([]*network.Endpoint, error) {
 	n := viewOf(known)
-	want := scopeOf(n)
+	want := n.scope()
 	byOwner := map[network.Owner]*network.Endpoint{}
 	var list []*network.Endpoint
 	found, err := strayElements(func(e nft.Element) bool {
@@ -134,18 +133,8 @@ func (l *Dataplane) Endpoints(_ context.Context, known *network.Network) ([]*net
 			byOwner[o] = e
 			list = append(list, e)
 		}
-		e.Addresses = append(e.Addresses, n.withSubnet(found.Address))
+		e.Addresses = append(e.Addresses, n.mode.prefix(n, found.Address))
 	}
 	others, err := l.found(n)
 	return append(list, others...), err
-}
-
-// withSubnet is the address as a pod of the network has it.
-func (n *view) withSubnet(a netip.Addr) netip.Prefix {
-	for _, p := range n.Prefixes {
-		if n.Mode != network.ModeTransparent && p.Contains(a) {
-			return netip.PrefixFrom(a, p.Bits())
-		}
-	}
-	return netip.PrefixFrom(a, a.BitLen())
 }

@@ -55,24 +55,21 @@ func (*Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
 // EnsureNetwork implements network.Dataplane.
 func (l *Dataplane) EnsureNetwork(ctx context.Context, n *network.Network) (network.Ensured, error) {
 	v := viewOf(n)
-	ensure := l.ensureBridge
-	if n.Mode == network.ModeTransparent {
-		ensure = l.ensureRouted
-	}
-	err := ensure(ctx, v)
+	err := v.mode.ensure(ctx, l, v)
 	return network.Ensured{Observed: v.Observed, Other: v.other, Moved: v.moved, Reset: v.reset}, err
 }
 
 // view is a network in the course of one call: what the call learns of the host is noted here.
 type view struct {
 	network.Network
+	mode  mode
 	other string   // another NIC of the host; "" if there is none
 	moved bool     // the host's configuration was moved
 	reset []string // settings of the host that were not as they should be
 }
 
 func viewOf(n *network.Network) *view {
-	v := &view{Network: *n, other: n.Other}
+	v := &view{Network: *n, mode: modeOf(n), other: n.Other}
 	v.Sysctls = maps.Clone(n.Sysctls)
 	return v
 }
@@ -108,16 +105,7 @@ func (k *kernel) close() {
 	k.nft.Close()
 }
 
-// scopeOf is where the network's rules are, as far as that is known: EnsureNetwork finds out what the kernel has.
-func scopeOf(n *view) nft.Scope {
-	switch {
-	case n.Bridge == "":
-		return nft.Scope{Name: n.Master, Family: nft.FamilyInet}
-	case n.Rules == "":
-		return nft.Scope{Name: n.Bridge, Family: nft.FamilyBridge}
-	}
-	return nft.Scope{Name: n.Bridge, Family: nft.Family(n.Rules)}
-}
+func (n *view) scope() nft.Scope { return n.mode.scope(n) }
 
 // rules are what the network needs; host are the host's addresses.
 func rules(n *view, master netlink.Link, host []netip.Prefix) nft.Rules {
@@ -131,7 +119,7 @@ func rules(n *view, master netlink.Link, host []netip.Prefix) nft.Rules {
 		}
 	}
 	return nft.Rules{
-		Classic: classic, Scope: scopeOf(n), Master: n.Master, MAC: master.MAC, Host: host,
+		Classic: classic, Scope: n.scope(), Master: n.Master, MAC: master.MAC, Host: host,
 		Tunnel: n.Mode == network.ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
 		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
 	}
@@ -153,12 +141,10 @@ func (l *Dataplane) DeleteNetwork(ctx context.Context, n *network.Network) error
 	}
 	defer k.close()
 	return l.locked(ctx, func() error {
-		if n.Bridge != "" {
-			if err := l.removeBridge(ctx, k, v); err != nil {
-				return err
-			}
+		if err := v.mode.remove(ctx, l, k, v); err != nil {
+			return err
 		}
-		if err := k.nft.RemoveRules(scopeOf(v)); err != nil {
+		if err := k.nft.RemoveRules(v.scope()); err != nil {
 			return err
 		}
 		return errors.Join(k.nl.RemovePolicy(n.Prefixes), restoreSysctls(n.Sysctls))

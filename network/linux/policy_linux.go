@@ -13,7 +13,7 @@ import (
 func (n *view) policy(k *kernel, bridge, master netlink.Link) (netlink.Policy, error) {
 	ways, err := k.nl.Ways(bridge, master, n.Others)
 	n.other = ways.Other.Name
-	return netlink.Policy{Ways: ways, Pods: n.Prefixes, Routed: n.Mode == network.ModeTransparent, Router6: azure.Router6}, err
+	return netlink.Policy{Ways: ways, Pods: n.Prefixes, Routed: n.mode.routes(), Router6: azure.Router6}, err
 }
 
 func ensurePolicy(k *kernel, p netlink.Policy) error {

@@ -23,7 +23,7 @@ func (l *Dataplane) Ailing(_ context.Context, known *network.Network) ([]string,
 		return nil, err
 	}
 	defer k.close()
-	if err := checkNetwork(k, n); errors.Is(err, network.ErrDifference) {
+	if err := n.mode.check(k, n); errors.Is(err, network.ErrDifference) {
 		return []string{strings.TrimPrefix(err.Error(), network.ErrDifference.Error()+": ")}, nil
 	} else if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (l *Dataplane) Ailing(_ context.Context, known *network.Network) ([]string,
 		pod.NetNS = "" // whose it is
 		list, pods = append(list, e), append(pods, pod)
 	}
-	have, err := k.nft.Elements(scopeOf(n))
+	have, err := k.nft.Elements(n.scope())
 	if err != nil {
 		return nil, err
 	}

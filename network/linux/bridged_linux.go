@@ -1,19 +1,27 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// ensureBridge makes the bridge of a bridge or tunnel network with its rules.
-func (l *Dataplane) ensureBridge(ctx context.Context, n *view) error {
+// bridged is the mode with a bridge, which takes the master as a port, and with it what the host has on that: bridge and tunnel.
+type bridged struct{}
+
+// ensure implements mode: the bridge, with its rules.
+func (m bridged) ensure(ctx context.Context, l *Dataplane, n *view) error {
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -41,7 +49,7 @@ func (l *Dataplane) ensureBridge(ctx context.Context, n *view) error {
 	}
 	if err == nil && !in {
 		err = l.repairing(ctx, n, func() error {
-			b, err = l.repairBridge(ctx, k, n)
+			b, err = m.repair(ctx, l, k, n)
 			return err
 		})
 	}
@@ -66,10 +74,10 @@ func (l *Dataplane) ensureBridge(ctx context.Context, n *view) error {
 	return err
 }
 
-// repairBridge runs under the lock. The rules come first: they match nothing until the bridge has ports,
+// repair runs under the lock. The rules come first: they match nothing until the bridge has ports,
 // and without them the bridge would not let pods reach anything. They need the host's addresses, which the
 // master still has at the first time; those of a bridge that was lost are known when it is back.
-func (l *Dataplane) repairBridge(ctx context.Context, k *kernel, n *view) (netlink.Bridge, error) {
+func (m bridged) repair(ctx context.Context, l *Dataplane, k *kernel, n *view) (netlink.Bridge, error) {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
 		return b, masterError(err)
@@ -96,10 +104,10 @@ func (l *Dataplane) repairBridge(ctx context.Context, k *kernel, n *view) (netli
 	if ok && !bereft {
 		err = errors.Join(k.nl.Reconnect(b, podsOf(pods)), n.goOnListening())
 	} else {
-		b, err = l.makeBridge(ctx, k, n, b, pods)
+		b, err = m.create(ctx, l, k, n, b, pods)
 	}
 	if err != nil && made && len(pods) == 0 { // the host is as it was
-		err = errors.Join(err, k.nft.RemoveRules(scopeOf(n)))
+		err = errors.Join(err, k.nft.RemoveRules(n.scope()))
 	}
 	if err != nil {
 		return b, masterError(err)
@@ -108,9 +116,9 @@ func (l *Dataplane) repairBridge(ctx context.Context, k *kernel, n *view) (netli
 	return b, nil
 }
 
-// makeBridge makes the bridge, or the one that is there as it should be. Only a new one has to be told the names' servers:
+// create makes the bridge, or the one that is there as it should be. Only a new one has to be told the names' servers:
 // to another somebody may have told others.
-func (l *Dataplane) makeBridge(ctx context.Context, k *kernel, n *view, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
+func (bridged) create(ctx context.Context, l *Dataplane, k *kernel, n *view, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
 	made := b.Link.Index == 0
 	if made {
 		if names := l.readDNS(ctx, b.Master); names != nil {
@@ -133,9 +141,9 @@ func (l *Dataplane) makeBridge(ctx context.Context, k *kernel, n *view, b netlin
 	return b, nil
 }
 
-// removeBridge gives the host its configuration back. resolved forgets the settings of a bridge that goes, and those
+// remove implements mode. It gives the host its configuration back. resolved forgets the settings of a bridge that goes, and those
 // of a link that ceases to be a port, too (systemd 252).
-func (l *Dataplane) removeBridge(ctx context.Context, k *kernel, n *view) error {
+func (bridged) remove(ctx context.Context, l *Dataplane, k *kernel, n *view) error {
 	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
 	names := n.DNS
 	if err == nil && b.Link.Index != 0 {
@@ -188,8 +196,8 @@ func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) err
 	return fmt.Errorf("%w: nftables needs the bridge family (CONFIG_NF_TABLES_BRIDGE), or the netdev family with egress hooks (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS): %w", network.ErrKernel, lacks)
 }
 
-// checkBridge is the network's part of CHECK.
-func checkBridge(k *kernel, n *view) error {
+// check implements mode.
+func (bridged) check(k *kernel, n *view) error {
 	b, ok, err := k.nl.Bridge(n.Bridge, n.Master)
 	if err != nil {
 		return masterError(err)
@@ -210,4 +218,68 @@ func checkBridge(k *kernel, n *view) error {
 		return fmt.Errorf("%w: the nftables rules of bridge %s are not in place", network.ErrDifference, n.Bridge)
 	}
 	return checkPolicy(k, policy)
+}
+
+// scope implements mode. Which family of rules the kernel has ensure finds out.
+func (bridged) scope(n *view) nft.Scope {
+	return nft.Scope{Name: n.Bridge, Family: cmp.Or(nft.Family(n.Rules), nft.FamilyBridge)}
+}
+
+// pod implements mode.
+func (bridged) pod(nl *netlink.Handle, n *view, _ *network.Endpoint, p netlink.Pod) (_ netlink.Pod, err error) {
+	p.Bridge.Name, p.HostRoutes = n.Bridge, n.other != ""
+	if p.Bridge.Index, err = nl.Index(n.Bridge); err != nil {
+		return netlink.Pod{}, err
+	}
+	// The fabric's router answers solicitations, but nobody needs to ask: its MAC never changes.
+	p.Gateways = map[netip.Addr]net.HardwareAddr{azure.Router6: azure.FabricMAC}
+	return p, nil
+}
+
+// prefix implements mode: pods are in the subnet.
+func (bridged) prefix(n *view, a netip.Addr) netip.Prefix {
+	for _, p := range n.Prefixes {
+		if p.Contains(a) {
+			return netip.PrefixFrom(a, p.Bits())
+		}
+	}
+	return netip.PrefixFrom(a, a.BitLen())
+}
+
+// routes implements mode.
+func (bridged) routes() bool { return false }
+
+// carrier implements mode.
+func (bridged) carrier(n *view, links []netlink.Link) (index int, ok bool) {
+	i := slices.IndexFunc(links, func(l netlink.Link) bool { return l.Name == n.Bridge })
+	if i < 0 {
+		return 0, false
+	}
+	return links[i].Index, true
+}
+
+// has implements mode.
+func (bridged) has(*view, []netip.Prefix) bool { return true }
+
+// examine implements mode.
+func (bridged) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []network.Finding) {
+	b, out := examineBridge(k, n)
+	if b.Link.Index == 0 {
+		return nil, out
+	}
+	out = append(out, examinePolicy(k, n, b.Link, master)...) // which finds out what the rules need
+	r := bridgeRules(n, b)
+	return &r, out
+}
+
+// supported implements mode.
+func (bridged) supported(k *kernel) (found string, lacks error) {
+	bridge := k.nft.Supports(nft.FamilyBridge)
+	if bridge == nil {
+		return "nftables has the bridge family", nil
+	}
+	if netdev := k.nft.Supports(nft.FamilyNetdev); netdev != nil {
+		return "", errors.Join(bridge, netdev)
+	}
+	return "nftables has no bridge family, but netdev with egress hooks", nil
 }

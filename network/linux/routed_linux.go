@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
@@ -13,8 +14,11 @@ import (
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// ensureRouted makes the host a router for its pods. The master stays as it is.
-func (l *Dataplane) ensureRouted(ctx context.Context, n *view) error {
+// routed is the mode in which the host routes to each pod, and the master stays as it is: transparent.
+type routed struct{}
+
+// ensure implements mode: it makes the host a router for its pods.
+func (routed) ensure(ctx context.Context, l *Dataplane, n *view) error {
 	k, err := openKernel()
 	if err != nil {
 		return err
@@ -71,20 +75,20 @@ func routedRules(nl *netlink.Handle, n *view, master netlink.Link) (nft.Rules, e
 	return rules(n, master, hosts), err
 }
 
-// routedPod completes a pod of transparent mode. host is the MAC of its host veth, if there is one already.
-func routedPod(p netlink.Pod, host string) netlink.Pod {
-	if mac, err := net.ParseMAC(host); err == nil {
+// pod implements mode.
+func (routed) pod(_ *netlink.Handle, _ *view, e *network.Endpoint, p netlink.Pod) (netlink.Pod, error) {
+	if mac, err := net.ParseMAC(e.HostMAC); err == nil { // there is a host veth already
 		p.HostMAC = mac
 	} else {
 		// The pod's MAC with another first byte: both ends know each other's MAC without asking.
 		p.HostMAC = append(net.HardwareAddr{p.MAC[0] ^ 0x04}, p.MAC[1:]...)
 	}
 	p.Gateways = map[netip.Addr]net.HardwareAddr{network.RoutedGateway4: p.HostMAC, network.RoutedGateway6: p.HostMAC}
-	return p
+	return p, nil
 }
 
-// checkRouted is the network's part of CHECK in transparent mode.
-func checkRouted(k *kernel, n *view) error {
+// check implements mode.
+func (routed) check(k *kernel, n *view) error {
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
 		return masterError(err)
@@ -104,4 +108,39 @@ func checkRouted(k *kernel, n *view) error {
 		return fmt.Errorf("%w: the nftables rules for %s are not in place", network.ErrDifference, n.Master)
 	}
 	return checkPolicy(k, policy)
+}
+
+// remove implements mode: there is nothing but rules, and routes that went with the pods.
+func (routed) remove(context.Context, *Dataplane, *kernel, *view) error { return nil }
+
+// scope implements mode.
+func (routed) scope(n *view) nft.Scope { return nft.Scope{Name: n.Master, Family: nft.FamilyInet} }
+
+// prefix implements mode: each address stands alone.
+func (routed) prefix(_ *view, a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// routes implements mode.
+func (routed) routes() bool { return true }
+
+// carrier implements mode.
+func (routed) carrier(*view, []netlink.Link) (index int, ok bool) { return 0, true }
+
+// has implements mode: nothing but the subnet tells networks on two NICs apart.
+func (routed) has(n *view, addresses []netip.Prefix) bool {
+	return slices.ContainsFunc(n.Prefixes, func(pool netip.Prefix) bool { return pool.Contains(addresses[0].Addr()) })
+}
+
+// examine implements mode.
+func (routed) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []network.Finding) {
+	out := examinePolicy(k, n, netlink.Link{}, master) // which finds out what the rules need
+	r, err := routedRules(k.nl, n, master)
+	if err != nil {
+		return nil, append(out, network.Report("rules", "", []network.Finding{{Level: network.Failure, Found: err.Error(), Remedy: "run doctor as root"}})...)
+	}
+	return &r, out
+}
+
+// supported implements mode.
+func (routed) supported(k *kernel) (found string, lacks error) {
+	return "nftables has the inet family", k.nft.Supports(nft.FamilyInet)
 }
