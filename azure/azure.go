@@ -1,5 +1,5 @@
-// Package azure has what others fix and we go by, each of it once: what Azure's network, its host agent and the classic plugin call
-// their things, and which numbers they have. Every package may import it, and it imports none.
+// Package azure has what others fix and we go by, each of it once: what Azure's network, its host agent and the classic
+// plugin call their things, and which numbers they have. Every package may import it, and it imports none.
 package azure
 
 import (
@@ -7,24 +7,25 @@ import (
 	"net/netip"
 )
 
-// FabricMAC is the MAC under which Azure's network answers for everything, and from which everything comes: 12:34:56:78:9a:bc
-// (docs/network.md).
+// FabricMAC is the MAC under which Azure's network answers for everything, and from which everything comes:
+// 12:34:56:78:9a:bc (docs/network.md).
 var FabricMAC = net.HardwareAddr{0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc}
 
-// PodMACPrefix begins the MACs that we derive from addresses, as containernetworking's plugins do (plugins/pkg/utils/hwaddr), and
-// nobody else's in Azure's network.
+// PodMACPrefix begins the MACs that we derive from addresses, as containernetworking's plugins do
+// (plugins/pkg/utils/hwaddr), and nobody else's in Azure's network.
 var PodMACPrefix = net.HardwareAddr{0x0a, 0x58}
 
 // What Azure's network has under the same address in every VNET.
 var (
-	// HostAgent answers every VM (learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16). DNS is on port 53.
+	// HostAgent answers every VM (learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16). DNS is on
+	// port 53.
 	HostAgent = netip.AddrFrom4([4]byte{168, 63, 129, 16})
 	// Router6 is the IPv6 router of every subnet: Azure gives it no address of the subnet, as it does for IPv4.
 	Router6 = netip.MustParseAddr("fe80::1234:5678:9abc")
 )
 
-// HostAgentPorts are those that pods have no business with, since the machine's credentials are to be had there: 80 is the wire
-// server's, 32526 the guest agent's.
+// HostAgentPorts are those that pods have no business with, since the machine's credentials are to be had there: 80 is
+// the wire server's, 32526 the guest agent's.
 var HostAgentPorts = []uint16{80, 32526}
 
 // HostAgentURL is where the host agent lists the VM's interfaces (docs/ipam.md).
@@ -36,8 +37,8 @@ const (
 	EnvironmentStack = "mas"   // a file, on Azure Stack
 )
 
-// How the names of the host's interfaces begin, by the classic plugin and so by us. Network policies know the first one (Calico's
-// FELIX_INTERFACEPREFIX=azv).
+// How the names of the host's interfaces begin, by the classic plugin and so by us. Network policies know the first one
+// (Calico's FELIX_INTERFACEPREFIX=azv).
 const (
 	HostVethPrefix = "azv" // of each pod's
 	BridgePrefix   = "azure"
@@ -50,7 +51,8 @@ const (
 	ModeTransparent = "transparent" // a route to each pod, no bridge
 )
 
-// ModeOf is the mode of a name: its own, or one that the classic plugin takes on Linux or Windows. Tunnel is the default.
+// ModeOf is the mode of a name: its own, or one that the classic plugin takes on Linux or Windows. Tunnel is the
+// default.
 func ModeOf(name string) (mode string, known bool) {
 	switch name {
 	case "", ModeTunnel, "l2-tunnel", "l2tunnel":

@@ -86,8 +86,9 @@ func first(err error, visit func(error) bool) bool {
 	return false
 }
 
-// Unavailable is the answer of STATUS when ADD could not work now (CNI specification 1.1, STATUS). What a person can do about it is what
-// ADD would say. Who has answered so already, or that pods have limited connectivity (51), is not changed.
+// Unavailable is the answer of STATUS when ADD could not work now (CNI specification 1.1, STATUS). What a person can do
+// about it is what ADD would say. Who has answered so already, or that pods have limited connectivity (51), is not
+// changed.
 func Unavailable(err error, codes []Code) error {
 	var said *types.Error
 	if err == nil || errors.As(err, &said) && (said.Code == codeUnavailable || said.Code == codeUnavailable+1) {

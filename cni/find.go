@@ -10,7 +10,8 @@ import (
 	"slices"
 )
 
-// Section is what a plugin gets of a configuration file: the whole, or its part of a list with the name and version of that.
+// Section is what a plugin gets of a configuration file: the whole, or its part of a list with the name and version of
+// that.
 type Section struct {
 	File    string
 	Type    string // of the plugin
@@ -58,8 +59,8 @@ func newSection(file string, raw []byte) Section {
 	return Section{File: file, Type: conf.Type, IPAM: conf.IPAM.Type, DataDir: conf.DataDir, Raw: raw}
 }
 
-// FindSections reads a folder of configurations as runtimes do, by name. A file that cannot be read is an error if it names azure-vnet: what the others say
-// may not be all.
+// FindSections reads a folder of configurations as runtimes do, by name. A file that cannot be read is an error if it
+// names azure-vnet: what the others say may not be all.
 func FindSections(dir string) (found []Section, err error) {
 	entries, _ := os.ReadDir(dir) // ordered by name; no folder, no file
 	for _, e := range entries {
@@ -76,8 +77,8 @@ func FindSections(dir string) (found []Section, err error) {
 	return found, err
 }
 
-// Folder says where the state is: in named, which has to be there, else where the configurations of ours say, the first one first; file is the only
-// configuration that counts, "" are all of the folder confs. Without any it is usual.
+// Folder says where the state is: in named, which has to be there, else where the configurations of ours say, the first
+// one first; file is the only configuration that counts, "" are all of the folder confs. Without any it is usual.
 func Folder(named, file, confs, usual string, ours func(Section) bool) (dirs []string, err error) {
 	if named != "" {
 		if info, serr := os.Stat(named); serr != nil {

@@ -20,8 +20,8 @@ type Port struct {
 	HostIP        string `json:"hostIP"`
 }
 
-// Ports are the pod's host ports. containerd's go-cni writes the keys with capitals, which is the same to encoding/json.
-// Error: code 7.
+// Ports are the pod's host ports. containerd's go-cni writes the keys with capitals, which is the same to
+// encoding/json. Error: code 7.
 func (n *NetConf) Ports() (ports []Port, err error) {
 	if n.RuntimeConfig.PortMappings == nil {
 		return nil, nil
@@ -58,10 +58,9 @@ func (n *NetConf) HNSPolicies() (endpoint, network []json.RawMessage, err error)
 	return endpoint, network, nil
 }
 
-// HNSDNS is what HNS is told of a pod's DNS: what the runtime says if it names servers or suffixes, else the configuration's,
-// with the pod's namespace before the first suffix, so that names of its own services are found first. Nothing at all leaves
-// it to Windows.
-// Error: code 7.
+// HNSDNS is what HNS is told of a pod's DNS: what the runtime says if it names servers or suffixes, else the
+// configuration's, with the pod's namespace before the first suffix, so that names of its own services are found first.
+// Nothing at all leaves it to Windows. Error: code 7.
 func (n *NetConf) HNSDNS(podNamespace string) (types.DNS, error) {
 	r := n.RuntimeConfig.DNS
 	if len(r.Servers)+len(r.Searches) > 0 {
@@ -82,8 +81,8 @@ func (n *NetConf) HNSDNS(podNamespace string) (types.DNS, error) {
 	return dns, nil
 }
 
-// HNSTimeout is windowsSettings.hnsTimeoutDurationInSeconds: how long one call of HNS may take. Zero leaves it to us. What is
-// no such number is as if it were not there: not even DEL could go on otherwise.
+// HNSTimeout is windowsSettings.hnsTimeoutDurationInSeconds: how long one call of HNS may take. Zero leaves it to us.
+// What is no such number is as if it were not there: not even DEL could go on otherwise.
 func (n *NetConf) HNSTimeout() time.Duration {
 	var settings struct{ HnsTimeoutDurationInSeconds json.Number }
 	if json.Unmarshal(n.WindowsSettings, &settings) != nil {

@@ -80,8 +80,8 @@ type NetConf struct {
 	RuntimeConfig RuntimeConfig `json:"runtimeConfig"`
 }
 
-// RuntimeConfig is what the runtime adds for a pod, for the capabilities that the configuration names (containernetworking's
-// CONVENTIONS.md). "ips" is for the IPAM plugin, which gets the same bytes.
+// RuntimeConfig is what the runtime adds for a pod, for the capabilities that the configuration names
+// (containernetworking's CONVENTIONS.md). "ips" is for the IPAM plugin, which gets the same bytes.
 type RuntimeConfig struct {
 	MAC string     `json:"mac"`
 	DNS RuntimeDNS `json:"dns"`
@@ -109,9 +109,9 @@ func (n *NetConf) PodDNS(given types.DNS) types.DNS {
 	return given
 }
 
-// PodMAC is the MAC that the runtime wants for the pod; nil leaves it to the plugin. There are three ways to ask (CONVENTIONS.md, "mac"),
-// of which the last one counts: MAC in CNI_ARGS, args.cni.mac, and the capability.
-// Errors: code 4 for CNI_ARGS, else 7.
+// PodMAC is the MAC that the runtime wants for the pod; nil leaves it to the plugin. There are three ways to ask
+// (CONVENTIONS.md, "mac"), of which the last one counts: MAC in CNI_ARGS, args.cni.mac, and the capability. Errors:
+// code 4 for CNI_ARGS, else 7.
 func (n *NetConf) PodMAC(args Args) (net.HardwareAddr, error) {
 	const group, wanted = 1, "a unicast MAC such as 0a:58:0a:f0:00:05 is expected"
 	var found net.HardwareAddr
@@ -148,15 +148,15 @@ type IPAMConf struct {
 	} `json:"runtimeConfig"`
 }
 
-// EnoughForDel says whether a DEL can do without the values that are wrong: it takes away what is there, as far as it can (CNI
-// specification, DEL), and only has to know whose, and in which folder the state is.
+// EnoughForDel says whether a DEL can do without the values that are wrong: it takes away what is there, as far as it
+// can (CNI specification, DEL), and only has to know whose, and in which folder the state is.
 func (c *Common) EnoughForDel() bool {
 	return c.Name != "" && c.IPAM.Type != "" && (c.DataDir == "" || filepath.IsAbs(c.DataDir))
 }
 
-// ParseNetConf decodes and validates what azure-vnet gets on standard input. A configuration that could be decoded is returned with
-// the error about its values.
-// Errors: code 6 for broken JSON, 7 and 2 for values (the message names key and value).
+// ParseNetConf decodes and validates what azure-vnet gets on standard input. A configuration that could be decoded is
+// returned with the error about its values. Errors: code 6 for broken JSON, 7 and 2 for values (the message names key
+// and value).
 func ParseNetConf(raw []byte) (*NetConf, error) {
 	n := &NetConf{}
 	if err := decode(raw, n); err != nil {
@@ -315,7 +315,8 @@ func (n *NetConf) validate() error {
 	return nil
 }
 
-// validateClassic refuses what the classic plugin does with its fields and this one cannot: without it pods would have no network, or not all of it.
+// validateClassic refuses what the classic plugin does with its fields and this one cannot: without it pods would have
+// no network, or not all of it.
 func (n *NetConf) validateClassic() error {
 	switch {
 	case n.MultiTenancy:

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The IPAM plugin is started by other network plugins, so its program has nothing that only ours needs. go.mod has it all, and an import
-// somewhere below would bring it back.
+// The IPAM plugin is started by other network plugins, so its program has nothing that only ours needs. go.mod has it
+// all, and an import somewhere below would bring it back.
 func TestTheProgramsAreSmall(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"azure-vnet", "azure-vnet-ipam"} {

@@ -29,8 +29,8 @@ import (
 // to a sandbox (kubelet's runtimeRequestTimeout is two minutes), so that it is we who clean up.
 const Deadline = 90 * time.Second
 
-// Limits bound a command: how long it may take, and how long it then has for undoing what it did. Who asks for STATUS has pods waiting, and
-// whatever is stuck is the answer.
+// Limits bound a command: how long it may take, and how long it then has for undoing what it did. Who asks for STATUS
+// has pods waiting, and whatever is stuck is the answer.
 type Limits struct {
 	Command, Undo       time.Duration
 	Status, EndOfStatus time.Duration
@@ -69,13 +69,15 @@ type Plugin struct {
 	GC     func(context.Context, *Command) error
 	Status func(context.Context, *Command) error
 
-	// Queries answer values of CNI_COMMAND that are no part of the protocol, with a document; stdin is what there is of a configuration.
+	// Queries answer values of CNI_COMMAND that are no part of the protocol, with a document; stdin is what there is of a
+	// configuration.
 	Queries map[string]func(ctx context.Context, stdin []byte) (any, error)
 
 	// Words are a line of --version that other programs look for; "" for none.
 	Words string
 
-	// Operator runs a command for a person: the arguments, its output, its exit code. How long it may take is for it to say.
+	// Operator runs a command for a person: the arguments, its output, its exit code. How long it may take is for it to
+	// say.
 	Operator func(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	Usage    string
 }
@@ -129,7 +131,8 @@ func (p *Plugin) Run(args []string) int {
 	return code
 }
 
-// query answers one of Queries. Who asks may have no configuration, and leave standard input as it is: only of a pipe and a file it is read.
+// query answers one of Queries. Who asks may have no configuration, and leave standard input as it is: only of a pipe
+// and a file it is read.
 func (p *Plugin) query(ctx context.Context, answer func(context.Context, []byte) (any, error)) int {
 	var stdin []byte
 	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice == 0 {
@@ -150,8 +153,8 @@ func (p *Plugin) query(ctx context.Context, answer func(context.Context, []byte)
 	return 0
 }
 
-// onSignal ends the context when somebody wants the process to end. It is signal.NotifyContext and signal.Notify in one: each
-// costs a tenth of a millisecond, before a command has begun.
+// onSignal ends the context when somebody wants the process to end. It is signal.NotifyContext and signal.Notify in
+// one: each costs a tenth of a millisecond, before a command has begun.
 func onSignal(cancel context.CancelFunc, list []os.Signal) {
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, list...)
@@ -164,9 +167,9 @@ func onSignal(cancel context.CancelFunc, list []os.Signal) {
 	}()
 }
 
-// Call runs a command of the plugin in this process as the program of its name would run it: with its own log, its one line
-// there, its codes. The caller has checked the protocol's parameters, which are the same for both. The result is as the
-// program would print it.
+// Call runs a command of the plugin in this process as the program of its name would run it: with its own log, its one
+// line there, its codes. The caller has checked the protocol's parameters, which are the same for both. The result is
+// as the program would print it.
 func (p *Plugin) Call(ctx context.Context, command string, args *skel.CmdArgs) (types.Result, error) {
 	r := &run{plugin: p, ctx: ctx, started: time.Now()}
 	fn := map[string]func(context.Context, *Command) error{"ADD": r.add, "DEL": p.Del, "CHECK": p.Check, "GC": p.GC, "STATUS": p.Status}[command]
@@ -195,7 +198,8 @@ func (r *run) giveUp(code uint, limit time.Duration) {
 	os.Exit(1)
 }
 
-// fails prints the error, unless there is a document already: of a command that hung, and came back at that very moment.
+// fails prints the error, unless there is a document already: of a command that hung, and came back at that very
+// moment.
 func (r *run) fails(e *types.Error) {
 	if r.said.CompareAndSwap(false, true) {
 		printError(e)
@@ -275,8 +279,8 @@ func (r *run) dispatch() *types.Error {
 	return skel.PluginMainFuncsWithError(funcs, Supported, "")
 }
 
-// addAndPrint encodes the result, but skel checks the namespace once more afterwards, so writing it is left to Run, when
-// nothing can fail any more.
+// addAndPrint encodes the result, but skel checks the namespace once more afterwards, so writing it is left to Run,
+// when nothing can fail any more.
 func (r *run) addAndPrint(ctx context.Context, c *Command) error {
 	if err := r.add(ctx, c); err != nil {
 		return err

@@ -82,7 +82,8 @@ func TestACommandThatIsStoppedAnswersTryAgainLater(t *testing.T) {
 	}
 }
 
-// Nothing has been done as long as standard input is open, and nothing interrupts a read of it: who is told to end ends.
+// Nothing has been done as long as standard input is open, and nothing interrupts a read of it: who is told to end
+// ends.
 func TestACommandEndsWhileStandardInputIsOpen(t *testing.T) {
 	t.Parallel()
 	c := newCall(t, "succeeds")

@@ -327,8 +327,8 @@ func TestStatusDoesNotHang(t *testing.T) {
 	}
 }
 
-// A command that does not come back although its deadline has passed, and there was time to undo, is given up: the runtime gets its one
-// document, and the process ends. Who comes back in that time says itself what was wrong.
+// A command that does not come back although its deadline has passed, and there was time to undo, is given up: the
+// runtime gets its one document, and the process ends. Who comes back in that time says itself what was wrong.
 func TestACommandThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for how, want := range map[string]struct {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// hostAddresses is the check of what the host has of the pods' addresses: cloud-init gives a NIC's secondary addresses to the host.
+// hostAddresses is the check of what the host has of the pods' addresses: cloud-init gives a NIC's secondary addresses
+// to the host.
 func (d *Examination) hostAddresses(ctx context.Context) []Finding {
 	const check = "host-addresses"
 	if !d.OwnAddresses() {

@@ -1,5 +1,5 @@
-// Package doctor looks for every known reason why a pod has no network, and says what to do. What is in this package needs
-// no network of azure-vnet: it is all that azure-vnet-ipam has. The rest is in doctor/networks.
+// Package doctor looks for every known reason why a pod has no network, and says what to do. What is in this package
+// needs no network of azure-vnet: it is all that azure-vnet-ipam has. The rest is in doctor/networks.
 package doctor
 
 import (

@@ -15,7 +15,8 @@ func Addresses(ctx context.Context, output, config, dir string, stdout, stderr i
 	return Exit(d.Run(ctx, stdout), ipamplugin.Name, stderr)
 }
 
-// Exit says what keeps doctor from looking, and returns the exit code: 0 nothing is wrong, 1 warnings, 2 failures, 3 that it cannot look.
+// Exit says what keeps doctor from looking, and returns the exit code: 0 nothing is wrong, 1 warnings, 2 failures, 3
+// that it cannot look.
 func Exit(err error, program string, stderr io.Writer) int {
 	switch {
 	case errors.Is(err, ErrWarning):

@@ -15,8 +15,8 @@ import (
 // answerTime is what a plugin has to say its versions: it does nothing else.
 const answerTime = 5 * time.Second
 
-// plugins is the check of the programs that the configuration names: each is there, can be executed, and speaks the configuration's
-// version, as far as it can be asked.
+// plugins is the check of the programs that the configuration names: each is there, can be executed, and speaks the
+// configuration's version, as far as it can be asked.
 func (d *Examination) plugins(ctx context.Context) []Finding {
 	const check = "plugins"
 	if d.common == nil {

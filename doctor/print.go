@@ -42,7 +42,8 @@ func printFindings(found []Finding, output string, w io.Writer) error {
 	return err
 }
 
-// text is for people: a finding a line, or as many as it takes in a width (0 is any); then the remedy. At the end is what all comes to.
+// text is for people: a finding a line, or as many as it takes in a width (0 is any); then the remedy. At the end is
+// what all comes to.
 func (d diagnosis) text(width int) string {
 	var b strings.Builder
 	column := 0
@@ -65,8 +66,8 @@ func (d diagnosis) text(width int) string {
 	return b.String()
 }
 
-// parts puts each part of a remedy that is too long on a line of its own. A part may be a command: it stays in one piece, so that it can
-// be copied.
+// parts puts each part of a remedy that is too long on a line of its own. A part may be a command: it stays in one
+// piece, so that it can be copied.
 func parts(remedy string, width int) string {
 	indent := strings.Repeat(" ", len(Failure)+2+len("remedy: "))
 	if width == 0 || len(indent)+len(remedy) <= width || strings.ContainsAny(remedy, `'"`) {

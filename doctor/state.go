@@ -22,7 +22,8 @@ import (
 
 var discard = slog.New(slog.DiscardHandler)
 
-// Space below which a state file may not be replaced: it is written twice beside itself, and has 100 KiB on a full node.
+// Space below which a state file may not be replaced: it is written twice beside itself, and has 100 KiB on a full
+// node.
 const (
 	littleSpace = 16 << 20
 	noSpace     = 1 << 20

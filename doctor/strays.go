@@ -17,8 +17,9 @@ import (
 type Stray struct {
 	Address netip.Prefix
 	At      string // the interface that has it
-	// Own says that the host cannot do without: it has no other address of its family on the NIC, or none that is not for pods, and
-	// speaks by this one. So it is where the source forgot to say which address is the primary one, or says another one than it was.
+	// Own says that the host cannot do without: it has no other address of its family on the NIC, or none that is not for
+	// pods, and speaks by this one. So it is where the source forgot to say which address is the primary one, or says
+	// another one than it was.
 	Own bool
 }
 
@@ -84,7 +85,8 @@ func (d *Examination) Strays(ctx context.Context) ([]Stray, ipam.AddressSpace, e
 	return findStrays(t.Space, ifaces, hostSource), t.Space, nil
 }
 
-// hostSource is the address by which the host speaks to another. Nothing is sent: to connect a socket for datagrams is to ask for a route.
+// hostSource is the address by which the host speaks to another. Nothing is sent: to connect a socket for datagrams is
+// to ask for a route.
 func hostSource(to netip.Addr) (source netip.Addr, err error) {
 	const discard = 9 // any port will do
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, discard)))

@@ -37,7 +37,8 @@ func podSpace(ifaces []platform.Interface, eth0 ...string) ipam.AddressSpace {
 	}, ifaces, "")
 }
 
-// What Azure assigned for pods and the host has is a stray, wherever it is; the host always keeps an address of each family on a NIC.
+// What Azure assigned for pods and the host has is a stray, wherever it is; the host always keeps an address of each
+// family on a NIC.
 func TestStrays(t *testing.T) {
 	t.Parallel()
 	lo := platform.Interface{Index: 1, Name: "lo", Loopback: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("10.240.1.3/32")}}

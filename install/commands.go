@@ -48,7 +48,8 @@ func (l layout) install(from, version string) error {
 	return l.forgetOthers(s)
 }
 
-// replaced is the store's name for a version that is installed again, built anew: its files stay known as ours for a while.
+// replaced is the store's name for a version that is installed again, built anew: its files stay known as ours for a
+// while.
 const replaced = "replaced"
 
 // keep copies what belongs to a version into the store.
@@ -66,7 +67,8 @@ func (l layout) keep(from, version string) error {
 	return nil
 }
 
-// keepBefore keeps the plugins that somebody else has put there. What somebody has changed of ours is damage, and no version.
+// keepBefore keeps the plugins that somebody else has put there. What somebody has changed of ours is damage, and no
+// version.
 func (l layout) keepBefore(s inUse) (inUse, error) {
 	if s.Current != "" && s.Current != before {
 		return s, nil
@@ -160,8 +162,8 @@ func (l layout) rollback() error {
 	return nil
 }
 
-// uninstall cleans up the host while the plugins are there yet, removes what we installed and nobody changed, and puts back what was
-// there before.
+// uninstall cleans up the host while the plugins are there yet, removes what we installed and nobody changed, and puts
+// back what was there before.
 func (l layout) uninstall() error {
 	s, err := l.readState()
 	if err != nil {

@@ -28,8 +28,8 @@ const conflist = "10-azure.conflist"
 // before is the version that was there before the first installation: somebody else's plugins, without configuration.
 const before = "before"
 
-// inUse is the state file of the store: versions, "" for none. It is replaced before the plugins are, so that whoever is interrupted
-// goes on, or back, by the same command.
+// inUse is the state file of the store: versions, "" for none. It is replaced before the plugins are, so that whoever
+// is interrupted goes on, or back, by the same command.
 type inUse struct {
 	Current  string `json:"current"`
 	Previous string `json:"previous"`
@@ -58,8 +58,8 @@ func (l layout) writeState(s inUse) error {
 	return l.write(filepath.Join(l.Store, "state.json"), text)
 }
 
-// write replaces a file as a whole: whoever opens it meets the old one or the new one. The temporary name ends so that no runtime
-// takes it for a configuration.
+// write replaces a file as a whole: whoever opens it meets the old one or the new one. The temporary name ends so that
+// no runtime takes it for a configuration.
 func (l layout) write(path string, text []byte) error {
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".installing")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

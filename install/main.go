@@ -1,5 +1,6 @@
-// Command azure-vnet-install puts the plugins of an unpacked release in place on Windows, goes back to the version before, and
-// removes them. scripts/install-cni-plugin.ps1 gets the release and calls it; on Linux install-cni-plugin.sh does all of it.
+// Command azure-vnet-install puts the plugins of an unpacked release in place on Windows, goes back to the version
+// before, and removes them. scripts/install-cni-plugin.ps1 gets the release and calls it; on Linux
+// install-cni-plugin.sh does all of it.
 package main
 
 import (
@@ -21,8 +22,8 @@ Usage:
   azure-vnet-install [--dry-run] uninstall         clean up the host, and remove what was installed
 `
 
-// patience is how long a plugin that runs may keep its file from being replaced: Windows does not replace a running program. A
-// call of the plugin ends after two minutes at the latest.
+// patience is how long a plugin that runs may keep its file from being replaced: Windows does not replace a running
+// program. A call of the plugin ends after two minutes at the latest.
 const patience = 150 * time.Second
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

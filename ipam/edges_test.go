@@ -141,7 +141,8 @@ func TestAFileWithAByteOrderMark(t *testing.T) {
 	}
 }
 
-// A second NIC in the subnet of the first is another pool: a pod of one network never gets an address of the other's NIC.
+// A second NIC in the subnet of the first is another pool: a pod of one network never gets an address of the other's
+// NIC.
 func TestTwoNICsInOneSubnet(t *testing.T) {
 	t.Parallel()
 	eth0, eth1 := iface("eth0", "00:0d:3a:00:00:01"), iface("eth1", "00:0d:3a:00:00:02")

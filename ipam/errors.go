@@ -15,7 +15,8 @@ var (
 	ErrNotListed = errors.New("not an address of this host's pools")
 	// ErrInUse: the address that was asked for has another owner.
 	ErrInUse = errors.New("address in use")
-	// ErrOnHost: the host itself has the address that was asked for, or that the owner holds. The message says on which interface.
+	// ErrOnHost: the host itself has the address that was asked for, or that the owner holds. The message says on which
+	// interface.
 	ErrOnHost = errors.New("the host itself has the address")
 	// ErrFull is ErrExhausted where containers hold what there is: the node has as many as it can have.
 	ErrFull = fmt.Errorf("%w", ErrExhausted)

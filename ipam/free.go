@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// underWay is how long a command may take until what it has reserved is configured: the commands' deadline, and their time to undo.
+// underWay is how long a command may take until what it has reserved is configured: the commands' deadline, and their
+// time to undo.
 const underWay = 130 * time.Second
 
 // Refresh asks the source now, or takes the answer of somebody who has asked since.
 // Errors: ErrSource, ErrNoneAssigned, and the store's.
 func (m *Manager) Refresh(ctx context.Context) error { return m.refresh(ctx, m.Now(), true) }
 
-// Free frees the addresses that pick chooses, unless a container may have them yet: one has the address, or was given it so lately that
-// its ADD may be under way. With force they are freed anyway. It frees all that were chosen, or none.
+// Free frees the addresses that pick chooses, unless a container may have them yet: one has the address, or was given
+// it so lately that its ADD may be under way. With force they are freed anyway. It frees all that were chosen, or none.
 // Errors: ErrInUse, ErrNotReserved, ErrSearch, and the store's.
 func (m *Manager) Free(ctx context.Context, pick func(Reservation) bool, force bool) ([]netip.Addr, error) {
 	chosen, err := m.chosen(ctx, pick)
@@ -41,7 +42,8 @@ func (m *Manager) Free(ctx context.Context, pick func(Reservation) bool, force b
 	return freed, err
 }
 
-// dead says whether no container has one of the addresses, or is about to. It takes its time, so it is not for under the lock.
+// dead says whether no container has one of the addresses, or is about to. It takes its time, so it is not for under
+// the lock.
 func (m *Manager) dead(list []Reservation) error {
 	inUse, err := m.search()
 	if err != nil {

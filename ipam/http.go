@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// get asks a server by HTTP/1.0, which is all that the host agent needs: one question, one answer, the end of the connection.
-// The standard library's client would make the plugins two megabytes larger and slower to start, for what must not be used
-// here: proxies, redirects, TLS. It returns the answer's body; the context bounds reading it.
+// get asks a server by HTTP/1.0, which is all that the host agent needs: one question, one answer, the end of the
+// connection. The standard library's client would make the plugins two megabytes larger and slower to start, for what
+// must not be used here: proxies, redirects, TLS. It returns the answer's body; the context bounds reading it.
 func get(ctx context.Context, from string) (io.ReadCloser, error) {
 	u, err := url.Parse(from)
 	if err != nil {

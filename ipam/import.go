@@ -78,9 +78,9 @@ func ImportClassic(raw []byte, s *State, owners map[netip.Addr]Owner, now time.T
 	return nil
 }
 
-// MergeLate completes the state by what the classic plugin wrote over it: a call of it that was under way when its addresses were taken
-// over. What is ours stays as it is. Addresses that the call gave are somebody's; what former has, too, the file as it was taken over, was
-// given back since then.
+// MergeLate completes the state by what the classic plugin wrote over it: a call of it that was under way when its
+// addresses were taken over. What is ours stays as it is. Addresses that the call gave are somebody's; what former has,
+// too, the file as it was taken over, was given back since then.
 func (s *State) MergeLate(late, former *State, now time.Time) {
 	before := map[netip.Addr]Owner{}
 	for _, p := range former.Pools {

@@ -23,8 +23,8 @@ type listing struct {
 	} `xml:"Interface"`
 }
 
-// primary says whether a NIC, or an address, is the first one. What is neither true nor false counts as true: the host may have the
-// address, so no container gets it.
+// primary says whether a NIC, or an address, is the first one. What is neither true nor false counts as true: the host
+// may have the address, so no container gets it.
 type primary bool
 
 func (p *primary) read(text string) {

@@ -98,8 +98,8 @@ func (m *model) refresh(subnets []Subnet) {
 	m.pools = slices.DeleteFunc(m.pools, func(p *nicPool) bool { return !m.lives(p) && !m.HasMAC(p.MAC) })
 }
 
-// poolOn is the pool of a subnet on a NIC. A NIC that is new takes the place of one that is gone, with all that was bound to
-// that, and never of one that is there: two NICs may be in one subnet.
+// poolOn is the pool of a subnet on a NIC. A NIC that is new takes the place of one that is gone, with all that was
+// bound to that, and never of one that is there: two NICs may be in one subnet.
 func (m *model) poolOn(nic NIC, subnet netip.Prefix) *nicPool {
 	id := PoolID{nic.MAC, subnet}
 	at := slices.IndexFunc(m.pools, func(p *nicPool) bool { return p.PoolID == id })

@@ -106,7 +106,8 @@ func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned,
 	return m.tryAllocate(ctx, requests, true)
 }
 
-// markAbsent marks the pools of NICs that are not here: the machine was made from an image of another one, or lost the NIC.
+// markAbsent marks the pools of NICs that are not here: the machine was made from an image of another one, or lost the
+// NIC.
 func (m *Manager) markAbsent(pools []*Pool) error {
 	if m.Interface == nil {
 		return nil
@@ -155,7 +156,8 @@ func (m *Manager) search() (map[netip.Addr]Owner, error) {
 	return step.Get(m.Log, "search namespaces for addresses in use", m.InUse)
 }
 
-// sweep frees addresses that no container can have any more: those of unknown holders, and those whose namespaces are gone.
+// sweep frees addresses that no container can have any more: those of unknown holders, and those whose namespaces are
+// gone.
 func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
 	suspects := false
 	err := m.Store.View(ctx, func(s *State) error {

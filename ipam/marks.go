@@ -28,8 +28,8 @@ func (m addrMarks) clone() addrMarks {
 	return m
 }
 
-// place is the address's place in the set, or -1. Neighbours mostly follow one another: the range of the last one is tried
-// before it is searched for.
+// place is the address's place in the set, or -1. Neighbours mostly follow one another: the range of the last one is
+// tried before it is searched for.
 func (m *addrMarks) place(a netip.Addr) int {
 	at := m.placeIn(m.near, a)
 	if at < 0 {

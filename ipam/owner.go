@@ -43,7 +43,7 @@ type Request struct {
 	Namespace uint64 // inode of the container's network namespace
 }
 
-// HostAddrs are addresses that the host has itself, each with the interface that has it: "eth0". What Azure assigned for
-// containers may be among them, since there are programs that configure all that a NIC has. A container with such an
-// address and the host would each take the other's packets.
+// HostAddrs are addresses that the host has itself, each with the interface that has it: "eth0". What Azure assigned
+// for containers may be among them, since there are programs that configure all that a NIC has. A container with such
+// an address and the host would each take the other's packets.
 type HostAddrs map[netip.Addr]string

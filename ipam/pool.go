@@ -72,8 +72,8 @@ func (p *Pool) byAddress(a netip.Addr) *Reservation {
 	return nil
 }
 
-// next picks the free address that was released longest ago; one that was never given counts as the
-// oldest. taken are the addresses in use anywhere: a replaced NIC can leave an address in two pools; onHost are the host's.
+// next picks the free address that was released longest ago; one that was never given counts as the oldest. taken are
+// the addresses in use anywhere: a replaced NIC can leave an address in two pools; onHost are the host's.
 func (p *Pool) next(taken, onHost iter.Seq[netip.Addr]) (netip.Addr, bool) {
 	used := newAddrMarks(p.Listed)
 	for _, list := range []iter.Seq[netip.Addr]{taken, onHost} {

@@ -22,8 +22,8 @@ func (r addrRange) contains(a netip.Addr) bool {
 // count is how many addresses the range has, at most maxCount.
 func (r addrRange) count() int { return min(distance(r.first, r.last), maxCount-1) + 1 }
 
-// distance is how many times from.Next() leads to the address to, of the same family, at most maxCount. The last address is
-// followed by the first: what comes before a range is further from its start than its end is.
+// distance is how many times from.Next() leads to the address to, of the same family, at most maxCount. The last
+// address is followed by the first: what comes before a range is further from its start than its end is.
 func distance(from, to netip.Addr) int {
 	if from.Is4() {
 		a, b := from.As4(), to.As4()

@@ -109,8 +109,8 @@ func (m *Manager) ask(ctx context.Context) error {
 	return errors.Join(err, uerr)
 }
 
-// adopt reserves what is in use without a reservation. Who was deleted since the search has freed its address, and would hold it for ever: so what is
-// found missing is looked for once more, under the lock, for which a DEL waits.
+// adopt reserves what is in use without a reservation. Who was deleted since the search has freed its address, and
+// would hold it for ever: so what is found missing is looked for once more, under the lock, for which a DEL waits.
 func (m *Manager) adopt(s *State, inUse map[netip.Addr]Owner) error {
 	if len(s.missing(inUse)) == 0 {
 		return nil

@@ -16,15 +16,16 @@ import (
 // Schema is the version of the state's encoding. 1 had the reservations as JSON objects in their pools.
 const Schema = 2
 
-// The reservations are the rows of the state (store.Rows), one word each: the address, its owner's network, container and
-// interface, and the time in seconds since 1970, to the base of 36; after a dot the inode of the container's network namespace, if
-// that is known, to the same base.
+// The reservations are the rows of the state (store.Rows), one word each: the address, its owner's network, container
+// and interface, and the time in seconds since 1970, to the base of 36; after a dot the inode of the container's
+// network namespace, if that is known, to the same base.
 //
-//	10.240.0.5/azure/=wP_uAcD_7gHA…/eth0/tovmo0.1ul9tjd 10.240.0.6/azure/…
+// 	10.240.0.5/azure/=wP_uAcD_7gHA…/eth0/tovmo0.1ul9tjd 10.240.0.6/azure/…
 //
 // The pools' reservations follow one another in the order of the pools, with a semicolon between two pools. Names come
-// from outside: what has a meaning here or in JSON, or is not printable ASCII, is written as %2F is in a URL. All of an ADD
-// that grows with the number of reservations grows with the length of this text, so it is short; "show" is for people.
+// from outside: what has a meaning here or in JSON, or is not printable ASCII, is written as %2F is in a URL. All of an
+// ADD that grows with the number of reservations grows with the length of this text, so it is short; "show" is for
+// people.
 
 // AppendRows implements store.Rows.
 func (s *AddressSpace) AppendRows(pieces []string) []string {
@@ -43,7 +44,8 @@ func (s *AddressSpace) AppendRows(pieces []string) []string {
 	return pieces
 }
 
-// neighbours is how many of the first reservations stand one after the other in the text that was parsed, and their text.
+// neighbours is how many of the first reservations stand one after the other in the text that was parsed, and their
+// text.
 func (s *AddressSpace) neighbours(rs []Reservation) (int, string) {
 	if rs[0].at < 0 {
 		return 1, rs[0].row
@@ -123,7 +125,8 @@ func newReservation(a netip.Addr, o Owner, created time.Time) Reservation {
 	return r
 }
 
-// parse reads the row that begins there. Escaped names must be as newReservation writes them: owners are compared as text.
+// parse reads the row that begins there. Escaped names must be as newReservation writes them: owners are compared as
+// text.
 func (r *Reservation) parse(text string, at int, escaped bool) error {
 	r.row, r.at = text[at:], int32(at)
 	a, slash := parseIPv4(r.row)
@@ -144,8 +147,8 @@ func (r *Reservation) parse(text string, at int, escaped bool) error {
 	return nil
 }
 
-// parseIPv4 reads an IPv4 address, as netip writes it, with a slash behind it, and says where that is. It takes a third of
-// the time of netip.ParseAddr.
+// parseIPv4 reads an IPv4 address, as netip writes it, with a slash behind it, and says where that is. It takes a third
+// of the time of netip.ParseAddr.
 func parseIPv4(row string) (netip.Addr, int) {
 	address, at := uint32(0), 0
 	for i := range 4 {
@@ -217,8 +220,8 @@ func ownerText(o Owner) string {
 	return string(b)
 }
 
-// Runtimes name containers by the 64 digits of a SHA-256. They are most of the file, so they are written as "=" and the 43
-// characters of base64.
+// Runtimes name containers by the 64 digits of a SHA-256. They are most of the file, so they are written as "=" and the
+// 43 characters of base64.
 const idBytes = 32
 
 func appendContainerID(b []byte, id string) []byte {

@@ -45,8 +45,8 @@ func (h hostInterfaces) HasMAC(mac string) bool {
 	return found
 }
 
-// Space is what a source's answer is worth on a host with these interfaces, of which the configuration may name one as master; nobody
-// holds anything of it.
+// Space is what a source's answer is worth on a host with these interfaces, of which the configuration may name one as
+// master; nobody holds anything of it.
 func Space(answer []Subnet, ifaces []platform.Interface, master string) AddressSpace {
 	var s AddressSpace
 	s.Refresh(answer, hostInterfaces{ifaces, master})

@@ -214,7 +214,8 @@ func TestNetworkStaysWithItsPoolThroughAPartialAnswer(t *testing.T) {
 	}
 }
 
-// A value that makes no sense spoils its own address only, blanks do not matter, and ASCII is ASCII whatever the document calls it.
+// A value that makes no sense spoils its own address only, blanks do not matter, and ASCII is ASCII whatever the
+// document calls it.
 func TestAnswersWithSlips(t *testing.T) {
 	t.Parallel()
 	const nic = `<Interfaces><Interface MacAddress=" 000D3A112233 " IsPrimary="TRUE"><IPSubnet Prefix=" 10.240.0.0/16"><IPAddress Address="10.240.0.4" IsPrimary="yes"/><IPAddress Address=" 10.240.0.5 " IsPrimary="False"/><IPAddress Address="10.240.0.6"/><IPAddress Address="10.240.0.7" IsPrimary=""/></IPSubnet></Interface></Interfaces>`

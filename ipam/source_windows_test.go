@@ -2,8 +2,8 @@ package ipam
 
 import "testing"
 
-// As soon as HNS has put the adapter behind a virtual switch, the host shows the switch's port instead: to a pool, and to who
-// asks for its interface, both are the same.
+// As soon as HNS has put the adapter behind a virtual switch, the host shows the switch's port instead: to a pool, and
+// to who asks for its interface, both are the same.
 func TestAPoolStaysWithItsAdapterWhenHNSMakesASwitch(t *testing.T) {
 	t.Parallel()
 	sub, ok := newSubnet("000D3A112233", true, "10.240.0.0/16", []string{"10.240.0.5", "10.240.0.6", "10.240.0.7", "10.240.0.8"})

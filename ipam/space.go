@@ -114,7 +114,8 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 	return Assigned{}, err
 }
 
-// bind makes the pool the network's, unless it has one: it keeps that as long as that pool lists addresses, or somebody holds one of it.
+// bind makes the pool the network's, unless it has one: it keeps that as long as that pool lists addresses, or somebody
+// holds one of it.
 func (s *AddressSpace) bind(network string, p *Pool) {
 	b := s.Bindings[network]
 	bound := b.id(p.ipv6())
@@ -286,7 +287,8 @@ func (s *AddressSpace) Holds(o Owner) []netip.Addr {
 	return held
 }
 
-// Reset frees everything: after a reboot no owner is alive, and no network has a bridge. What the source listed stays known.
+// Reset frees everything: after a reboot no owner is alive, and no network has a bridge. What the source listed stays
+// known.
 func (s *AddressSpace) Reset() {
 	s.releaseFunc(func(Reservation) bool { return true })
 	s.Bindings = nil
@@ -319,8 +321,8 @@ func (s *AddressSpace) missing(inUse map[netip.Addr]Owner) map[netip.Addr]*Pool 
 	return found
 }
 
-// Sweep frees addresses of nobody known, and of containers whose network namespaces are gone, if they are not in use any more, and
-// returns them.
+// Sweep frees addresses of nobody known, and of containers whose network namespaces are gone, if they are not in use
+// any more, and returns them.
 func (s *AddressSpace) Sweep(inUse map[netip.Addr]Owner, gone map[uint64]bool) []netip.Addr {
 	return s.releaseFunc(func(r Reservation) bool {
 		_, used := inUse[r.Address]

@@ -136,7 +136,8 @@ func TestHostAgentWithoutAnAddressIsAnError(t *testing.T) {
 
 const askedAgent = "ASKED_AGENT" // URL that TestHelperWithAProxy asks
 
-// TestHelperWithAProxy is no test. The proxy of the environment is read once in a process, so a process of its own asks.
+// TestHelperWithAProxy is no test. The proxy of the environment is read once in a process, so a process of its own
+// asks.
 func TestHelperWithAProxy(t *testing.T) {
 	url := os.Getenv(askedAgent)
 	if url == "" {

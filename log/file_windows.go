@@ -26,8 +26,8 @@ func openAppend(path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// appender writes each record under a lock. Windows appends in one piece on NTFS, but nobody promises it, and other file
-// systems (SMB, and Wine on top of Linux) look for the end of the file first and write then.
+// appender writes each record under a lock. Windows appends in one piece on NTFS, but nobody promises it, and other
+// file systems (SMB, and Wine on top of Linux) look for the end of the file first and write then.
 //
 // Nobody waits long for somebody who was stopped in the middle.
 type appender struct{ f *os.File }

@@ -1,8 +1,8 @@
 // Package log opens a slog.Logger on a file that many short-lived processes append to.
 //
-// Each record is one line and one write(2) on a descriptor opened with O_APPEND, so records of several processes never mix.
-// On Windows the write is done under a lock.
-// The file is rotated when it is opened and found too large; see rotate.
+// Each record is one line and one write(2) on a descriptor opened with O_APPEND, so records of several processes never
+// mix. On Windows the write is done under a lock. The file is rotated when it is opened and found too large; see
+// rotate.
 //
 // A plugin call must not fail because its log cannot be written: Open always returns a logger that works.
 package log
@@ -43,8 +43,8 @@ func OpenFor(path, level string, stderr io.Writer, fields ...slog.Attr) (*slog.L
 	return Open(Options{Path: path, Level: l, Stderr: stderr, Fields: fields})
 }
 
-// Open returns a logger, and what closes its file. Neither is ever nil: if the file cannot be opened, the logger writes to
-// Options.Stderr and the error says why, for the caller to log.
+// Open returns a logger, and what closes its file. Neither is ever nil: if the file cannot be opened, the logger writes
+// to Options.Stderr and the error says why, for the caller to log.
 func Open(o Options) (*slog.Logger, io.Closer, error) {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = defaultMaxBytes
@@ -80,8 +80,8 @@ func ParseLevel(name string) (slog.Level, error) {
 	return slog.LevelInfo, fmt.Errorf("log level %q is none of error, warn, info, debug", name)
 }
 
-// newLogger relies on two properties of slog.TextHandler: it hands each record to the writer in one Write, and it quotes
-// values with newlines.
+// newLogger relies on two properties of slog.TextHandler: it hands each record to the writer in one Write, and it
+// quotes values with newlines.
 func newLogger(w io.Writer, o Options) *slog.Logger {
 	h := slog.NewTextHandler(w, &slog.HandlerOptions{Level: o.Level, ReplaceAttr: utc})
 	fields := append([]slog.Attr{slog.Int("pid", os.Getpid())}, o.Fields...)

@@ -12,13 +12,13 @@ import (
 // time the path names a new, small file, so a second round is rare and a third practically unseen.
 const rotateAttempts = 4
 
-// openRotated opens the log file for appending; one that is larger than maxBytes is renamed to <path>.1 before, and a new
-// one begun.
+// openRotated opens the log file for appending; one that is larger than maxBytes is renamed to <path>.1 before, and a
+// new one begun.
 //
-// The lock of a rotation is on the log file itself, so there is no second file to leave behind. Whoever holds the lock on
-// the file that the path names may rename it; until that rename, which is the last step, every other process finds the
-// same file and fails to lock it. A process that does not get the lock does not wait: it appends to the file that it has,
-// which becomes <path>.1. Nothing is lost by that. The same goes for every error of a rotation.
+// The lock of a rotation is on the log file itself, so there is no second file to leave behind. Whoever holds the lock
+// on the file that the path names may rename it; until that rename, which is the last step, every other process finds
+// the same file and fails to lock it. A process that does not get the lock does not wait: it appends to the file that
+// it has, which becomes <path>.1. Nothing is lost by that. The same goes for every error of a rotation.
 func openRotated(path string, maxBytes int64, keep int) (*os.File, error) {
 	for attempt := 1; ; attempt++ {
 		f, info, err := openLog(path)
@@ -66,8 +66,8 @@ func isNamed(f *os.File, path string) bool {
 	return err == nil && os.SameFile(mine, named)
 }
 
-// shift renames <path>.1 to <path>.2 and so on, and <path> to <path>.1 at last. A gap in the numbers, left by a rotation
-// that was killed, is filled; only without a gap the oldest file is overwritten.
+// shift renames <path>.1 to <path>.2 and so on, and <path> to <path>.1 at last. A gap in the numbers, left by a
+// rotation that was killed, is filled; only without a gap the oldest file is overwritten.
 func shift(path string, keep int) error {
 	free := 1
 	for free < keep {

@@ -109,7 +109,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writeMany opens the log again and again, as the calls of a plugin do. Each record says who wrote it and how long it is.
+// writeMany opens the log again and again, as the calls of a plugin do. Each record says who wrote it and how long it
+// is.
 func writeMany(path, id string) error {
 	for n := range opensPerWriter {
 		logger, closer, err := Open(Options{Path: path, MaxBytes: rotateAt, Keep: 10000})

@@ -9,8 +9,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/lab"
 )
 
-// A device that does not take a part of the configuration, here IPv6, does not get the rest: neither on the way to the bridge nor on
-// the way back, and whoever had it has all of it still.
+// A device that does not take a part of the configuration, here IPv6, does not get the rest: neither on the way to the
+// bridge nor on the way back, and whoever had it has all of it still.
 func TestAMoveIsWholeOrNotAtAll(t *testing.T) {
 	h := newDualHost(t)
 	h.configure()

@@ -72,8 +72,8 @@ func (h *Handle) readAddresses(b *Bridge) error {
 	return nil
 }
 
-// Bereft says whether the host has lost all its addresses of a family, which it has in the snapshot: not one is on the bridge or
-// the master. An address that somebody replaced by another is not lost.
+// Bereft says whether the host has lost all its addresses of a family, which it has in the snapshot: not one is on the
+// bridge or the master. An address that somebody replaced by another is not lost.
 func (b Bridge) Bereft(snapshot []byte) bool {
 	return b.Link.Index != 0 && len(b.lostFamilies(SnapshotAddresses(snapshot))) > 0
 }
@@ -105,11 +105,11 @@ type Lost struct {
 	Prepare func() error
 }
 
-// EnsureBridge makes the bridge with the master as its port and moves the host's configuration from the
-// master to it, all but the empty bridge in one batch: a process that is killed leaves either the old state or the new one. If
-// a part fails, everything goes back to the master. A bridge that is not there, or was down, gets what it lost in
-// the same batch; what the master has anew goes before it. So does one on which the host has no address any more.
-// Errors: ErrNotFound for the master, ErrExists, ErrMasterTaken, ErrNoPort.
+// EnsureBridge makes the bridge with the master as its port and moves the host's configuration from the master to it,
+// all but the empty bridge in one batch: a process that is killed leaves either the old state or the new one. If a part
+// fails, everything goes back to the master. A bridge that is not there, or was down, gets what it lost in the same
+// batch; what the master has anew goes before it. So does one on which the host has no address any more. Errors:
+// ErrNotFound for the master, ErrExists, ErrMasterTaken, ErrNoPort.
 func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 	b, ok, err := h.Bridge(name, master)
 	if err != nil || ok && !b.Bereft(lost.Host) {
@@ -154,8 +154,9 @@ func (h *Handle) nameOf(index int) string {
 	return l.Name
 }
 
-// RemoveBridge gives the host's configuration back to the master, on the terms that it had there, and when it is sure that the master has
-// it, deletes the bridge. What the bridge has lost, or somebody deleted with it, the master gets by the snapshot.
+// RemoveBridge gives the host's configuration back to the master, on the terms that it had there, and when it is sure
+// that the master has it, deletes the bridge. What the bridge has lost, or somebody deleted with it, the master gets by
+// the snapshot.
 func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	b, _, err := h.Bridge(name, master)
 	if err != nil {
@@ -180,7 +181,8 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	return h.deleteBridge(b.Link)
 }
 
-// createBridge makes an empty bridge that is down: its settings can be written before the host's configuration comes to it.
+// createBridge makes an empty bridge that is down: its settings can be written before the host's configuration comes to
+// it.
 func (h *Handle) createBridge(name string, master Link, index int) (Link, error) {
 	do := &batch{}
 	do.add("create bridge "+name, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, false,
@@ -277,8 +279,8 @@ func connectPods(b *batch, bridge device, pods []Pod, links []Link) {
 	}
 }
 
-// configureMaster tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod
-// sends (NTF_STICKY, net/bridge/br_fdb.c). What the fabric sends may go back to it: a node port, or a load balancer, whose
+// configureMaster tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod sends
+// (NTF_STICKY, net/bridge/br_fdb.c). What the fabric sends may go back to it: a node port, or a load balancer, whose
 // backend is on another node (toFabric).
 func configureMaster(b *batch, master Link) {
 	b.add("configure "+master.Name, linkMessage(unix.RTM_NEWLINK, 0, master.Index, false, nest(unix.IFLA_LINKINFO,

@@ -19,8 +19,8 @@ type FoundPod struct {
 	Addresses               []netip.Prefix
 }
 
-// FindPods looks for the other ends of host veths in the given namespaces. One without an address is no pod yet, or none any more. lost are
-// those whose other end is in none of the namespaces.
+// FindPods looks for the other ends of host veths in the given namespaces. One without an address is no pod yet, or
+// none any more. lost are those whose other end is in none of the namespaces.
 func (h *Handle) FindPods(veths []Link, namespaces []string) (found []FoundPod, lost []string, err error) {
 	rest := slices.Clone(veths)
 	for _, path := range namespaces {

@@ -21,10 +21,12 @@ var (
 	ErrNoPort      = errors.New("the master cannot be a port of a bridge")
 )
 
-// ErrSlow means that the kernel's work queues did not get to do within seconds what was asked for; what was made is to be taken away.
+// ErrSlow means that the kernel's work queues did not get to do within seconds what was asked for; what was made is to
+// be taken away.
 var ErrSlow = errors.New("the kernel is too busy")
 
-// ErrNetNS: there is no such network namespace. ErrRoute: the kernel does not take a route of the pod, beside its addresses and other routes.
+// ErrNetNS: there is no such network namespace. ErrRoute: the kernel does not take a route of the pod, beside its
+// addresses and other routes.
 var (
 	ErrNetNS = errors.New("network namespace not found")
 	ErrRoute = errors.New("route not possible")
@@ -121,8 +123,8 @@ func linkError(name string, err error) error {
 	return fmt.Errorf("look up link %s: %w", name, err)
 }
 
-// Index finds a link's index by its name. Unlike looking it up by netlink this needs no lock of the kernel's for which hundreds
-// of processes may wait. Error: ErrNotFound.
+// Index finds a link's index by its name. Unlike looking it up by netlink this needs no lock of the kernel's for which
+// hundreds of processes may wait. Error: ErrNotFound.
 func (h *Handle) Index(name string) (int, error) {
 	request, err := unix.NewIfreq(name)
 	if err != nil {

@@ -42,8 +42,8 @@ func (c hostConf) of(wanted func(kernelMessage) bool) hostConf {
 	return out
 }
 
-// besides marks as lost what a device has not of the nexthop objects and of the routes by them: the kernel flushes those of a bridge without
-// a port (net/ipv4/nexthop.c, nh_netdev_event), and they are not sent otherwise.
+// besides marks as lost what a device has not of the nexthop objects and of the routes by them: the kernel flushes
+// those of a bridge without a port (net/ipv4/nexthop.c, nh_netdev_event), and they are not sent otherwise.
 func (c hostConf) besides(have hostConf) hostConf {
 	there := map[string]bool{}
 	for _, m := range have.all() {
@@ -66,8 +66,8 @@ func (c hostConf) all() []kernelMessage {
 	return list
 }
 
-// keys are what an address, a route or a nexthop object is known by on its interface. A route of several paths is known by each, too:
-// IPv6 has only one route for a prefix and metric.
+// keys are what an address, a route or a nexthop object is known by on its interface. A route of several paths is known
+// by each, too: IPv6 has only one route for a prefix and metric.
 func (m kernelMessage) keys() []string {
 	switch m.Type {
 	case unix.RTM_NEWADDR:

@@ -115,9 +115,9 @@ func (r hostRoutes) addTo(b *batch, from, to device) {
 	}
 }
 
-// steppingStones are the gateways that routes over the device name. The kernel accepts a route only while it knows a way to the gateway,
-// and keeps it when that way goes. So each gateway gets a route of its own while the routes are added: whatever the host
-// has can be given to a device, and back.
+// steppingStones are the gateways that routes over the device name. The kernel accepts a route only while it knows a
+// way to the gateway, and keeps it when that way goes. So each gateway gets a route of its own while the routes are
+// added: whatever the host has can be given to a device, and back.
 func (r hostRoutes) steppingStones(from device) (list []netip.Addr) {
 	add := func(gw netip.Addr) {
 		if gw.IsValid() && (gw.Is4() || !gw.IsLinkLocalUnicast()) && !slices.Contains(list, gw) {
@@ -204,7 +204,8 @@ func (r hostRoutes) remove(b *batch, from device) {
 // routeFlags are struct rtmsg's: RTM_F_… and RTNH_F_….
 func (m kernelMessage) routeFlags() uint32 { return binary.NativeEndian.Uint32(m.Header[8:]) }
 
-// routeKey is what routes have in common among which the kernel takes the first one: family, prefix, TOS, table, metric.
+// routeKey is what routes have in common among which the kernel takes the first one: family, prefix, TOS, table,
+// metric.
 func (m kernelMessage) routeKey() string {
 	return fmt.Sprintf("%x %x %x %d %d", m.Header[:4], m.Get(unix.RTA_DST), m.Get(unix.RTA_SRC), m.U32(unix.RTA_TABLE), m.U32(unix.RTA_PRIORITY))
 }
@@ -218,12 +219,13 @@ func (m kernelMessage) viaGateway() bool {
 	return m.Get(unix.RTA_GATEWAY) != nil || m.Get(unix.RTA_VIA) != nil || m.Get(unix.RTA_MULTIPATH) != nil
 }
 
-// addrMetric is the metric of the kernel's IPv6 routes to the subnets of addresses (include/uapi/linux/ipv6_route.h, IP6_RT_PRIO_ADDRCONF).
+// addrMetric is the metric of the kernel's IPv6 routes to the subnets of addresses (include/uapi/linux/ipv6_route.h,
+// IP6_RT_PRIO_ADDRCONF).
 const addrMetric = 256
 
-// comesWith says whether the route is the one that the kernel makes with an address of the same interface: not if the address has
-// IFA_F_NOPREFIXROUTE, as NetworkManager's have, and not one with another metric, table or source than the address
-// gives it (net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route).
+// comesWith says whether the route is the one that the kernel makes with an address of the same interface: not if the
+// address has IFA_F_NOPREFIXROUTE, as NetworkManager's have, and not one with another metric, table or source than the
+// address gives it (net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route).
 func (m kernelMessage) comesWith(addr kernelMessage) bool {
 	const ifaPriority = 9 // IFA_RT_PRIORITY, include/uapi/linux/if_addr.h
 	if m.Header[5] != unix.RTPROT_KERNEL || m.Family() != addr.Family() || m.viaGateway() || m.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN || addr.U32(unix.IFA_FLAGS)&unix.IFA_F_NOPREFIXROUTE != 0 {

@@ -31,8 +31,9 @@ func (p Pod) prepareIPv6(ns wire.Namespace) error {
 	})
 }
 
-// silencePort leaves a bridge's port without IPv6: what a pod says to it directly, an advertisement of a router above all, is
-// nothing to the host. A kernel without IPv6 needs nothing; where /proc/sys is read-only, as in containers, the rules have to do.
+// silencePort leaves a bridge's port without IPv6: what a pod says to it directly, an advertisement of a router above
+// all, is nothing to the host. A kernel without IPv6 needs nothing; where /proc/sys is read-only, as in containers, the
+// rules have to do.
 func silencePort(name string) error {
 	for _, s := range []struct{ name, value string }{{"accept_ra", "0"}, {"disable_ipv6", "1"}} {
 		err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/"+s.name, []byte(s.value), 0o600)

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the host has on the bridge has no end. Whoever renews a lease, or listens to a router, does that on the master, which
-// neither has the address nor hears the router while it is a port; and the fabric does not take an address from a VM that
-// runs, nor does its router go away. The terms under which the master had it are kept in the snapshot, and come back
-// with the configuration.
+// What the host has on the bridge has no end. Whoever renews a lease, or listens to a router, does that on the master,
+// which neither has the address nor hears the router while it is a port; and the fabric does not take an address from a
+// VM that runs, nor does its router go away. The terms under which the master had it are kept in the snapshot, and come
+// back with the configuration.
 
 const forever = 0xffffffff
 
@@ -24,7 +24,8 @@ func (c hostConf) withoutEnd() hostConf {
 	return c
 }
 
-// extend makes what has an end on the bridge endless: an earlier version, or a client, gave it one. The kernel renews its own.
+// extend makes what has an end on the bridge endless: an earlier version, or a client, gave it one. The kernel renews
+// its own.
 func (h *Handle) extend(c hostConf) error {
 	do := &batch{}
 	for _, m := range c.addrs {
@@ -35,7 +36,8 @@ func (h *Handle) extend(c hostConf) error {
 	return do.send(h.socket)
 }
 
-// onTerms is the configuration with the lifetimes that it has in one of the others, where it has none itself. The first that knows counts.
+// onTerms is the configuration with the lifetimes that it has in one of the others, where it has none itself. The first
+// that knows counts.
 func (c hostConf) onTerms(others ...hostConf) hostConf {
 	lifetimes, expiries := map[string][]byte{}, map[string]uint32{}
 	for _, o := range others {
@@ -117,7 +119,8 @@ func (m kernelMessage) ends() bool {
 	return d != nil && binary.NativeEndian.Uint32(d[4:]) != forever
 }
 
-// addrWithoutEnd leaves out temporary addresses of IPv6: the kernel makes new ones when they end. What is not preferred stays so.
+// addrWithoutEnd leaves out temporary addresses of IPv6: the kernel makes new ones when they end. What is not preferred
+// stays so.
 func (m kernelMessage) addrWithoutEnd() kernelMessage {
 	temporary := m.Family() == unix.AF_INET6 && m.U32(unix.IFA_FLAGS)&unix.IFA_F_TEMPORARY != 0
 	if temporary || m.cacheinfo() == nil {
@@ -155,8 +158,8 @@ func (m kernelMessage) expires() uint32 {
 	return uint32(max(0, (int32(binary.NativeEndian.Uint32(d[8:]))+99)/100))
 }
 
-// wholeLifetimes makes the rest of an address's lifetimes the whole again: it comes back with a whole lease. The host had better
-// have it a little too long than not until its DHCP client asks again.
+// wholeLifetimes makes the rest of an address's lifetimes the whole again: it comes back with a whole lease. The host
+// had better have it a little too long than not until its DHCP client asks again.
 func (m kernelMessage) wholeLifetimes(now uint32) {
 	d := m.cacheinfo()
 	if d == nil {

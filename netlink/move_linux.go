@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// moveTo gives the bridge, which is there, its port and the host's configuration, and returns what came from the master. If that cannot be,
-// the master has it again, and an empty bridge is gone.
+// moveTo gives the bridge, which is there, its port and the host's configuration, and returns what came from the
+// master. If that cannot be, the master has it again, and an empty bridge is gone.
 func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	if !b.Link.Up && lost.Prepare != nil {
 		if err := lost.Prepare(); err != nil {
@@ -53,8 +53,8 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	return conf, err
 }
 
-// addBeside appends the requests that give the configuration to a device which has one already, and with it what else the host is known to
-// have lost.
+// addBeside appends the requests that give the configuration to a device which has one already, and with it what else
+// the host is known to have lost.
 func (c hostConf) addBeside(b *batch, to device, have, lost hostConf) {
 	// An address that takes the place of another has to be the first of its subnet.
 	if old := c.successorOf(have); old != nil {
@@ -69,8 +69,8 @@ func (c hostConf) addBeside(b *batch, to device, have, lost hostConf) {
 	c.addTo(b, to)
 }
 
-// arrived says what of a configuration is not on a device. What was only remembered may not fit any more, but for all of
-// the host's addresses.
+// arrived says what of a configuration is not on a device. What was only remembered may not fit any more, but for all
+// of the host's addresses.
 func (h *Handle) arrived(conf, known hostConf, dev device) error {
 	have, err := h.readHostConf(dev)
 	if err != nil {
@@ -98,8 +98,8 @@ func (h *Handle) arrived(conf, known hostConf, dev device) error {
 	return nil
 }
 
-// undoMove gives the configuration back to the master, where it was read, and the bridge what it had: all that can be given, and an error
-// says what is missing. A bridge that had neither port nor address goes.
+// undoMove gives the configuration back to the master, where it was read, and the bridge what it had: all that can be
+// given, and an error says what is missing. A bridge that had neither port nor address goes.
 func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 	undo := &batch{}
 	had.asLost().addTo(undo, had.dev)
@@ -121,8 +121,8 @@ func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 	return h.settle(b.Master, b.left)
 }
 
-// giveBack moves what is on the bridge, and what is known to be lost, to the master. If the master does not keep it, the bridge has it
-// again.
+// giveBack moves what is on the bridge, and what is known to be lost, to the master. If the master does not keep it,
+// the bridge has it again.
 func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 	to := device{b.Master.Index, b.Master.Name}
 	own, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{family: unix.AF_INET6, index: to.index}, func(m kernelMessage) bool { return !m.isAddress() })
@@ -134,13 +134,13 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 	lost.addTo(do, to)
 	lost.removeRules(do, lost.dev)
 	conf.addTo(do, to)
-	// Not before: the kernel flushes the nexthop objects of a bridge without a port (net/ipv4/nexthop.c, nh_netdev_event), maybe between
-	// two messages.
+	// Not before: the kernel flushes the nexthop objects of a bridge without a port (net/ipv4/nexthop.c, nh_netdev_event),
+	// maybe between two messages.
 	do.add("release "+to.name+" from "+conf.dev.name, linkMessage(unix.RTM_NEWLINK, 0, to.index, true, u32(unix.IFLA_MASTER, 0)))
 	conf.remove(do)
 	for _, m := range own {
-		// systemd-networkd takes the end of a port for that of the interface, and begins anew (252). It listens to routers when it
-		// is told of a link-local address, which it is not if that was there all the time.
+		// systemd-networkd takes the end of a port for that of the interface, and begins anew (252). It listens to routers
+		// when it is told of a link-local address, which it is not if that was there all the time.
 		do.add("announce "+m.Prefix().Addr().String(), m.newAddr(unix.NLM_F_REPLACE, 0, to, to), anything)
 	}
 	err = do.send(h.socket)

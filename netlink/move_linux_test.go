@@ -159,7 +159,8 @@ func TestEnsureBridgeRepairs(t *testing.T) {
 	}
 }
 
-// A bridge without a MAC of its own would take the lowest one of its ports, and the host's would change whenever a pod starts.
+// A bridge without a MAC of its own would take the lowest one of its ports, and the host's would change whenever a pod
+// starts.
 func TestTheBridgeKeepsTheMastersMACWhenALowerOneJoins(t *testing.T) {
 	h := newHost(t)
 	h.ensureBridge()
@@ -267,7 +268,8 @@ func TestTheHostStaysReachableWhileTheConfigurationMoves(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	t.Logf("%d moves and as many back, %d pings, %d of them lost", moves, sent.Load(), lost.Load())
-	// On a busy machine the kernel's own moment lasts as long as whoever moves is not scheduled: several pings may fall into it.
+	// On a busy machine the kernel's own moment lasts as long as whoever moves is not scheduled: several pings may fall
+	// into it.
 	if lost.Load() > max(2*moves, sent.Load()/2) {
 		t.Errorf("%d pings lost", lost.Load())
 	}

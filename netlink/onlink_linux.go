@@ -8,11 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A host whose address is alone on its bridge (/32, /128), or is of another subnet than its pods', would send what is for its pods to
-// a gateway. The fabric would bring that back, but not what has the address of a service or of the internet as its source. So
-// such a host gets a route over the bridge to each pod; so does one with several NICs, whose own policy rules may lead elsewhere (Policy).
+// A host whose address is alone on its bridge (/32, /128), or is of another subnet than its pods', would send what is
+// for its pods to a gateway. The fabric would bring that back, but not what has the address of a service or of the
+// internet as its source. So such a host gets a route over the bridge to each pod; so does one with several NICs, whose
+// own policy rules may lead elsewhere (Policy).
 
-// podRoute is the protocol of those routes (struct rtmsg, rtm_protocol): they are the pods' and no part of the host's own configuration.
+// podRoute is the protocol of those routes (struct rtmsg, rtm_protocol): they are the pods' and no part of the host's
+// own configuration.
 const podRoute = 0x7a
 
 // routeToPod adds the routes that the host needs to the pod's addresses.

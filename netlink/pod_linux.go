@@ -33,8 +33,8 @@ type Pod struct {
 	Gateways map[netip.Addr]net.HardwareAddr
 	// HostRoutes says that the host gets a route to each address over the bridge in any case.
 	HostRoutes bool
-	// Guard is called when the host veth is there and still down: what judges the pod's frames has to be in place before the
-	// first of them. nil: nothing does.
+	// Guard is called when the host veth is there and still down: what judges the pod's frames has to be in place before
+	// the first of them. nil: nothing does.
 	Guard func() error
 }
 
@@ -79,10 +79,10 @@ func PodInterfaceExists(path, ifName string) (bool, error) {
 	return err == nil, err
 }
 
-// AddPod makes the pair of veths with one end in the pod, and configures both. The pod's end is born in
-// the pod's namespace: moving it there afterwards would wait for an RCU grace period, 15 ms (synchronize_net in net/core/dev.c).
-// It returns the host end, and sets the metrics of p.Routes. On an error the caller deletes the host veth, which takes all with it.
-// Error: ErrExists for the host veth or the interface in the pod.
+// AddPod makes the pair of veths with one end in the pod, and configures both. The pod's end is born in the pod's
+// namespace: moving it there afterwards would wait for an RCU grace period, 15 ms (synchronize_net in net/core/dev.c).
+// It returns the host end, and sets the metrics of p.Routes. On an error the caller deletes the host veth, which takes
+// all with it. Error: ErrExists for the host veth or the interface in the pod.
 func (h *Handle) AddPod(p Pod) (Link, error) {
 	ns, err := namespace(p.NetNS)
 	if err != nil {
@@ -172,8 +172,8 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 	b.add("create veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, false, attrs...))
 	b.add("configure veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, configure...))
 	if p.Bridge.Index != 0 {
-		// A port needs no address. With one the kernel would send reports and look for duplicates, and every listing of addresses
-		// would have one for each pod. A kernel without IPv6 refuses, and needs nothing.
+		// A port needs no address. With one the kernel would send reports and look for duplicates, and every listing of
+		// addresses would have one for each pod. A kernel without IPv6 refuses, and needs nothing.
 		b.add("no address for "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, p.HostName), noLinkLocal()), anything)
 	}
 	err := b.send(h.socket)
@@ -193,9 +193,9 @@ func noLinkLocal() *nl.RtAttr {
 }
 
 // bridgePort makes a link a port that learns nothing and is flooded with nothing: where each MAC is, is known
-// (addHostEnd). Frames to a bridge's group addresses (01:80:c2:00:00:0X) are forwarded as far as the kernel lets us, so that
-// the rules see and drop them: else they go past all hooks to the host's own stack, as if they had arrived by the host veth
-// (net/bridge/br_input.c, br_handle_frame). Pause frames, the second bit, the kernel drops by itself.
+// (addHostEnd). Frames to a bridge's group addresses (01:80:c2:00:00:0X) are forwarded as far as the kernel lets us, so
+// that the rules see and drop them: else they go past all hooks to the host's own stack, as if they had arrived by the
+// host veth (net/bridge/br_input.c, br_handle_frame). Pause frames, the second bit, the kernel drops by itself.
 func bridgePort() *nl.RtAttr {
 	const groupForwardMask, allButPause = 31, 0xfffd // IFLA_BRPORT_GROUP_FWD_MASK: include/uapi/linux/if_link.h
 	return nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA,
@@ -204,8 +204,9 @@ func bridgePort() *nl.RtAttr {
 		u8(nl.IFLA_BRPORT_MODE, 1))) // hairpin: a service's backend may be the client itself
 }
 
-// addHostEnd sets the host's end up, after the pod's: whoever looks at a link that is up without a carrier, as the first of two
-// ends is, makes the kernel stop it, and wait for that while nobody else can change any link (dev_deactivate).
+// addHostEnd sets the host's end up, after the pod's: whoever looks at a link that is up without a carrier, as the
+// first of two ends is, makes the kernel stop it, and wait for that while nobody else can change any link
+// (dev_deactivate).
 func (h *Handle) addHostEnd(p Pod, host int) error {
 	b := &batch{}
 	b.add("set "+p.HostName+" up", linkMessage(unix.RTM_NEWLINK, 0, host, true))

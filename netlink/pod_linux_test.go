@@ -84,7 +84,8 @@ func TestThePortOfTheFabricIsPinned(t *testing.T) {
 	if fdb := p.Run("bridge", "-d", "fdb", "show", "dev", "eth0"); !pinned.MatchString(fdb) {
 		t.Errorf("the fabric's MAC may go elsewhere: %s", fdb)
 	}
-	// A port that learns, which ours do not, and a frame under the fabric's MAC: without the mark the bridge would believe it.
+	// A port that learns, which ours do not, and a frame under the fabric's MAC: without the mark the bridge would believe
+	// it.
 	port := p.pod(0).HostName
 	p.Run("bridge", "link", "set", "dev", port, "learning", "on")
 	p.pip("link set eth0 address 12:34:56:78:9a:bc")

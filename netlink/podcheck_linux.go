@@ -14,13 +14,14 @@ import (
 // Difference between what was made of a pod and what is; its zero value is none.
 type Difference struct {
 	Text string
-	// Chain says that a plugin further back in the chain may have wanted it: what it says of the interface, not whether it is there.
+	// Chain says that a plugin further back in the chain may have wanted it: what it says of the interface, not whether it
+	// is there.
 	Chain bool
 }
 
 // CheckPod compares the kernel with what AddPod made and names the first difference. Of a pod whose namespace is not
-// known only the host's end is looked at. The namespace comes first: where it is gone, the rest goes with it, sooner or later.
-// Error: ErrNetNS.
+// known only the host's end is looked at. The namespace comes first: where it is gone, the rest goes with it, sooner or
+// later. Error: ErrNetNS.
 func (h *Handle) CheckPod(p Pod) (Difference, error) {
 	host := glance{Handle: h}
 	if p.NetNS == "" {
@@ -68,8 +69,8 @@ func (h *Handle) CheckForeignPod(p Pod) (string, error) {
 	return diff, err
 }
 
-// AdoptMAC says which MAC the interface in the pod has. If it is the pod's, the pod gets its permanent neighbours again: whoever changes a MAC sets
-// the link down, and they go. Errors: ErrNetNS, ErrNotFound.
+// AdoptMAC says which MAC the interface in the pod has. If it is the pod's, the pod gets its permanent neighbours
+// again: whoever changes a MAC sets the link down, and they go. Errors: ErrNetNS, ErrNotFound.
 func (*Handle) AdoptMAC(p Pod) (net.HardwareAddr, error) {
 	ns, err := namespace(p.NetNS)
 	if err != nil {
@@ -227,7 +228,8 @@ func (h *Handle) checkChained(p Pod, l Link) (string, error) {
 	return h.checkRoutes(p, l)
 }
 
-// checkRoutes looks in the main table and wherever rules lead, but for ours: a plugin further back in the chain may have moved routes (sbr).
+// checkRoutes looks in the main table and wherever rules lead, but for ours: a plugin further back in the chain may
+// have moved routes (sbr).
 func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 	rules, err := h.policyRules(func(r policyRule) bool { return !r.isSource() })
 	if err != nil {

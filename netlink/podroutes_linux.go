@@ -50,8 +50,8 @@ func routeRequest(l Link, r Route) *nl.NetlinkRequest {
 // yieldMetric is above what the kernel gives an IPv6 route by default (IP6_RT_PRIO_USER, 1024).
 const yieldMetric = 2000
 
-// yieldRoutes gives routes that another interface of the pod has already a metric that lets the earlier interface win: a
-// pod in several networks keeps the default route of the first. It returns the routes that are there.
+// yieldRoutes gives routes that another interface of the pod has already a metric that lets the earlier interface win:
+// a pod in several networks keeps the default route of the first. It returns the routes that are there.
 func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
 	have, err := h.mainRoutes()
 	if err != nil {

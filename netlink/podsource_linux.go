@@ -9,14 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A pod in several networks has a default route by the first, and answers by it what came by another one: from an address that nobody
-// there lets it use. So whatever the pod sends from an address goes by that address' interface, as far as that has a route.
+// A pod in several networks has a default route by the first, and answers by it what came by another one: from an
+// address that nobody there lets it use. So whatever the pod sends from an address goes by that address' interface, as
+// far as that has a route.
 
 // sourcePriority is that of the pod's rules.
 const sourcePriority = 1000
 
-// bySource gives each interface of a pod with several a table with its routes, and a rule for each of its addresses. A pod with one needs
-// none; what is left of interfaces that are gone is deleted. others are the routes that were there before this interface's.
+// bySource gives each interface of a pod with several a table with its routes, and a rule for each of its addresses. A
+// pod with one needs none; what is left of interfaces that are gone is deleted. others are the routes that were there
+// before this interface's.
 func (h *Handle) bySource(l Link, others []kernelMessage) error {
 	if !slices.ContainsFunc(others, func(m kernelMessage) bool { return m.U32(unix.RTA_OIF) != uint32(l.Index) && !m.isLinkLocals() }) {
 		return nil

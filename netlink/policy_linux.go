@@ -9,17 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The fabric takes from a NIC only what comes from an address of that NIC. A host with several sends all by the one that has its default
-// route, or by the one whose subnet a packet is for; so pods of another NIC need rules of their own.
+// The fabric takes from a NIC only what comes from an address of that NIC. A host with several sends all by the one
+// that has its default route, or by the one whose subnet a packet is for; so pods of another NIC need rules of their
+// own.
 
-// Bits of a packet's mark; the first is also one of a connection's. kube-proxy (0x4000, 0x8000), Calico (0xffff0000), Cilium (0x0f00) and
-// Istio (0x539) have others.
+// Bits of a packet's mark; the first is also one of a connection's. kube-proxy (0x4000, 0x8000), Calico (0xffff0000),
+// Cilium (0x0f00) and Istio (0x539) have others.
 const (
 	AnswersMark = 0x40 // an answer to what came by the other NIC and was translated, so that it has to leave there
 	PodsMark    = 0x80 // from a pod, or for one: its way is that of the pods' NIC
 )
 
-// The priorities of our rules: before those that somebody may have for the host's own addresses, which know nothing of pods.
+// The priorities of our rules: before those that somebody may have for the host's own addresses, which know nothing of
+// pods.
 const (
 	priorityToPods  = 60 + iota // to a pod of this host: as the main table says
 	priorityAnswers             // from pods' addresses, with AnswersMark: by the other NIC
@@ -35,9 +37,9 @@ type Policy struct {
 	Router6 netip.Addr // the fabric's IPv6 router, where the host knows none
 }
 
-// EnsurePolicy makes the policy rules, and the tables to which they lead, where they are missing. Several processes may do so at once.
-// A host with one NIC and without policy rules of its own needs none.
-// Error: ErrRoute if nobody says what the gateway of a NIC is.
+// EnsurePolicy makes the policy rules, and the tables to which they lead, where they are missing. Several processes may
+// do so at once. A host with one NIC and without policy rules of its own needs none. Error: ErrRoute if nobody says
+// what the gateway of a NIC is.
 func (h *Handle) EnsurePolicy(p Policy) error {
 	b, err := h.planPolicy(p)
 	if err != nil {
@@ -129,7 +131,8 @@ func tablesOf(rules []policyRule) map[uint32]bool {
 	return found
 }
 
-// rules are what the pods need. Without a second NIC that is only that the host's own rules do not lead astray what is for them.
+// rules are what the pods need. Without a second NIC that is only that the host's own rules do not lead astray what is
+// for them.
 func (p Policy) rules(somebodys bool) (list []policyRule) {
 	several := p.Other.Index != 0
 	for _, subnet := range p.Pods {
@@ -147,7 +150,8 @@ func (p Policy) rules(somebodys bool) (list []policyRule) {
 	return list
 }
 
-// replacePolicy makes the wanted rules for pods of these subnets of those that are there, and returns what is left then.
+// replacePolicy makes the wanted rules for pods of these subnets of those that are there, and returns what is left
+// then.
 func replacePolicy(b *batch, pods []netip.Prefix, have, want []policyRule) []policyRule {
 	var mine, left []policyRule
 	for _, r := range have {
@@ -193,8 +197,8 @@ func (h *Handle) fillTables(b *batch, p Policy, want []policyRule) error {
 	return nil
 }
 
-// gatewayOf is the router of a NIC's subnet: as the host has it, or else where Azure has it in every subnet, the first address. IPv6 has one
-// for all. It is invalid where the host needs none, as over a tunnel.
+// gatewayOf is the router of a NIC's subnet: as the host has it, or else where Azure has it in every subnet, the first
+// address. IPv6 has one for all. It is invalid where the host needs none, as over a tunnel.
 func (h *Handle) gatewayOf(l Link, v6 bool, policy Policy) (netip.Addr, error) {
 	if w := h.wayOut(l.Index, v6); w.index == l.Index && w.gateway.IsValid() {
 		return w.gateway, nil

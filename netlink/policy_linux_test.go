@@ -34,7 +34,8 @@ func (h *host) policyOf(nl *Handle, nic string, routed bool, pods ...string) Pol
 	return Policy{Ways: w, Pods: lab.Prefixes(pods...), Routed: routed, Router6: netip.MustParseAddr("fe80::1234:5678:9abc")}
 }
 
-// policy is what a person sees of rules and tables, but for the kernel's own rules. Tables of an interface are called after it.
+// policy is what a person sees of rules and tables, but for the kernel's own rules. Tables of an interface are called
+// after it.
 func (h *host) policy() string {
 	h.Helper()
 	text := h.IP("-4 rule") + h.IP("-4 route show table all") + h.IP("-6 rule") + h.IP("-6 route show table all")
@@ -107,7 +108,8 @@ func TestPolicyOfAHostWithOneNIC(t *testing.T) {
 	})
 }
 
-// Where the host sends all to a tunnel there is no lab.Gateway; where a NIC has a single address, the pods' subnet tells it.
+// Where the host sends all to a tunnel there is no lab.Gateway; where a NIC has a single address, the pods' subnet
+// tells it.
 func TestGatewaysOfOddNICs(t *testing.T) {
 	h := twoNICs(t)
 	h.IP("link add tun0 type veth peer name tun1")

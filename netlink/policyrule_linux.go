@@ -13,7 +13,8 @@ import (
 // tableOf is the number of the routing table of ours that is about an interface.
 func tableOf(index int) uint32 { return firstTable + uint32(index)%tables }
 
-// Where our tables are; so far up nobody else has any. An index may be large: it grows with each interface that there ever was.
+// Where our tables are; so far up nobody else has any. An index may be large: it grows with each interface that there
+// ever was.
 const firstTable, tables = 0x61000000, 1 << 24
 
 func isTable(table uint32) bool { return table > firstTable && table < firstTable+tables }
@@ -28,8 +29,8 @@ type policyRule struct {
 	longer   int // only routes with prefixes longer than that count; -1: all
 }
 
-// request is the message that makes or deletes the rule. As the kernel's own it stays when systemd-networkd starts, which deletes those of
-// others (networkd.conf(5), ManageForeignRoutingPolicyRules=).
+// request is the message that makes or deletes the rule. As the kernel's own it stays when systemd-networkd starts,
+// which deletes those of others (networkd.conf(5), ManageForeignRoutingPolicyRules=).
 func (r policyRule) request(typ, flags int) *nl.NetlinkRequest {
 	const protocol = 21 // FRA_PROTOCOL, include/uapi/linux/fib_rules.h
 	header, attrs := make([]byte, wire.HeaderLen(unix.RTM_NEWRULE)), []byte(nil)
@@ -102,7 +103,8 @@ func (h *Handle) policyRules(wanted func(policyRule) bool) (list []policyRule, e
 	return list, nil
 }
 
-// replaceRules appends what makes the wanted rules of those that are there. New ones come first, so that no packet meets neither.
+// replaceRules appends what makes the wanted rules of those that are there. New ones come first, so that no packet
+// meets neither.
 func replaceRules(b *batch, have, want []policyRule) {
 	there, wanted := map[policyRule]bool{}, map[policyRule]bool{}
 	for _, r := range have {

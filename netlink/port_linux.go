@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// canBePort looks, before anything moves, whether something else receives what comes to the master: an interface has one receiver
-// (net/core/dev.c, netdev_rx_handler_register).
-// Error: ErrNoPort.
+// canBePort looks, before anything moves, whether something else receives what comes to the master: an interface has
+// one receiver (net/core/dev.c, netdev_rx_handler_register). Error: ErrNoPort.
 func canBePort(master Link, links []Link) error {
 	if master.Master != 0 {
 		return nil // it is one
@@ -23,8 +22,8 @@ func canBePort(master Link, links []Link) error {
 	return nil
 }
 
-// notAPort says what the kernel's error means where the master was to become a port. A macvlan may be in another network namespace,
-// where nobody sees it from here.
+// notAPort says what the kernel's error means where the master was to become a port. A macvlan may be in another
+// network namespace, where nobody sees it from here.
 func notAPort(errno syscall.Errno) error {
 	why := map[syscall.Errno]string{
 		unix.EBUSY:      "a macvlan or ipvlan on it, maybe of a container, or another program, receives all that comes to it",

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PortIndexes are the interface indexes of the bridge's ports. It asks by the one ioctl that gives just that, since every ADD
-// wants to know whether all pods are still connected: a netlink dump of 250 ports takes 2 ms, this 5 µs (br_ioctl.c,
-// BRCTL_GET_PORT_LIST). A kernel that does not have it answers with an error; then there is Ports.
+// PortIndexes are the interface indexes of the bridge's ports. It asks by the one ioctl that gives just that, since
+// every ADD wants to know whether all pods are still connected: a netlink dump of 250 ports takes 2 ms, this 5 µs
+// (br_ioctl.c, BRCTL_GET_PORT_LIST). A kernel that does not have it answers with an error; then there is Ports.
 func PortIndexes(bridge string) (map[int]bool, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) // any socket leads to its namespace's devices
 	if err != nil {

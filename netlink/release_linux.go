@@ -45,7 +45,8 @@ func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
 	return routes, nil
 }
 
-// RulesFrom are the policy rules for what comes from one of the addresses, each as a person deletes it ("pref 1000"), by address.
+// RulesFrom are the policy rules for what comes from one of the addresses, each as a person deletes it ("pref 1000"),
+// by address.
 func (h *Handle) RulesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	const sourceBits = 2 // struct fib_rule_hdr: src_len
 	rules, err := h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool {
@@ -63,7 +64,8 @@ func (h *Handle) RulesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) 
 	return found, nil
 }
 
-// SocketsOf are the host's sockets that are bound to an address, listening or connected, each as a person knows it, by address.
+// SocketsOf are the host's sockets that are bound to an address, listening or connected, each as a person knows it, by
+// address.
 func SocketsOf(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	found := map[netip.Addr][]string{}
 	var errs error
@@ -106,9 +108,9 @@ func socketText(protocol string, s *vnl.Socket) string {
 	return fmt.Sprintf("%s %s, listening", protocol, own)
 }
 
-// RemoveAddresses takes the addresses off whatever interfaces have them, and the source from routes that were told to use one: those
-// routes stay. What is gone already is success. An IPv4 address takes the others of its prefix with it if it came first, unless
-// promote_secondaries is set for its interface: that is the caller's.
+// RemoveAddresses takes the addresses off whatever interfaces have them, and the source from routes that were told to
+// use one: those routes stay. What is gone already is success. An IPv4 address takes the others of its prefix with it
+// if it came first, unless promote_secondaries is set for its interface: that is the caller's.
 func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
 	have, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, func(m kernelMessage) bool { return slices.Contains(addrs, m.Prefix().Addr()) })
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 // save" has them; the first message says which interface it was. It is for the time after somebody deleted the
 // interface, in the same boot: interface indexes in it are this boot's.
 
-// Snapshot reads what the host has on the bridge, with the lifetimes that it had on the master. It returns known itself if that says
-// the same, lifetimes that pass aside. Left out is what others bring back: neighbours that are learnt, those of pods, and policy rules, which
-// outlive their interface.
+// Snapshot reads what the host has on the bridge, with the lifetimes that it had on the master. It returns known itself
+// if that says the same, lifetimes that pass aside. Left out is what others bring back: neighbours that are learnt,
+// those of pods, and policy rules, which outlive their interface.
 func (h *Handle) Snapshot(b Bridge, known []byte) ([]byte, error) {
 	c, err := h.readCarried(device{b.Link.Index, b.Link.Name})
 	if err != nil {

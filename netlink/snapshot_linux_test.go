@@ -26,7 +26,8 @@ func (h *host) snapshot(known []byte) (seen []byte) {
 	return seen
 }
 
-// docs/network.md, How the bridge comes into being: somebody deletes it, and the kernel takes all from the host that it carried.
+// docs/network.md, How the bridge comes into being: somebody deletes it, and the kernel takes all from the host that it
+// carried.
 func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
 	for name, damage := range map[string][]string{
 		"deleted": {"link del azure0"},

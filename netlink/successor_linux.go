@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// successorOf is the IPv4 address, among what the host had, whose place another one has taken on the master: the first one of a subnet
-// of which the master now has an address, with a default route, but not this one. So a DHCP client leaves it that got
-// another address; the old one it could not take off the bridge. Azure does not deliver to that any more, and the host would
-// go on sending from it. nil: there is none.
+// successorOf is the IPv4 address, among what the host had, whose place another one has taken on the master: the first
+// one of a subnet of which the master now has an address, with a default route, but not this one. So a DHCP client
+// leaves it that got another address; the old one it could not take off the bridge. Azure does not deliver to that any
+// more, and the host would go on sending from it. nil: there is none.
 func (c hostConf) successorOf(had hostConf) *kernelMessage {
 	isDefault := func(m kernelMessage) bool {
 		return m.Family() == unix.AF_INET && m.Header[1] == 0 && m.U32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN

@@ -7,8 +7,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/lab"
 )
 
-// The NIC has another primary address: a DHCP client gives it to the master, and cannot take the old one off the bridge. With both the
-// host would send from the old one, which Azure does not know any more.
+// The NIC has another primary address: a DHCP client gives it to the master, and cannot take the old one off the
+// bridge. With both the host would send from the old one, which Azure does not know any more.
 func TestAnotherAddressOfTheMasterTakesThePlaceOfTheFirst(t *testing.T) {
 	for name, test := range map[string]struct {
 		lines []string

@@ -16,8 +16,8 @@ type Ways struct {
 	Listens []string // the names of all NICs but Own
 }
 
-// Ways looks at the host. The pods' NIC is the master, and the bridge that has its configuration, if there is one (zero: none); others are known
-// to be NICs, or to have the configuration of such.
+// Ways looks at the host. The pods' NIC is the master, and the bridge that has its configuration, if there is one
+// (zero: none); others are known to be NICs, or to have the configuration of such.
 func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
 	w := Ways{Own: bridge}
 	if bridge.Index == 0 {

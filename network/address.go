@@ -10,9 +10,9 @@ import (
 	"github.com/Azure/azure-container-networking/log/step"
 )
 
-// usableAddresses says whether a pod can have the endpoint's addresses, as far as that does not depend on other pods: whoever gave
-// one that is somebody else's would take that one's packets, the host's for example, which then has no network.
-// Error: ErrAddress.
+// usableAddresses says whether a pod can have the endpoint's addresses, as far as that does not depend on other pods:
+// whoever gave one that is somebody else's would take that one's packets, the host's for example, which then has no
+// network. Error: ErrAddress.
 func (m *Manager) usableAddresses(e *Endpoint) error {
 	var host map[netip.Addr]string
 	if m.OnHost != nil {
@@ -50,8 +50,8 @@ func (e *Endpoint) gateways() []netip.Addr {
 	return list
 }
 
-// specialAddress says whose the address is in every VNET, or "". Of each subnet Azure keeps the first addresses, the gateway's among
-// them, and the last.
+// specialAddress says whose the address is in every VNET, or "". Of each subnet Azure keeps the first addresses, the
+// gateway's among them, and the last.
 func specialAddress(p netip.Prefix) string {
 	a, subnet := p.Addr(), p.Masked().Addr()
 	wide := p.Bits() < a.BitLen()-1 // else there is no room for a gateway
@@ -76,9 +76,8 @@ func specialAddress(p netip.Prefix) string {
 	return ""
 }
 
-// freeOfOthers says whether no other pod in reach of the network n has the endpoint's addresses. A record whose pod ended without a DEL
-// holds nothing: its veth went with the pod.
-// Error: ErrAddress.
+// freeOfOthers says whether no other pod in reach of the network n has the endpoint's addresses. A record whose pod
+// ended without a DEL holds nothing: its veth went with the pod. Error: ErrAddress.
 func (m *Manager) freeOfOthers(s *State, n *Network, e *Endpoint) error {
 	for _, other := range s.Networks {
 		if other.Master != n.Master && (other.Mode != ModeTransparent || n.Mode != ModeTransparent) {

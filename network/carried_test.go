@@ -8,7 +8,8 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// Networks share an interface, and what the host has on it, where they have the same bridge; or without one the same master and mode.
+// Networks share an interface, and what the host has on it, where they have the same bridge; or without one the same
+// master and mode.
 func TestNetworksThatShareAnInterface(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

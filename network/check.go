@@ -11,8 +11,9 @@ import (
 	"slices"
 )
 
-// Believed is what the runtime's result says of an endpoint: our ADD's, with what plugins further back in the chain changed. A zero MTU and an
-// empty MAC say nothing; neither does a result without addresses. Of the routes destination and gateway count.
+// Believed is what the runtime's result says of an endpoint: our ADD's, with what plugins further back in the chain
+// changed. A zero MTU and an empty MAC say nothing; neither does a result without addresses. Of the routes destination
+// and gateway count.
 type Believed struct {
 	MAC       string
 	MTU       int
@@ -20,9 +21,9 @@ type Believed struct {
 	Routes    []Route
 }
 
-// Check compares the endpoint, and the namespace and the result that the runtime believes in, with what is. What the result has from others
-// passes; what is ours is judged. What is wrong on the host's side is repaired, and reported all the same.
-// Error: ErrDifference, which names the first one.
+// Check compares the endpoint, and the namespace and the result that the runtime believes in, with what is. What the
+// result has from others passes; what is ours is judged. What is wrong on the host's side is repaired, and reported all
+// the same. Error: ErrDifference, which names the first one.
 func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) error {
 	n, known, err := m.find(ctx, o)
 	if err == nil && known == nil {
@@ -95,8 +96,8 @@ func (e *Endpoint) as(b Believed) (*Endpoint, error) {
 	return &out, nil
 }
 
-// adopt takes a MAC over that another plugin gave the pod, as far as it is not somebody else's. It returns the network as it is then.
-// Error: ErrDifference.
+// adopt takes a MAC over that another plugin gave the pod, as far as it is not somebody else's. It returns the network
+// as it is then. Error: ErrDifference.
 func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network, error) {
 	ifaces, err := m.interfaces()
 	if err != nil {

@@ -78,7 +78,8 @@ func TestCleanupThatFailsAnywhereIsDoneAgain(t *testing.T) {
 	})
 }
 
-// Each bridge goes with what the host had on that one: a former one's is not known any more. (The host refuses any other.)
+// Each bridge goes with what the host had on that one: a former one's is not known any more. (The host refuses any
+// other.)
 func TestCleanupTakesFormerBridgesWithoutTodaysSnapshot(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

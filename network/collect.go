@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Collect deletes every endpoint of the network that keep does not name, known to the state or only to the
-// host, and returns how many, and whose could not be deleted; nil if what is on the host is not known. It goes on after an error
+// Collect deletes every endpoint of the network that keep does not name, known to the state or only to the host, and
+// returns how many, and whose could not be deleted; nil if what is on the host is not known. It goes on after an error
 // and reports all.
 func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (collected int, left []Owner, err error) {
 	if m.Store.Foreign(ctx) {
@@ -102,8 +102,8 @@ func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
 	return known, err
 }
 
-// collectAtOnce deletes the endpoints together, and returns how many. After an error that is none: one by one it shows which of them
-// cannot be deleted.
+// collectAtOnce deletes the endpoints together, and returns how many. After an error that is none: one by one it shows
+// which of them cannot be deleted.
 func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoint) int {
 	if len(stale) < 2 || n.Imported {
 		return 0

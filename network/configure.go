@@ -11,8 +11,8 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// usableMAC says whether the endpoint can have its MAC, which the runtime asks for. (What we derive from addresses is unique.)
-// Error: ErrConflict.
+// usableMAC says whether the endpoint can have its MAC, which the runtime asks for. (What we derive from addresses is
+// unique.) Error: ErrConflict.
 func (s *State) usableMAC(n *Network, wants *Endpoint, ifaces []platform.Interface) error {
 	mac := wants.MAC
 	if mac == azure.FabricMAC.String() {
@@ -109,8 +109,8 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 	return n, nil
 }
 
-// bridgeOf is the bridge where the configuration names none: one of ours that the master is a port of, though the state knows nothing of it
-// (the classic plugin's are called azure0), else a new one.
+// bridgeOf is the bridge where the configuration names none: one of ours that the master is a port of, though the state
+// knows nothing of it (the classic plugin's are called azure0), else a new one.
 func bridgeOf(master platform.Interface, masters func(want string) ([]platform.Interface, error)) (string, error) {
 	if master.Master != 0 {
 		all, err := masters("")
@@ -126,8 +126,9 @@ func bridgeOf(master platform.Interface, masters func(want string) ([]platform.I
 	return fmt.Sprintf("%s%d", azure.BridgePrefix, master.Index), nil
 }
 
-// supersede lets the network take the master from others that have no pods any more, but still a bridge, or rules, that its own
-// pods could not live with. Their records go; what they have on the host is taken away like a former bridge of its own.
+// supersede lets the network take the master from others that have no pods any more, but still a bridge, or rules, that
+// its own pods could not live with. Their records go; what they have on the host is taken away like a former bridge of
+// its own.
 func (s *State) supersede(n *Network) {
 	for name, other := range s.Networks {
 		shared := other.Bridge == n.Bridge && (n.Bridge != "" || other.Mode == n.Mode)

@@ -13,8 +13,8 @@ type Ensured struct {
 	Reset []string // settings of the host that this call had to give their values again
 }
 
-// Dataplane makes the host look as the manager wants: the one seam between operating systems. What an operating system has nothing of
-// succeeds and finds nothing.
+// Dataplane makes the host look as the manager wants: the one seam between operating systems. What an operating system
+// has nothing of succeeds and finds nothing.
 type Dataplane interface {
 	// EnsureNetwork makes the host look like n, which stays as it is, and says what it observed. It verifies first,
 	// so the first creation, a restart, a flushed firewall and a half-finished earlier run are one path.
@@ -38,7 +38,8 @@ type Dataplane interface {
 	DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoint) error
 	// CheckEndpoint names the first difference. Error: ErrDifference.
 	CheckEndpoint(ctx context.Context, n *Network, e *Endpoint) error
-	// Adopt looks whether the pod has the endpoint's MAC, which another plugin gave it, and lets it use that. Error: ErrDifference.
+	// Adopt looks whether the pod has the endpoint's MAC, which another plugin gave it, and lets it use that. Error:
+	// ErrDifference.
 	Adopt(ctx context.Context, n *Network, e *Endpoint) error
 	// FollowMTU sets the MTU of both ends of the endpoint's veth. One that is gone needs none.
 	FollowMTU(ctx context.Context, e *Endpoint, mtu int) error
@@ -48,8 +49,8 @@ type Dataplane interface {
 	// Rename gives the owner's host veth of that name another one, and its elements. What is not there needs none.
 	Rename(ctx context.Context, o Owner, from, to string) error
 
-	// Share attaches a container to the endpoint that the owner has, and completes e as far as it is not known (HNS v1: Docker's
-	// kubelet has an ADD and a DEL for each container of a pod). found is false if there is none.
+	// Share attaches a container to the endpoint that the owner has, and completes e as far as it is not known (HNS v1:
+	// Docker's kubelet has an ADD and a DEL for each container of a pod). found is false if there is none.
 	Share(ctx context.Context, n *Network, e *Endpoint, containerID string) (found bool, err error)
 	// Unshare takes the container off it; what is gone already is success.
 	Unshare(ctx context.Context, n *Network, e *Endpoint, containerID string) error
@@ -58,18 +59,18 @@ type Dataplane interface {
 
 	// Owners lists who has something of the network on this host.
 	Owners(ctx context.Context, n *Network) ([]Owner, error)
-	// Endpoints finds the endpoints that a network has on the host, ours and those of the classic plugin. Error: ErrLost if there is
-	// one of which not all can be found out.
+	// Endpoints finds the endpoints that a network has on the host, ours and those of the classic plugin. Error: ErrLost
+	// if there is one of which not all can be found out.
 	Endpoints(ctx context.Context, n *Network) ([]*Endpoint, error)
 	// Gone says whether it is certain that neither the endpoint's namespace nor its interface on the host is there.
 	Gone(ctx context.Context, e *Endpoint) (bool, error)
 	// Sever takes away what another plugin made of a pod, by its namespace.
 	Sever(ctx context.Context, o Owner, netns string) error
-	// Sweep removes what is left of addresses that nobody has, and that names no owner. known are those of all endpoints; it is
-	// called after looking at the host, where nothing is made before it is in the state.
+	// Sweep removes what is left of addresses that nobody has, and that names no owner. known are those of all endpoints;
+	// it is called after looking at the host, where nothing is made before it is in the state.
 	Sweep(ctx context.Context, n *Network, known func(context.Context) (map[netip.Addr]bool, error)) error
-	// Remains says what the classic plugin left beside the bridges of these networks, one thing each; with remove it is taken away.
-	// Error: ErrLost if a pod lives on some of it.
+	// Remains says what the classic plugin left beside the bridges of these networks, one thing each; with remove it is
+	// taken away. Error: ErrLost if a pod lives on some of it.
 	Remains(ctx context.Context, networks []*Network, remove bool) ([]string, error)
 
 	// Ailing says what of a network, and of the host's end of its live pods, is not as it should be.

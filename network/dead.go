@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// Gone says whether a pod is gone for certain: what is known of it is not there any more, and nobody called DEL. Where that cannot be found
-// out, it is not.
+// Gone says whether a pod is gone for certain: what is known of it is not there any more, and nobody called DEL. Where
+// that cannot be found out, it is not.
 func (m *Manager) Gone(ctx context.Context, e *Endpoint) bool {
 	if e.State != Ready {
 		return false
@@ -15,13 +15,14 @@ func (m *Manager) Gone(ctx context.Context, e *Endpoint) bool {
 	return gone && err == nil
 }
 
-// Bury takes away the endpoints of all networks whose pods are gone without a DEL, and returns their owners: their addresses are nobody's. It
-// goes on after an error and reports all.
+// Bury takes away the endpoints of all networks whose pods are gone without a DEL, and returns their owners: their
+// addresses are nobody's. It goes on after an error and reports all.
 func (m *Manager) Bury(ctx context.Context) (buried []Owner, errs error) {
 	return m.buryWhich(ctx, func(*Endpoint) bool { return true })
 }
 
-// BuryNameless is Bury for pods of which the container is not known, so that no list of a runtime's can say that they are gone.
+// BuryNameless is Bury for pods of which the container is not known, so that no list of a runtime's can say that they
+// are gone.
 func (m *Manager) BuryNameless(ctx context.Context) ([]Owner, error) {
 	return m.buryWhich(ctx, func(e *Endpoint) bool { return e.nameless() })
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// RepairCommand is a remedy: an operator's command. Who prints it may know more of where the program is, and where it has to look.
+// RepairCommand is a remedy: an operator's command. Who prints it may know more of where the program is, and where it
+// has to look.
 const RepairCommand = "azure-vnet repair"
 
-// Examine says what is wrong with the host as far as networks and endpoints are concerned, and changes nothing. The network
-// of a configuration (c may be nil) counts even if it has not been made yet.
-// Errors: the store's.
+// Examine says what is wrong with the host as far as networks and endpoints are concerned, and changes nothing. The
+// network of a configuration (c may be nil) counts even if it has not been made yet. Errors: the store's.
 func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Finding, error) {
 	var networks []*Network
 	var out []Finding
@@ -51,8 +51,8 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Findin
 // Made says that the network has been there once: its rules and, if it has one, its bridge shall be there.
 func (n *Network) Made() bool { return n.MAC != "" }
 
-// examineMasters is the check of the masters: each is there, can be one, is up, and has an address of the pods' subnet, or its
-// bridge has.
+// examineMasters is the check of the masters: each is there, can be one, is up, and has an address of the pods' subnet,
+// or its bridge has.
 func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding {
 	var good []string
 	var wrong []Finding

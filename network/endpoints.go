@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Endpoints are those of a network, each by its container and interface. A command is about one of hundreds, so an endpoint
-// is decoded when somebody asks for it (rows.go).
+// Endpoints are those of a network, each by its container and interface. A command is about one of hundreds, so an
+// endpoint is decoded when somebody asks for it (rows.go).
 type Endpoints struct{ records []record }
 
 // record is an endpoint as it was read, as it is, or both.

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// FuzzImportNetworks: the classic plugin's file may hold anything. What is taken from it names an owner, a host veth and
-// addresses, so that everything of it can be taken away again.
+// FuzzImportNetworks: the classic plugin's file may hold anything. What is taken from it names an owner, a host veth
+// and addresses, so that everything of it can be taken away again.
 func FuzzImportNetworks(f *testing.F) {
 	files, err := filepath.Glob(filepath.Join("..", "ipam", "testdata", "seeds", "networks-classic.json"))
 	if err != nil || len(files) != 1 {

@@ -45,8 +45,8 @@ func (m PortMapping) String() string {
 	return strings.ToLower(m.Protocol) + "/" + strconv.Itoa(m.HostPort)
 }
 
-// HNSAdapter is the adapter that HNS shall put behind the network's switch. One that is behind a switch already must not
-// be named: HNS refuses it, and finds it by itself.
+// HNSAdapter is the adapter that HNS shall put behind the network's switch. One that is behind a switch already must
+// not be named: HNS refuses it, and finds it by itself.
 func (n *Network) HNSAdapter() string {
 	if strings.HasPrefix(n.HNS.Adapter, "vEthernet") {
 		return ""

@@ -55,8 +55,8 @@ func (c classicNet) prefix() netip.Prefix {
 	return netip.PrefixFrom(a.Unmap(), ones)
 }
 
-// ImportClassic fills an empty state from the classic plugin's file: its networks, and their endpoints as they are. What
-// the host has of them is brought into our form when the network is ensured next.
+// ImportClassic fills an empty state from the classic plugin's file: its networks, and their endpoints as they are.
+// What the host has of them is brought into our form when the network is ensured next.
 func ImportClassic(raw []byte, s *State, now time.Time) error {
 	var doc classicState
 	if err := json.Unmarshal(raw, &doc); err != nil {
@@ -95,9 +95,10 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 	return nil
 }
 
-// MergeLate completes the state by what the classic plugin wrote over it: a call of it that was under way when its pods were taken over.
-// What is ours stays as it is. A pod that only the other file has was made by that call if its host veth is there; else it was deleted since
-// then. What the call made on the host is brought into our form when the network is ensured next.
+// MergeLate completes the state by what the classic plugin wrote over it: a call of it that was under way when its pods
+// were taken over. What is ours stays as it is. A pod that only the other file has was made by that call if its host
+// veth is there; else it was deleted since then. What the call made on the host is brought into our form when the
+// network is ensured next.
 func (s *State) MergeLate(late *State, there func(hostIfName string) bool) {
 	taken := s.taken()
 	for name, theirs := range late.Networks {

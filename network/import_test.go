@@ -18,7 +18,8 @@ func TestWhatALateCallOfTheClassicPluginMadeIsAdopted(t *testing.T) {
 		}
 		return &State{Networks: map[string]*Network{"azure": n}}
 	}
-	// old was taken over, new is ours; gone was deleted since then, late came meanwhile, lost did not get far, twice has what new has by now.
+	// old was taken over, new is ours; gone was deleted since then, late came meanwhile, lost did not get far, twice has
+	// what new has by now.
 	s := state(endpoint("old", "azv1", "10.0.0.5/16"), endpoint("new", "azv2", "10.0.0.6/16"))
 	s.Networks["azure"].MAC = "00:0d:3a:00:00:01"
 	late := state(endpoint("old", "azv0", "10.0.0.99/16"), endpoint("gone", "azv3", "10.0.0.7/16"), endpoint("late", "azv4", "10.0.0.8/16"), endpoint("twice", "azv5", "10.0.0.6/16"))

@@ -53,7 +53,8 @@ func TestManyAreCollectedAtOnce(t *testing.T) {
 	})
 }
 
-// What another plugin made has not our form yet: it goes one by one, and nothing is swept, since what its pods have names nobody.
+// What another plugin made has not our form yet: it goes one by one, and nothing is swept, since what its pods have
+// names nobody.
 func TestWhatAnotherPluginMadeIsNotCollectedAtOnce(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -82,7 +83,8 @@ func TestANeighbourThatIsNobodysIsSwept(t *testing.T) {
 	}
 }
 
-// A state that was lost with pods alive is made again from the host by the next ADD, whatever fails in it, so that a GC finds them.
+// A state that was lost with pods alive is made again from the host by the next ADD, whatever fails in it, so that a GC
+// finds them.
 func TestPodsOfALostStateAreFoundAgain(t *testing.T) {
 	t.Parallel()
 	everyPoint(t, func(t *testing.T, call int, at networktest.Moment) bool {

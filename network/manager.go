@@ -23,7 +23,8 @@ type Manager struct {
 	Interfaces func() ([]platform.Interface, error)
 	// Interface is one of them, without its addresses; nil looks for it among all.
 	Interface func(name string) (platform.Interface, bool, error)
-	// OnHost says which addresses the host has itself, of the families that are asked for, and on which interface; nil: none.
+	// OnHost says which addresses the host has itself, of the families that are asked for, and on which interface; nil:
+	// none.
 	OnHost func(v4, v6 bool) (map[netip.Addr]string, error)
 	// Holders says which containers hold addresses, for pods of which the host does not tell; nil: nobody knows.
 	Holders func(ctx context.Context) (map[netip.Addr]string, error)
@@ -66,9 +67,8 @@ func (m *Manager) interfaces() ([]platform.Interface, error) {
 	return m.ifaces, nil
 }
 
-// Claim keeps other commands for the owner away until it is released: what a slow one deletes could be the next pod's by then, with the
-// same address.
-// Errors: the store's.
+// Claim keeps other commands for the owner away until it is released: what a slow one deletes could be the next pod's
+// by then, with the same address. Errors: the store's.
 func (m *Manager) Claim(ctx context.Context, o Owner) (*store.Claim, error) {
 	return m.take(ctx, o.String())
 }
@@ -127,8 +127,8 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 	return nil
 }
 
-// restore brings bridges back that somebody deleted or set down, with the addresses that the host had there: before an address is
-// given, since it must not be one of those.
+// restore brings bridges back that somebody deleted or set down, with the addresses that the host had there: before an
+// address is given, since it must not be one of those.
 func (m *Manager) restore(ctx context.Context, s *State) {
 	if m.Interface == nil {
 		return
@@ -287,8 +287,8 @@ func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) (Ensured, error
 	})
 }
 
-// learn takes into the record what a call has seen that knew less before, and into those of the other networks on the interface what they
-// share.
+// learn takes into the record what a call has seen that knew less before, and into those of the other networks on the
+// interface what they share.
 func (s *State) learn(record *Network, known Observed, made Ensured) {
 	seen := record.Observed
 	record.Observed = made.Observed
@@ -310,8 +310,8 @@ func (m *Manager) Delete(ctx context.Context, o Owner) error {
 	return err
 }
 
-// Remove is Delete, and returns what was known of the endpoint, if anything. The namespace, which may be "", tells which pod it is where
-// the state does not.
+// Remove is Delete, and returns what was known of the endpoint, if anything. The namespace, which may be "", tells
+// which pod it is where the state does not.
 func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint, error) {
 	n, e, err := m.find(ctx, o)
 	if err == nil && (n == nil || n.Imported) && m.Store.Foreign(ctx) {
@@ -350,7 +350,8 @@ func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint,
 	return e, m.forget(ctx, e.Owner, false)
 }
 
-// removeUnknown takes away what the host shows of an owner without a record; where nobody has looked for lost pods yet, by its namespace, too.
+// removeUnknown takes away what the host shows of an owner without a record; where nobody has looked for lost pods yet,
+// by its namespace, too.
 func (m *Manager) removeUnknown(ctx context.Context, n *Network, o Owner, netns string, unsearched bool) error {
 	if unsearched && netns != "" {
 		if err := m.Plane.Sever(ctx, o, netns); err != nil {
@@ -368,12 +369,14 @@ func (m *Manager) disconnect(ctx context.Context, n *Network, e *Endpoint) error
 	return step.Do(m.Log, "take the pod off the host", func() error { return m.Plane.DeleteEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName))
 }
 
-// own makes the state ours, if it is the classic plugin's yet: a call of that which is under way changes state and host until its end.
+// own makes the state ours, if it is the classic plugin's yet: a call of that which is under way changes state and host
+// until its end.
 func (m *Manager) own(ctx context.Context) error {
 	return m.Store.Update(ctx, func(*State) error { return nil })
 }
 
-// find is what the state knows of an owner. To look is enough for it; who is to change the host of the classic plugin begins with own.
+// find is what the state knows of an owner. To look is enough for it; who is to change the host of the classic plugin
+// begins with own.
 func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, err error) {
 	err = m.Store.View(ctx, func(s *State) error {
 		record, known := s.endpoint(o)

@@ -2,8 +2,8 @@ package network
 
 import "context"
 
-// followMTU lets the pods of a bridge follow their master's MTU, which was another one before: what is larger than a port's MTU a bridge drops
-// without a word. Pods that had a smaller one by configuration keep it as long as that is so.
+// followMTU lets the pods of a bridge follow their master's MTU, which was another one before: what is larger than a
+// port's MTU a bridge drops without a word. Pods that had a smaller one by configuration keep it as long as that is so.
 func (m *Manager) followMTU(ctx context.Context, s *State, n *Network, before int) {
 	if n.Bridge == "" || before == 0 || before == n.MTU {
 		return

@@ -64,14 +64,15 @@ func ParseOwner(s string) (Owner, bool) {
 
 func (o Owner) key() string { return o.ContainerID + "/" + o.IfName }
 
-// HostIfName is the name of the owner's host veth, unless it has its pod's (podIfName): "azv" and 11 hex digits, so that DEL finds it
-// without any state (docs/network.md).
+// HostIfName is the name of the owner's host veth, unless it has its pod's (podIfName): "azv" and 11 hex digits, so
+// that DEL finds it without any state (docs/network.md).
 func (o Owner) HostIfName() string {
 	sum := sha256.Sum256([]byte(o.String()))
 	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
 }
 
-// Route is a route in a pod. 0 leaves the rest to the kernel; but the metric says if another interface of the pod has the same route already.
+// Route is a route in a pod. 0 leaves the rest to the kernel; but the metric says if another interface of the pod has
+// the same route already.
 type Route struct {
 	Dst    netip.Prefix `json:"dst"`
 	GW     netip.Addr   `json:"gw,omitzero"`
@@ -105,8 +106,8 @@ type Network struct {
 	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
 	Live []Endpoints `json:"-"`
 
-	// Current is the network as the state has it by now, for who has waited for a lock: Live and Imported may be others. It is nil if
-	// nobody can change them.
+	// Current is the network as the state has it by now, for who has waited for a lock: Live and Imported may be others.
+	// It is nil if nobody can change them.
 	Current func(ctx context.Context) (*Network, error) `json:"-"`
 
 	// Others are the interfaces of other networks: their masters, or the bridges that have their configuration.
@@ -122,8 +123,8 @@ type Network struct {
 	Former []Former `json:"former,omitempty"`
 }
 
-// Observed is what the data plane saw of the host when it made or looked at a network. The record keeps it: the next call compares, and a
-// repair, or the way back, needs it.
+// Observed is what the data plane saw of the host when it made or looked at a network. The record keeps it: the next
+// call compares, and a repair, or the way back, needs it.
 type Observed struct {
 	MAC     string            `json:"mac,omitempty"`     // the master's
 	MTU     int               `json:"mtu,omitempty"`     // the master's
@@ -133,8 +134,8 @@ type Observed struct {
 	// Imported says that another plugin made the network: its endpoints are not in our form yet.
 	Imported bool `json:"imported,omitempty"`
 
-	// Host is what the host has on the bridge (netlink.Snapshot): who deletes the bridge takes all that from the host, and the next ADD
-	// brings it back.
+	// Host is what the host has on the bridge (netlink.Snapshot): who deletes the bridge takes all that from the host, and
+	// the next ADD brings it back.
 	Host []byte `json:"host,omitempty"`
 
 	// DNS is what systemd-resolved was told for the master, when the bridge was made.

@@ -12,8 +12,9 @@ import (
 )
 
 // podIfName is the host veth's name by which Calico looks for a pod's interface where it only enforces policies
-// (FELIX_INTERFACEPREFIX=azv): "azv" and the first 11 hex digits of SHA-1("namespace.pod"). The classic plugin has it, too. It is "" where the
-// host does not route to the pod, for a pod that is not Kubernetes', and for further interfaces: Calico knows one for each pod.
+// (FELIX_INTERFACEPREFIX=azv): "azv" and the first 11 hex digits of SHA-1("namespace.pod"). The classic plugin has it,
+// too. It is "" where the host does not route to the pod, for a pod that is not Kubernetes', and for further
+// interfaces: Calico knows one for each pod.
 func (e *Endpoint) podIfName(mode Mode) string {
 	if mode != ModeTransparent || e.PodNamespace == "" || e.PodName == "" || e.IfName != "eth0" {
 		return ""
@@ -22,9 +23,8 @@ func (e *Endpoint) podIfName(mode Mode) string {
 	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
 }
 
-// ClaimAdd is Claim for an ADD. A sandbox that has the pod's name on its host veth gives it to the pod's next one, so what is about
-// that is kept away, too.
-// Errors: the store's.
+// ClaimAdd is Claim for an ADD. A sandbox that has the pod's name on its host veth gives it to the pod's next one, so
+// what is about that is kept away, too. Errors: the store's.
 func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.Claim, error) {
 	name := e.podIfName(c.Mode)
 	if name == "" {

@@ -10,8 +10,9 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods alive, ours or the
-// classic plugin's. As long as that has not been done, no pod can be told from a stranger, so an ADD cannot do without.
+// rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods
+// alive, ours or the classic plugin's. As long as that has not been done, no pod can be told from a stranger, so an ADD
+// cannot do without.
 func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 	found, err := m.Plane.Endpoints(ctx, n)
 	if err != nil {
@@ -44,7 +45,8 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 	return m.forgetGone(ctx, found)
 }
 
-// forgetGone drops those that a DEL has taken off the host since they were found: it knew of no record. One that comes from now on does.
+// forgetGone drops those that a DEL has taken off the host since they were found: it knew of no record. One that comes
+// from now on does.
 func (m *Manager) forgetGone(ctx context.Context, found []*Endpoint) error {
 	for _, e := range found {
 		if !e.foreign || m.Interface == nil {

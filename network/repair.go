@@ -15,8 +15,9 @@ type Repaired struct {
 	Busy  int      // endpoints that another command is about: they were left to it
 }
 
-// Repair puts right what an ADD looks at, without a pod, and for the pods that are there what CHECK repairs. It makes no network that
-// has not been there. What another plugin made is left to an ADD. It goes on after an error and reports all.
+// Repair puts right what an ADD looks at, without a pod, and for the pods that are there what CHECK repairs. It makes
+// no network that has not been there. What another plugin made is left to an ADD. It goes on after an error and reports
+// all.
 func (m *Manager) Repair(ctx context.Context) (done Repaired, err error) {
 	var owners []string
 	networks := 0
@@ -32,7 +33,8 @@ func (m *Manager) Repair(ctx context.Context) (done Repaired, err error) {
 	if err != nil || networks == 0 {
 		return done, err
 	}
-	// What is claimed is neither deleted nor made meanwhile. Who has a claim makes or deletes the endpoint, and needs no help.
+	// What is claimed is neither deleted nor made meanwhile. Who has a claim makes or deletes the endpoint, and needs no
+	// help.
 	claim, free, err := m.Claims.Try(ctx, owners...)
 	if err != nil {
 		return done, err

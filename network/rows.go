@@ -14,10 +14,10 @@ import (
 // Schema is the version of the state's encoding. 1 had the endpoints as JSON objects in their networks.
 const Schema = 2
 
-// The endpoints are the rows of the state (store.Rows), one word each behind a checksum: network, container, interface, host
-// veth and its index, state, and the rest of the endpoint as JSON with single quotes.
+// The endpoints are the rows of the state (store.Rows), one word each behind a checksum: network, container, interface,
+// host veth and its index, state, and the rest of the endpoint as JSON with single quotes.
 //
-//	crc32=0badcafe azure/4a1f…/eth0/azv0123456789a/17/ready/{'mac':…} azure/…
+// 	crc32=0badcafe azure/4a1f…/eth0/azv0123456789a/17/ready/{'mac':…} azure/…
 //
 // If the checksum is right the rows are what we wrote, and need not be decoded to be believed. Else each one is.
 
@@ -41,8 +41,8 @@ func (s *State) AppendRows(pieces []string) []string {
 	return pieces
 }
 
-// checksum goes on with a sum. It takes the text in blocks, because all of it as bytes would be a copy, in memory that the kernel
-// has to provide first.
+// checksum goes on with a sum. It takes the text in blocks, because all of it as bytes would be a copy, in memory that
+// the kernel has to provide first.
 func checksum(sum uint32, text string) uint32 {
 	block := make([]byte, min(len(text), 4<<10))
 	for len(text) > 0 {

@@ -2,8 +2,8 @@ package network
 
 import "context"
 
-// Share lets a container use the endpoint that the owner has already, which can be the owner's own container once more. It
-// returns nil if there is none, or only what an interrupted ADD left.
+// Share lets a container use the endpoint that the owner has already, which can be the owner's own container once more.
+// It returns nil if there is none, or only what an interrupted ADD left.
 func (m *Manager) Share(ctx context.Context, o Owner, netns, containerID string) (*Endpoint, error) {
 	n, e, err := m.shared(ctx, o, netns)
 	if err != nil || e.State == Pending {

@@ -8,8 +8,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/lab"
 )
 
-// The classic plugin's rules, as ebtables-save showed them on a node (fixtures/classic, tunnel mode), with other people's
-// among them.
+// The classic plugin's rules, as ebtables-save showed them on a node (fixtures/classic, tunnel mode), with other
+// people's among them.
 const (
 	classicRules = `*nat
 :PREROUTING ACCEPT

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// deletion is what shall go of the tables, in one transaction: who is killed on the way has taken away all or nothing. Of a part, whose
-// pod may be in no state any more, a listing might not tell whose it is.
+// deletion is what shall go of the tables, in one transaction: who is killed on the way has taken away all or nothing.
+// Of a part, whose pod may be in no state any more, a listing might not tell whose it is.
 type deletion struct {
 	sets   map[string]*nftables.Set
 	keys   map[string][][]byte // of the elements, by the name of the set

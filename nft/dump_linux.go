@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What every ADD asks of nftables: are the rules still there? The library decodes every expression of every rule for that,
-// which took a tenth of an ADD; the comments tell as well, since they have a hash of the rule (rule.comment).
+// What every ADD asks of nftables: are the rules still there? The library decodes every expression of every rule for
+// that, which took a tenth of an ADD; the comments tell as well, since they have a hash of the rule (rule.comment).
 
 // dump asks for all objects of a kind in a chain or set of ours. It returns the attributes of each answer.
 func (n *Conn) dump(kind, answer uint16, t *nftables.Table, nameAttr uint16, name string) ([]wire.Attrs, error) {

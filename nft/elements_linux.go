@@ -31,8 +31,8 @@ type entry struct {
 	element nftables.SetElement
 }
 
-// entries are what an element is in the sets: where the pod is, what it may send, by which port. With an IPv6
-// address it may also send from the link-local one that Linux makes of its MAC. Without an address only the port is known.
+// entries are what an element is in the sets: where the pod is, what it may send, by which port. With an IPv6 address
+// it may also send from the link-local one that Linux makes of its MAC. Without an address only the port is known.
 func (e Element) entries() []entry {
 	port := entry{e.ports(), nftables.SetElement{Key: ifNameKey(e.Port), Comment: e.Comment}}
 	if !e.Address.IsValid() {

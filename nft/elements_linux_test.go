@@ -190,7 +190,8 @@ func TestAPartOfAPodIsFoundAndTakenAway(t *testing.T) {
 	}
 }
 
-// The kernel deletes all of a transaction or nothing. One that lacks an element must not become several, with a kill between them.
+// The kernel deletes all of a transaction or nothing. One that lacks an element must not become several, with a kill
+// between them.
 func TestWhatIsMissingDoesNotDivideADeletion(t *testing.T) {
 	h := bridgeWithElements(t)
 	h.NFT("delete element bridge azure-vnet azure0-owned4 { azv0000000000a . 0a:58:0a:f0:01:01 . 10.240.1.1 }")

@@ -36,8 +36,9 @@ func Open() (*Conn, error) {
 	return &Conn{conn: conn}, nil
 }
 
-// roomy lets a transaction be as large as a full node's rules, and the kernel acknowledge each message of it: with 250 pods in the
-// netdev family more than its usual 208 KiB either way (EMSGSIZE, ENOBUFS). These are limits; nothing is allocated.
+// roomy lets a transaction be as large as a full node's rules, and the kernel acknowledge each message of it: with 250
+// pods in the netdev family more than its usual 208 KiB either way (EMSGSIZE, ENOBUFS). These are limits; nothing is
+// allocated.
 func roomy(conn *mdlayher.Conn) error {
 	const limit = 8 << 20
 	return errors.Join(conn.SetWriteBuffer(limit), conn.SetReadBuffer(limit))
@@ -198,8 +199,9 @@ func featureError(err error) error {
 	return err
 }
 
-// listError recognises what a kernel says to a question about nftables that it does not have (nfnetlink_rcv_msg). A transaction is no
-// way to find that out: the kernel answers all of it with one error, and the library waits for one for each message.
+// listError recognises what a kernel says to a question about nftables that it does not have (nfnetlink_rcv_msg). A
+// transaction is no way to find that out: the kernel answers all of it with one error, and the library waits for one
+// for each message.
 func listError(err error) error {
 	if errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("%w: %w", ErrNoTables, err)

@@ -92,7 +92,8 @@ func (f ipFamily) match() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1}, equal(proto)}
 }
 
-// inHost matches packets of the family in the path of the host's own stack, so that nft shows what follows by its names.
+// inHost matches packets of the family in the path of the host's own stack, so that nft shows what follows by its
+// names.
 func (f ipFamily) inHost() []expr.Any {
 	proto := byte(unix.NFPROTO_IPV4)
 	if f.v6 {
@@ -180,7 +181,8 @@ func inSetAt(base expr.PayloadBase, offset, length uint32, s *nftables.Set, inve
 	return []expr.Any{load(base, offset, length, 1), &expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: invert}}
 }
 
-// isKey matches the address at the offset if a set, or a map to MACs, has it. Of a map the kernel wants the value to be asked for.
+// isKey matches the address at the offset if a set, or a map to MACs, has it. Of a map the kernel wants the value to be
+// asked for.
 func isKey(offset, length uint32, s *nftables.Set) []expr.Any {
 	if !s.IsMap {
 		return inSet(offset, length, s, false)

@@ -12,11 +12,11 @@ import (
 )
 
 // A verdict of ours cannot save a packet from a chain of somebody else that drops: each chain at a hook decides for
-// itself. So the rules that accept what pods send and get have to stand in the chain that drops, at its beginning. They are
-// written as iptables-nft writes its own, which therefore shows and saves them.
+// itself. So the rules that accept what pods send and get have to stand in the chain that drops, at its beginning. They
+// are written as iptables-nft writes its own, which therefore shows and saves them.
 
-// refuses says whether a chain at a hook drops, or rejects, what no rule with a condition accepts: by a rule for everything, in a
-// chain that everything is sent to, or by its policy.
+// refuses says whether a chain at a hook drops, or rejects, what no rule with a condition accepts: by a rule for
+// everything, in a chain that everything is sent to, or by its policy.
 func (n *Conn) refuses(c *nftables.Chain) (bool, error) {
 	refused, decided, err := n.end(c, 0)
 	if !decided {

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// The rules for a firewall stand in each chain that drops or rejects, whether by its policy or by its end, once: also after the
-// firewall was saved and restored, flushed, or made anew. When they are not wanted any more they are gone, from all of them.
+// The rules for a firewall stand in each chain that drops or rejects, whether by its policy or by its end, once: also
+// after the firewall was saved and restored, flushed, or made anew. When they are not wanted any more they are gone,
+// from all of them.
 func TestRulesInOthersChainsStandThereOnce(t *testing.T) {
 	for name, test := range map[string]struct{ firewall, change, list string }{
 		"iptables, saved and restored": {"iptables -P FORWARD DROP", "iptables-save > $F; iptables -F; iptables-restore < $F", "iptables -S FORWARD"},

@@ -15,9 +15,8 @@ import (
 
 // What a person asks when pods have no network ("azure-vnet doctor"). Nothing here changes anything.
 
-// Supports says whether the kernel has what the family needs. It tries in a transaction that fails at its end in any case,
-// since it makes the same table twice, so the kernel keeps nothing of it.
-// Error: ErrFeature.
+// Supports says whether the kernel has what the family needs. It tries in a transaction that fails at its end in any
+// case, since it makes the same table twice, so the kernel keeps nothing of it. Error: ErrFeature.
 func (n *Conn) Supports(f Family) error {
 	if f == FamilyBridge && bridgeFamily != "yes" {
 		return fmt.Errorf("%w: no bridge family", ErrFeature)
@@ -82,8 +81,9 @@ func (n *Conn) Blocks(s Scope) ([]Block, error) {
 	return out, nil
 }
 
-// ShutOut lists the chains at the input hook that accept what comes by the master and refuse the rest, and have no such rule for the bridge:
-// when the bridge is there, what comes to the host comes by that. bridge may be "", of one that has no name yet.
+// ShutOut lists the chains at the input hook that accept what comes by the master and refuse the rest, and have no such
+// rule for the bridge: when the bridge is there, what comes to the host comes by that. bridge may be "", of one that
+// has no name yet.
 func (n *Conn) ShutOut(master, bridge string) ([]Block, error) {
 	chains, err := n.filterChains(nftables.ChainHookInput)
 	if err != nil {
@@ -151,8 +151,8 @@ func drops(r *nftables.Rule) bool {
 	})
 }
 
-// Masquerades says whether the host translates the sources of what leaves it, by a rule of nftables or iptables-nft that is not
-// for services alone.
+// Masquerades says whether the host translates the sources of what leaves it, by a rule of nftables or iptables-nft
+// that is not for services alone.
 func (n *Conn) Masquerades() (bool, error) {
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)

@@ -83,7 +83,8 @@ func TestMasquerades(t *testing.T) {
 	}
 }
 
-// A kernel without nftables refuses every question, and answers a transaction with a single error, for which nobody may wait.
+// A kernel without nftables refuses every question, and answers a transaction with a single error, for which nobody may
+// wait.
 func TestAKernelWithoutNftablesIsNamed(t *testing.T) {
 	t.Parallel()
 	conn, err := nftables.New(nftables.WithTestDial(func(req []mdlayher.Message) ([]mdlayher.Message, error) {

@@ -50,7 +50,8 @@ func (n *Conn) Elements(s Scope) ([]Element, error) {
 	return s.withPorts(out, ports), nil
 }
 
-// withPorts adds the ports of which nothing else is known, or gives them to their owners' addresses that nothing else has a port for.
+// withPorts adds the ports of which nothing else is known, or gives them to their owners' addresses that nothing else
+// has a port for.
 func (s Scope) withPorts(found []Element, ports []nftables.SetElement) []Element {
 	seen := map[string]bool{}
 	for _, e := range found {
@@ -151,8 +152,8 @@ func (s Scope) join(pods, owned, copied []nftables.SetElement, ports map[string]
 }
 
 // list lists a set's elements; a set that is not there has none. The kernel goes through a hash table that it may be
-// resizing at the same time, after many additions or deletions, and then leaves elements out (lib/rhashtable.c). So it is
-// asked until an answer brings nothing new.
+// resizing at the same time, after many additions or deletions, and then leaves elements out (lib/rhashtable.c). So it
+// is asked until an answer brings nothing new.
 func (n *Conn) list(s *nftables.Set) ([]nftables.SetElement, error) {
 	var all []nftables.SetElement
 	seen := map[string]bool{}

@@ -11,8 +11,8 @@ import (
 // before the bridge gets them and after it sent them, device by device. So each pod has a chain of its own, which does
 // nothing but jump to the common one.
 
-// bridgeFamily is set to "no" by the build of "make test-e2e DATAPLANE=netdev", which then behaves as on a kernel without
-// the bridge family.
+// bridgeFamily is set to "no" by the build of "make test-e2e DATAPLANE=netdev", which then behaves as on a kernel
+// without the bridge family.
 var bridgeFamily = "yes"
 
 func (r Rules) netdevHooks(others string) []chain {

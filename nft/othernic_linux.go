@@ -6,13 +6,14 @@ import (
 	"github.com/google/nftables/expr"
 )
 
-// A host port, a node port or a load balancer of the host's other NIC may lead to a pod here. The answer has that NIC's address when it leaves,
-// so it has to leave there. Connections that came so are marked, and the host routes their answers by the mark (netlink.Policy).
+// A host port, a node port or a load balancer of the host's other NIC may lead to a pod here. The answer has that NIC's
+// address when it leaves, so it has to leave there. Connections that came so are marked, and the host routes their
+// answers by the mark (netlink.Policy).
 
-// byOtherNIC marks what came by the other NIC and was translated to a pod, and the answers. On a bridge those are given to the host, too.
-// What pods send, and what comes for them by their NIC, is marked as theirs; on a bridge only what was translated, since the kernel asks the
-// host's routes there (br_netfilter_hooks.c, br_nf_pre_routing_finish). Packets that arrive are marked for the check of their way back
-// (rp_filter with src_valid_mark).
+// byOtherNIC marks what came by the other NIC and was translated to a pod, and the answers. On a bridge those are given
+// to the host, too. What pods send, and what comes for them by their NIC, is marked as theirs; on a bridge only what
+// was translated, since the kernel asks the host's routes there (br_netfilter_hooks.c, br_nf_pre_routing_finish).
+// Packets that arrive are marked for the check of their way back (rp_filter with src_valid_mark).
 func (r Rules) byOtherNIC() (rules []rule) {
 	if r.Other == "" {
 		return nil

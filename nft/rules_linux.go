@@ -29,7 +29,8 @@ type Rules struct {
 	VNET          []netip.Prefix // never translated; the pods' own subnets at least
 	AcceptForward bool           // the host's firewall forwards what pods send and get
 
-	// Classic are MACs of pods, and of the host, that the classic plugin has rules for; they are deleted. nil leaves those.
+	// Classic are MACs of pods, and of the host, that the classic plugin has rules for; they are deleted. nil leaves
+	// those.
 	Classic []net.HardwareAddr
 }
 
@@ -68,8 +69,9 @@ func (r Rules) chains() []chain {
 	return slices.Concat(chains, hooks(r.further(others)), others)
 }
 
-// behindEbtables is the priority after that of ebtables' nat table in prerouting (NF_BR_PRI_NAT_DST_BRIDGED, include/uapi/linux/netfilter_bridge.h). The
-// classic plugin's rules may be in the legacy one, which nftables does not show: whatever they write into a frame, ours have the last word.
+// behindEbtables is the priority after that of ebtables' nat table in prerouting (NF_BR_PRI_NAT_DST_BRIDGED,
+// include/uapi/linux/netfilter_bridge.h). The classic plugin's rules may be in the legacy one, which nftables does not
+// show: whatever they write into a frame, ours have the last word.
 const behindEbtables = -299
 
 // hooks are where the rules begin. The first of them has in its text what else there is, so that a chain too many
@@ -128,7 +130,8 @@ func (r Rules) fromPod() []rule {
 		newRule("neighbour solicitation for the host at "+r.MAC.String(), icmp6(ndSolicitation), inSetAt(th, ndTarget, 16, s.host(true), false), toHost(r.MAC)),
 		newRule("neighbour solicitation to its pod", icmp6(ndSolicitation), setDstFromMapAt(th, ndTarget, 16, s.pods(true)), accept))
 	for _, f := range []ipFamily{ip4, ip6} {
-		// Addressed to the fabric a frame is not for the host, unless it turns out to be a service's (turn), and then it is too late to say so.
+		// Addressed to the fabric a frame is not for the host, unless it turns out to be a service's (turn), and then it is
+		// too late to say so.
 		rules = append(rules, newRule(f.name()+" for the host may be turned round", f.match(), inSet(f.dst, f.length, s.host(f.v6), false), packetForHost()))
 	}
 	if r.Tunnel {
@@ -144,8 +147,8 @@ func (r Rules) fromPod() []rule {
 	return rules
 }
 
-// toNeighbour ends the way of what goes from one pod of a bridge to another, which nothing of what follows is about. It spares
-// such frames a dozen rules, and gives them the pod's MAC, whatever the sender believes.
+// toNeighbour ends the way of what goes from one pod of a bridge to another, which nothing of what follows is about. It
+// spares such frames a dozen rules, and gives them the pod's MAC, whatever the sender believes.
 func (r Rules) toNeighbour(f ipFamily) []rule {
 	if r.Routed() || slices.ContainsFunc(r.ViaHost, func(v netip.Prefix) bool { return slices.ContainsFunc(r.Pods, v.Overlaps) }) {
 		return nil
@@ -159,7 +162,8 @@ func (r Rules) toNeighbour(f ipFamily) []rule {
 	return []rule{newRule(f.name()+" to another pod", f.match(), setDstFromMap(f.dst, f.length, r.pods(f.v6)), verdict(expr.VerdictAccept))}
 }
 
-// antiSpoof4 drops what a pod sends by IPv4 from a MAC or an address that is not its own, and what only a DHCP server may say.
+// antiSpoof4 drops what a pod sends by IPv4 from a MAC or an address that is not its own, and what only a DHCP server
+// may say.
 func (r Rules) antiSpoof4() []rule {
 	return []rule{
 		newRule("IPv4 from an address or MAC that is not the pod's", ip4.match(), notOwned(r.owned(false), ll, ethSrc, nh, ip4.src, 4), countedDrop()),
@@ -202,7 +206,8 @@ func (r Rules) toFabric() []rule {
 		// have the fabric's MAC at both ends; an echo of a group address has not.
 		newRule("nothing of the fabric's own goes back to it", []expr.Any{load(ll, ethDst, 6, 1), differs(string(azure.FabricMAC))},
 			[]expr.Any{load(ll, ethSrc, 6, 1), equal(string(azure.FabricMAC))}, verdict(expr.VerdictDrop)),
-		// Peers of a pod that is gone remember its MAC for a while. The address may be elsewhere by now, which only the fabric knows.
+		// Peers of a pod that is gone remember its MAC for a while. The address may be elsewhere by now, which only the
+		// fabric knows.
 		newRule("for a pod that is not here: to the fabric", []expr.Any{load(ll, ethDst, uint32(len(azure.PodMACPrefix)), 1), equal(string(azure.PodMACPrefix))}, setMAC(ethDst, azure.FabricMAC)),
 		newRule("frames leave"+text, setMAC(ethSrc, r.MAC)),
 		newRule("ARP leaves"+text, etherType(etherARP), mac, []expr.Any{&expr.Payload{OperationType: expr.PayloadWrite, Base: nh, Offset: arpSHA, Len: 6, SourceRegister: 1}}),

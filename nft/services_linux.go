@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostChains are the chains in the path of the host's own stack, which sees what it routes and, with br_netfilter, what the
-// bridge forwards, too. There kube-proxy, portmap and others have translated addresses.
+// hostChains are the chains in the path of the host's own stack, which sees what it routes and, with br_netfilter, what
+// the bridge forwards, too. There kube-proxy, portmap and others have translated addresses.
 func (r Rules) hostChains() []chain {
 	host := Scope{r.Name, FamilyInet}
 	translated, forward := *nftables.ChainPriorityNATDest+1, *nftables.ChainPriorityFilter
@@ -47,8 +47,8 @@ func (r Rules) further(chains []chain) string {
 	return b.String()
 }
 
-// translated looks once more at where packets go that pods, here or elsewhere, have sent: a service, or a node port, may lead to
-// what is closed to them.
+// translated looks once more at where packets go that pods, here or elsewhere, have sent: a service, or a node port,
+// may lead to what is closed to them.
 func (r Rules) translated() []rule {
 	// Answers may be for loopback addresses: the host itself asked from one, at a host port.
 	asked := []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, equal("\x00")}
@@ -65,8 +65,8 @@ func (r Rules) translated() []rule {
 	return rules
 }
 
-// arrivals match what the host's stack gets from pods and from the fabric: by host veths and master, or by the bridge, which shows
-// both as itself.
+// arrivals match what the host's stack gets from pods and from the fabric: by host veths and master, or by the bridge,
+// which shows both as itself.
 func (r Rules) arrivals() [][]expr.Any {
 	if r.Routed() {
 		return [][]expr.Any{portOf(r.ports()), ifName(expr.MetaKeyIIFNAME, r.Master)}
@@ -121,11 +121,12 @@ func (r Rules) subnets() (list []netip.Prefix) {
 	return list
 }
 
-// turn keeps what belongs to a service from the fabric if it is for a pod of this host, or for the host. kube-proxy's DNAT works
-// on bridged packets, too, if br_netfilter is on: it turns a service's address into a pod's on the way there, and back on
-// the way of the answer. Such an answer would be on its way to the fabric, in tunnel mode and from pods of other subnets, from an
-// address that the fabric does not know; and what was translated to another port of the host would come back from the fabric as a connection of
-// its own. This is before br_netfilter lets the bridge decide where the frame goes.
+// turn keeps what belongs to a service from the fabric if it is for a pod of this host, or for the host. kube-proxy's
+// DNAT works on bridged packets, too, if br_netfilter is on: it turns a service's address into a pod's on the way
+// there, and back on the way of the answer. Such an answer would be on its way to the fabric, in tunnel mode and from
+// pods of other subnets, from an address that the fabric does not know; and what was translated to another port of the
+// host would come back from the fabric as a connection of its own. This is before br_netfilter lets the bridge decide
+// where the frame goes.
 func (r Rules) turn() []rule {
 	var rules []rule
 	for _, f := range []ipFamily{ip4, ip6} {
@@ -149,8 +150,8 @@ func ctStatus(of uint32) []expr.Any {
 
 func u32n(v uint32) string { return string(binaryutil.NativeEndian.PutUint32(v)) }
 
-// linkLocal4 never leaves a link (RFC 3927), and a pod's is the host: a DNS cache of the node listens there (169.254.20.10). The
-// one exception is Azure's metadata service, which the fabric answers.
+// linkLocal4 never leaves a link (RFC 3927), and a pod's is the host: a DNS cache of the node listens there
+// (169.254.20.10). The one exception is Azure's metadata service, which the fabric answers.
 var (
 	linkLocal4      = netip.MustParsePrefix("169.254.0.0/16")
 	metadataAddress = netip.MustParseAddr("169.254.169.254")

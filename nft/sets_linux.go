@@ -106,7 +106,8 @@ func (s Scope) ports() *nftables.Set {
 	return &nftables.Set{Table: s.table(), ID: idPorts, Name: s.Name + "-ports", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
 }
 
-// local are the host's addresses on other interfaces than the bridge: what pods send there is for the host (services_linux.go).
+// local are the host's addresses on other interfaces than the bridge: what pods send there is for the host
+// (services_linux.go).
 func (s Scope) local(v6 bool) *nftables.Set {
 	return s.set(idLocal, "local", v6, nftables.TypeIPAddr, nftables.TypeIP6Addr)
 }

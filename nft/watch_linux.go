@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch tells of each change of the host's links, addresses, routes, forwarding and nftables, who made it if the kernel says so ("" if
-// not). Changes of nftables by a program of the name own are left out. What comes faster than it is taken counts once. It ends
-// with ctx.
+// Watch tells of each change of the host's links, addresses, routes, forwarding and nftables, who made it if the kernel
+// says so ("" if not). Changes of nftables by a program of the name own are left out. What comes faster than it is
+// taken counts once. It ends with ctx.
 func Watch(ctx context.Context, own string) (<-chan string, error) {
 	links, err := listenTo(unix.NETLINK_ROUTE, nil, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
 		unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
@@ -82,8 +82,8 @@ func listen(socket *os.File, heard func([]byte)) {
 	}
 }
 
-// newGeneration lets the kernel leave out what a transaction did, message by message: a proxy's may have thousands. At the end of each
-// comes one that says who made it (net/netfilter/nf_tables_api.c, nf_tables_gen_notify).
+// newGeneration lets the kernel leave out what a transaction did, message by message: a proxy's may have thousands. At
+// the end of each comes one that says who made it (net/netfilter/nf_tables_api.c, nf_tables_gen_notify).
 func newGeneration() []unix.SockFilter {
 	typ := uint16(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN)
 	network := binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(&typ))[:]) // as the filter loads it

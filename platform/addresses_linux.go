@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addresses says which addresses the interfaces of the calling thread's network namespace have, and which interface each: "eth0". What
-// is only good on one link is left out. It asks for one family if v4 or v6 is false, and never for the links: on a node with
-// hundreds of pods those take a hundred times as long.
+// Addresses says which addresses the interfaces of the calling thread's network namespace have, and which interface
+// each: "eth0". What is only good on one link is left out. It asks for one family if v4 or v6 is false, and never for
+// the links: on a node with hundreds of pods those take a hundred times as long.
 func Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
 	request := make([]byte, unix.SizeofIfAddrmsg)
 	switch {

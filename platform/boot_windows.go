@@ -19,14 +19,14 @@ type timeOfDay struct {
 // BootID returns what identifies the running boot of the machine: the time at which the kernel was booted, as the clock
 // said then.
 //
-// The obvious way, now minus GetTickCount64, gives no identity: the two are read at different moments and count in steps of
-// 16 ms, and worse, it moves with the clock. A node whose clock is set by an hour would believe that it was rebooted, and
-// give away the addresses of its running pods. Rounding or a tolerance cures the first, not the second.
+// The obvious way, now minus GetTickCount64, gives no identity: the two are read at different moments and count in
+// steps of 16 ms, and worse, it moves with the clock. A node whose clock is set by an hour would believe that it was
+// rebooted, and give away the addresses of its running pods. Rounding or a tolerance cures the first, not the second.
 //
-// So the kernel is asked for the boot time that it has stored. When the clock is set, the kernel moves that time along, and
-// counts in BootTimeBias by how much (KeSetSystemTime in the Windows Research Kernel: "Track the overall bias applied to
-// the boot time"). The difference is a constant of the boot, exact to the tick. Wine has no bias and never moves the boot
-// time.
+// So the kernel is asked for the boot time that it has stored. When the clock is set, the kernel moves that time along,
+// and counts in BootTimeBias by how much (KeSetSystemTime in the Windows Research Kernel: "Track the overall bias
+// applied to the boot time"). The difference is a constant of the boot, exact to the tick. Wine has no bias and never
+// moves the boot time.
 func BootID() (string, error) {
 	var info timeOfDay
 	var n uint32

@@ -2,7 +2,8 @@ package platform
 
 import "fmt"
 
-// HolderOf names the process that holds a lock, for messages: "process 4711 (sleep)"; "" if nobody does, or nobody can tell.
+// HolderOf names the process that holds a lock, for messages: "process 4711 (sleep)"; "" if nobody does, or nobody can
+// tell.
 func HolderOf(path string) string {
 	h, err := LockHolder(path)
 	if err != nil || h == nil {

@@ -17,8 +17,8 @@ type Holder struct {
 	Command string // its command line, or its name
 }
 
-// LockHolder says who holds the lock (flock) on a file; nil if nobody does, or the file is not there. It does not touch the
-// lock.
+// LockHolder says who holds the lock (flock) on a file; nil if nobody does, or the file is not there. It does not touch
+// the lock.
 func LockHolder(path string) (*Holder, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {

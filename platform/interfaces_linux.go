@@ -18,11 +18,12 @@ const dumpAttempts = 5
 
 // Interfaces returns the network interfaces of the calling thread's network namespace, ordered by index.
 //
-// It asks rtnetlink rather than sysfs, because a sysfs mount shows the namespace that it was mounted in, whoever reads it.
+// It asks rtnetlink rather than sysfs, because a sysfs mount shows the namespace that it was mounted in, whoever reads
+// it.
 //
-// On a node where pods start all the time, a listing may be interrupted by changes again and again. What the last attempts
-// saw is then merged: an interface that exists throughout can be missed by one listing, when another in the same hash
-// bucket is removed (Linux before 6.9), but not plausibly by all.
+// On a node where pods start all the time, a listing may be interrupted by changes again and again. What the last
+// attempts saw is then merged: an interface that exists throughout can be missed by one listing, when another in the
+// same hash bucket is removed (Linux before 6.9), but not plausibly by all.
 func Interfaces() ([]Interface, error) {
 	s, err := wire.Open(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -50,8 +51,8 @@ func Interfaces() ([]Interface, error) {
 	return assemble(links, prefixes), nil
 }
 
-// InterfaceByName returns one interface, without its addresses. On a node with hundreds of pods that takes a hundredth of the
-// time of listing all. It says false if there is none of that name.
+// InterfaceByName returns one interface, without its addresses. On a node with hundreds of pods that takes a hundredth
+// of the time of listing all. It says false if there is none of that name.
 func InterfaceByName(name string) (Interface, bool, error) {
 	s, err := wire.Open(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -87,8 +88,8 @@ type dumper interface {
 	DumpOnce(request []byte, answer uint16) ([][]byte, error)
 }
 
-// collect feeds the messages of a dump to add. After an uninterrupted dump only its messages count: reset forgets those of
-// earlier attempts.
+// collect feeds the messages of a dump to add. After an uninterrupted dump only its messages count: reset forgets those
+// of earlier attempts.
 func collect(s dumper, request uint16, body []byte, reset func(), add func(wire.Message)) error {
 	answer := request - 2 // RTM_GET… is RTM_NEW… and 2
 	answered := false
@@ -135,8 +136,8 @@ func assemble(links map[int]Interface, prefixes map[int][]netip.Prefix) []Interf
 	return out
 }
 
-// linkRequest is a struct ifinfomsg and attributes: for all links, or for one by its index or by its name. It asks for no statistics
-// (RTEXT_FILTER_SKIP_STATS), which are a third of a link's message.
+// linkRequest is a struct ifinfomsg and attributes: for all links, or for one by its index or by its name. It asks for
+// no statistics (RTEXT_FILTER_SKIP_STATS), which are a third of a link's message.
 func linkRequest(index int, name string) []byte {
 	const skipStats = 1 << 3
 	b := make([]byte, unix.SizeofIfInfomsg)

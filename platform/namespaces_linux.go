@@ -43,8 +43,8 @@ func NamespaceAddresses() ([]netip.Addr, error) {
 
 const ownNamespace = "/proc/self/ns/net"
 
-// Namespaces are paths of all network namespaces but the caller's, one for each; of those that are mounted somewhere it is that one, which
-// stays when processes end.
+// Namespaces are paths of all network namespaces but the caller's, one for each; of those that are mounted somewhere it
+// is that one, which stays when processes end.
 func Namespaces() ([]string, error) {
 	own, err := namespaceID(ownNamespace)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 const searching = "SEARCH_NAMESPACES"
 
-// TestHelperThatSearches is no test. NamespaceAddresses starts from the network namespace of the process, so a process of
-// its own calls it inside of a simulated VM.
+// TestHelperThatSearches is no test. NamespaceAddresses starts from the network namespace of the process, so a process
+// of its own calls it inside of a simulated VM.
 func TestHelperThatSearches(t *testing.T) {
 	if os.Getenv(searching) == "" {
 		t.Skip("runs in a process of its own")

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NamespaceNumber is the inode of the network namespace that a path leads to; 0 if it leads to none. No two that are there at
-// once have the same one.
+// NamespaceNumber is the inode of the network namespace that a path leads to; 0 if it leads to none. No two that are
+// there at once have the same one.
 func NamespaceNumber(path string) uint64 {
 	const nsfs = 0x6e736673 // include/uapi/linux/magic.h
 	var fs unix.Statfs_t
@@ -23,9 +23,8 @@ func NamespaceNumber(path string) uint64 {
 	return st.Ino
 }
 
-// GoneNamespaces are those of the network namespaces, by inode, that nothing holds any more: no process or thread of one, no mount, no
-// open file.
-// Error: not everything could be looked at, so one that is missing may be there.
+// GoneNamespaces are those of the network namespaces, by inode, that nothing holds any more: no process or thread of
+// one, no mount, no open file. Error: not everything could be looked at, so one that is missing may be there.
 func GoneNamespaces(list []uint64) (map[uint64]bool, error) {
 	gone := map[uint64]bool{}
 	for _, ino := range list {
@@ -53,7 +52,8 @@ func GoneNamespaces(list []uint64) (map[uint64]bool, error) {
 	return gone, nil
 }
 
-// namespaceBehind is the inode of the network namespace that a link of /proc leads to; 0 if it leads elsewhere, or is gone meanwhile.
+// namespaceBehind is the inode of the network namespace that a link of /proc leads to; 0 if it leads elsewhere, or is
+// gone meanwhile.
 func namespaceBehind(link string) (uint64, error) {
 	to, err := os.Readlink(link) // net:[4026532281]
 	switch {

@@ -9,8 +9,8 @@ import (
 
 const sysctlRoot = "/proc/sys"
 
-// Sysctl returns a kernel parameter, without the line end. The name comes in path elements, because an interface's name may
-// contain dots: Sysctl("net", "ipv4", "conf", "eth0.100", "proxy_arp").
+// Sysctl returns a kernel parameter, without the line end. The name comes in path elements, because an interface's name
+// may contain dots: Sysctl("net", "ipv4", "conf", "eth0.100", "proxy_arp").
 //
 // A parameter that the kernel does not have gives fs.ErrNotExist.
 func Sysctl(name ...string) (string, error) {

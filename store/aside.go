@@ -22,8 +22,8 @@ const (
 )
 
 // keepAside gives the main file a second name, which stays when the main file is replaced a moment later. A hard link
-// rather than a rename: the damaged file stays in place until its successor is, so a crash in between cannot make it look
-// as if there had never been a state.
+// rather than a rename: the damaged file stays in place until its successor is, so a crash in between cannot make it
+// look as if there had never been a state.
 func (f *files) keepAside(ctx context.Context, kind string) error {
 	stamp := f.path + "." + kind + "-" + f.now().UTC().Format(asideTime)
 	for n := range 100 {
@@ -55,7 +55,8 @@ func renameAside(path, name string) error {
 	return os.Rename(path, name)
 }
 
-// pruneAside removes the oldest files of a kind beyond asideKeep, never the one just made: the clock may have gone back.
+// pruneAside removes the oldest files of a kind beyond asideKeep, never the one just made: the clock may have gone
+// back.
 func (f *files) pruneAside(kind, made string) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {

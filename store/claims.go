@@ -10,8 +10,8 @@ import (
 	"sort"
 )
 
-// Claims are locks on many things in one file that holds nothing: each thing is a byte of it, far behind its end. As all locks here
-// they are the kernel's, waited for in its queue, and end with their process.
+// Claims are locks on many things in one file that holds nothing: each thing is a byte of it, far behind its end. As
+// all locks here they are the kernel's, waited for in its queue, and end with their process.
 type Claims struct{ Path string }
 
 // Claim is what a process holds.
@@ -52,8 +52,8 @@ func (c Claims) Take(ctx context.Context, things ...string) (*Claim, error) {
 	return c.take(ctx, slices.Compact(spans))
 }
 
-// Try claims those of the things that nobody holds, and says which they are. It waits for who holds everything, and for nobody else.
-// Errors: those of Take.
+// Try claims those of the things that nobody holds, and says which they are. It waits for who holds everything, and for
+// nobody else. Errors: those of Take.
 func (c Claims) Try(ctx context.Context, things ...string) (*Claim, []string, error) {
 	claim, err := c.Take(ctx)
 	if claim == nil || err != nil {

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// waits is closed when exactly so many wait for locks of the file, by what the kernel says (/proc/locks, the lines with an arrow).
+// waits is closed when exactly so many wait for locks of the file, by what the kernel says (/proc/locks, the lines with
+// an arrow).
 func waits(t *testing.T, path string, count int) <-chan struct{} {
 	t.Helper()
 	var st syscall.Stat_t

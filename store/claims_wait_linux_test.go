@@ -17,8 +17,8 @@ func TestClaimsWaitForEachOther(t *testing.T) {
 		}
 		return c
 	}
-	// refused is whether a claim has to wait: it is given up at once, but goes on waiting in the kernel's queue. waiting are those that do
-	// so already.
+	// refused is whether a claim has to wait: it is given up at once, but goes on waiting in the kernel's queue. waiting
+	// are those that do so already.
 	refused := func(waiting int, things ...string) bool {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())

@@ -13,12 +13,14 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// The classic plugin writes the same file under locks of its own. Versions 1.4 and newer have flock on azure-vnet/azure-vnet.lock
-// in the file's folder. Older ones have azure-vnet.json.lock, with their process's number in it: whoever makes it has the lock.
-// A call holds its lock from its first look at the file to its last write, its IPAM plugin's time included.
+// The classic plugin writes the same file under locks of its own. Versions 1.4 and newer have flock on
+// azure-vnet/azure-vnet.lock in the file's folder. Older ones have azure-vnet.json.lock, with their process's number in
+// it: whoever makes it has the lock. A call holds its lock from its first look at the file to its last write, its IPAM
+// plugin's time included.
 
 const (
-	// classicPatience bounds the wait for calls of the classic plugin. Eight at once, each behind the others, took 18 seconds (1.1.8).
+	// classicPatience bounds the wait for calls of the classic plugin. Eight at once, each behind the others, took 18
+	// seconds (1.1.8).
 	classicPatience = 30 * time.Second
 	// classicPoll is the time between two looks at a lock that is a file: nobody tells when it goes.
 	classicPoll = 20 * time.Millisecond
@@ -26,8 +28,8 @@ const (
 	classicYoung = 2 * time.Second
 )
 
-// keepClassicOut waits for a call of the classic plugin that is under way, and keeps further ones from beginning until release is called.
-// Its errors wrap ErrLocked, with the process that has the lock, or ErrWrite.
+// keepClassicOut waits for a call of the classic plugin that is under way, and keeps further ones from beginning until
+// release is called. Its errors wrap ErrLocked, with the process that has the lock, or ErrWrite.
 func (f *files) keepClassicOut(ctx context.Context) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, classicPatience)
 	defer cancel()
@@ -88,7 +90,8 @@ func (f *files) classicFile(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// classicHolder says whose lock the file is, and whether that process is there. A file that goes meanwhile is held: it is tried again.
+// classicHolder says whose lock the file is, and whether that process is there. A file that goes meanwhile is held: it
+// is tried again.
 func classicHolder(path string) (pid string, held bool) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// maxSize bounds a state file, in bytes: what is read of one, and what is written. A full node's state has some 100 KiB.
+// maxSize bounds a state file, in bytes: what is read of one, and what is written. A full node's state has some 100
+// KiB.
 const maxSize = 64 << 20
 
 // header is the envelope without its last member, the data.
@@ -26,16 +27,18 @@ type envelope[T any] struct {
 	Rows *string `json:"rows"` // see Rows
 }
 
-// takenOver are members of a file of ours that are none of the envelope's. A call of the classic plugin that was under way when we took
-// over, waiting for its lock, reads our file: where it finds nothing under these keys it takes the network for new, and the host's
-// addresses away with a bridge. What is no object it cannot read. It fails then before it touches anything, and the runtime calls again.
+// takenOver are members of a file of ours that are none of the envelope's. A call of the classic plugin that was under
+// way when we took over, waiting for its lock, reads our file: where it finds nothing under these keys it takes the
+// network for new, and the host's addresses away with a bridge. What is no object it cannot read. It fails then before
+// it touches anything, and the runtime calls again.
 const takenOver = `,"Network":"taken over","IPAM":"taken over"`
 
-// dataKey introduces the data in a file of ours. Quotes inside of strings are escaped, so the first occurrence is the key.
+// dataKey introduces the data in a file of ours. Quotes inside of strings are escaped, so the first occurrence is the
+// key.
 const dataKey = `,"data":`
 
-// body encodes all of the envelope that is behind the header, in pieces. This much is compared to find out whether a value
-// has changed; the envelope is assembled by hand so that it is encoded once.
+// body encodes all of the envelope that is behind the header, in pieces. This much is compared to find out whether a
+// value has changed; the envelope is assembled by hand so that it is encoded once.
 func (s *Store[T]) body(value *T) ([]string, error) {
 	data, err := json.Marshal(value)
 	if err != nil {
@@ -110,8 +113,8 @@ func (s *Store[T]) unseal(raw string) (*loaded[T], error) {
 	return l, nil
 }
 
-// unsealOther finds out what a file is that does not decode as the current schema: the slow path, taken once in a file's
-// life.
+// unsealOther finds out what a file is that does not decode as the current schema: the slow path, taken once in a
+// file's life.
 func (s *Store[T]) unsealOther(raw []byte, cause error) (*loaded[T], error) {
 	if t := bytes.TrimSpace(raw); len(t) == 0 {
 		return nil, damaged(errors.New("the file is empty"))

@@ -15,8 +15,8 @@ var (
 	// one and there is no Options.Migrate. The file is left alone.
 	ErrSchema = errors.New("state file has another schema version")
 
-	// ErrRead is returned by View and Update when the state file cannot be read at the moment: no file descriptor, no memory,
-	// no permission, an I/O error. Nothing is known of what is in it; the file is left alone.
+	// ErrRead is returned by View and Update when the state file cannot be read at the moment: no file descriptor, no
+	// memory, no permission, an I/O error. Nothing is known of what is in it; the file is left alone.
 	ErrRead = errors.New("state file cannot be read")
 
 	// ErrUnusable is returned by View and Update when the state file cannot be one (a symbolic link, a folder, a
@@ -31,7 +31,8 @@ var (
 	ErrWrite = errors.New("state could not be written")
 )
 
-// damagedError is the internal verdict on a file that exists but does not hold a state: the reader goes on to the mirror.
+// damagedError is the internal verdict on a file that exists but does not hold a state: the reader goes on to the
+// mirror.
 type damagedError struct{ cause error }
 
 func (e *damagedError) Error() string { return "damaged: " + e.cause.Error() }

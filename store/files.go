@@ -69,11 +69,12 @@ func readFile(ctx context.Context, path string) (string, error) {
 	return text.String(), nil
 }
 
-// commit replaces the main file and its mirror by the pieces of a text. If aside is not empty, the present main file stays under a name of
-// that kind. After an error the main file is what it was before; the error wraps ErrWrite or ErrLocked.
+// commit replaces the main file and its mirror by the pieces of a text. If aside is not empty, the present main file
+// stays under a name of that kind. After an error the main file is what it was before; the error wraps ErrWrite or
+// ErrLocked.
 //
-// The order makes sure of that, and that no crash between two steps leaves less than one whole file: everything that needs
-// space is done before anything is renamed.
+// The order makes sure of that, and that no crash between two steps leaves less than one whole file: everything that
+// needs space is done before anything is renamed.
 func (f *files) commit(ctx context.Context, lock *flock.Flock, text []string, aside string) (err error) {
 	f.sweep()
 	temp, err := f.writeTemp(text, true)
@@ -106,8 +107,9 @@ func (f *files) commit(ctx context.Context, lock *flock.Flock, text []string, as
 	return nil
 }
 
-// writeMirror replaces the mirror, or removes it: a mirror is current or absent, so that a recovery never brings back an
-// address that was released and given to somebody else since. A mirror that cannot be written must not stop the pods.
+// writeMirror replaces the mirror, or removes it: a mirror is current or absent, so that a recovery never brings back
+// an address that was released and given to somebody else since. A mirror that cannot be written must not stop the
+// pods.
 //
 // It is not synced. The mirror stands in for a main file that was damaged while the machine ran; after a power loss the
 // boot identity is another and nothing that concerns the kernel is believed anyway.
@@ -125,8 +127,8 @@ func (f *files) writeMirror(ctx context.Context, text []string) {
 	f.log.WarnContext(ctx, "state mirror not written", "path", f.mirror, "cause", err)
 }
 
-// writeTemp writes the text to a new file in the folder of the state file and returns its name. It leaves nothing behind when
-// it fails.
+// writeTemp writes the text to a new file in the folder of the state file and returns its name. It leaves nothing
+// behind when it fails.
 func (f *files) writeTemp(text []string, sync bool) (string, error) {
 	file, err := os.CreateTemp(f.dir, f.temp+"*") // O_EXCL, mode 0600
 	if err != nil {
@@ -150,8 +152,8 @@ func (f *files) writeTemp(text []string, sync bool) (string, error) {
 	return file.Name(), nil
 }
 
-// sweep removes the temporary files of killed processes. Under the lock all of them are leftovers. It runs before a write
-// because a disk that is full of leftovers must become writable again; failures show in that write.
+// sweep removes the temporary files of killed processes. Under the lock all of them are leftovers. It runs before a
+// write because a disk that is full of leftovers must become writable again; failures show in that write.
 func (f *files) sweep() {
 	dir, err := os.Open(f.dir)
 	if err != nil {

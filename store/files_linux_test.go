@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// inMountNamespace runs fn on a thread of its own with mounts of its own. Both end with fn: the goroutine stays locked, so
-// the runtime ends the thread with it.
+// inMountNamespace runs fn on a thread of its own with mounts of its own. Both end with fn: the goroutine stays locked,
+// so the runtime ends the thread with it.
 func inMountNamespace(t *testing.T, fn func()) {
 	t.Helper()
 	if os.Getuid() != 0 {

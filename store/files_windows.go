@@ -11,8 +11,8 @@ import (
 
 const lockFlags = os.O_CREATE | os.O_RDONLY
 
-// A file that another process has open cannot be replaced, and one that is being replaced cannot be opened. Both last for
-// the time of one read or one rename.
+// A file that another process has open cannot be replaced, and one that is being replaced cannot be opened. Both last
+// for the time of one read or one rename.
 const (
 	sharingRetry = 2 * time.Millisecond
 	sharingLimit = time.Second // a lasting refusal is a matter of permissions

@@ -43,8 +43,8 @@ func (s *Store[T]) load(ctx context.Context) (*loaded[T], error) {
 	return l, nil
 }
 
-// loadFile reads the main file or the mirror. Its errors wrap fs.ErrNotExist, ErrSchema, ErrRead or ErrUnusable, or are a
-// *damagedError.
+// loadFile reads the main file or the mirror. Its errors wrap fs.ErrNotExist, ErrSchema, ErrRead or ErrUnusable, or are
+// a *damagedError.
 func (s *Store[T]) loadFile(ctx context.Context, path string) (*loaded[T], error) {
 	raw, err := readFile(ctx, path)
 	var bad *damagedError
@@ -83,8 +83,8 @@ func (s *Store[T]) loadMirror(ctx context.Context, reason RecoverReason, cause e
 	return l, nil
 }
 
-// mergeLate goes on with the mirror where a file without an envelope has replaced one of ours in this boot. A mirror of an earlier boot,
-// or none, says that there was nothing of ours.
+// mergeLate goes on with the mirror where a file without an envelope has replaced one of ours in this boot. A mirror of
+// an earlier boot, or none, says that there was nothing of ours.
 func (s *Store[T]) mergeLate(ctx context.Context, late *loaded[T]) *loaded[T] {
 	ours, err := s.loadFile(ctx, s.f.mirror)
 	if err != nil || ours.aside != "" || s.o.Boot == "" || ours.boot != s.o.Boot {
@@ -98,7 +98,8 @@ func (s *Store[T]) mergeLate(ctx context.Context, late *loaded[T]) *loaded[T] {
 	return ours
 }
 
-// fresh is the state that was never written. Its encoding is known, so that an Update which does nothing writes nothing.
+// fresh is the state that was never written. Its encoding is known, so that an Update which does nothing writes
+// nothing.
 func (s *Store[T]) fresh() (*loaded[T], error) {
 	l := &loaded[T]{value: new(T)}
 	body, err := s.body(l.value)

@@ -85,8 +85,8 @@ func (f *files) heldBy(lock string) string {
 	return ", held by " + who
 }
 
-// holds reports whether the lock is on the file that the path names. Operators used to remove lock files by hand, to cure
-// the classic plugin; a lock on a removed file excludes nobody.
+// holds reports whether the lock is on the file that the path names. Operators used to remove lock files by hand, to
+// cure the classic plugin; a lock on a removed file excludes nobody.
 func (f *files) holds(lock *flock.Flock) bool {
 	held, err := lock.Stat()
 	if err != nil {
@@ -96,8 +96,8 @@ func (f *files) holds(lock *flock.Flock) bool {
 	return err == nil && os.SameFile(held, named)
 }
 
-// release gives the lock back. It cannot fail in a way that matters: closing the file releases the lock, too, and so does
-// the end of the process.
+// release gives the lock back. It cannot fail in a way that matters: closing the file releases the lock, too, and so
+// does the end of the process.
 func release(lock *flock.Flock) { _ = lock.Close() }
 
 // errNotRegular is ErrUnusable for folders, symbolic links, devices and the like.

@@ -10,15 +10,15 @@ import (
 //	{"schema":2,…,"data":{…},"rows":"…"}
 //
 // encoding/json needs more time for a megabyte of such a file, however few strings are in it, than all the rest of a
-// command takes (5 ms against 3). So the store writes and reads this one string itself, which is simple because nothing in
-// it has to be escaped. A file in which somebody did escape something, or moved a member, is read as any other JSON.
+// command takes (5 ms against 3). So the store writes and reads this one string itself, which is simple because nothing
+// in it has to be escaped. A file in which somebody did escape something, or moved a member, is read as any other JSON.
 type Rows interface {
-	// AppendRows appends the text to pieces, in pieces, and returns it: printable ASCII without quotes and backslashes. What
-	// stays as ParseRows got it is best given back as that text's own substrings, few and long: they are written, and compared
-	// with the file, without being copied.
+	// AppendRows appends the text to pieces, in pieces, and returns it: printable ASCII without quotes and backslashes.
+	// What stays as ParseRows got it is best given back as that text's own substrings, few and long: they are written, and
+	// compared with the file, without being copied.
 	AppendRows(pieces []string) []string
-	// ParseRows reads what AppendRows wrote; the text is sure to be of those characters. The data has been decoded before. If
-	// it fails, the file counts as damaged.
+	// ParseRows reads what AppendRows wrote; the text is sure to be of those characters. The data has been decoded before.
+	// If it fails, the file counts as damaged.
 	ParseRows(text string) error
 }
 
@@ -35,8 +35,8 @@ func cutRows(raw string) (doc string, rows *string) {
 	return before + "}", &text
 }
 
-// plain says that a text has nothing but printable ASCII, no quote and no backslash: as a JSON string it stands for itself.
-// It looks at thirty-two bytes at a time, since one at a time takes a third as long as encoding/json.
+// plain says that a text has nothing but printable ASCII, no quote and no backslash: as a JSON string it stands for
+// itself. It looks at thirty-two bytes at a time, since one at a time takes a third as long as encoding/json.
 func plain(text string) bool {
 	if strings.IndexByte(text, '"') >= 0 || strings.IndexByte(text, '\\') >= 0 {
 		return false

@@ -36,8 +36,8 @@ import (
 
 // Options say where a state lives and what to do when the file is not simply there and whole.
 //
-// Rebooted, Migrate, Import and Merge also run for View, without the lock: they must change nothing but the value they are given.
-// Only Recover may look at, or touch, the system.
+// Rebooted, Migrate, Import and Merge also run for View, without the lock: they must change nothing but the value they
+// are given. Only Recover may look at, or touch, the system.
 type Options[T any] struct {
 	// Path of the state file, for example /var/run/azure-vnet.json. Its folder must exist.
 	Path string
@@ -51,7 +51,8 @@ type Options[T any] struct {
 	// Now is the clock of the file's "written" and of the names of files kept aside; nil means time.Now.
 	Now func() time.Time
 
-	// Holder names the process that holds the lock with this path, for the error of a call that waited in vain; nil or "" if nobody can tell.
+	// Holder names the process that holds the lock with this path, for the error of a call that waited in vain; nil or ""
+	// if nobody can tell.
 	Holder func(lock string) string
 
 	// Log receives what the caller cannot learn from an error, because the call succeeds: damaged files, a mirror that
@@ -70,8 +71,9 @@ type Options[T any] struct {
 	// kept as <path>.classic-<time>. If Import fails or is nil, the file counts as damaged.
 	Import func(raw []byte, t *T) error
 
-	// Merge completes a state of ours, which the mirror holds, by what was imported from a file that somebody wrote over the main file in
-	// this boot: a call of the classic plugin that came too late. What was ours stays. Without it the state is the mirror's.
+	// Merge completes a state of ours, which the mirror holds, by what was imported from a file that somebody wrote over
+	// the main file in this boot: a call of the classic plugin that came too late. What was ours stays. Without it the
+	// state is the mirror's.
 	Merge func(t, late *T)
 
 	// Recover runs under the lock, after the state was taken from the mirror or set to zero because the main file was
@@ -140,14 +142,15 @@ func (s *Store[T]) View(ctx context.Context, fn func(*T) error) error {
 	return fn(l.value)
 }
 
-// Foreign says whether the state is another program's yet, which the next Update takes over. An error of reading it is that of the next
-// View.
+// Foreign says whether the state is another program's yet, which the next Update takes over. An error of reading it is
+// that of the next View.
 func (s *Store[T]) Foreign(ctx context.Context) bool {
 	l, err := s.load(ctx)
 	return err == nil && l.aside == asideClassic
 }
 
-// Probe says whether an Update could write: it writes as much beside the file, and takes it away again. It changes nothing.
+// Probe says whether an Update could write: it writes as much beside the file, and takes it away again. It changes
+// nothing.
 //
 // Probe returns the errors of Update.
 func (s *Store[T]) Probe(ctx context.Context) error {
@@ -188,15 +191,16 @@ func (s *Store[T]) read(ctx context.Context) (*loaded[T], error) {
 // headRoom is more than an entry of a state takes, in bytes.
 const headRoom = 4096
 
-// Update calls fn with the state, under the lock, and replaces the file if fn returned nil and changed the state. Waiting
-// for the lock ends with the context; give it a deadline. The lock is released before Update returns.
+// Update calls fn with the state, under the lock, and replaces the file if fn returned nil and changed the state.
+// Waiting for the lock ends with the context; give it a deadline. The lock is released before Update returns.
 //
 // fn must do nothing slow: all other processes wait for it.
 //
-// As long as there is no file of ours, calls of the classic plugin are waited for, and kept out: they would write theirs over ours.
+// As long as there is no file of ours, calls of the classic plugin are waited for, and kept out: they would write
+// theirs over ours.
 //
-// Update returns ErrLocked, ErrSchema, ErrRead, ErrUnusable, ErrWrite, or fn's error unwrapped. After any error the file holds
-// what it held before.
+// Update returns ErrLocked, ErrSchema, ErrRead, ErrUnusable, ErrWrite, or fn's error unwrapped. After any error the
+// file holds what it held before.
 func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	lock, l, err := s.open(ctx)
 	if err != nil {

@@ -30,8 +30,8 @@ var knownLicences = []struct{ id, sentence string }{
 	{"ISC", "Permission to use, copy, modify, and/or distribute this software for any purpose"},
 }
 
-// licencesOf reads the licence files at the top of a module. A module without one, or with one that nobody has looked at,
-// stops the release.
+// licencesOf reads the licence files at the top of a module. A module without one, or with one that nobody has looked
+// at, stops the release.
 func licencesOf(m module) ([]licence, error) {
 	entries, err := os.ReadDir(m.Dir)
 	if err != nil {

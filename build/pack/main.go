@@ -1,5 +1,6 @@
 // Command pack makes a release's archive for one system from the built plugins, and says what is in it: the archive has
-// the licences of all that the binaries contain, and beside it lies an SPDX document. The same input gives the same bytes.
+// the licences of all that the binaries contain, and beside it lies an SPDX document. The same input gives the same
+// bytes.
 //
 // The docs/install.md of the project says what the files are for; the Makefile calls this.
 package main

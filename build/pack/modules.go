@@ -23,7 +23,8 @@ type module struct {
 	licences      []licence
 }
 
-// linked lists what the binaries really contain, as the linker wrote it into them: not what go.mod offers, which is more.
+// linked lists what the binaries really contain, as the linker wrote it into them: not what go.mod offers, which is
+// more.
 func linked(source string, binaries []string) ([]module, error) {
 	found := map[string]module{}
 	for _, b := range binaries {

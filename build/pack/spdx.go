@@ -76,7 +76,8 @@ const (
 	noAssertion = "NOASSERTION"
 )
 
-// spdx describes the archive. Its namespace is made of the archive's sum, so it is unique and yet the same in each build.
+// spdx describes the archive. Its namespace is made of the archive's sum, so it is unique and yet the same in each
+// build.
 func (r release) spdx(files []file, archive []byte, modules []module) ([]byte, error) {
 	sum := sum256(archive)
 	d := document{

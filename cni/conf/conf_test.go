@@ -23,7 +23,8 @@ func TestShippedConfigurationsSayWhatBothPluginsAndRuntimesUnderstand(t *testing
 	for _, want := range []shipped{
 		// containerd 1.6 reads up to 1.0.0, and every later runtime does.
 		{File: "10-azure-linux.conflist", Version: "1.0.0", Name: "azure", Mode: "bridge", Chain: []string{"azure-vnet", "portmap"}, PortMappings: "portmap"},
-		// The oldest version with today's result, for runtimes of the Docker era; azure-vnet maps the ports itself on Windows.
+		// The oldest version with today's result, for runtimes of the Docker era; azure-vnet maps the ports itself on
+		// Windows.
 		{File: "10-azure-windows.conflist", Version: "0.3.0", Name: "azure", Mode: "bridge", Chain: []string{"azure-vnet"}, PortMappings: "azure-vnet", Policies: []string{"OutBoundNAT", "ROUTE"}},
 	} {
 		t.Run(want.File, func(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Age is a time span as a person says it, in its largest unit that is more than one: "95s", "12m", "30h", "5d". What has not begun yet, since a
-// clock was set, is "0s".
+// Age is a time span as a person says it, in its largest unit that is more than one: "95s", "12m", "30h", "5d". What
+// has not begun yet, since a clock was set, is "0s".
 func Age(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {

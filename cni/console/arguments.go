@@ -18,14 +18,14 @@ const (
 	misused = 2
 )
 
-// Usage is a program's help text. Each command has a paragraph that begins with two spaces and the program's name, and whose further
-// lines are indented deeper.
+// Usage is a program's help text. Each command has a paragraph that begins with two spaces and the program's name, and
+// whose further lines are indented deeper.
 type Usage struct {
 	Program, Text string
 }
 
-// Parse reads what stands behind a command: options anywhere, and at most so many other words, which it returns. If help was asked for, or
-// something is wrong, it says so itself, and how it ends: 0 or 2.
+// Parse reads what stands behind a command: options anywhere, and at most so many other words, which it returns. If
+// help was asked for, or something is wrong, it says so itself, and how it ends: 0 or 2.
 func (u Usage) Parse(command string, flags *flag.FlagSet, args []string, most int, stdout, stderr io.Writer) (words []string, end int) {
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}

@@ -35,7 +35,8 @@ func (t *Table) Add(cells ...string) { t.rows = append(t.rows, cells) }
 // Len is the number of rows.
 func (t *Table) Len() int { return len(t.rows) }
 
-// Write writes the table. With width 0 nothing is cut; else no line is wider, and Write returns whether something is missing.
+// Write writes the table. With width 0 nothing is cut; else no line is wider, and Write returns whether something is
+// missing.
 func (t *Table) Write(w io.Writer, width int) (missing bool) {
 	columns, widths := t.fit(width)
 	missing = len(columns) < len(t.Columns)

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Wrap breaks a text at its spaces, so that no line is wider; further lines begin with indent. A word that is too long stays whole. With
-// width 0 the text is as it was.
+// Wrap breaks a text at its spaces, so that no line is wider; further lines begin with indent. A word that is too long
+// stays whole. With width 0 the text is as it was.
 func Wrap(text string, width int, indent string) string {
 	if width == 0 {
 		return text

@@ -15,10 +15,10 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// InUse finds the addresses that containers of this host use: those of azure-vnet's endpoints, and all that
-// are configured in namespaces linked to the host's, whoever connected them. Whose the latter are, files may tell that were kept aside: who
-// is only in those, and in no namespace, is dead.
-// Error: ipam.ErrSearch if not every namespace could be searched.
+// InUse finds the addresses that containers of this host use: those of azure-vnet's endpoints, and all that are
+// configured in namespaces linked to the host's, whoever connected them. Whose the latter are, files may tell that were
+// kept aside: who is only in those, and in no namespace, is dead. Error: ipam.ErrSearch if not every namespace could be
+// searched.
 func InUse(dir string) (map[netip.Addr]ipam.Owner, error) {
 	state := filepath.Join(dir, cni.NetworkPlugin+".json")
 	found := current(state)
@@ -45,8 +45,8 @@ func attachments(dir string) map[netip.Addr]ipam.Owner {
 	return firstAttachments(slices.Concat(aside(state, ".classic-*"), aside(state, ".corrupt-*")))
 }
 
-// current reads the state and, where that is none of ours, its mirror before it: a call of the classic plugin that came too late writes
-// the state as it was before ours.
+// current reads the state and, where that is none of ours, its mirror before it: a call of the classic plugin that came
+// too late writes the state as it was before ours.
 func current(state string) map[netip.Addr]ipam.Owner {
 	found := firstAttachments([]string{state})
 	if raw, err := os.ReadFile(state); err != nil || !isOurs(raw) {
@@ -55,8 +55,8 @@ func current(state string) map[netip.Addr]ipam.Owner {
 	return found
 }
 
-// Pods says which pods the holders of addresses are of, as far as azure-vnet's state beside ours tells: "namespace/name" by owner. Without
-// a state that can be read there is none: addresses may be other plugins'.
+// Pods says which pods the holders of addresses are of, as far as azure-vnet's state beside ours tells:
+// "namespace/name" by owner. Without a state that can be read there is none: addresses may be other plugins'.
 func Pods(dir string) map[ipam.Owner]string {
 	state := filepath.Join(dir, cni.NetworkPlugin+".json")
 	for _, file := range []string{state, state + ".bak"} {
@@ -108,8 +108,9 @@ func firstAttachments(files []string) map[netip.Addr]ipam.Owner {
 	return map[netip.Addr]ipam.Owner{}
 }
 
-// ofEarlierBoot says whether a state of ours was written before the machine was booted: none of its containers is alive. Where
-// the folder outlives a reboot (C:\k), azure-vnet finds that out only after it has asked us for an address.
+// ofEarlierBoot says whether a state of ours was written before the machine was booted: none of its containers is
+// alive. Where the folder outlives a reboot (C:\k), azure-vnet finds that out only after it has asked us for an
+// address.
 func ofEarlierBoot(raw []byte) bool {
 	boot, err := platform.BootID()
 	return err == nil && isOurs(raw) && bootOf(raw) != boot

@@ -34,7 +34,8 @@ Usage:
   azure-vnet-ipam --version
 `
 
-// Doctor looks for what is wrong with addresses. output is table or json; config and dir, or "", are options. It returns the exit code.
+// Doctor looks for what is wrong with addresses. output is table or json; config and dir, or "", are options. It
+// returns the exit code.
 type Doctor func(ctx context.Context, output, config, dir string, stdout, stderr io.Writer) int
 
 // options are those of the operator commands.
@@ -65,7 +66,8 @@ func Operator(doctor Doctor) func(ctx context.Context, args []string, stdout, st
 	}
 }
 
-// parseOptions reads a command line. If that ends the command, end is the exit code, and all is said; else it is console.Goes.
+// parseOptions reads a command line. If that ends the command, end is the exit code, and all is said; else it is
+// console.Goes.
 func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) {
 	help := console.Usage{Program: Name, Text: usage}
 	flags := flag.NewFlagSet(Name, flag.ContinueOnError)

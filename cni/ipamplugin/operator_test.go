@@ -21,7 +21,8 @@ import (
 
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-// poolsWith is what is shown of a node with so many holders, of which two are not azure-vnet's, and nobody knows who one is.
+// poolsWith is what is shown of a node with so many holders, of which two are not azure-vnet's, and nobody knows who
+// one is.
 func poolsWith(holders int) shownState {
 	s := shownState{
 		Source: shownSource{"azure", noon.Add(-5 * time.Minute), azure.HostAgentURL, ""},

@@ -79,7 +79,8 @@ func openLog(file, level string) (*slog.Logger, io.Closer, error) {
 	return OpenLog(Name, file, level)
 }
 
-// OpenLog opens the log of a plugin. A file that the configuration names belongs to both plugins, so there each line says whose it is.
+// OpenLog opens the log of a plugin. A file that the configuration names belongs to both plugins, so there each line
+// says whose it is.
 func OpenLog(plugin, file, level string) (*slog.Logger, io.Closer, error) {
 	usual := platform.DefaultLogFile(plugin)
 	if file = cmp.Or(file, usual); file == usual {

@@ -11,9 +11,9 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 )
 
-// Try is what an ADD with the configuration would meet now: the source is asked, and nothing changes. dir is the folder of the state, if it
-// is not the configuration's.
-// Errors: those of the configuration, of the state, and of looking at the host.
+// Try is what an ADD with the configuration would meet now: the source is asked, and nothing changes. dir is the folder
+// of the state, if it is not the configuration's. Errors: those of the configuration, of the state, and of looking at
+// the host.
 func Try(ctx context.Context, raw []byte, dir string, logger *slog.Logger) (ipam.Trial, error) {
 	conf, err := cni.ParseIPAMConf(raw)
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// What commands did is counted by reading the logs, which have a line for each: a counter that each ADD wrote would cost it another file.
-// Each reading goes on where the last one stopped, so that a rotation loses nothing, and is cheap.
+// What commands did is counted by reading the logs, which have a line for each: a counter that each ADD wrote would
+// cost it another file. Each reading goes on where the last one stopped, so that a rotation loses nothing, and is
+// cheap.
 
 // counted is what has been read of the logs. The counters begin with the boot.
 type counted struct {
@@ -44,7 +45,8 @@ type place struct {
 	File   uint64 `json:"file"` // which of the rotated files: a hash of its first line
 	Offset int64  `json:"offset"`
 
-	// Last is the time of the last line: where the file is not found any more, since it was rotated away or cut, what came later is new.
+	// Last is the time of the last line: where the file is not found any more, since it was rotated away or cut, what came
+	// later is new.
 	Last time.Time `json:"last,omitzero"`
 }
 
@@ -103,7 +105,8 @@ func identity(path string) uint64 {
 	return max(h.Sum64()>>1, 1) // what a JSON number holds as it is
 }
 
-// readFile counts the lines from an offset on that are later, and returns where the last whole line ends, and when the newest one that counts was written.
+// readFile counts the lines from an offset on that are later, and returns where the last whole line ends, and when the
+// newest one that counts was written.
 func (c *counted) readFile(path string, from int64, after time.Time, plugin string) (end int64, newest time.Time, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

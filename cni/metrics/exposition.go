@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// exposition is a text in Prometheus' format (https://prometheus.io/docs/instrumenting/exposition_formats, Text-based format).
+// exposition is a text in Prometheus' format (https://prometheus.io/docs/instrumenting/exposition_formats, Text-based
+// format).
 type exposition struct{ strings.Builder }
 
 // family begins the samples of one name.

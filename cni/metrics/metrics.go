@@ -46,8 +46,8 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// Write writes what a monitoring system wants to know, as node_exporter's textfile collector reads it. What cannot be found out is left
-// out, and makes an error; the rest is written. dir is the folder of the state.
+// Write writes what a monitoring system wants to know, as node_exporter's textfile collector reads it. What cannot be
+// found out is left out, and makes an error; the rest is written. dir is the folder of the state.
 func Write(ctx context.Context, o Options, dir string, stdout io.Writer) error {
 	g, err := gather(ctx, o, dir)
 	text := g.text()
@@ -231,8 +231,8 @@ func (g gathered) outcomes(e *exposition) {
 	}
 }
 
-// replaceFile writes a file that others read, as a whole: whoever opens it meets the old text or the new one. Its temporary name is none that
-// node_exporter reads.
+// replaceFile writes a file that others read, as a whole: whoever opens it meets the old text or the new one. Its
+// temporary name is none that node_exporter reads.
 func replaceFile(path, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {

@@ -21,7 +21,8 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 )
 
-// ipamCaller is the configuration's IPAM plugin, as a command calls it. Errors are the plugin's own, and say who failed.
+// ipamCaller is the configuration's IPAM plugin, as a command calls it. Errors are the plugin's own, and say who
+// failed.
 type ipamCaller interface {
 	add(ctx context.Context) (*types100.Result, error)
 	del(ctx context.Context) error
@@ -56,8 +57,8 @@ type delegate struct {
 	own *cni.Plugin
 }
 
-// newDelegate finds the plugin. It is called in this process if what lies in CNI_PATH under its name is our IPAM plugin of the very build
-// of this program, so that it makes no difference which of the two runs (but for the time).
+// newDelegate finds the plugin. It is called in this process if what lies in CNI_PATH under its name is our IPAM plugin
+// of the very build of this program, so that it makes no difference which of the two runs (but for the time).
 func newDelegate(c *cni.Command, conf *cni.NetConf, version string) delegate {
 	d := delegate{plugin: conf.IPAM.Type, conf: conf.Raw, args: c.CmdArgs, log: c.Log}
 	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
@@ -161,7 +162,8 @@ func (d delegate) delAddress(ctx context.Context, a netip.Addr) error {
 	return d.del(ctx)
 }
 
-// check asks about prev, nil or the runtime's result. gateways are what the plugin gave where the pod has others: it knows of no others.
+// check asks about prev, nil or the runtime's result. gateways are what the plugin gave where the pod has others: it
+// knows of no others.
 func (d delegate) check(ctx context.Context, prev *types100.Result, gateways []netip.Addr) error {
 	if prev != nil && len(gateways) > 0 {
 		given := *prev

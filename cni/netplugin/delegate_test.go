@@ -15,8 +15,8 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 )
 
-// The code that a runtime gets tells an IPAM plugin that is not there from one that cannot run, and both from one that says itself what is
-// wrong.
+// The code that a runtime gets tells an IPAM plugin that is not there from one that cannot run, and both from one that
+// says itself what is wrong.
 func TestWhatAnIPAMPluginsFailureBecomes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -11,8 +11,8 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// interfaceState is what the classic plugin answers to CNI_COMMAND=GET_ENDPOINT_STATE, by which Azure's CNS and network policy manager learn
-// which pods there are.
+// interfaceState is what the classic plugin answers to CNI_COMMAND=GET_ENDPOINT_STATE, by which Azure's CNS and network
+// policy manager learn which pods there are.
 type interfaceState struct {
 	ContainerInterfaces map[string]interfaceInfo // by the endpoint's ID
 }

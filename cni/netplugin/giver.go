@@ -13,8 +13,8 @@ import (
 	"github.com/containernetworking/cni/pkg/invoke"
 )
 
-// giver is what an IPAM plugin that is not ours needs of the configuration for a DEL; nil for ours, which needs no more than the owner. The
-// network's record keeps it, since cleanup has no configuration.
+// giver is what an IPAM plugin that is not ours needs of the configuration for a DEL; nil for ours, which needs no more
+// than the owner. The network's record keeps it, since cleanup has no configuration.
 func giver(conf *cni.NetConf) json.RawMessage {
 	if conf.IPAM.Type == ipamplugin.Name {
 		return nil
@@ -24,7 +24,8 @@ func giver(conf *cni.NetConf) json.RawMessage {
 	return b
 }
 
-// GiveBack lets the IPAM plugin of a network that was cleaned up have the addresses of its pods. who says whose it is for people.
+// GiveBack lets the IPAM plugin of a network that was cleaned up have the addresses of its pods. who says whose it is
+// for people.
 func GiveBack(ctx context.Context, conf json.RawMessage, pods []network.Owner) (who string, errs error) {
 	var c struct{ IPAM struct{ Type string } }
 	if err := json.Unmarshal(conf, &c); err != nil {

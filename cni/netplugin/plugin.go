@@ -245,7 +245,8 @@ func (p *plugin) add(ctx context.Context, c *cni.Command) (_ types.Result, err e
 	return behind(prev, result(n, e, given, cmd.conf.PodDNS(given.DNS))), nil
 }
 
-// bury takes away what is left of pods that are gone without a DEL, frees their addresses, and returns how many there were.
+// bury takes away what is left of pods that are gone without a DEL, frees their addresses, and returns how many there
+// were.
 func (c *command) bury(ctx context.Context) int {
 	buried, err := c.manager.Bury(ctx)
 	for _, o := range buried {

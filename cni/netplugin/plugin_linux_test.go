@@ -166,7 +166,8 @@ func (l *lab) must(name, container string) {
 
 const prevResult = `,"prevResult":{"cniVersion":"1.1.0","interfaces":[{"name":"eth0","sandbox":"/ns/c1"}],"ips":[{"address":"10.240.1.1/16","interface":0}]}`
 
-// What a command asks of the host and of the IPAM plugin, in which order, and what it takes back when one of them fails.
+// What a command asks of the host and of the IPAM plugin, in which order, and what it takes back when one of them
+// fails.
 func TestTheOrderOfACommand(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")

@@ -72,7 +72,8 @@ func result(n *network.Network, e *network.Endpoint, given *types100.Result, dns
 	return r
 }
 
-// addAddresses adds what the pod's interface, the last one, has. given is the gateway of an address that no default route tells.
+// addAddresses adds what the pod's interface, the last one, has. given is the gateway of an address that no default
+// route tells.
 func addAddresses(r *types100.Result, e *network.Endpoint, given func(i int) net.IP) {
 	inPod := len(r.Interfaces) - 1
 	for i, a := range e.Addresses {
@@ -130,8 +131,8 @@ func previous(conf *cni.NetConf) (*types100.Result, error) {
 	return result, nil
 }
 
-// believed is what a result says of the interface that a CHECK is about. Where it has interfaces, ours has to be among them.
-// Error: ErrDifference.
+// believed is what a result says of the interface that a CHECK is about. Where it has interfaces, ours has to be among
+// them. Error: ErrDifference.
 func believed(prev *types100.Result, ifName, netns string) (b network.Believed, err error) {
 	classic := ofClassic(prev, ifName)
 	at := -1
@@ -162,7 +163,8 @@ func believed(prev *types100.Result, ifName, netns string) (b network.Believed, 
 	return b, nil
 }
 
-// ofClassic says whether the result is one of the classic plugin's: it names the pod's interface, but not where that is, and no other.
+// ofClassic says whether the result is one of the classic plugin's: it names the pod's interface, but not where that
+// is, and no other.
 func ofClassic(r *types100.Result, ifName string) bool {
 	return len(r.Interfaces) == 1 && *r.Interfaces[0] == types100.Interface{Name: ifName}
 }

@@ -27,8 +27,9 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// bundle writes one archive for a report of an error: what doctor and show say, logs, configuration, state, and what the host's own tools
-// show of the network. Nothing of the environment is in it, and no secret of a configuration (redact). What cannot be had says why in its place.
+// bundle writes one archive for a report of an error: what doctor and show say, logs, configuration, state, and what
+// the host's own tools show of the network. Nothing of the environment is in it, and no secret of a configuration
+// (redact). What cannot be had says why in its place.
 func bundle(ctx context.Context, o options, dirs []string, stdout io.Writer) error {
 	if err := doctor.Privileged(); err != nil {
 		return fmt.Errorf("the state is root's: %w %s bundle", err, filepath.Join(cni.ProgramDir(), name))
@@ -131,7 +132,8 @@ func (b *bundleOf) states(ctx context.Context, o options, dir, in string) {
 	b.add("show-ipam"+in+".json", said.Bytes(), err)
 }
 
-// configurations are those of the folder that runtimes read, by name, and the one that was named. Other files there may be credentials.
+// configurations are those of the folder that runtimes read, by name, and the one that was named. Other files there may
+// be credentials.
 func (b *bundleOf) configurations(o options) {
 	entries, err := os.ReadDir(doctor.ConfDir)
 	list := &bytes.Buffer{}

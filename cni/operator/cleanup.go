@@ -139,8 +139,8 @@ func cleanupIn(ctx context.Context, o options, dir string, s shownState, stdout 
 	return nil
 }
 
-// forget ends the binding of a network that azure-vnet does not have: another plugin's, or one that is gone. Its containers keep their addresses:
-// nobody here knows whether they live.
+// forget ends the binding of a network that azure-vnet does not have: another plugin's, or one that is gone. Its
+// containers keep their addresses: nobody here knows whether they live.
 func forget(ctx context.Context, o options, dir string, networks []string, stdout io.Writer) error {
 	held, bound, err := ipamplugin.Known(ctx, dir, o.network, o.logger)
 	switch {

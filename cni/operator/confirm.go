@@ -12,8 +12,8 @@ import (
 // errUnchanged: the person did not want it.
 var errUnchanged = errors.New("nothing was changed")
 
-// confirm asks whether to go on, unless that was said already (--yes). Who ends the command instead of answering (Ctrl-C) says no.
-// Error: errUnchanged.
+// confirm asks whether to go on, unless that was said already (--yes). Who ends the command instead of answering
+// (Ctrl-C) says no. Error: errUnchanged.
 func confirm(ctx context.Context, o options, stdin io.Reader, stdout io.Writer) error {
 	if o.yes {
 		return nil

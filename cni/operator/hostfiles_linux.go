@@ -25,7 +25,8 @@ const (
 	cloudInitKey  = "apply_network_config_for_secondary_ips"
 )
 
-// cloudInitText: cloud-init configures all that Azure assigned to a NIC by default (DataSourceAzure.py, BUILTIN_DS_CONFIG).
+// cloudInitText: cloud-init configures all that Azure assigned to a NIC by default (DataSourceAzure.py,
+// BUILTIN_DS_CONFIG).
 const cloudInitText = `# Written by azure-vnet host release: the secondary addresses of the NIC are for pods.
 datasource:
   Azure:

@@ -13,7 +13,8 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// tree writes files below a folder; a name with "/" at its end is a folder, a text that begins with "->" a symbolic link.
+// tree writes files below a folder; a name with "/" at its end is a folder, a text that begins with "->" a symbolic
+// link.
 func tree(t *testing.T, files map[string]string) hostFiles {
 	t.Helper()
 	root := t.TempDir()

@@ -16,8 +16,8 @@ import (
 	"github.com/Azure/azure-container-networking/network/linux"
 )
 
-// hostRelease takes the addresses that Azure assigned for pods off the host's interfaces, tells cloud-init to leave them, and says
-// who else would bring them back. root is where the host's files are.
+// hostRelease takes the addresses that Azure assigned for pods off the host's interfaces, tells cloud-init to leave
+// them, and says who else would bring them back. root is where the host's files are.
 func hostRelease(ctx context.Context, o options, stdin io.Reader, stdout io.Writer, root string) error {
 	d := networks.New(o.examined())
 	for _, f := range d.Locate() {

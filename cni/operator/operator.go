@@ -58,7 +58,8 @@ type options struct {
 	logger                       *slog.Logger
 }
 
-// parseOptions reads a command line. If that ends the command, end is the exit code, and all is said; else it is console.Goes.
+// parseOptions reads a command line. If that ends the command, end is the exit code, and all is said; else it is
+// console.Goes.
 func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) {
 	help := console.Usage{Program: name, Text: usage}
 	command := args[0]
@@ -141,8 +142,8 @@ func Serve(p *cni.Plugin) {
 	}
 }
 
-// operator runs a command for a person. Exit netplugin.Codes: 0 all is well, 1 a failure, 2 wrong usage; of doctor 0 nothing, 1 warnings, 2 failures, 3 that it
-// cannot look.
+// operator runs a command for a person. Exit netplugin.Codes: 0 all is well, 1 a failure, 2 wrong usage; of doctor 0
+// nothing, 1 warnings, 2 failures, 3 that it cannot look.
 func operator(ctx context.Context, version string, args []string, stdout, stderr io.Writer) int {
 	o, end := parseOptions(args, stdout, stderr)
 	if end != console.Goes {

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// What leaves the node in a bundle has no secrets: what stands behind a word for one is left out, in JSON and in any other text.
+// What leaves the node in a bundle has no secrets: what stands behind a word for one is left out, in JSON and in any
+// other text.
 
 const hidden = "(left out)"
 
@@ -43,7 +44,8 @@ func redact(text []byte) []byte {
 	return redactText(text)
 }
 
-// large is where a text is a log: then only those of its lines are looked at closely that may have a secret, since each line is on its own.
+// large is where a text is a log: then only those of its lines are looked at closely that may have a secret, since each
+// line is on its own.
 const large = 256 << 10
 
 // suspicious are parts of what the expressions above look for, in small letters.

@@ -17,8 +17,8 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// repair puts right what of the host's side of networks and pods is not as it should be, and says what that was. With --watch it goes
-// on until it is told to end.
+// repair puts right what of the host's side of networks and pods is not as it should be, and says what that was. With
+// --watch it goes on until it is told to end.
 func repair(ctx context.Context, o options, stdout io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("repair needs root")

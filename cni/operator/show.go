@@ -124,7 +124,8 @@ func shownIn(ctx context.Context, dirs []string, logger *slog.Logger) (all shown
 	return all, nil
 }
 
-// choose leaves out what was not asked for. A network or a pod that is not there is an error: whoever names one believes that it is.
+// choose leaves out what was not asked for. A network or a pod that is not there is an error: whoever names one
+// believes that it is.
 func (o options) choose(s shownState) (shownState, error) {
 	chosen := shownState{Networks: []shownNetwork{}}
 	var names []string
@@ -153,7 +154,8 @@ func noNetwork(name string, there []string) error {
 	return fmt.Errorf("there is no network %s; there is %s", name, cmp.Or(strings.Join(there, ", "), "none"))
 }
 
-// wants says whether an endpoint was asked for: by its pod, with the namespace or without, or by the beginning of its container's ID.
+// wants says whether an endpoint was asked for: by its pod, with the namespace or without, or by the beginning of its
+// container's ID.
 func (o options) wants(e shownEndpoint) bool {
 	const enough = 8 // digits of a container's ID
 	named := o.pod == "" || o.pod == e.PodName || o.pod == e.pod() || len(o.pod) >= enough && strings.HasPrefix(e.ContainerID, o.pod)

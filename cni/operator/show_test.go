@@ -15,7 +15,8 @@ import (
 
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
-// nodeWith is a state with two networks, and so many pods with names as a ReplicaSet's are; some have both families, one is in both networks.
+// nodeWith is a state with two networks, and so many pods with names as a ReplicaSet's are; some have both families,
+// one is in both networks.
 func nodeWith(pods int) shownState {
 	s := &network.State{Networks: map[string]*network.Network{}}
 	for i, name := range []string{"azure", "backend-of-the-bank"} {

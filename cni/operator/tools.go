@@ -17,8 +17,9 @@ type tool struct {
 // toolTime is how long one may take.
 const toolTime = 10 * time.Second
 
-// output is what a program says. It is for a bundle only, which shows what everybody's own tools show and what a person who reads it knows
-// how to read; nothing that is done for a pod starts a program. It gets nothing of our environment, which may have secrets.
+// output is what a program says. It is for a bundle only, which shows what everybody's own tools show and what a person
+// who reads it knows how to read; nothing that is done for a pod starts a program. It gets nothing of our environment,
+// which may have secrets.
 func output(ctx context.Context, command ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolTime)
 	defer cancel()

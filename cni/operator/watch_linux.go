@@ -27,8 +27,8 @@ const (
 	share   = 50               // of the time may pass with looking, in parts: with hundreds of pods, where something changes all the time
 )
 
-// watch repairs, and again whenever something of the host changes, until ctx ends, or another azure-vnet is installed: whoever supervises
-// it starts that one. Neither is an error.
+// watch repairs, and again whenever something of the host changes, until ctx ends, or another azure-vnet is installed:
+// whoever supervises it starts that one. Neither is an error.
 func watch(ctx context.Context, o options, stdout io.Writer) error {
 	debug.SetGCPercent(100) // unlike a command it stays
 	changes, err := linux.Watch(ctx, name)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestPace: who changes things is waited for until he is done, but not for ever; and a quarrel with another program is kept within bounds.
+// TestPace: who changes things is waited for until he is done, but not for ever; and a quarrel with another program is
+// kept within bounds.
 func TestPace(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)

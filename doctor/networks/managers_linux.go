@@ -41,8 +41,8 @@ func (e *examination) managers(ctx context.Context) []doctor.Finding {
 }
 
 func managersOf(n *network.Network) (wrong []doctor.Finding) {
-	// The command writes the file of docs/host.md, and puts right what its manager does to the network when it reads it: networkd a moment
-	// later.
+	// The command writes the file of docs/host.md, and puts right what its manager does to the network when it reads it:
+	// networkd a moment later.
 	add := func(found, path, text, reload string) {
 		wrong = append(wrong, doctor.Finding{Level: doctor.Warning, Found: found,
 			Remedy: fmt.Sprintf("mkdir -p %s; printf '%s' > %s; %s; %s", filepath.Dir(path), text, path, reload, network.RepairCommand)})
@@ -87,8 +87,8 @@ func found(pattern string, dirs ...string) []string {
 
 var networkdDirs = []string{"/etc/systemd/network", "/run/systemd/network", "/usr/lib/systemd/network"}
 
-// networkdOf is the name of the file by which networkd configures a link, "" if by none, and what it says with its drop-ins:
-// the first one that matches (systemd.network(5)).
+// networkdOf is the name of the file by which networkd configures a link, "" if by none, and what it says with its
+// drop-ins: the first one that matches (systemd.network(5)).
 func networkdOf(link, mac string) (string, platform.INI) {
 	for _, file := range found("*.network", networkdDirs...) {
 		conf := platform.ReadINI(platform.INI{}, file)
@@ -108,7 +108,8 @@ func networkdOf(link, mac string) (string, platform.INI) {
 	return "", nil
 }
 
-// matches says whether a .network file is for a link. Files that match by what only virtual devices have are not for ours.
+// matches says whether a .network file is for a link. Files that match by what only virtual devices have are not for
+// ours.
 func matches(c platform.INI, link, mac string) bool {
 	given := false
 	for key, want := range map[string]string{"Name": link, "MACAddress": mac, "PermanentMACAddress": mac} {

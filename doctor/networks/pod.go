@@ -10,8 +10,8 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// AboutPod implements doctor.Networks. It leaves of what was found what is wrong with the host, and what is about one pod: its name, namespace/name, or the beginning of
-// its container's ID.
+// AboutPod implements doctor.Networks. It leaves of what was found what is wrong with the host, and what is about one
+// pod: its name, namespace/name, or the beginning of its container's ID.
 func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []doctor.Finding) []doctor.Finding {
 	const check = "pod"
 	var out []doctor.Finding

@@ -1,4 +1,5 @@
-// Package step writes to the log how long the parts of a command take, at level debug. At other levels it costs next to nothing.
+// Package step writes to the log how long the parts of a command take, at level debug. At other levels it costs next to
+// nothing.
 package step
 
 import (
@@ -7,9 +8,9 @@ import (
 	"time"
 )
 
-// Begin begins a step. The function that it returns ends it, with the error that it ended with, and writes one line: what it was, the
-// attributes, its duration. What is in them everybody reads to whom a log is sent: names, paths and numbers, never what a configuration or the
-// environment holds.
+// Begin begins a step. The function that it returns ends it, with the error that it ended with, and writes one line:
+// what it was, the attributes, its duration. What is in them everybody reads to whom a log is sent: names, paths and
+// numbers, never what a configuration or the environment holds.
 func Begin(l *slog.Logger, what string, attrs ...slog.Attr) (end func(error)) {
 	if l == nil || !l.Enabled(context.Background(), slog.LevelDebug) {
 		return nothing

@@ -15,8 +15,8 @@ type Message struct {
 	Attrs
 }
 
-// HeaderLen is the length of the fixed header of a type of message, 0 for one that is not known: struct ifinfomsg, ifaddrmsg, rtmsg,
-// ndmsg, fib_rule_hdr, nhmsg (include/uapi/linux/{rtnetlink,if_addr,neighbour,fib_rules,nexthop}.h).
+// HeaderLen is the length of the fixed header of a type of message, 0 for one that is not known: struct ifinfomsg,
+// ifaddrmsg, rtmsg, ndmsg, fib_rule_hdr, nhmsg (include/uapi/linux/{rtnetlink,if_addr,neighbour,fib_rules,nexthop}.h).
 func HeaderLen(typ uint16) int {
 	switch typ {
 	case unix.RTM_NEWLINK:
@@ -45,8 +45,8 @@ func (m Message) Family() byte { return m.Header[0] }
 // Index is the interface's in the header of links, addresses and neighbours.
 func (m Message) Index() int { return int(int32(binary.NativeEndian.Uint32(m.Header[4:]))) }
 
-// Prefix is the interface's own address in an RTM_NEWADDR, with the length of the subnet's prefix. IFA_ADDRESS is the peer's on a
-// point-to-point link, but all that there is for IPv6 without a peer.
+// Prefix is the interface's own address in an RTM_NEWADDR, with the length of the subnet's prefix. IFA_ADDRESS is the
+// peer's on a point-to-point link, but all that there is for IPv6 without a peer.
 func (m Message) Prefix() netip.Prefix {
 	a := m.Addr(unix.IFA_LOCAL)
 	if !a.IsValid() {

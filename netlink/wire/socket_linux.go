@@ -16,8 +16,8 @@ import (
 var ErrInterrupted = errors.New("the list changed while it was read")
 
 const (
-	// The kernel fills datagrams of at most 32 KiB in a dump (netlink_recvmsg in net/netlink/af_netlink.c). Large ones make
-	// a dump short, and a short one is rarely interrupted.
+	// The kernel fills datagrams of at most 32 KiB in a dump (netlink_recvmsg in net/netlink/af_netlink.c). Large ones
+	// make a dump short, and a short one is rarely interrupted.
 	bufferSize = 64 << 10
 
 	// timeout, in seconds, ends the wait for an answer that the kernel never gives. It answers from memory, at once.
@@ -62,7 +62,8 @@ func (s *Socket) FD() int { return s.fd }
 // sequence numbers our requests. It starts above what the library that builds other requests counts from.
 var sequence atomic.Uint32
 
-// Request is the message of a request: the type, NLM_F_… flags besides NLM_F_REQUEST, and what follows the message's header.
+// Request is the message of a request: the type, NLM_F_… flags besides NLM_F_REQUEST, and what follows the message's
+// header.
 func Request(typ, flags uint16, body []byte) []byte {
 	ne := binary.NativeEndian
 	b := make([]byte, 0, unix.NLMSG_HDRLEN+len(body)+unix.NLMSG_ALIGNTO)
@@ -138,7 +139,8 @@ func (s *Socket) receive(buf []byte) (int, error) {
 	}
 }
 
-// Get sends the request for one object, and returns the body of the answer, a message of the type. Error: the kernel's, as an errno.
+// Get sends the request for one object, and returns the body of the answer, a message of the type. Error: the kernel's,
+// as an errno.
 func (s *Socket) Get(request []byte, answer uint16) ([]byte, error) {
 	bodies, err := s.ask(request, answer)
 	if err == nil && len(bodies) != 1 {
@@ -150,8 +152,8 @@ func (s *Socket) Get(request []byte, answer uint16) ([]byte, error) {
 	return bodies[0], nil
 }
 
-// Dump sends the request for many objects (NLM_F_DUMP), again if they change meanwhile, and returns the bodies of the answers of the type.
-// Errors: the kernel's, as an errno; ErrInterrupted.
+// Dump sends the request for many objects (NLM_F_DUMP), again if they change meanwhile, and returns the bodies of the
+// answers of the type. Errors: the kernel's, as an errno; ErrInterrupted.
 func (s *Socket) Dump(request []byte, answer uint16) (bodies [][]byte, err error) {
 	for range attempts {
 		if bodies, err = s.DumpOnce(request, answer); !errors.Is(err, ErrInterrupted) {

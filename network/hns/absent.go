@@ -8,8 +8,8 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// What HNS has nothing of. An endpoint is looked for by its name in HNS, not in a state that was lost, and the host's end of it has neither a
-// name nor a size of its own.
+// What HNS has nothing of. An endpoint is looked for by its name in HNS, not in a state that was lost, and the host's
+// end of it has neither a name nor a size of its own.
 
 // DeleteEndpoints implements network.Dataplane, one by one: HNS has no other way.
 func (w *Dataplane) DeleteEndpoints(ctx context.Context, n *network.Network, list []*network.Endpoint) error {

@@ -87,8 +87,8 @@ func (w *Dataplane) CheckNetNS(ctx context.Context, e *network.Endpoint) error {
 	return err
 }
 
-// EnsureNetwork implements network.Dataplane. Without a configuration, in a CHECK, there is nothing to make: a network that is gone
-// took its endpoints along.
+// EnsureNetwork implements network.Dataplane. Without a configuration, in a CHECK, there is nothing to make: a network
+// that is gone took its endpoints along.
 func (w *Dataplane) EnsureNetwork(ctx context.Context, n *network.Network) (network.Ensured, error) {
 	seen := network.Ensured{Observed: n.Observed}
 	if n.HNS == nil {
@@ -148,9 +148,8 @@ func (w *Dataplane) makeNetwork(ctx context.Context, h hns, n *network.Network) 
 	return found, err == nil, err
 }
 
-// fits says whether what HNS has is what the configuration wants. HNS cannot change a network, and without it its endpoints
-// are gone: so a person has to decide.
-// Error: ErrConflict.
+// fits says whether what HNS has is what the configuration wants. HNS cannot change a network, and without it its
+// endpoints are gone: so a person has to decide. Error: ErrConflict.
 func (w *Dataplane) fits(n *network.Network, found hnsNetwork) error {
 	const remedy = "drain the node and run azure-vnet cleanup"
 	kind, err := switchType(n)
@@ -249,9 +248,9 @@ func (w *Dataplane) makeEndpoint(ctx context.Context, h hns, n *network.Network,
 	return made, errors.Join(err, eerr)
 }
 
-// evict deletes an endpoint of the network that has one of e's addresses and is attached to nothing: what a call that was
-// given up made later, or what a reboot left of a network of v1, which survives it. The address is e's: the IPAM plugin gave
-// it. One that is attached serves a container that we have lost sight of, and stays.
+// evict deletes an endpoint of the network that has one of e's addresses and is attached to nothing: what a call that
+// was given up made later, or what a reboot left of a network of v1, which survives it. The address is e's: the IPAM
+// plugin gave it. One that is attached serves a container that we have lost sight of, and stays.
 func (w *Dataplane) evict(ctx context.Context, h hns, n *network.Network, e *network.Endpoint) (bool, error) {
 	list, err := ask(ctx, w, "list the endpoints of network "+n.Name, func() ([]hnsEndpoint, error) { return h.On(n.HNSID) })
 	if err != nil {
@@ -283,8 +282,8 @@ func (w *Dataplane) remove(ctx context.Context, h hns, name, id string) error {
 	return err
 }
 
-// DeleteEndpoint implements network.Dataplane. Without an ID it goes by the name, and leaves alone what the state knows to be
-// others': a name has eight characters of the container's ID only.
+// DeleteEndpoint implements network.Dataplane. Without an ID it goes by the name, and leaves alone what the state knows
+// to be others': a name has eight characters of the container's ID only.
 func (w *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *network.Endpoint) error {
 	h := w.anyAPI(ctx, e.NetNS)
 	name := nameOf(e.Owner)
@@ -363,8 +362,8 @@ func attachedTo(e hnsEndpoint, place string) bool {
 	return slices.ContainsFunc(e.Places, func(p string) bool { return strings.EqualFold(p, place) })
 }
 
-// Owners implements network.Dataplane. HNS knows eight characters of a container's ID only, so whoever asks by these would take
-// living pods for strangers: what the state does not know is deleted by DEL.
+// Owners implements network.Dataplane. HNS knows eight characters of a container's ID only, so whoever asks by these
+// would take living pods for strangers: what the state does not know is deleted by DEL.
 func (*Dataplane) Owners(context.Context, *network.Network) ([]network.Owner, error) { return nil, nil }
 
 // Status implements network.Dataplane.

@@ -476,7 +476,8 @@ func TestStatusAndCleanupOnHNS(t *testing.T) {
 	}
 }
 
-// The state is what tells a stranger with the same eight characters from the owner; and two of them cannot be told apart.
+// The state is what tells a stranger with the same eight characters from the owner; and two of them cannot be told
+// apart.
 func TestASharedEndpointIsFoundByItsNameOnlyIfThereIsOne(t *testing.T) {
 	w, v1, _ := newWindows(t, "container:dee435e2b1c9")
 	one := hnsEndpoint{ID: "a", Name: "dee435e2-eth0", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}, DNS: network.PodDNS{Servers: []string{"10.0.0.10"}}}

@@ -69,8 +69,8 @@ type (
 
 var hostAgentPrefix = azure.HostAgent.String() + "/32"
 
-// hostAgentPolicies close the host agent's ports to the pod. Once there is an ACL, what no ACL speaks of need not pass: so
-// the last word is to allow, as AKS has it in its configurations.
+// hostAgentPolicies close the host agent's ports to the pod. Once there is an ACL, what no ACL speaks of need not pass:
+// so the last word is to allow, as AKS has it in its configurations.
 func hostAgentPolicies(n *network.Network) (list []json.RawMessage) {
 	if n.HostAgent {
 		return nil
@@ -93,9 +93,9 @@ func encoded(v any) json.RawMessage {
 	return b
 }
 
-// flatPolicies are the configuration's, those of type ACL apart, with what closes the host agent's ports behind them; and
-// with ipMasq one that translates what leaves the VNET, unless the configuration has its own.
-// Error: ErrUnsupported.
+// flatPolicies are the configuration's, those of type ACL apart, with what closes the host agent's ports behind them;
+// and with ipMasq one that translates what leaves the VNET, unless the configuration has its own. Error:
+// ErrUnsupported.
 func flatPolicies(n *network.Network, e *network.Endpoint) (list, acls []json.RawMessage, err error) {
 	translates := false
 	for _, raw := range e.HNS.Policies {
@@ -184,8 +184,8 @@ func convert(flat []json.RawMessage) (list []policyDocV2, err error) {
 	return list, nil
 }
 
-// wrapped is a flat network policy as v2 has it. Only its type is known here: HNS says what it does not like of the rest.
-// Error: ErrUnsupported.
+// wrapped is a flat network policy as v2 has it. Only its type is known here: HNS says what it does not like of the
+// rest. Error: ErrUnsupported.
 func wrapped(raw json.RawMessage) (policyDocV2, error) {
 	fields := map[string]json.RawMessage{}
 	var kind string
@@ -199,7 +199,8 @@ func wrapped(raw json.RawMessage) (policyDocV2, error) {
 	return policyDocV2{kind, fields}, nil
 }
 
-// networkPolicies are those of hcn (hcnpolicy.go) that mean something to a switch on an adapter. (NetAdapterName is ours.)
+// networkPolicies are those of hcn (hcnpolicy.go) that mean something to a switch on an adapter. (NetAdapterName is
+// ours.)
 var networkPolicies = []string{"SourceMacAddress", "VSwitchExtension", "AutomaticDNS", "InterfaceConstraint", "SetPolicy", "NetworkACL"}
 
 // checkPolicies says whether HNS could be told what is wanted, before anything is taken for it.
@@ -225,9 +226,8 @@ func checkPolicies(e *network.Endpoint) error {
 	return nil
 }
 
-// parsePort checks one mapping. Protocol is 0 for one without a host port, which means nothing. ip is the address of the host that the
-// mapping is for: the zero value is any, an unspecified address any of its family.
-// Error: ErrPorts.
+// parsePort checks one mapping. Protocol is 0 for one without a host port, which means nothing. ip is the address of
+// the host that the mapping is for: the zero value is any, an unspecified address any of its family. Error: ErrPorts.
 func parsePort(m network.PortMapping) (protocol int, ip netip.Addr, err error) {
 	if m.HostPort <= 0 {
 		return 0, ip, nil

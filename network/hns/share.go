@@ -8,8 +8,8 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// Share implements network.Dataplane. The endpoint is told by HNS, for it outlives the state; what HNS does not keep of it (routes)
-// is the state's.
+// Share implements network.Dataplane. The endpoint is told by HNS, for it outlives the state; what HNS does not keep of
+// it (routes) is the state's.
 func (w *Dataplane) Share(ctx context.Context, n *network.Network, e *network.Endpoint, containerID string) (bool, error) {
 	h := w.v1
 	found, err := w.shared(ctx, h, n, e)

@@ -17,7 +17,8 @@ import (
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// bridged is the mode with a bridge, which takes the master as a port, and with it what the host has on that: bridge and tunnel.
+// bridged is the mode with a bridge, which takes the master as a port, and with it what the host has on that: bridge
+// and tunnel.
 type bridged struct{}
 
 // ensure implements mode: the bridge, with its rules.
@@ -141,8 +142,8 @@ func (bridged) create(ctx context.Context, l *Dataplane, k *kernel, n *view, b n
 	return b, nil
 }
 
-// remove implements mode. It gives the host its configuration back. resolved forgets the settings of a bridge that goes, and those
-// of a link that ceases to be a port, too (systemd 252).
+// remove implements mode. It gives the host its configuration back. resolved forgets the settings of a bridge that
+// goes, and those of a link that ceases to be a port, too (systemd 252).
 func (bridged) remove(ctx context.Context, l *Dataplane, k *kernel, n *view) error {
 	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
 	names := n.DNS

@@ -67,7 +67,8 @@ func remains(k *kernel, networks []*view, remove bool) (list []string, err error
 	return list, err
 }
 
-// classicLinks are host veths without an owner, and bridges of the classic plugin's names, each with its master, that are none of ours.
+// classicLinks are host veths without an owner, and bridges of the classic plugin's names, each with its master, that
+// are none of ours.
 func classicLinks(links []netlink.Link, ours func(netlink.Link) bool) (veths []netlink.Link, bridges [][2]string) {
 	for _, l := range links {
 		switch {

@@ -39,8 +39,8 @@ func examineKernel(k *kernel, networks []*view) []network.Finding {
 	return network.Report("kernel", found, wrong)
 }
 
-// lacksVeth says that the kernel has no veths, if that can be known without making one: there is none yet, and neither the
-// modules of this kernel (their folder) nor what is built in have them.
+// lacksVeth says that the kernel has no veths, if that can be known without making one: there is none yet, and neither
+// the modules of this kernel (their folder) nor what is built in have them.
 func lacksVeth(links []netlink.Link, modules string) bool {
 	if slices.ContainsFunc(links, func(l netlink.Link) bool { return l.Kind == "veth" }) {
 		return false
@@ -139,8 +139,9 @@ func examineInput(k *kernel, networks []*view) (wrong []network.Finding) {
 	return wrong
 }
 
-// examineMasquerade says who gives what pods send to the internet an address that Azure translates: it does so for the host's, and not for those of
-// pods. That nobody on the host does is right behind a NAT gateway, and for pods that need no internet.
+// examineMasquerade says who gives what pods send to the internet an address that Azure translates: it does so for the
+// host's, and not for those of pods. That nobody on the host does is right behind a NAT gateway, and for pods that need
+// no internet.
 func examineMasquerade(k *kernel, networks []*view) []network.Finding {
 	if len(networks) == 0 {
 		return network.Report("masquerade", "there is no network yet", nil)

@@ -208,7 +208,8 @@ func (s *strays) inLinks(k *kernel, networks []*view) error {
 	return nil
 }
 
-// inLink is about one host veth that no state names. If its other end is in a namespace that lives, a pod lives on it, whoever's it is.
+// inLink is about one host veth that no state names. If its other end is in a namespace that lives, a pod lives on it,
+// whoever's it is.
 func (s *strays) inLink(l netlink.Link, networks []*view) {
 	o, ours := network.ParseOwner(l.Alias)
 	made := slices.ContainsFunc(networks, func(n *view) bool { return n.Made() })

@@ -27,7 +27,8 @@ func examinePolicy(k *kernel, n *view, bridge, master netlink.Link) []network.Fi
 	return network.Report("routing", fmt.Sprintf("pods of %s leave by it, and answers for %s by that", n.Master, n.other), wrong)
 }
 
-// examineAnswers is about host ports, node ports and load balancers of NICs beyond the second: their answers would leave by the wrong one.
+// examineAnswers is about host ports, node ports and load balancers of NICs beyond the second: their answers would
+// leave by the wrong one.
 func examineAnswers(n *view, p netlink.Policy) (out []network.Finding) {
 	for _, name := range p.Listens {
 		if name != n.other {

@@ -75,8 +75,8 @@ func elements(n *view, e *network.Endpoint, p netlink.Pod) []nft.Element {
 	return out
 }
 
-// DeleteEndpoint implements network.Dataplane. First the host veth goes down, since without the elements no rule would judge what it
-// lets through. Link and elements go side by side: each waits for an RCU grace period of its own.
+// DeleteEndpoint implements network.Dataplane. First the host veth goes down, since without the elements no rule would
+// judge what it lets through. Link and elements go side by side: each waits for an RCU grace period of its own.
 func (l *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *network.Endpoint) error {
 	return l.deleting(ctx, func() error { return l.deleteEndpoint(viewOf(n), e) })
 }
@@ -183,8 +183,8 @@ func deleteElements(list []nft.Element) error {
 	return conn.DeleteElements(list...)
 }
 
-// deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived name, or the owner as its
-// alias, and the elements carry the owner as their comment.
+// deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived name, or the
+// owner as its alias, and the elements carry the owner as their comment.
 func (l *Dataplane) deleteStray(o network.Owner) error {
 	nl, err := netlink.Open()
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// inherit gives the bridge, which has nothing of the host's yet, the master's settings: how the host treats what comes to it, and
-// what it sends, stays the same. The master keeps them, so that a bridge can be made again, and nothing has to come back.
+// inherit gives the bridge, which has nothing of the host's yet, the master's settings: how the host treats what comes
+// to it, and what it sends, stays the same. The master keeps them, so that a bridge can be made again, and nothing has
+// to come back.
 func (n *view) inherit() error {
 	// The kernel gives no address to an interface without IPv6, and net.ipv6.conf.default may have switched it off.
 	if err := n.inheritSysctl("ipv6", "disable_ipv6"); err != nil {
@@ -66,10 +67,11 @@ func (n *view) inheritSysctl(family, name string) error {
 	return nil
 }
 
-// listenAs is accept_ra of the bridge: it listens to router advertisements if the master does, by its accept_ra, and goes on when
-// somebody switches forwarding on later, kube-proxy or we (2). That it listens is remembered for a bridge that is made again: by then
-// the host may forward, and the master with accept_ra=1 does not listen any more. Where a program listens in the kernel's stead
-// (0: systemd-networkd, NetworkManager), the routes that it made have no end on the bridge.
+// listenAs is accept_ra of the bridge: it listens to router advertisements if the master does, by its accept_ra, and
+// goes on when somebody switches forwarding on later, kube-proxy or we (2). That it listens is remembered for a bridge
+// that is made again: by then the host may forward, and the master with accept_ra=1 does not listen any more. Where a
+// program listens in the kernel's stead (0: systemd-networkd, NetworkManager), the routes that it made have no end on
+// the bridge.
 func (n *view) listenAs(master string) (string, error) {
 	forwards, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "forwarding")
 	if err != nil {
@@ -83,8 +85,8 @@ func (n *view) listenAs(master string) (string, error) {
 	return master, nil
 }
 
-// followIPv6 switches IPv6 on for a bridge that was made while the master had none. Somebody has switched it on there meanwhile, as
-// NetworkManager does when it takes an interface over, and the addresses that he gave it could not move.
+// followIPv6 switches IPv6 on for a bridge that was made while the master had none. Somebody has switched it on there
+// meanwhile, as NetworkManager does when it takes an interface over, and the addresses that he gave it could not move.
 func (n *view) followIPv6() error {
 	if off, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "disable_ipv6"); err != nil || off != "0" {
 		return nil //nolint:nilerr // a kernel, or an MTU, without IPv6
@@ -92,7 +94,8 @@ func (n *view) followIPv6() error {
 	return n.inheritSysctl("ipv6", "disable_ipv6")
 }
 
-// goOnListening makes a bridge of an earlier version, or of the classic plugin, listen as a new one does. Its other settings may be somebody's.
+// goOnListening makes a bridge of an earlier version, or of the classic plugin, listen as a new one does. Its other
+// settings may be somebody's.
 func (n *view) goOnListening() error {
 	master, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "accept_ra")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -109,8 +109,8 @@ func portsInPlace(k *kernel, n *view, b netlink.Bridge) (bool, error) {
 	return true, nil
 }
 
-// Endpoints rebuilds the network's endpoints from the elements in its rules, which have the owner as their comment, and finds those of
-// another plugin.
+// Endpoints rebuilds the network's endpoints from the elements in its rules, which have the owner as their comment, and
+// finds those of another plugin.
 func (l *Dataplane) Endpoints(_ context.Context, known *network.Network) ([]*network.Endpoint, error) {
 	n := viewOf(known)
 	want := n.scope()

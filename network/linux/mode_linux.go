@@ -9,8 +9,8 @@ import (
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// mode is how pods are connected: all that differs between a bridge and routes. Another one is a file with another type, and a line in
-// modeOf.
+// mode is how pods are connected: all that differs between a bridge and routes. Another one is a file with another
+// type, and a line in modeOf.
 type mode interface {
 	// ensure makes the network, and notes in n what it sees.
 	ensure(ctx context.Context, l *Dataplane, n *view) error
@@ -27,13 +27,14 @@ type mode interface {
 	// routes says whether the host's own stack routes all that pods send and get.
 	routes() bool
 
-	// carrier is the link that the host veths of the network are ports of, by its index; 0 for none. ok is false if it is gone.
+	// carrier is the link that the host veths of the network are ports of, by its index; 0 for none. ok is false if it is
+	// gone.
 	carrier(n *view, links []netlink.Link) (index int, ok bool)
 	// has says whether a pod on the carrier is one of the network's, as its addresses tell.
 	has(n *view, addresses []netip.Prefix) bool
 
-	// examine is the check of what carries the network, with the rules that shall be there; without rules there is nothing to look at
-	// further.
+	// examine is the check of what carries the network, with the rules that shall be there; without rules there is nothing
+	// to look at further.
 	examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []network.Finding)
 	// supported says what the kernel has of what the rules need, or what it lacks.
 	supported(k *kernel) (found string, lacks error)

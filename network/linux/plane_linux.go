@@ -187,8 +187,8 @@ func (l *Dataplane) repairing(ctx context.Context, n *view, fn func() error) err
 	})
 }
 
-// deleting runs fn while no network is made or repaired; others may delete at the same time. Whoever repairs finds a pod on the host as a
-// whole, or nothing of it, and brings back nothing of one that is half gone.
+// deleting runs fn while no network is made or repaired; others may delete at the same time. Whoever repairs finds a
+// pod on the host as a whole, or nothing of it, and brings back nothing of one that is half gone.
 func (l *Dataplane) deleting(ctx context.Context, fn func() error) error {
 	return l.under(ctx, store.WaitShared, fn)
 }

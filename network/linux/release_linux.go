@@ -11,8 +11,9 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// HostUses says what of the host uses addresses, each as a person knows it, by address: sockets that are bound to one, routes
-// that were told to use one as the source, policy rules for what comes from one. What could be found comes with an error, too.
+// HostUses says what of the host uses addresses, each as a person knows it, by address: sockets that are bound to one,
+// routes that were told to use one as the source, policy rules for what comes from one. What could be found comes with
+// an error, too.
 func HostUses(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	uses, err := netlink.SocketsOf(addrs)
 	nl, oerr := netlink.Open()
@@ -35,8 +36,8 @@ func HostUses(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	return uses, errors.Join(err, rerr, lerr)
 }
 
-// ReleaseHostAddresses takes addresses off the host's interfaces. Without promote_secondaries the kernel takes all others of a
-// prefix with the one that came first, which need not be the host's own.
+// ReleaseHostAddresses takes addresses off the host's interfaces. Without promote_secondaries the kernel takes all
+// others of a prefix with the one that came first, which need not be the host's own.
 func ReleaseHostAddresses(addrs []netip.Addr, interfaces []string) error {
 	undo := &network.Undo{}
 	err := promoteSecondaries(interfaces, undo)

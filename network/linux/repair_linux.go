@@ -10,12 +10,12 @@ import (
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// Watch tells of changes of what a repair looks at, and who made them, if that is known ("" if not); not of changes of nftables by a
-// program of the name own.
+// Watch tells of changes of what a repair looks at, and who made them, if that is known ("" if not); not of changes of
+// nftables by a program of the name own.
 func Watch(ctx context.Context, own string) (<-chan string, error) { return nft.Watch(ctx, own) }
 
-// Ailing implements network.Dataplane: what CHECK would find on the host's side. Of a network that is not as it should be that is all: it is
-// repaired with all its pods.
+// Ailing implements network.Dataplane: what CHECK would find on the host's side. Of a network that is not as it should
+// be that is all: it is repaired with all its pods.
 func (l *Dataplane) Ailing(_ context.Context, known *network.Network) ([]string, error) {
 	n := viewOf(known)
 	k, err := openKernel()

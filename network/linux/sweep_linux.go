@@ -11,8 +11,8 @@ import (
 	"github.com/Azure/azure-container-networking/nft"
 )
 
-// Sweep implements network.Dataplane. A pod's neighbours on the bridge name no owner: when its veth and its elements have gone and its record was
-// lost, only the address says that they are nobody's.
+// Sweep implements network.Dataplane. A pod's neighbours on the bridge name no owner: when its veth and its elements
+// have gone and its record was lost, only the address says that they are nobody's.
 func (l *Dataplane) Sweep(ctx context.Context, n *network.Network, known func(context.Context) (map[netip.Addr]bool, error)) error {
 	nl, err := netlink.Open()
 	if err != nil {

@@ -26,8 +26,8 @@ func (n *view) set(value string, path ...string) error {
 	return nil
 }
 
-// restoreSysctls gives the host's settings back. One that is gone, with its interface, needs nothing. Forwarding comes first, since
-// writing it changes others.
+// restoreSysctls gives the host's settings back. One that is gone, with its interface, needs nothing. Forwarding comes
+// first, since writing it changes others.
 func restoreSysctls(before map[string]string) (errs error) {
 	for _, forwarding := range []bool{true, false} {
 		for path, was := range before {
@@ -47,8 +47,9 @@ func restoreSysctls(before map[string]string) (errs error) {
 // the answer too.
 func forward(n *view) error { return n.setForwarding("ipv4", "net", "ipv4", "ip_forward") }
 
-// setForwarding switches forwarding on for the host, which sets it for every interface, and switches all.accept_redirects off; back likewise
-// (net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_fixup_forwarding). So what that overwrites is noted, too.
+// setForwarding switches forwarding on for the host, which sets it for every interface, and switches
+// all.accept_redirects off; back likewise (net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c,
+// addrconf_fixup_forwarding). So what that overwrites is noted, too.
 func (n *view) setForwarding(family string, path ...string) error {
 	if now, err := platform.Sysctl(path...); err != nil || now == "1" {
 		return err
@@ -71,8 +72,8 @@ func (n *view) setForwarding(family string, path ...string) error {
 // unsettable says that a parameter is not there, or not to be written: in a container /proc/sys is often read-only.
 func unsettable(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EROFS) }
 
-// bridgedNAT lets what a bridge forwards pass the host's iptables and nftables (br_netfilter): services, host ports, network policies
-// and ip-masq-agent see only what passes there. The module is for the host to load.
+// bridgedNAT lets what a bridge forwards pass the host's iptables and nftables (br_netfilter): services, host ports,
+// network policies and ip-masq-agent see only what passes there. The module is for the host to load.
 func (l *Dataplane) bridgedNAT(n *view) error {
 	var errs error
 	for _, name := range bridgedNATSysctls {
@@ -109,7 +110,8 @@ func forward6(n *view, hosts ...string) error {
 	return n.setForwarding("ipv6", "net", "ipv6", "conf", "all", "forwarding")
 }
 
-// validMark lets the kernel's check of a packet's way back, where the host has it (rp_filter), see by which NIC that is.
+// validMark lets the kernel's check of a packet's way back, where the host has it (rp_filter), see by which NIC that
+// is.
 func (n *view) validMark() error {
 	if n.other == "" {
 		return nil

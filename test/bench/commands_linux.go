@@ -77,8 +77,8 @@ func (b *bench) commandsOf(ctx context.Context, p pair) (err error) {
 	return nil
 }
 
-// round makes and removes a pod of each side. Who comes first is another in each round: the kernel is still busy with the
-// namespaces of the round before.
+// round makes and removes a pod of each side. Who comes first is another in each round: the kernel is still busy with
+// the namespaces of the round before.
 func (s *sequence) round(ctx context.Context, n int) error {
 	order := [2]int{n % 2, 1 - n%2}
 	var pods [2]*node.Pod

@@ -10,7 +10,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// ipam measures the IPAM plugins alone, as another network plugin executes them, in pools of 250 and of 10,000 addresses.
+// ipam measures the IPAM plugins alone, as another network plugin executes them, in pools of 250 and of 10,000
+// addresses.
 func (b *bench) ipam(ctx context.Context) error {
 	for _, size := range []int{250, 10_000} {
 		if err := b.ipamPool(ctx, size); err != nil {

@@ -89,8 +89,8 @@ var pairs = []pair{
 	{"transparent", "ptp + host-local", map[string]any{"type": "ptp"}},
 }
 
-// vm is a simulated VM with the plugins of a pair. Its state, and that of host-local, lies in memory, as that of ours does on
-// a node (/var/run).
+// vm is a simulated VM with the plugins of a pair. Its state, and that of host-local, lies in memory, as that of ours
+// does on a node (/var/run).
 type vm struct {
 	*node.Node
 	fabric *fabric.Fabric
@@ -149,8 +149,8 @@ func (v *vm) fill(ctx context.Context, count int) error {
 	return nil
 }
 
-// peak executes a plugin from a process that is smaller than it, and prints its peak memory in bytes on standard error: a
-// process inherits the peak of the one that starts it (fs/exec.c, setmax_mm_hiwater_rss), and this one has had more.
+// peak executes a plugin from a process that is smaller than it, and prints its peak memory in bytes on standard error:
+// a process inherits the peak of the one that starts it (fs/exec.c, setmax_mm_hiwater_rss), and this one has had more.
 func peak(args []string) {
 	cmd := exec.Command(args[0])
 	cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout

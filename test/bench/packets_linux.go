@@ -13,8 +13,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/traffic"
 )
 
-// packets measures what a packet costs from pod to pod of one VM, over a bridge without any rules, over the reference plugin's,
-// and over ours; with two pods there and with 250.
+// packets measures what a packet costs from pod to pod of one VM, over a bridge without any rules, over the reference
+// plugin's, and over ours; with two pods there and with 250.
 func (b *bench) packets(ctx context.Context) error {
 	for _, p := range []pair{pairs[0], pairs[2]} {
 		for _, there := range []int{2, present} {

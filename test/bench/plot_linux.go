@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// charts draws one chart for each kind of measurement: bars of the ratios to the reference, with a line where both are equal.
+// charts draws one chart for each kind of measurement: bars of the ratios to the reference, with a line where both are
+// equal.
 func charts(from, folder string) error {
 	r, err := readReport(from)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 
 var checkName = regexp.MustCompile(`^[a-z-]+$`)
 
-// wrongDoctor: cni.md lists the checks of doctor, all of them. In the column "doctor" of any table the first code of a cell is a check,
-// and each further one is out of doctor's mouth; "…" stands for what differs.
+// wrongDoctor: cni.md lists the checks of doctor, all of them. In the column "doctor" of any table the first code of a
+// cell is a check, and each further one is out of doctor's mouth; "…" stands for what differs.
 func (r *repository) wrongDoctor(d *document) (lies []string) {
 	listed := map[string]bool{}
 	for _, t := range d.tables {

@@ -18,7 +18,8 @@ func configurationFields() map[string]bool {
 	return fields
 }
 
-// fieldsOf goes into sections: structs of ours, or without a name. What the last level of a section means, its own table says.
+// fieldsOf goes into sections: structs of ours, or without a name. What the last level of a section means, its own
+// table says.
 func fieldsOf(t reflect.Type, prefix string, into map[string]bool) {
 	for i := range t.NumField() {
 		f := t.Field(i)

@@ -10,8 +10,8 @@ import (
 
 var testPattern = regexp.MustCompile(`^(Test|Fuzz|Benchmark)(\p{Lu}|…)[\p{L}\d_…]*$`)
 
-// wrongTests: names of tests, of which "…" may leave out a part. In a table a folder before a colon says where the tests behind it
-// are, up to a semicolon: `ipam`: `TestOne…`, `TestTwo`; `TestThree`.
+// wrongTests: names of tests, of which "…" may leave out a part. In a table a folder before a colon says where the
+// tests behind it are, up to a semicolon: `ipam`: `TestOne…`, `TestTwo`; `TestThree`.
 func (r *repository) wrongTests(d *document) (lies []string) {
 	for _, s := range d.spans {
 		if testPattern.MatchString(s.text) && !r.hasTest(s.text, "") {

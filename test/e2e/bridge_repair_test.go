@@ -142,8 +142,8 @@ func (l *lab) cleanup(n *node.Node) {
 	l.wantSuccess(r)
 }
 
-// A repair that is killed anywhere leaves what the next one repairs: either nothing of the bridge is there, or all. (An empty one that
-// is down is nothing.)
+// A repair that is killed anywhere leaves what the next one repairs: either nothing of the bridge is there, or all. (An
+// empty one that is down is nothing.)
 func TestAKilledRepairIsRepaired(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 4))
 	n := l.nodes[0]

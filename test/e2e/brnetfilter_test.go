@@ -12,8 +12,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/fabric"
 )
 
-// Where the kernel has the module, the plugin switches on what bridged packets need to pass the host's NAT, and cleanup switches it
-// off again where it was off. (That host ports and services work by it: TestServices.)
+// Where the kernel has the module, the plugin switches on what bridged packets need to pass the host's NAT, and cleanup
+// switches it off again where it was off. (That host ports and services work by it: TestServices.)
 func TestBrNetfilterIsSwitchedOn(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, before := range []string{"0\n0\n", "1\n0\n", "0\n1\n", "1\n1\n"} {
@@ -74,8 +74,8 @@ func TestWithoutBrNetfilter(t *testing.T) {
 	}
 }
 
-// What a network policy, and ip-masq-agent, write into the host's rules counts for pods, here and from outside, without anybody's
-// doing but the plugin's.
+// What a network policy, and ip-masq-agent, write into the host's rules counts for pods, here and from outside, without
+// anybody's doing but the plugin's.
 func TestTheHostsRulesCountForPods(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {

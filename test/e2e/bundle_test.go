@@ -12,8 +12,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/fabric"
 )
 
-// A bundle has what a report needs, and none of the secrets that are planted: in the configuration, the environment, an address of the host agent and so
-// in the log, and in a file that lies beside configurations.
+// A bundle has what a report needs, and none of the secrets that are planted: in the configuration, the environment, an
+// address of the host agent and so in the log, and in a file that lies beside configurations.
 func TestABundleHasAllButSecrets(t *testing.T) {
 	const secret = "pl4nted-secret"
 	l := newLab(t, fabric.Default(1, 4))

@@ -95,8 +95,8 @@ func TestDNSOfTheResult(t *testing.T) {
 	}
 }
 
-// The pods' MTU is the master's, whatever it is by now: that of new ones, and on a bridge, which drops what is larger without a word, that of those
-// that live. One that was configured with a smaller MTU keeps it.
+// The pods' MTU is the master's, whatever it is by now: that of new ones, and on a bridge, which drops what is larger
+// without a word, that of those that live. One that was configured with a smaller MTU keeps it.
 func TestMTUFollowsTheMaster(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {

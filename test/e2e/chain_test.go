@@ -13,7 +13,8 @@ import (
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 )
 
-// A MAC is asked for in three ways (CONVENTIONS.md, "mac"), of which the last one counts; nerdctl, podman and CRI-O take the first.
+// A MAC is asked for in three ways (CONVENTIONS.md, "mac"), of which the last one counts; nerdctl, podman and CRI-O
+// take the first.
 func TestAMACIsAskedForInThreeWays(t *testing.T) {
 	const byArgs, byConf, byRuntime = "02:42:ac:11:00:01", "02:42:ac:11:00:02", "02:42:ac:11:00:03"
 	for _, mode := range []string{"bridge", "transparent"} {
@@ -80,7 +81,8 @@ func TestResultsOfEarlierPluginsArePassedOn(t *testing.T) {
 	}
 }
 
-// GC meets an error on the host: what could be removed has no address reserved any more, and what could not has its own still.
+// GC meets an error on the host: what could be removed has no address reserved any more, and what could not has its own
+// still.
 func TestGCGoesOnAfterAnError(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 8))
 	n := l.nodes[0]
@@ -103,8 +105,8 @@ func TestGCGoesOnAfterAnError(t *testing.T) {
 	}
 }
 
-// Somebody breaks the configuration while pods run. An ADD is refused; a DEL takes away what is there all the same (CNI specification,
-// DEL), as long as it knows whose it is and where the state is.
+// Somebody breaks the configuration while pods run. An ADD is refused; a DEL takes away what is there all the same (CNI
+// specification, DEL), as long as it knows whose it is and where the state is.
 func TestDelWithAWrongConfiguration(t *testing.T) {
 	for _, mode := range []string{"bridge", "transparent"} {
 		t.Run(mode, func(t *testing.T) {

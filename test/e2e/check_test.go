@@ -47,8 +47,8 @@ func further(r *types100.Result) {
 	r.IPs = append(r.IPs, &types100.IPConfig{Address: cni.IPNet(netip.MustParsePrefix("192.0.2.9/24")), Interface: types100.Int(len(r.Interfaces) - 1)})
 }
 
-// What real plugins further back in the chain change, and what others record in the result, passes CHECK; the pod has its network, and doctor
-// sees no failure (CNI specification 1.1.0, CHECK).
+// What real plugins further back in the chain change, and what others record in the result, passes CHECK; the pod has
+// its network, and doctor sees no failure (CNI specification 1.1.0, CHECK).
 func TestCheckLetsOtherPluginsHaveTheirWay(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, chained := range map[string]map[string]any{

@@ -13,7 +13,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// A network that azure-vnet does not have is not cleaned up: nothing is freed of other plugins' containers. One that is gone gives its pool to others.
+// A network that azure-vnet does not have is not cleaned up: nothing is freed of other plugins' containers. One that is
+// gone gives its pool to others.
 func TestCleanupOfANetworkThatIsNotOurs(t *testing.T) {
 	l := newLab(t, twoNICs())
 	n := l.nodes[0]

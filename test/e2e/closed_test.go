@@ -18,9 +18,10 @@ import (
 
 const listenedPort = 5353
 
-// What a pod must not say to its own host by raw frames: from somebody else's address to a bridge's group addresses, which a
-// bridge hands to the host's stack past all hooks; and to the host's loopback addresses, which portmap opens by
-// route_localnet. Nothing arrives, all of it is counted that the kernel does not drop before, and the host's IPv6 goes on as it was.
+// What a pod must not say to its own host by raw frames: from somebody else's address to a bridge's group addresses,
+// which a bridge hands to the host's stack past all hooks; and to the host's loopback addresses, which portmap opens by
+// route_localnet. Nothing arrives, all of it is counted that the kernel does not drop before, and the host's IPv6 goes
+// on as it was.
 func TestWhatAPodMustNotSayToItsHost(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, antiSpoof := range []bool{true, false} {
@@ -131,8 +132,8 @@ func (h *hostile) listen() func() string {
 	}
 }
 
-// The host agent's ports stay closed when a service leads there, by its name or another port; its DNS stays open, and all of it
-// with allowHostAgent.
+// The host agent's ports stay closed when a service leads there, by its name or another port; its DNS stays open, and
+// all of it with allowHostAgent.
 func TestTheHostAgentIsClosedByServices(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, open := range []bool{false, true} {
@@ -185,8 +186,8 @@ func TestTheHostAgentIsClosedByServices(t *testing.T) {
 	}
 }
 
-// Somebody is in the pod's namespace while its interface comes and goes, and sends all the time what it must not. The fabric,
-// which counts, sees none of it, at no moment of ADD and DEL.
+// Somebody is in the pod's namespace while its interface comes and goes, and sends all the time what it must not. The
+// fabric, which counts, sees none of it, at no moment of ADD and DEL.
 func TestNoFrameWithoutRules(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -215,8 +216,8 @@ func TestNoFrameWithoutRules(t *testing.T) {
 	}
 }
 
-// floods sends packets from an address of nobody's, as soon as there is an interface and as long as there is one. It returns
-// how many the interface took.
+// floods sends packets from an address of nobody's, as soon as there is an interface and as long as there is one. It
+// returns how many the interface took.
 func floods(ctx context.Context, ns *fabric.Namespace, mode string) (sent int) {
 	_ = ns.Do(func() error {
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)

@@ -11,7 +11,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/fabric"
 )
 
-// A real bash completes what the programs take. The cursor stands behind the last word, which a space at the end makes an empty one.
+// A real bash completes what the programs take. The cursor stands behind the last word, which a space at the end makes
+// an empty one.
 func TestCompletion(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 4))
 	n := l.nodes[0]

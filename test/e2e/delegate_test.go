@@ -59,8 +59,8 @@ func TestTheIPAMPluginIsSmall(t *testing.T) {
 
 var pidOf = regexp.MustCompile(`pid=(\d+) plugin=azure-vnet(?:-ipam)? command=(\w+) `)
 
-// The network plugin calls our IPAM plugin itself if what lies beside it is of the same build, and executes it otherwise; there
-// is no other difference: the same results, the same errors, the same lines in the log.
+// The network plugin calls our IPAM plugin itself if what lies beside it is of the same build, and executes it
+// otherwise; there is no other difference: the same results, the same errors, the same lines in the log.
 func TestIPAMInProcessIsAsInAProgramOfItsOwn(t *testing.T) {
 	for name, test := range map[string]struct {
 		replace   func(l *lab, folder string)
@@ -120,8 +120,8 @@ func TestIPAMInProcessIsAsInAProgramOfItsOwn(t *testing.T) {
 			if want := "10.240.1.1/16 fd00::1:1/64 gateway 10.240.0.1, dns [168.63.129.16]"; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
-			// Both plugins write one line for each command, the IPAM plugin first; its pid says which process it was. An ADD that
-			// fails takes back what it may have reserved.
+			// Both plugins write one line for each command, the IPAM plugin first; its pid says which process it was. An ADD
+			// that fails takes back what it may have reserved.
 			var commands, pids []string
 			for _, line := range strings.Split(l.read(n.LogFile("azure-vnet")), "\n") {
 				if m := pidOf.FindStringSubmatch(line); m != nil && (strings.Contains(line, "msg=done") || strings.Contains(line, "msg=failed")) {

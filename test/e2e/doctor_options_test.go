@@ -23,7 +23,8 @@ func (p *patient) say(args ...string) (int, string) {
 	return r.Exit, string(r.Stdout) + string(r.Stderr)
 }
 
-// What a person does not want to hear of is not said, and does not count; one pod is asked for by its name or its container.
+// What a person does not want to hear of is not said, and does not count; one pod is asked for by its name or its
+// container.
 func TestDoctorsOptions(t *testing.T) {
 	p := newPatient(t, "bridge")
 	p.sh("ip link add azv0123456789a type veth peer name x0") // a warning
@@ -79,7 +80,8 @@ func TestDoctorNeedsRoot(t *testing.T) {
 	}
 }
 
-// What the configuration names has to be there, containerd's loopback, too; a configuration that calls ours comes first rightly.
+// What the configuration names has to be there, containerd's loopback, too; a configuration that calls ours comes first
+// rightly.
 func TestDoctorKnowsWhoIsCalled(t *testing.T) {
 	p := newPatient(t, "bridge")
 	list := `{"cniVersion":"1.0.0","name":"azure","plugins":[` + string(p.lab.conf(p.n, p.fields)) + `,{"type":"no-such-plugin"}]}`
@@ -119,8 +121,8 @@ func TestDoctorKnowsWhoIsCalled(t *testing.T) {
 	}
 }
 
-// The configuration as it is shipped has nothing that doctor complains of, before the first pod and with pods; nor has a host with a NIC
-// that has no addresses for pods (TestDoctorIsContentWithANICOfTheHosts).
+// The configuration as it is shipped has nothing that doctor complains of, before the first pod and with pods; nor has
+// a host with a NIC that has no addresses for pods (TestDoctorIsContentWithANICOfTheHosts).
 func TestDoctorIsContentWithWhatIsShipped(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 3))
 	n := l.nodes[0]

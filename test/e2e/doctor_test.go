@@ -232,8 +232,8 @@ type fault struct {
 	check, level string
 	names        string // what is named
 	remedy       string // part of the remedy
-	// cure is a command of the remedy's, word for word, "REPAIR" for azure-vnet repair with what comes before it, "MOUNTED" for the whole remedy
-	// where the mounts are, "HOST" for the remedy itself, or "" if it is no command.
+	// cure is a command of the remedy's, word for word, "REPAIR" for azure-vnet repair with what comes before it,
+	// "MOUNTED" for the whole remedy where the mounts are, "HOST" for the remedy itself, or "" if it is no command.
 	cure string
 	then func(p *patient) // what the remedy leaves to do
 }
@@ -504,7 +504,8 @@ func (p *patient) readd() {
 	p.pods = []*node.Pod{p.add()}
 }
 
-// TestDoctorFindsWhatOperatorsMeet plants each fault, wants it named with its remedy, and doctor content after the cure.
+// TestDoctorFindsWhatOperatorsMeet plants each fault, wants it named with its remedy, and doctor content after the
+// cure.
 func TestDoctorFindsWhatOperatorsMeet(t *testing.T) {
 	for name, f := range faults {
 		modes := f.modes

@@ -88,8 +88,8 @@ func (l *lab) oneAnswer(what string, r node.Reply) {
 	}
 }
 
-// killPoints says how often a thread does each of the system calls that change something, or stand between such, at most: a command
-// does its first netlink requests to look around.
+// killPoints says how often a thread does each of the system calls that change something, or stand between such, at
+// most: a command does its first netlink requests to look around.
 var killPoints = map[string]int{"sendto": 36, "sendmsg": 4, "renameat": 4, "flock": 6, "setns": 4, "execve": 2, "fsync": 4, "ftruncate": 1, "linkat": 1, "getsockname": 6}
 
 // kill -9 at the system calls that change something, during the ADD that creates the network and during one

@@ -59,7 +59,8 @@ func TestTwoHundredAndFiftyPods(t *testing.T) {
 	}
 }
 
-// Somebody flushes the ruleset of a full node: the next ADD brings all pods' rules back in one transaction, however many the kernel acknowledges.
+// Somebody flushes the ruleset of a full node: the next ADD brings all pods' rules back in one transaction, however
+// many the kernel acknowledges.
 func TestAFullNodesRulesComeBack(t *testing.T) {
 	const pods = 250
 	for _, mode := range []string{"bridge", "transparent"} {

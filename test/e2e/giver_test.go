@@ -11,7 +11,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// Addresses of another IPAM plugin are given back to it: by the DEL that doctor prints, and by cleanup, which has no configuration.
+// Addresses of another IPAM plugin are given back to it: by the DEL that doctor prints, and by cleanup, which has no
+// configuration.
 func TestAnotherIPAMPluginGetsItsAddressesBack(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 3))
 	l.broken = true // they are not the NIC's

@@ -47,7 +47,8 @@ var neighbours = map[string]neighbour{
 	"firewalld": {starts: "firewalld", fields: map[string]any{"acceptForward": true}, harms: []string{"firewall-cmd --reload", "systemctl restart firewalld", "nft flush ruleset"}},
 }
 
-// On a machine that starts no pod any more, and whose network is put in disorder by its real managers, a connection of a pod goes on.
+// On a machine that starts no pod any more, and whose network is put in disorder by its real managers, a connection of
+// a pod goes on.
 func TestAQuietNodeHeals(t *testing.T) {
 	for name, who := range neighbours {
 		for _, mode := range []string{"bridge", "tunnel", "transparent"} {
@@ -135,7 +136,8 @@ func (m *machine) suffer(p *node.Pod, harm string, port int) {
 	m.Logf("%s: %v without an answer", harm, s.Longest().Round(1e6))
 }
 
-// A watch ends when somebody says so, and when another azure-vnet is installed in place of its own, which it sees by the next change.
+// A watch ends when somebody says so, and when another azure-vnet is installed in place of its own, which it sees by
+// the next change.
 func TestAWatchEnds(t *testing.T) {
 	for how, end := range map[string]func(l *lab, program string, watch *fabric.Cmd){
 		"by a signal": func(l *lab, _ string, watch *fabric.Cmd) { l.must(watch.Process.Signal(syscall.SIGTERM)) },
@@ -183,8 +185,8 @@ func TestAWatchEnds(t *testing.T) {
 	}
 }
 
-// What doctor says of a program that manages the host's network is done on a live machine, with the program running and nobody else to
-// repair: pods go on, and doctor is content.
+// What doctor says of a program that manages the host's network is done on a live machine, with the program running and
+// nobody else to repair: pods go on, and doctor is content.
 func TestDoctorsRemediesForManagersWorkOnALiveNode(t *testing.T) {
 	for _, name := range []string{"systemd-networkd by name", "systemd-networkd by MAC", "NetworkManager"} {
 		for _, mode := range []string{"bridge", "tunnel"} {

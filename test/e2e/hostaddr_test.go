@@ -12,8 +12,9 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// The host's addresses on other interfaces are the host's, whatever mode: a node-local DNS cache (its own address, and the
-// cluster's), services as IPVS has them. What is there before the first pod, and what comes later, with br_netfilter and without.
+// The host's addresses on other interfaces are the host's, whatever mode: a node-local DNS cache (its own address, and
+// the cluster's), services as IPVS has them. What is there before the first pod, and what comes later, with
+// br_netfilter and without.
 func TestTheHostsOtherAddresses(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, without := range []bool{false, true} {
@@ -47,7 +48,8 @@ func TestTheHostsOtherAddresses(t *testing.T) {
 					}
 				}
 				answers("10.0.0.10", "fd00:10::a")
-				// A cache that is started later has an address that is nobody else's anyway; what else is new is known from the next ADD on.
+				// A cache that is started later has an address that is nobody else's anyway; what else is new is known from the
+				// next ADD on.
 				add("169.254.20.10")
 				answers("169.254.20.10")
 				add("10.0.3.3", "fd00:10::b")
@@ -63,8 +65,8 @@ func TestTheHostsOtherAddresses(t *testing.T) {
 	}
 }
 
-// Addresses that the host gets, and loses, while pods live, on whatever interface (keepalived, a load balancer without NAT): who
-// is outside reaches them at once, no ADD needed.
+// Addresses that the host gets, and loses, while pods live, on whatever interface (keepalived, a load balancer without
+// NAT): who is outside reaches them at once, no ADD needed.
 func TestAddressesThatComeLater(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -95,7 +97,8 @@ func TestAddressesThatComeLater(t *testing.T) {
 	}
 }
 
-// usable waits until the host takes what is for an address that it was given: for IPv6 a work queue of the kernel sees to that.
+// usable waits until the host takes what is for an address that it was given: for IPv6 a work queue of the kernel sees
+// to that.
 func (l *lab) usable(n *node.Node, a netip.Addr) {
 	l.Helper()
 	for !strings.Contains(l.run(n, "ip route get "+a.String()), "local "+a.String()+" ") {
@@ -103,8 +106,8 @@ func (l *lab) usable(n *node.Node, a netip.Addr) {
 	}
 }
 
-// A host with its address alone has a route to each of its pods, which comes and goes with the pod, and is no part of what is
-// remembered of the host.
+// A host with its address alone has a route to each of its pods, which comes and goes with the pod, and is no part of
+// what is remembered of the host.
 func TestRoutesToPodsGoWithThem(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// cloudInit are mounts under which the host has cloud-init, with its files in a folder of the node's; no test may write into
-// the machine's own /etc.
+// cloudInit are mounts under which the host has cloud-init, with its files in a folder of the node's; no test may write
+// into the machine's own /etc.
 func cloudInit(n *node.Node) string {
 	etc := filepath.Join(n.Dir, "etc")
 	return fmt.Sprintf("mkdir -p %s/cloud/cloud.cfg.d && mount --bind %s /etc", etc, etc)
@@ -84,8 +84,8 @@ func (l *lab) reachable(mode string, n *node.Node, pods ...*node.Pod) {
 	}
 }
 
-// cloud-init's default: all that Azure assigned to the NIC is on the host before the first pod comes. No pod gets such an address,
-// everybody says why, and after the remedy all of them are pods'.
+// cloud-init's default: all that Azure assigned to the NIC is on the host before the first pod comes. No pod gets such
+// an address, everybody says why, and after the remedy all of them are pods'.
 func TestTheHostHasAllAddresses(t *testing.T) {
 	for _, mode := range all {
 		for _, dual := range []bool{false, true} {
@@ -213,7 +213,8 @@ func TestTheHostHasSomeAddresses(t *testing.T) {
 	}
 }
 
-// A pod that had its address before the host had it, too, keeps it, and has its network back as soon as the host has it no more.
+// A pod that had its address before the host had it, too, keeps it, and has its network back as soon as the host has it
+// no more.
 func TestTheHostHasAPodsAddress(t *testing.T) {
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
@@ -248,8 +249,8 @@ func TestTheHostHasAPodsAddress(t *testing.T) {
 	}
 }
 
-// The source does not say which address is the primary one, or another one than the host has: the host keeps its own, and no pod
-// gets it.
+// The source does not say which address is the primary one, or another one than the host has: the host keeps its own,
+// and no pod gets it.
 func TestTheSourceListsTheHostsOwnAddress(t *testing.T) {
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
@@ -279,8 +280,8 @@ func TestTheSourceListsTheHostsOwnAddress(t *testing.T) {
 	}
 }
 
-// host release says who uses the addresses, asks, and does nothing without an answer; the host's own addresses and routes stay, whatever
-// came first.
+// host release says who uses the addresses, asks, and does nothing without an answer; the host's own addresses and
+// routes stay, whatever came first.
 func TestHostReleaseAsks(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 3))
 	n := l.nodes[0]
@@ -385,7 +386,8 @@ func anyAddress(mode, address, gateway string) map[string]any {
 	return map[string]any{"mode": mode, "ipam": map[string]any{"type": "any", "result": result}}
 }
 
-// Whatever IPAM plugin it is: an address of somebody else's is refused, nothing is left, and everybody keeps the network.
+// Whatever IPAM plugin it is: an address of somebody else's is refused, nothing is left, and everybody keeps the
+// network.
 func TestAddressesOfOthersAreRefused(t *testing.T) {
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// layout is how a program leaves the network of a VM behind, as ip(8) shows it: what the fabric gave the VM goes first. A lifetime of
-// LEASE seconds has ended when the test looks again. The addresses are those of the first VM.
+// layout is how a program leaves the network of a VM behind, as ip(8) shows it: what the fabric gave the VM goes first.
+// A lifetime of LEASE seconds has ended when the test looks again. The addresses are those of the first VM.
 type layout struct {
 	before []string // sysctls, before there are addresses
 	lines  []string
@@ -29,8 +29,8 @@ type layout struct {
 const lease = 4 * time.Second
 
 var layouts = map[string]layout{
-	// NetworkManager 1.42, with DHCP and IPv6 by DHCPv6 and router advertisements: it makes the subnets' routes itself, and has no
-	// lifetimes but the addresses'.
+	// NetworkManager 1.42, with DHCP and IPv6 by DHCPv6 and router advertisements: it makes the subnets' routes itself,
+	// and has no lifetimes but the addresses'.
 	"NetworkManager": {
 		before: []string{"sysctl -qw net.ipv6.conf.eth0.addr_gen_mode=1 net.ipv6.conf.eth0.accept_ra=0"},
 		lines: []string{
@@ -211,8 +211,8 @@ func (l *lab) eventually(not string, done func() bool) {
 	}
 }
 
-// outlast waits until a lifetime that begins now, and so all that began before, has passed. That they do is what is tested; nothing but
-// time makes them.
+// outlast waits until a lifetime that begins now, and so all that began before, has passed. That they do is what is
+// tested; nothing but time makes them.
 func (l *lab) outlast(n *node.Node) {
 	l.Helper()
 	l.run(n, fmt.Sprintf("ip addr add 192.0.2.1/32 dev lo valid_lft %v preferred_lft %v", lease.Seconds(), lease.Seconds()))
@@ -234,8 +234,8 @@ func (l *lab) online(n *node.Node, when string) {
 	}
 }
 
-// Whoever configured the host: an ADD leaves it its network, also when its leases have ended, which nobody renews on the bridge, and
-// when the bridge was deleted; and cleanup gives back what was, leases as leases.
+// Whoever configured the host: an ADD leaves it its network, also when its leases have ended, which nobody renews on
+// the bridge, and when the bridge was deleted; and cleanup gives back what was, leases as leases.
 func TestTheHostKeepsItsNetwork(t *testing.T) {
 	for name, want := range layouts {
 		t.Run(name, func(t *testing.T) {
@@ -287,8 +287,8 @@ func TestTheHostKeepsItsNetwork(t *testing.T) {
 	}
 }
 
-// Somebody takes the host's addresses off the bridge: networkd, a client whose lease was over, a person. The next ADD, or cleanup,
-// brings them back. What somebody replaced by another address does not come back.
+// Somebody takes the host's addresses off the bridge: networkd, a client whose lease was over, a person. The next ADD,
+// or cleanup, brings them back. What somebody replaced by another address does not come back.
 func TestAHostThatLostItsAddressesGetsThemBack(t *testing.T) {
 	for name, test := range map[string]struct {
 		damage  []string
@@ -329,8 +329,8 @@ func TestAHostThatLostItsAddressesGetsThemBack(t *testing.T) {
 	}
 }
 
-// The kernel does not take the master into a bridge: the code is that of a master, the message says why, and nothing has changed. A
-// macvlan in another namespace, as a container has it, cannot be seen before.
+// The kernel does not take the master into a bridge: the code is that of a master, the message says why, and nothing
+// has changed. A macvlan in another namespace, as a container has it, cannot be seen before.
 func TestAMasterThatCannotBeAPortIsNamed(t *testing.T) {
 	for name, test := range map[string]struct {
 		lines []string
@@ -368,8 +368,8 @@ func TestAMasterThatCannotBeAPortIsNamed(t *testing.T) {
 	}
 }
 
-// Pods that start at once find the bridge while one of them makes it: what they see of it does not hide on which terms the master had its
-// address.
+// Pods that start at once find the bridge while one of them makes it: what they see of it does not hide on which terms
+// the master had its address.
 func TestABurstOfFirstPodsKeepsTheLease(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 16))
 	n := l.nodes[0]

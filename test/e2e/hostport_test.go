@@ -11,9 +11,9 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// A host port of the real portmap, by both of its backends and both protocols, from everywhere: at the node's own address from
-// the host itself, its pods and the pod that has it, at 127.0.0.1 from the host, at the node's address from another node, its pods, and
-// from a remote host.
+// A host port of the real portmap, by both of its backends and both protocols, from everywhere: at the node's own
+// address from the host itself, its pods and the pod that has it, at 127.0.0.1 from the host, at the node's address
+// from another node, its pods, and from a remote host.
 func TestHostPorts(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, backend := range []string{"iptables", "nftables"} {

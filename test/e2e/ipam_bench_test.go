@@ -23,8 +23,8 @@ import (
 )
 
 // BenchmarkAddOfTenThousand executes ADD as a runtime does, on pools of 100 and of 10,000 addresses, and fails when the
-// large pool takes more than twice as long. The calls alternate, so that whatever else the machine does hits both alike,
-// and medians are compared. The DEL that makes the next ADD possible is measured but not judged.
+// large pool takes more than twice as long. The calls alternate, so that whatever else the machine does hits both
+// alike, and medians are compared. The DEL that makes the next ADD possible is measured but not judged.
 //
 // The state lies in memory, as it does on a node, where /var/run is a tmpfs.
 func BenchmarkAddOfTenThousand(b *testing.B) {
@@ -73,8 +73,8 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// filledNode makes a node whose pool has as many addresses as size says. All of them were given once, and as many are held
-// as held says.
+// filledNode makes a node whose pool has as many addresses as size says. All of them were given once, and as many are
+// held as held says.
 func filledNode(b *testing.B, vm *fabric.VM, size, held int) *node.Node {
 	b.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "azure-vnet-ipam-bench-")

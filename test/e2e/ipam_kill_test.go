@@ -24,8 +24,8 @@ import (
 
 const kills = 200
 
-// killed starts a call and kills it after a while. It says whether the process was still there, and how long it was there
-// after the start: of that the machine may take most when it is busy.
+// killed starts a call and kills it after a while. It says whether the process was still there, and how long it was
+// there after the start: of that the machine may take most when it is busy.
 func (l *lab) killed(n *node.Node, c node.Call, after time.Duration) (killed bool, took time.Duration) {
 	l.Helper()
 	cmd := n.VM.Ns.Command(l.ctx, filepath.Join(binaries, c.Plugin))

@@ -19,9 +19,9 @@ import (
 
 const measured = "MEASURE_PLUGIN" // the plugin that TestHelperOfTheMeasurement executes
 
-// TestHelperOfTheMeasurement is no test. A process inherits the peak memory of the one that starts it
-// (fs/exec.c, setmax_mm_hiwater_rss), and this test binary has had more than the plugin may: so a fresh and small copy of
-// it starts the plugin, and prints the plugin's peak behind its output, in KiB.
+// TestHelperOfTheMeasurement is no test. A process inherits the peak memory of the one that starts it (fs/exec.c,
+// setmax_mm_hiwater_rss), and this test binary has had more than the plugin may: so a fresh and small copy of it starts
+// the plugin, and prints the plugin's peak behind its output, in KiB.
 func TestHelperOfTheMeasurement(t *testing.T) {
 	plugin := os.Getenv(measured)
 	if plugin == "" {

@@ -412,8 +412,8 @@ func TestLogHasOneLinePerCommand(t *testing.T) {
 	}
 }
 
-// In transparent mode the set of addresses knows no MAC: an element that is there alone names its owner and no more, and is
-// collected all the same.
+// In transparent mode the set of addresses knows no MAC: an element that is there alone names its owner and no more,
+// and is collected all the same.
 func TestGCOfAnAddressWithoutMAC(t *testing.T) {
 	l := newLab(t, fabric.DefaultDual(1, 8))
 	n := l.nodes[0]
@@ -453,7 +453,8 @@ func TestGCOfAPartOfAPod(t *testing.T) {
 	}
 }
 
-// When a pod's veth, its elements and its record are gone, its neighbours on the bridge name nobody, and go all the same.
+// When a pod's veth, its elements and its record are gone, its neighbours on the bridge name nobody, and go all the
+// same.
 func TestGCOfANeighbourThatNobodyHas(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 8))
 	n := l.nodes[0]

@@ -167,8 +167,9 @@ func (l *lab) silent(from string, ns *fabric.Namespace, to netip.Addr) {
 	}
 }
 
-// Peers of a pod that is gone remember its MAC for a while. What they still send there, packets and questions whether it lives, goes to
-// the fabric as a frame that it takes, since the address may be on another VM by now; and the fabric answers.
+// Peers of a pod that is gone remember its MAC for a while. What they still send there, packets and questions whether
+// it lives, goes to the fabric as a frame that it takes, since the address may be on another VM by now; and the fabric
+// answers.
 func TestPeersOfAPodThatIsGone(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {

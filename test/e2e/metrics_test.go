@@ -13,7 +13,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/fabric"
 )
 
-// The metrics of a node are what happened on it: pods, addresses, commands by their codes, and what a pod tried that it must not.
+// The metrics of a node are what happened on it: pods, addresses, commands by their codes, and what a pod tried that it
+// must not.
 func TestMetrics(t *testing.T) {
 	for _, mode := range []string{"bridge", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -79,7 +80,8 @@ func TestMetricsCountSpoofedFrames(t *testing.T) {
 	}
 }
 
-// Below a real systemd the shipped timer has node_exporter's folder filled, with the rights that its service leaves, as soon as that folder is there.
+// Below a real systemd the shipped timer has node_exporter's folder filled, with the rights that its service leaves, as
+// soon as that folder is there.
 func TestTheTimerWritesMetrics(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 4))
 	m, _ := l.quiet("bridge", neighbour{})

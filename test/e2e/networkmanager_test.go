@@ -80,8 +80,8 @@ func dynamic(t *testing.T) (*lab, *node.Node) {
 	return l, n
 }
 
-// outlive requires that the host is online whatever happens to its leases, while who made them goes on running. Who configures the bridge,
-// too, may take a moment for it.
+// outlive requires that the host is online whatever happens to its leases, while who made them goes on running. Who
+// configures the bridge, too, may take a moment for it.
 func (l *lab) outlive(n *node.Node, mode string, patient bool) {
 	l.Helper()
 	online := func(when string) {

@@ -35,7 +35,8 @@ func manyNICs() fabric.Config {
 	return cfg
 }
 
-// rulesOfAzure are the policy rules that Azure's documentation gives a VM with two NICs: what comes from a NIC's address goes by its router.
+// rulesOfAzure are the policy rules that Azure's documentation gives a VM with two NICs: what comes from a NIC's
+// address goes by its router.
 const rulesOfAzure = `ip rule add from 10.240.0.4 lookup 200 prio 100
 ip rule add from 10.244.0.4 lookup 201 prio 100
 ip route add default via 10.240.0.1 dev eth0 table 200
@@ -52,8 +53,9 @@ func (l *lab) ruled(n *node.Node) {
 	}
 }
 
-// A host with two NICs, and its pods on the second, or on the first: they reach everybody, and everybody them, and nothing leaves by a NIC
-// from an address that is not its own. So it is on a host that has policy rules of its own, and one that checks the way back of what arrives.
+// A host with two NICs, and its pods on the second, or on the first: they reach everybody, and everybody them, and
+// nothing leaves by a NIC from an address that is not its own. So it is on a host that has policy rules of its own, and
+// one that checks the way back of what arrives.
 func TestPodsOfOneOfTwoNICs(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, master := range []string{"eth0", "eth1"} {
@@ -140,7 +142,8 @@ func (l *lab) healthy(n *node.Node) {
 	}
 }
 
-// A NIC with the host's address only, beside that of the pods, is what the documents recommend: doctor has nothing to say about it.
+// A NIC with the host's address only, beside that of the pods, is what the documents recommend: doctor has nothing to
+// say about it.
 func TestDoctorIsContentWithANICOfTheHosts(t *testing.T) {
 	cfg := twoNICs()
 	cfg.VMs[0].NICs[0].Pods = nil

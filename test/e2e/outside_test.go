@@ -67,8 +67,8 @@ func TestMasquerade(t *testing.T) {
 	}
 }
 
-// A firewall that forwards nothing stops what the host has to route. acceptForward lets pods' traffic pass, in the place
-// where a person would look for it.
+// A firewall that forwards nothing stops what the host has to route. acceptForward lets pods' traffic pass, in the
+// place where a person would look for it.
 func TestAcceptForward(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, deny := range map[string][]string{
@@ -128,8 +128,8 @@ func (l *lab) withoutBrNetfilter(n *node.Node) {
 	n.Mounts = "mount -t tmpfs tmpfs /proc/sys/net/bridge"
 }
 
-// singleAddresses gives the host its addresses as DHCPv6, or a /32 of a careful administrator, leaves them: alone, with routes to
-// the subnet and by the gateway.
+// singleAddresses gives the host its addresses as DHCPv6, or a /32 of a careful administrator, leaves them: alone, with
+// routes to the subnet and by the gateway.
 func (l *lab) singleAddresses(n *node.Node) {
 	l.Helper()
 	nic := n.VM.Config.PrimaryNIC()

@@ -15,9 +15,9 @@ import (
 	"github.com/Azure/azure-container-networking/test/traffic"
 )
 
-// BenchmarkPerPacket compares what a packet costs on a VM with one pod and on one with 250: throughput up and down, round
-// trips, and small packets. The two VMs are measured in turn, so that whatever else the machine does hits both alike, and
-// medians are compared. It fails when 250 pods make anything more than a tenth dearer.
+// BenchmarkPerPacket compares what a packet costs on a VM with one pod and on one with 250: throughput up and down,
+// round trips, and small packets. The two VMs are measured in turn, so that whatever else the machine does hits both
+// alike, and medians are compared. It fails when 250 pods make anything more than a tenth dearer.
 func BenchmarkPerPacket(b *testing.B) {
 	const pods, rounds = 250, 25
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {

@@ -15,7 +15,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// calicosName is where Calico looks for a pod of the namespace default with FELIX_INTERFACEPREFIX=azv (libcalico-go, VethNameForWorkload).
+// calicosName is where Calico looks for a pod of the namespace default with FELIX_INTERFACEPREFIX=azv (libcalico-go,
+// VethNameForWorkload).
 func calicosName(pod string) string {
 	sum := sha1.Sum([]byte("default." + pod))
 	return "azv" + hex.EncodeToString(sum[:])[:11]
@@ -31,7 +32,8 @@ func (l *lab) named(n *node.Node, fields map[string]any, name string) *node.Pod 
 	return p
 }
 
-// felix are rules as Calico's agent makes them for pods that it knows by their names: their host veths may pass, what else begins with azv may not.
+// felix are rules as Calico's agent makes them for pods that it knows by their names: their host veths may pass, what
+// else begins with azv may not.
 func felix(pods ...string) string {
 	var b strings.Builder
 	b.WriteString("table inet cali {\n chain forward {\n  type filter hook forward priority 0; policy accept;\n  ct state established accept\n")
@@ -42,8 +44,8 @@ func felix(pods ...string) string {
 	return b.String()
 }
 
-// Calico's rules know pods by the names of their host veths: in transparent mode ours have those. Other interfaces, and containers of
-// others than Kubernetes, have not.
+// Calico's rules know pods by the names of their host veths: in transparent mode ours have those. Other interfaces, and
+// containers of others than Kubernetes, have not.
 func TestCalicoKnowsPodsByTheirNames(t *testing.T) {
 	l := newLab(t, fabric.DefaultDual(1, 6))
 	n := l.nodes[0]
@@ -89,8 +91,8 @@ func TestCalicoKnowsPodsByTheirNames(t *testing.T) {
 	}
 }
 
-// The next sandbox of a pod takes the name from the one before, which may still be there, be dead, or be known to nobody any more. Each
-// goes by itself, in any order.
+// The next sandbox of a pod takes the name from the one before, which may still be there, be dead, or be known to
+// nobody any more. Each goes by itself, in any order.
 func TestTheNewestSandboxHasThePodsName(t *testing.T) {
 	for _, former := range []string{"alive", "dead", "forgotten", "known to the state only"} {
 		for name, order := range map[string][]int{"first to last": {0, 1}, "last to first": {1, 0}} {

@@ -71,8 +71,8 @@ func TestTwoCapabilitiesAreEnough(t *testing.T) {
 	}
 }
 
-// What is in the environment beside CNI_* changes nothing: whatever could lead an ADD astray, it looks at no other file and
-// connects to nobody else.
+// What is in the environment beside CNI_* changes nothing: whatever could lead an ADD astray, it looks at no other file
+// and connects to nobody else.
 func TestTheEnvironmentChangesNothing(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 2))
 	n := l.nodes[0]

@@ -32,8 +32,8 @@ func (l *lab) claimed(n *node.Node) {
 	}
 }
 
-// Two DELs of one container are under way, as after a runtime's restart, and the pool is used up. The slower one does not take the
-// next pod with the address off the network: whoever comes second waits for the first.
+// Two DELs of one container are under way, as after a runtime's restart, and the pool is used up. The slower one does
+// not take the next pod with the address off the network: whoever comes second waits for the first.
 func TestASlowDelBesideTheNextPod(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestASlowDelBesideTheNextPod(t *testing.T) {
 	}
 }
 
-// cleanup while a pod starts: the pod comes after it, on a network that is whole; and at the end nothing is left. It is delayed at
-// several of its messages.
+// cleanup while a pod starts: the pod comes after it, on a network that is whole; and at the end nothing is left. It is
+// delayed at several of its messages.
 func TestCleanupBesideAnAdd(t *testing.T) {
 	for _, mode := range []string{"bridge", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -138,8 +138,8 @@ func TestAnAddBesideAGC(t *testing.T) {
 	}
 }
 
-// GC while a pod starts that it does not name: the pod is whole, or gone with its address. An ADD that was given its address waits; one that
-// comes later waits for the GC.
+// GC while a pod starts that it does not name: the pod is whole, or gone with its address. An ADD that was given its
+// address waits; one that comes later waits for the GC.
 func TestGCBesideAnAdd(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 4))
 	n := l.nodes[0]
@@ -203,7 +203,8 @@ func TestTheIntentIsOnDiskBeforeTheIPAMPlugin(t *testing.T) {
 	}
 }
 
-// Somebody flushes the rules, and the next commands come all at once: each of them repairs. What the DELs take away stays away.
+// Somebody flushes the rules, and the next commands come all at once: each of them repairs. What the DELs take away
+// stays away.
 func TestCommandsAtOnceAfterTheRulesWereFlushed(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -242,8 +243,8 @@ func TestCommandsAtOnceAfterTheRulesWereFlushed(t *testing.T) {
 	}
 }
 
-// An ADD has read the state and waits for the lock of the network, to repair; a pod is deleted meanwhile. The repair brings nothing of it
-// back.
+// An ADD has read the state and waits for the lock of the network, to repair; a pod is deleted meanwhile. The repair
+// brings nothing of it back.
 func TestARepairBringsNothingBackThatWentWhileItWaited(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {

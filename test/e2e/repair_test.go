@@ -13,8 +13,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// Whatever somebody breaks on the host, azure-vnet repair restores it, the next ADD most of it, or CHECK of the pod that suffers from it;
-// the latter two say so; and the pods that were there work again.
+// Whatever somebody breaks on the host, azure-vnet repair restores it, the next ADD most of it, or CHECK of the pod
+// that suffers from it; the latter two say so; and the pods that were there work again.
 func TestRepair(t *testing.T) {
 	const add, check, command = "ADD", "CHECK", "azure-vnet repair"
 	damages := map[string]map[string][]string{ // by mode, command that breaks, who repairs
@@ -80,7 +80,8 @@ func (l *lab) repair(mode, damage, by string) {
 	}
 }
 
-// Somebody switches IPv6 on for a master that had none when the bridge was made, gives it an address, and takes it out of the bridge.
+// Somebody switches IPv6 on for a master that had none when the bridge was made, gives it an address, and takes it out
+// of the bridge.
 func TestAMasterThatGetsIPv6LaterComesBack(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 4))
 	n := l.nodes[0]

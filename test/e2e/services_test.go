@@ -15,7 +15,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// Addresses of load balancers, by family: in the nodes' subnet, and outside of the VNET. They have only VM 1 as a backend.
+// Addresses of load balancers, by family: in the nodes' subnet, and outside of the VNET. They have only VM 1 as a
+// backend.
 var (
 	internalFrontend = map[bool]netip.Addr{false: addr("10.240.0.200"), true: addr("fd00::200")}
 	publicFrontend   = map[bool]netip.Addr{false: addr("203.0.113.7"), true: addr("2001:db8::7")}
@@ -38,9 +39,9 @@ type client struct {
 	vm   int // whose kube-proxy translates for it; -1: nobody's on its own side
 }
 
-// Everybody reaches every kind of service: by cluster address, node port, host port and load balancer, in the subnet and
-// outside, on the client's own node and on another, by TCP and UDP. Who asks, and whom the backend sees, is written down
-// for each; the fabric sees no address that is not the node's own.
+// Everybody reaches every kind of service: by cluster address, node port, host port and load balancer, in the subnet
+// and outside, on the client's own node and on another, by TCP and UDP. Who asks, and whom the backend sees, is written
+// down for each; the fabric sees no address that is not the node's own.
 func TestServices(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, v6 := range []bool{false, true} {
@@ -240,8 +241,8 @@ func hostOf(a net.Addr) string {
 	return host
 }
 
-// ask sends something and returns what it is told. as is the address that the client takes for itself; invalid leaves that
-// to the kernel.
+// ask sends something and returns what it is told. as is the address that the client takes for itself; invalid leaves
+// that to the kernel.
 func (l *lab) ask(ns *fabric.Namespace, network string, to netip.AddrPort, as netip.Addr) (string, error) {
 	var c net.Conn
 	const patience = 3 * time.Second
@@ -357,8 +358,8 @@ func (l *lab) input(n *node.Node, text string, name string, args ...string) {
 	}
 }
 
-// The master sends back what it got, or node ports of other nodes' pods would end there. Nothing else goes back to the fabric: no
-// group frames of its own, and nothing for a MAC that nobody here has.
+// The master sends back what it got, or node ports of other nodes' pods would end there. Nothing else goes back to the
+// fabric: no group frames of its own, and nothing for a MAC that nobody here has.
 func TestNothingIsEchoed(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {

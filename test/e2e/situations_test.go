@@ -19,7 +19,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// situation is one that an operator gets into: how it comes, what ADD, STATUS and doctor say about it, and what cures it.
+// situation is one that an operator gets into: how it comes, what ADD, STATUS and doctor say about it, and what cures
+// it.
 type situation struct {
 	plant func(s *sick)
 

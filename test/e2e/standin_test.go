@@ -19,8 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A stand-in for the classic plugin, which this test binary is under its names: it takes the same locks and writes the same files in the
-// same order, and makes pods as it does. What is told to it stands in the configuration, of which other plugins ignore that.
+// A stand-in for the classic plugin, which this test binary is under its names: it takes the same locks and writes the
+// same files in the same order, and makes pods as it does. What is told to it stands in the configuration, of which
+// other plugins ignore that.
 type standIn struct {
 	program string
 	conf    struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/fabric"
 )
 
-// At level debug each step of a command is one line with its duration, in the log of the plugin whose step it is; nothing of what a configuration holds
-// beside names gets there.
+// At level debug each step of a command is one line with its duration, in the log of the plugin whose step it is;
+// nothing of what a configuration holds beside names gets there.
 func TestStepsOfACommand(t *testing.T) {
 	for mode, own := range map[string][]string{
 		"bridge":      {"look at the bridge", "make or repair the network", "compare the rules"},

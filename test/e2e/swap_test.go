@@ -154,7 +154,8 @@ func (s *swapped) verify(pods []*node.Pod) {
 	}
 }
 
-// A call of the classic plugin is in the middle when the programs are replaced: it has its address, and not written its state yet.
+// A call of the classic plugin is in the middle when the programs are replaced: it has its address, and not written its
+// state yet.
 func TestSwapWhileACallOfTheClassicPluginIsInside(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, order := range bothOrders {
@@ -259,8 +260,8 @@ func (s *swapped) calls() (n int) {
 	return n
 }
 
-// Pods come and go from eight workers all the time, with the classic plugin at first and with ours then; not one call is waited for. SWAPS says
-// how often, for each mode and each kind of lock.
+// Pods come and go from eight workers all the time, with the classic plugin at first and with ours then; not one call
+// is waited for. SWAPS says how often, for each mode and each kind of lock.
 func TestSwapUnderLoad(t *testing.T) {
 	swaps := 1
 	if n, err := strconv.Atoi(os.Getenv("SWAPS")); err == nil {

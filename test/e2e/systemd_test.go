@@ -13,15 +13,16 @@ import (
 	"github.com/Azure/azure-container-networking/test/resolver"
 )
 
-// machine is a Debian with systemd as its first process, in the network of a VM: what a node is for those who manage its network.
+// machine is a Debian with systemd as its first process, in the network of a VM: what a node is for those who manage
+// its network.
 type machine struct {
 	*lab
 	n   *node.Node
 	pid string // of systemd, as seen from here
 }
 
-// boot makes the machine's files those of the tree that setup has made, with the plugins, their configuration and the unit, and
-// the given ones; starts systemd, and waits until it has started everything. All of it ends with the test.
+// boot makes the machine's files those of the tree that setup has made, with the plugins, their configuration and the
+// unit, and the given ones; starts systemd, and waits until it has started everything. All of it ends with the test.
 func (l *lab) boot(n *node.Node, fields map[string]any, files map[string]string) *machine {
 	l.Helper()
 	tree := os.Getenv("MACHINE_ROOT")

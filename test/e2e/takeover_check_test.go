@@ -12,8 +12,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// What only looks at a node of the classic plugin changes none of its files, so the way back stays free; and it finds its pods as they
-// should be, or not. Some runtimes begin with a CHECK.
+// What only looks at a node of the classic plugin changes none of its files, so the way back stays free; and it finds
+// its pods as they should be, or not. Some runtimes begin with a CHECK.
 func TestLookingAtANodeOfTheClassicPluginTakesNothingOver(t *testing.T) {
 	dirs, err := filepath.Glob(filepath.Join(classicDir, "*", "*"))
 	if err != nil || len(dirs) == 0 {
@@ -69,7 +69,8 @@ func (c *classicNode) check(p *node.Pod) node.Reply {
 	return c.exec(c.n, node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: p.IfName, Conf: text})
 }
 
-// Azure's CNS and network policy manager ask the network plugin which pods there are; scripts ask for its version. Before a takeover and after.
+// Azure's CNS and network policy manager ask the network plugin which pods there are; scripts ask for its version.
+// Before a takeover and after.
 func TestProgramsAskAsTheyAskTheClassicPlugin(t *testing.T) {
 	l := newLab(t, classicFabric())
 	c := l.classicNode(filepath.Join(classicDir, "v1.4.59", "transparent"))
@@ -108,7 +109,8 @@ func TestProgramsAskAsTheyAskTheClassicPlugin(t *testing.T) {
 	}
 }
 
-// A node that another plugin serves by now still has what the classic plugin made: its state is gone, and so are its pods but for one.
+// A node that another plugin serves by now still has what the classic plugin made: its state is gone, and so are its
+// pods but for one.
 func TestCleanupOfWhatTheClassicPluginLeft(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -151,8 +153,8 @@ func TestCleanupOfWhatTheClassicPluginLeft(t *testing.T) {
 	}
 }
 
-// The pod's next sandbox comes first of all: it gets the host veth's name by which Calico knows the pod, from one that the classic plugin made. Both
-// have their network until the old one goes.
+// The pod's next sandbox comes first of all: it gets the host veth's name by which Calico knows the pod, from one that
+// the classic plugin made. Both have their network until the old one goes.
 func TestTheNextSandboxOfAPodOfTheClassicPlugin(t *testing.T) {
 	for _, version := range []string{"v1.0.33", "v1.4.59", "v1.6.48"} {
 		t.Run(version, func(t *testing.T) {

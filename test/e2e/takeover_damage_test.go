@@ -28,8 +28,9 @@ var classicDamage = map[string]func(c *classicNode, networks, addresses string){
 	},
 }
 
-// The classic plugin's state is gone, its pods live. The first ADD finds them on the host: they keep their network, the new pod has one, no
-// address is given twice, GC leaves them, DEL takes all of them away, with the classic plugin's rules. Before that, doctor wants none of them dead.
+// The classic plugin's state is gone, its pods live. The first ADD finds them on the host: they keep their network, the
+// new pod has one, no address is given twice, GC leaves them, DEL takes all of them away, with the classic plugin's
+// rules. Before that, doctor wants none of them dead.
 func TestDamagedStateOfTheClassicPlugin(t *testing.T) {
 	dirs, err := filepath.Glob(filepath.Join(classicDir, "*", "*"))
 	if err != nil || len(dirs) == 0 {

@@ -12,8 +12,9 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// Legacy ebtables are there beside nftables, which does not show them, and stay. They stand here as rules of a table that the plugins do not
-// know, with the same hooks and priorities. Each pod, old and new, has its network after the takeover, with nothing in its caches.
+// Legacy ebtables are there beside nftables, which does not show them, and stay. They stand here as rules of a table
+// that the plugins do not know, with the same hooks and priorities. Each pod, old and new, has its network after the
+// takeover, with nothing in its caches.
 func TestLegacyEbtablesStayInForce(t *testing.T) {
 	if family == "netdev" {
 		t.Skip("they come after ours there: the takeover is refused")

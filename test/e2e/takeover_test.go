@@ -96,7 +96,8 @@ func (l *lab) classicNode(dir string) *classicNode {
 		c.podRun(p, "sysctl -qw "+unhurried("eth0"))
 		c.pods = append(c.pods, p)
 	}
-	// The classic rules send the answers back to the fabric, so nobody shall ask again before they are gone, however slow the machine is.
+	// The classic rules send the answers back to the fabric, so nobody shall ask again before they are gone, however slow
+	// the machine is.
 	for _, device := range []string{"eth0", "azure0"} {
 		if device == "eth0" || c.mode != "transparent" {
 			l.run(n, "sysctl -qw "+unhurried(device))
@@ -222,8 +223,8 @@ func (c *classicNode) takeOver(first string) {
 		c.Errorf("left: %v", left)
 	}
 	for _, p := range c.pods {
-		// A neighbour that is not permanent is the kernel's: it asked for who has the address when the pod was gone, and the fabric
-		// answers for every address.
+		// A neighbour that is not permanent is the kernel's: it asked for who has the address when the pod was gone, and the
+		// fabric answers for every address.
 		if seen := c.run(n, "ip neigh show nud permanent") + c.run(n, "ip route") + c.run(n, "bridge fdb") + c.run(n, "ebtables-nft-save"); strings.Contains(seen, p.IP.String()+" ") {
 			c.Errorf("something of %s is left:\n%s", p.IP, seen)
 		}

@@ -29,8 +29,8 @@ var able = sync.OnceValues(func() (can abilities, err error) {
 	return can, err
 })
 
-// takes says whether the kernel takes a chain at the hook, with a rule. It tries in a transaction that fails at its end in
-// any case, since it makes the same table twice, so the kernel keeps nothing of it.
+// takes says whether the kernel takes a chain at the hook, with a rule. It tries in a transaction that fails at its end
+// in any case, since it makes the same table twice, so the kernel keeps nothing of it.
 func takes(conn *nftables.Conn, hook *nftables.ChainHook, rule ...expr.Any) (bool, error) {
 	table := &nftables.Table{Name: "probe", Family: nftables.TableFamilyNetdev}
 	conn.AddTable(table)

@@ -62,8 +62,8 @@ func ParseARP(frame []byte) (ARP, bool) {
 	}, true
 }
 
-// answerARP answers a port's requests where the rules cannot, for lack of duplication. owned are the addresses that its NIC may
-// send from.
+// answerARP answers a port's requests where the rules cannot, for lack of duplication. owned are the addresses that its
+// NIC may send from.
 func (f *Fabric) answerARP(p *port, owned []netip.Addr) error {
 	stop, err := f.serveFrames(p, func(frame []byte) ([]byte, error) { return p.nic.answersARP(frame, owned) })
 	if err == nil {

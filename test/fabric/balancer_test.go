@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A balancer's packets arrive unchanged at its backends, which answer from the frontend; every backend gets some, and no backend
-// reaches its own frontend.
+// A balancer's packets arrive unchanged at its backends, which answer from the frontend; every backend gets some, and
+// no backend reaches its own frontend.
 func TestLoadBalancersHaveFloatingAddresses(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultDual(3, 1)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ServeDHCP leases the VM's first NIC its primary address, until it is stopped. As on Azure, the server is the host agent's
-// address, which is off the subnet, and hears the client whether its frames have an address yet or not.
+// ServeDHCP leases the VM's first NIC its primary address, until it is stopped. As on Azure, the server is the host
+// agent's address, which is off the subnet, and hears the client whether its frames have an address yet or not.
 func (vm *VM) ServeDHCP(lease time.Duration) (stop func() error, err error) {
 	p := vm.ports[0]
 	return vm.fabric.serveFrames(p, func(frame []byte) ([]byte, error) { return p.nic.leases(frame, lease) })

@@ -1,5 +1,5 @@
-// Command gocni lets containerd's own CNI client, go-cni, drive plugins: gocni -conf DIR -bin DIR setup|check|remove ID NETNS.
-// It is a module of its own, so that what go-cni needs stays out of the plugins' go.mod.
+// Command gocni lets containerd's own CNI client, go-cni, drive plugins: gocni -conf DIR -bin DIR setup|check|remove ID
+// NETNS. It is a module of its own, so that what go-cni needs stays out of the plugins' go.mod.
 package main
 
 import (

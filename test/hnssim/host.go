@@ -7,7 +7,8 @@ import (
 
 // What a container runtime, Windows itself, and a test that looks, do with a host.
 
-// AddNamespace makes a namespace as containerd does before it calls a plugin, and returns its ID, which becomes CNI_NETNS.
+// AddNamespace makes a namespace as containerd does before it calls a plugin, and returns its ID, which becomes
+// CNI_NETNS.
 func (s *Server) AddNamespace() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

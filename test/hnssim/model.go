@@ -234,8 +234,8 @@ func (n *Network) subnets() (all []Subnet) {
 // remote in Endpoint.Flags is for an endpoint of another host.
 const remote = 1
 
-// checkAddresses wants each address in a subnet, with its length, and held by nobody else. An endpoint that asks for none
-// gets one of the first subnet.
+// checkAddresses wants each address in a subnet, with its length, and held by nobody else. An endpoint that asks for
+// none gets one of the first subnet.
 func (m *model) checkAddresses(n *Network, e *Endpoint) error {
 	used := map[netip.Addr]bool{}
 	for _, other := range m.endpoints {

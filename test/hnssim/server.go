@@ -1,11 +1,13 @@
 // Package hnssim simulates Windows' Host Networking Service for tests on Linux.
 //
-// A Windows program on Wine loads our computenetwork.dll and vmcompute.dll (folder dll), which send every call over loopback
-// TCP to a [Server] in the test's process: HCN v2 (networks, endpoints, namespaces, load balancers, SDN routes), HNS v1
-// (networks, endpoints), and of HCS what attaches an endpoint to a running container. Several programs see one HNS.
+// A Windows program on Wine loads our computenetwork.dll and vmcompute.dll (folder dll), which send every call over
+// loopback TCP to a [Server] in the test's process: HCN v2 (networks, endpoints, namespaces, load balancers, SDN
+// routes), HNS v1 (networks, endpoints), and of HCS what attaches an endpoint to a running container. Several programs
+// see one HNS.
 //
-// The server is the only judge that there is, so it is stricter than Windows: what a caller gets wrong is an error, also
-// where Windows would shrug (see docs/windows.md). It remembers every call, and can fail, delay and hang any of them.
+// The server is the only judge that there is, so it is stricter than Windows: what a caller gets wrong is an error,
+// also where Windows would shrug (see docs/windows.md). It remembers every call, and can fail, delay and hang any of
+// them.
 package hnssim
 
 import (
@@ -97,7 +99,8 @@ func (s *Server) accept() {
 	}
 }
 
-// serve answers the one call of a connection. A caller that was killed is not told; what it asked for is done all the same.
+// serve answers the one call of a connection. A caller that was killed is not told; what it asked for is done all the
+// same.
 func (s *Server) serve(c net.Conn) {
 	defer func() {
 		s.mu.Lock()

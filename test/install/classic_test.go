@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Installed over the classic plugin, with its pods running: they are reachable all the time, the configuration stays the operator's,
-// and as long as no command has taken the pods over there is a way back.
+// Installed over the classic plugin, with its pods running: they are reachable all the time, the configuration stays
+// the operator's, and as long as no command has taken the pods over there is a way back.
 func TestInstallationOverTheClassicPlugin(t *testing.T) {
 	for _, found := range []string{"v1.0.33/bridge", "v1.6.48/bridge", "v1.4.59/tunnel", "v1.6.48/transparent"} {
 		t.Run(found, func(t *testing.T) {
@@ -63,8 +63,8 @@ func TestInstallationOverTheClassicPlugin(t *testing.T) {
 	}
 }
 
-// After the takeover the way back of docs/migration.md gives the host its network back: its address and its way out on the master,
-// and nothing of ours.
+// After the takeover the way back of docs/migration.md gives the host its network back: its address and its way out on
+// the master, and nothing of ours.
 func TestTheWayBackAfterATakeOver(t *testing.T) {
 	for _, found := range []string{"v1.0.33/bridge", "v1.4.59/tunnel", "v1.6.48/transparent"} {
 		t.Run(found, func(t *testing.T) {
@@ -117,7 +117,8 @@ func TestTheWayBackAfterATakeOver(t *testing.T) {
 	}
 }
 
-// A node that works, and that the new plugins could not serve, keeps what it has; the message names the field. Who insists has his way.
+// A node that works, and that the new plugins could not serve, keeps what it has; the message names the field. Who
+// insists has his way.
 func TestANodeThatCannotBeServedKeepsItsPlugin(t *testing.T) {
 	for field, plugin := range map[string]string{
 		"ipam.type=azure-cns":   `{"type":"azure-vnet","mode":"transparent","ipsToRouteViaHost":["169.254.20.10"],"ipam":{"type":"azure-cns"}}`,
@@ -150,7 +151,8 @@ func TestANodeThatCannotBeServedKeepsItsPlugin(t *testing.T) {
 	}
 }
 
-// The installer's last word comes when calls of the former programs have ended: as long as one is under way it has its state.
+// The installer's last word comes when calls of the former programs have ended: as long as one is under way it has its
+// state.
 func TestTheInstallerOutlastsCallsOfTheFormerPlugin(t *testing.T) {
 	m := newMachine(t, "debian", classicFabric())
 	m.release(older, "/media/old")
@@ -178,8 +180,8 @@ func TestTheInstallerOutlastsCallsOfTheFormerPlugin(t *testing.T) {
 // pace is how often each pod is looked at. A flood would lose pings by itself.
 const pace = 20 * time.Millisecond
 
-// watch pings all pods, there and back, until the function that it returns is called, which says how often. Any ping that is not
-// answered is a failure.
+// watch pings all pods, there and back, until the function that it returns is called, which says how often. Any ping
+// that is not answered is a failure.
 func (m *machine) watch(pods []*node.Pod) (stop func() int64) {
 	var done atomic.Bool
 	var pings atomic.Int64

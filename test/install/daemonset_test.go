@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The containers of scripts/kubernetes/azure-vnet-cni.yaml, as the kubelet starts them: one capability, since the folder of the plugins may be
-// another user's, and a root that cannot be written to but for the four folders of the node. (That the manifest has these arguments is tested in test/manifest.)
+// The containers of scripts/kubernetes/azure-vnet-cni.yaml, as the kubelet starts them: one capability, since the
+// folder of the plugins may be another user's, and a root that cannot be written to but for the four folders of the
+// node. (That the manifest has these arguments is tested in test/manifest.)
 func TestTheDaemonSetsContainers(t *testing.T) {
 	m := newMachine(t, "debian", fabric.Default(1, 2))
 	m.release(older, "/release")

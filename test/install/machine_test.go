@@ -218,8 +218,8 @@ func (m *machine) reachable(pods ...*node.Pod) {
 	}
 }
 
-// files are the node's: mode, and what is in them. Left out is what is not the installer's: devices, the kernel's, and what a
-// package manager notes.
+// files are the node's: mode, and what is in them. Left out is what is not the installer's: devices, the kernel's, and
+// what a package manager notes.
 func (m *machine) files() map[string]string {
 	m.Helper()
 	found := map[string]string{}

@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// releases has a folder for each version that is installed, and userlands the nodes' roots: make test-install makes both.
+// releases has a folder for each version that is installed, and userlands the nodes' roots: make test-install makes
+// both.
 var releases, userlands string
 
 // arch is what the nodes are of.

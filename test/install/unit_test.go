@@ -96,7 +96,8 @@ func TestTheUnitOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// bash learns the commands where it has a folder for that, and forgets them with the plugins; somebody's own file stays.
+// bash learns the commands where it has a folder for that, and forgets them with the plugins; somebody's own file
+// stays.
 func TestCompletionComesAndGoes(t *testing.T) {
 	const folder = "/usr/share/bash-completion/completions/"
 	m := newServed(t)

@@ -24,7 +24,8 @@ func (t tree) pack(path string) (err error) {
 	ino := 0
 	entry := func(name string, mode uint32, data []byte) error {
 		ino++
-		// Magic, inode, mode, user, group, links, time, size, device (2), special file's device (2), length of the name, checksum.
+		// Magic, inode, mode, user, group, links, time, size, device (2), special file's device (2), length of the name,
+		// checksum.
 		_, err := fmt.Fprintf(w, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00%s", ino, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0,
 			name, padding(110+len(name)+1))
 		if err == nil {

@@ -13,9 +13,10 @@ import (
 )
 
 // notInAzureLinux3 are the modules of what its kernel configuration has "not set" among nftables and the bridge
-// (microsoft/azurelinux, SPECS/kernel/config of version 3.0, a 6.6): NF_CONNTRACK_BRIDGE, NF_DUP_NETDEV, NFT_DUP_NETDEV, NFT_FWD_NETDEV,
-// NFT_REJECT_NETDEV, NFT_FIB_IPV6 and what depends on it, NFT_SOCKET, NFT_OSF, NFT_SYNPROXY, NFT_XFRM, NF_FLOW_TABLE_INET, and with
-// NF_TABLES_BRIDGE the bridge family's expressions. The family itself is no module: see withoutBridgeFamily.
+// (microsoft/azurelinux, SPECS/kernel/config of version 3.0, a 6.6): NF_CONNTRACK_BRIDGE, NF_DUP_NETDEV,
+// NFT_DUP_NETDEV, NFT_FWD_NETDEV, NFT_REJECT_NETDEV, NFT_FIB_IPV6 and what depends on it, NFT_SOCKET, NFT_OSF,
+// NFT_SYNPROXY, NFT_XFRM, NF_FLOW_TABLE_INET, and with NF_TABLES_BRIDGE the bridge family's expressions. The family
+// itself is no module: see withoutBridgeFamily.
 var notInAzureLinux3 = []string{
 	"nf_conntrack_bridge", "nf_dup_netdev", "nft_dup_netdev", "nft_fwd_netdev", "nft_reject_netdev",
 	"nft_fib_ipv6", "nft_fib_inet", "nft_fib_netdev", "nft_socket", "nft_osf", "nft_synproxy", "nft_xfrm", "nf_flow_table_inet",
@@ -45,16 +46,17 @@ func cut(modules string) error {
 	return err
 }
 
-// The kernel's numbers of the families of nftables that its function nft_supported_family (net/netfilter/nf_tables_api.c) takes
-// where all are configured: inet, ip, arp, netdev, bridge, ip6. The compiler makes one number of them, with a bit for each.
+// The kernel's numbers of the families of nftables that its function nft_supported_family
+// (net/netfilter/nf_tables_api.c) takes where all are configured: inet, ip, arp, netdev, bridge, ip6. The compiler
+// makes one number of them, with a bit for each.
 const (
 	bridgeBit   = 1 << 7
 	allFamilies = 1<<1 | 1<<2 | 1<<3 | 1<<5 | bridgeBit | 1<<10
 )
 
-// withoutBridgeFamily makes of the module nf_tables what CONFIG_NF_TABLES_BRIDGE=n makes: tables of the family are not supported
-// (EOPNOTSUPP). It takes one bit from the function that makes tables, and the signature, which would be wrong: a module without one is
-// loaded where there is no Secure Boot.
+// withoutBridgeFamily makes of the module nf_tables what CONFIG_NF_TABLES_BRIDGE=n makes: tables of the family are not
+// supported (EOPNOTSUPP). It takes one bit from the function that makes tables, and the signature, which would be
+// wrong: a module without one is loaded where there is no Secure Boot.
 func withoutBridgeFamily(path string) error {
 	const function = "nf_tables_newtable"
 	module, err := os.ReadFile(path)
@@ -84,8 +86,8 @@ func withoutBridgeFamily(path string) error {
 	return os.WriteFile(path, unsigned(module), 0o644)
 }
 
-// unsigned takes a module's signature away, which lies behind it: the signature, twelve bytes whose last four are its length, a magic
-// text (include/linux/module_signature.h).
+// unsigned takes a module's signature away, which lies behind it: the signature, twelve bytes whose last four are its
+// length, a magic text (include/linux/module_signature.h).
 func unsigned(module []byte) []byte {
 	rest, ok := bytes.CutSuffix(module, []byte("~Module signature appended~\n"))
 	if !ok {

@@ -29,10 +29,11 @@ type run struct {
 	tests   []string
 }
 
-// subset is what runs of test/e2e: every promise about frames and rules, in each mode, and what needs a host's addresses moved.
-// Left out is what does not depend on the kernel (files, IPAM, messages, the state), what counts or times system calls, what needs a
-// daemon (NetworkManager, networkd, resolved), and more than a hundred processes at once, whose deadlines a processor that is played does
-// not keep (TestBurst, TestTwoHundredAndFiftyPods). Each is a pattern for go test -run, and has to match something.
+// subset is what runs of test/e2e: every promise about frames and rules, in each mode, and what needs a host's
+// addresses moved. Left out is what does not depend on the kernel (files, IPAM, messages, the state), what counts or
+// times system calls, what needs a daemon (NetworkManager, networkd, resolved), and more than a hundred processes at
+// once, whose deadlines a processor that is played does not keep (TestBurst, TestTwoHundredAndFiftyPods). Each is a
+// pattern for go test -run, and has to match something.
 var subset = []string{
 	"TestEverythingReachesEverything/dual",
 	"TestAddressWithoutPodDoesNotLoop",

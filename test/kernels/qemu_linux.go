@@ -8,7 +8,8 @@ import (
 	"os/exec"
 )
 
-// boot runs a guest to its end, or until ctx ends it. listener gets what comes by its report port; what its kernel says goes to a file.
+// boot runs a guest to its end, or until ctx ends it. listener gets what comes by its report port; what its kernel says
+// goes to a file.
 func boot(ctx context.Context, accel, image, root, console string, listener func(io.Reader)) error {
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", // no network card; a panic ends it

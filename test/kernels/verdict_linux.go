@@ -71,8 +71,8 @@ func (r *report) add(line string) {
 	r.done = r.done || line == markDone
 }
 
-// faults says what is wrong with what a guest said. Nothing is wrong only if it came to its end on the right kernel, each run ended well, and
-// every test that was to run is there, passed, and was not skipped.
+// faults says what is wrong with what a guest said. Nothing is wrong only if it came to its end on the right kernel,
+// each run ended well, and every test that was to run is there, passed, and was not skipped.
 func (k kernel) faults(r report) (list []string) {
 	fault := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if !strings.HasPrefix(r.release, k.series+".") {

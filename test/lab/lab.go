@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package lab is a VM in a fabric of its own for tests that speak with the kernel: nothing in it touches the machine's own network. What the
-// kernel has is read by the programs that a person would use: other code than what is tested.
+// Package lab is a VM in a fabric of its own for tests that speak with the kernel: nothing in it touches the machine's
+// own network. What the kernel has is read by the programs that a person would use: other code than what is tested.
 package lab
 
 import (
@@ -56,15 +56,15 @@ func (h *Host) Must(err error) {
 	}
 }
 
-// IP runs "ip …" in the VM, as a person would: other code than what is tested. With numbers, since the machine may have names for some
-// (/etc/iproute2).
+// IP runs "ip …" in the VM, as a person would: other code than what is tested. With numbers, since the machine may have
+// names for some (/etc/iproute2).
 func (h *Host) IP(args string) string {
 	h.Helper()
 	return h.Run("ip", append([]string{"-N"}, strings.Fields(args)...)...)
 }
 
-// NFT runs "nft …" in the VM. It does not see the names that the machine may have for marks, since with numbers alone it would show rules
-// that nobody can read.
+// NFT runs "nft …" in the VM. It does not see the names that the machine may have for marks, since with numbers alone
+// it would show rules that nobody can read.
 func (h *Host) NFT(args string) string {
 	h.Helper()
 	const script = `mount --make-rprivate / && { [ ! -e /etc/iproute2/rt_marks ] || mount --bind /dev/null /etc/iproute2/rt_marks; } && exec nft "$@"`
@@ -139,7 +139,8 @@ func (h *Host) Conf(dev string) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// Endless is the text of a configuration that came to the bridge: leases have no end there, nor what a router advertised.
+// Endless is the text of a configuration that came to the bridge: leases have no end there, nor what a router
+// advertised.
 func Endless(conf string) string {
 	conf = regexp.MustCompile(`(?m)( proto ra .*) expires N sec`).ReplaceAllString(conf, "$1")
 	return strings.NewReplacer(" dynamic", "", "_lft N sec", "_lft forever").Replace(conf)

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// AgainWithNames runs tests of the same program once more where every number has a name: iproute2 and nft show names where the machine
-// has some, for tables, protocols, marks and the like, and people do name their tables.
+// AgainWithNames runs tests of the same program once more where every number has a name: iproute2 and nft show names
+// where the machine has some, for tables, protocols, marks and the like, and people do name their tables.
 func AgainWithNames(t *testing.T, tests ...string) {
 	t.Helper()
 	dir := t.TempDir()

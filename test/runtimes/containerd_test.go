@@ -41,7 +41,8 @@ type machine struct {
 	images  cri.ImageServiceClient
 }
 
-// config is containerd's (man containerd-config.toml). A negative oom_score_adj is refused where this runs in a container.
+// config is containerd's (man containerd-config.toml). A negative oom_score_adj is refused where this runs in a
+// container.
 const config = `version = 2
 root = "%[1]s/root"
 state = "%[1]s/state"
@@ -146,8 +147,9 @@ func (m *machine) layOut(mode string) {
 	m.must(os.WriteFile(filepath.Join(m.Dir, "config.toml"), fmt.Appendf(nil, config, m.Dir, pauseImage), 0o644))
 }
 
-// boot starts the VM's first process, in namespaces of its own for processes and mounts: with it everything ends that containerd has
-// started, whatever becomes of this test. /run is the VM's own, because containerd keeps the pods' network namespaces there.
+// boot starts the VM's first process, in namespaces of its own for processes and mounts: with it everything ends that
+// containerd has started, whatever becomes of this test. /run is the VM's own, because containerd keeps the pods'
+// network namespaces there.
 func (m *machine) boot() {
 	m.t.Helper()
 	m.Mounts = "mount -t tmpfs run /run && mount -t proc proc /proc && echo"

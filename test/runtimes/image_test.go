@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// writeImage writes an image of one layer with one program, as an archive of the OCI's image layout (image-spec, image-layout.md)
-// that "ctr images import" reads.
+// writeImage writes an image of one layer with one program, as an archive of the OCI's image layout (image-spec,
+// image-layout.md) that "ctr images import" reads.
 func writeImage(file, name, program, path string, entrypoint ...string) error {
 	binary, err := os.ReadFile(program)
 	if err != nil {

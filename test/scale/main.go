@@ -1,5 +1,6 @@
-// Command scale lets the real address management of a few nodes live through a virtual day, and says what that means for
-// thousands of them: how often host agents are asked, and how soon an address is given again. docs/scale.md has its output.
+// Command scale lets the real address management of a few nodes live through a virtual day, and says what that means
+// for thousands of them: how often host agents are asked, and how soon an address is given again. docs/scale.md has its
+// output.
 //
 //	go run ./test/scale [-nodes 5] [-of 5000] [-services 200] [-jobs 50] [-seed 1]
 package main

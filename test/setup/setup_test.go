@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sandbox is a machine as far as apt sees one: package lists, archives and dpkg's files in a folder, a repository with one
-// package, and a dpkg that only notes how it was called.
+// sandbox is a machine as far as apt sees one: package lists, archives and dpkg's files in a folder, a repository with
+// one package, and a dpkg that only notes how it was called.
 type sandbox struct {
 	*testing.T
 	dir string
@@ -103,7 +103,8 @@ func (s sandbox) hold(name string) (release func()) {
 	return func() { s.must(file.Close()) }
 }
 
-// On a fresh VM unattended-upgrades holds apt's and dpkg's locks for minutes. setup.sh says once what it waits for, and goes on.
+// On a fresh VM unattended-upgrades holds apt's and dpkg's locks for minutes. setup.sh says once what it waits for, and
+// goes on.
 func TestSetupWaitsForTheLocksOfApt(t *testing.T) {
 	t.Parallel()
 	for _, lock := range []string{"", "lists/lock", "archives/lock", "dpkg/lock-frontend", "dpkg/lock"} {

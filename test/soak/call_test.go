@@ -46,8 +46,9 @@ var slowDisk = []string{"-f", "-qqq", "-o", "/dev/null", "-e", "trace=fsync,rena
 // failures is how many system calls failing knows.
 const failures = 24
 
-// failing makes one of the system calls of an ADD fail that speak to the kernel's network, or the first one that enters the pod's
-// namespace. (The second one is the way back, which cannot fail on a real kernel, and leaves Go with a thread in the pod.)
+// failing makes one of the system calls of an ADD fail that speak to the kernel's network, or the first one that enters
+// the pod's namespace. (The second one is the way back, which cannot fail on a real kernel, and leaves Go with a thread
+// in the pod.)
 func failing(which int) []string {
 	name, when := "sendto", which // rtnetlink
 	switch {
@@ -59,8 +60,8 @@ func failing(which int) []string {
 	return []string{"-f", "-qqq", "-o", "/dev/null", "-e", "trace=" + name, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", name, when)}
 }
 
-// call executes a command for a slot as a decision says, and requires that it ends in time with what the specification wants on
-// standard output.
+// call executes a command for a slot as a decision says, and requires that it ends in time with what the specification
+// wants on standard output.
 func (m *machine) call(command string, s *slot, d decision, fields map[string]any) answer {
 	path, args := filepath.Join(binaries, "azure-vnet"), []string(nil)
 	if d.slow {

@@ -16,8 +16,8 @@ import (
 	"github.com/Azure/azure-container-networking/ipam/ipamtest"
 )
 
-// trouble makes trouble on a VM until the soak ends, one at a time. What a fault explains is not held against the plugins until
-// a quiet moment has shown that all is well again.
+// trouble makes trouble on a VM until the soak ends, one at a time. What a fault explains is not held against the
+// plugins until a quiet moment has shown that all is well again.
 func (m *machine) trouble(ctx context.Context, r *rand.Rand) {
 	for {
 		t := drawTrouble(r)
@@ -39,8 +39,8 @@ func (m *machine) make(ctx context.Context, t trouble) error {
 	case "damage the state": // at any time: the mirror serves
 		return m.damage(file, t.n/2)
 	case "damage the mirror", "lose a state":
-		// Without both copies the state is rebuilt from what there is, which must not change meanwhile: an address between IPAM
-		// and pod is nowhere else.
+		// Without both copies the state is rebuilt from what there is, which must not change meanwhile: an address between
+		// IPAM and pod is nowhere else.
 		m.calls.Lock()
 		defer m.calls.Unlock()
 		if err := m.damage(file+".bak", t.n/2); err != nil {
@@ -131,7 +131,8 @@ var garbage, nothing = "<Interfaces><Interface", "<Interfaces></Interfaces>"
 var agentFaults = []ipamtest.Fault{{Status: 500}, {Hangup: true}, {Delay: 300 * time.Millisecond}, {Delay: time.Minute}, {Truncate: true}, {Body: &garbage},
 	{Body: &nothing}, {HugeBytes: 8 << 20}, {Redirect: "http://10.241.0.1/"}}
 
-// flap takes the master down and up again. What the kernel takes from it meanwhile comes back as networkd or cloud-init give it.
+// flap takes the master down and up again. What the kernel takes from it meanwhile comes back as networkd or cloud-init
+// give it.
 func (m *machine) flap(ctx context.Context, lasts time.Duration) error {
 	if _, err := m.sh("ip -4 route save dev eth0 table main >r4; ip -6 route save dev eth0 table main >r6; echo 1 >/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down; ip link set eth0 down"); err != nil {
 		return err
@@ -178,8 +179,8 @@ func (m *machine) fillDisk(ctx context.Context, lasts time.Duration) error {
 
 var timestamp = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`)
 
-// shiftTimes is a jump of the clock, seen from the state: all its times are others now. The machine's own clock cannot be
-// moved, nor can a time namespace move that of a process.
+// shiftTimes is a jump of the clock, seen from the state: all its times are others now. The machine's own clock cannot
+// be moved, nor can a time namespace move that of a process.
 func (m *machine) shiftTimes(by time.Duration) error {
 	for _, f := range stateFiles {
 		for _, suffix := range []string{"", ".bak"} {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// decision is what a worker does next. It is drawn whole, whatever became of the one before, so that a seed stands for one
-// sequence of decisions for each worker.
+// decision is what a worker does next. It is drawn whole, whatever became of the one before, so that a seed stands for
+// one sequence of decisions for each worker.
 type decision struct {
 	op    string
 	pause time.Duration // before it

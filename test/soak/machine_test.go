@@ -30,7 +30,8 @@ type machine struct {
 	// calls is held for reading by each step of a worker, and for writing by GC, which no ADD or DEL may accompany (CNI
 	// specification, GC), and by what looks at a quiet machine.
 	calls sync.RWMutex
-	// callFault explains errors of calls, dataFault packets and CHECKs that go wrong, hostFault that the host has no network.
+	// callFault explains errors of calls, dataFault packets and CHECKs that go wrong, hostFault that the host has no
+	// network.
 	callFault, dataFault, hostFault excuse
 	// forgiven are the violations that faults explain.
 	forgiven fabric.Counters
@@ -81,8 +82,8 @@ func newMachine(t *testing.T, stop context.CancelFunc, vm *fabric.VM, mode strin
 	return &machine{Node: n, t: t, stop: stop, mode: mode, holders: map[netip.Addr]string{}, count: map[string]int{}, usual: map[string]time.Duration{}}
 }
 
-// fail reports that something does not hold, with what happened before, and ends the soak. What does not hold comes last, too: who sees only
-// the end of a long output needs it.
+// fail reports that something does not hold, with what happened before, and ends the soak. What does not hold comes
+// last, too: who sees only the end of a long output needs it.
 func (m *machine) fail(format string, args ...any) {
 	m.mu.Lock()
 	journal := ""

@@ -18,8 +18,8 @@ var binaries = os.Getenv("AZURE_CNI_BIN")
 // inside is set in the process that has a mount namespace of its own.
 const inside = "SOAK_INSIDE"
 
-// The tests run in a mount namespace of their own: a small file system for each VM's state shall not be seen on the machine, nor
-// stay there whatever becomes of this process.
+// The tests run in a mount namespace of their own: a small file system for each VM's state shall not be seen on the
+// machine, nor stay there whatever becomes of this process.
 func TestMain(m *testing.M) {
 	if os.Getenv(inside) != "" {
 		os.Exit(m.Run())

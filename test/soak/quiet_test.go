@@ -18,7 +18,8 @@ import (
 // probe is a pod of the soak's own, which shows that a machine works, and whose ADD repairs what it finds.
 const probe = "99999999feed"
 
-// repaired makes a pod and checks that it works: from here on all the machine's rules are there again. Only for who holds calls.
+// repaired makes a pod and checks that it works: from here on all the machine's rules are there again. Only for who
+// holds calls.
 func (m *machine) repaired() error {
 	ns, err := m.VM.NewPod(probe[:8])
 	if err != nil {
@@ -44,8 +45,8 @@ func (m *machine) repaired() error {
 	return nil
 }
 
-// quiet looks at a machine on which nothing goes on: a new pod works, and so does every living one, if need be after CHECK has
-// repaired it; the fabric has dropped nothing but what faults explain. Only for who holds calls.
+// quiet looks at a machine on which nothing goes on: a new pod works, and so does every living one, if need be after
+// CHECK has repaired it; the fabric has dropped nothing but what faults explain. Only for who holds calls.
 func (m *machine) quiet() error {
 	if err := m.repaired(); err != nil {
 		return err
@@ -87,7 +88,8 @@ func (m *machine) watch(ctx context.Context) {
 	}
 }
 
-// end removes everything, as a node that is drained, and requires that nothing is left: in the state, in the pools, in the kernel.
+// end removes everything, as a node that is drained, and requires that nothing is left: in the state, in the pools, in
+// the kernel.
 func (m *machine) end() {
 	m.calls.Lock()
 	defer m.calls.Unlock()

@@ -34,8 +34,9 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// Workers on three VMs of one fabric, one for each mode, with both families, and trouble on each of them. Whatever comes together:
-// no address twice, nothing left, the host has its network, each call says one thing and in time, and living pods work.
+// Workers on three VMs of one fabric, one for each mode, with both families, and trouble on each of them. Whatever
+// comes together: no address twice, nothing left, the host has its network, each call says one thing and in time, and
+// living pods work.
 func TestSoak(t *testing.T) {
 	seed := setting(t, "SOAK_SEED", rand.Uint64()>>32)
 	lasts := time.Duration(setting(t, "SOAK_SECONDS", 40)) * time.Second

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What others fix, and we go by, is in package azure, with its source: an address that is written down a second time is one that
-// somebody forgets to change.
+// What others fix, and we go by, is in package azure, with its source: an address that is written down a second time is
+// one that somebody forgets to change.
 func TestNumbersOfThePlatformHaveOneHome(t *testing.T) {
 	const root = "../.."
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package traffic measures what packets cost between two places of a fabric: one connection of TCP, and a socket of UDP that
-// answers.
+// Package traffic measures what packets cost between two places of a fabric: one connection of TCP, and a socket of UDP
+// that answers.
 package traffic
 
 import (

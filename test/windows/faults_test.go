@@ -51,8 +51,8 @@ const (
 // limit is what the configuration gives a call of HNS.
 const limit = 2 * time.Second
 
-// The network is there in one run of all cases, and has to be made in the other. Each kind of fault has a host of its own: most
-// of the time they wait.
+// The network is there in one run of all cases, and has to be made in the other. Each kind of fault has a host of its
+// own: most of the time they wait.
 func TestEveryCallOfHNSFailsOrHangs(t *testing.T) {
 	for _, w := range ways {
 		for _, c := range []struct {

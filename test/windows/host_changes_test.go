@@ -143,7 +143,8 @@ func TestReboot(t *testing.T) {
 	h.wantNothing()
 }
 
-// Networks of v1 outlive a reboot, and so do their endpoints, which then stand in the way of the pods that get their addresses.
+// Networks of v1 outlive a reboot, and so do their endpoints, which then stand in the way of the pods that get their
+// addresses.
 func TestRebootOfDockersNode(t *testing.T) {
 	h := newHost(t, options{fabric: fabric.Default(1, 3)})
 	conf := h.conf(nil)
@@ -194,8 +195,8 @@ func TestSixtyFourAtOnce(t *testing.T) {
 	h.wantNothing()
 }
 
-// Whenever it is killed: the lock is free, the state whole, and the retry works. Every other time it is killed while it asks
-// HNS, where there is most to lose; else after a random time.
+// Whenever it is killed: the lock is free, the state whole, and the retry works. Every other time it is killed while it
+// asks HNS, where there is most to lose; else after a random time.
 func TestKilledAtRandom(t *testing.T) {
 	const times, most = 50, 500
 	h := newHost(t, options{alone: true})
@@ -248,8 +249,8 @@ func TestKilledAtRandom(t *testing.T) {
 	h.wantResult(h.call("ADD", id(1), ns, conf))
 }
 
-// kill starts a command, kills it when ctx ends, and says whether it was still running. Its streams are no pipes: the IPAM
-// plugin that it started lives on, and keeps them.
+// kill starts a command, kills it when ctx ends, and says whether it was still running. Its streams are no pipes: the
+// IPAM plugin that it started lives on, and keeps them.
 func (h *host) kill(ctx context.Context, command, containerID, netns string, conf map[string]any) bool {
 	h.Helper()
 	stdin, err := os.CreateTemp(h.TempDir(), "conf")

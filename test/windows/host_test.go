@@ -97,7 +97,8 @@ func newHost(t *testing.T, o options) *host {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	// But not the registry: wineserver writes files of several links in place, into all clones at once and into the prefix.
+	// But not the registry: wineserver writes files of several links in place, into all clones at once and into the
+	// prefix.
 	registry, err := filepath.Glob(filepath.Join(prefix, "*.reg"))
 	h.must(err)
 	if out, err = exec.Command("cp", append(append([]string{"--remove-destination"}, registry...), h.prefix)...).CombinedOutput(); err != nil || len(registry) == 0 {
@@ -115,7 +116,8 @@ func newHost(t *testing.T, o options) *host {
 	return h
 }
 
-// launcher makes what a runtime executes in place of a Windows program. It loads Wine where it always is: see test/wine/run.sh.
+// launcher makes what a runtime executes in place of a Windows program. It loads Wine where it always is: see
+// test/wine/run.sh.
 func (h *host) launcher(plugin string) {
 	h.Helper()
 	script := fmt.Sprintf("#!/bin/sh\nexport HOME='%s' WINEPREFIX='%s' WINEDEBUG=-all %s CNI_PATH='%s'\nexec %s -R %s '%s\\%s.exe' \"$@\"\n",
@@ -130,8 +132,8 @@ func (h *host) env() []string {
 // boot starts Windows: the boot time is that of wineserver.
 func (h *host) boot() {
 	h.Helper()
-	// It returns when it is ready; a program that comes earlier would start another one. It ends by itself when this process
-	// did not come to that: it stays for so many seconds after the last program.
+	// It returns when it is ready; a program that comes earlier would start another one. It ends by itself when this
+	// process did not come to that: it stays for so many seconds after the last program.
 	h.wineserver("-p300")
 	// The first program starts Windows' services, which keep its streams.
 	first := h.vm.Ns.Command(h.ctx, setarch, "-R", wine, "cmd", "/c", "exit")
@@ -143,8 +145,8 @@ func (h *host) boot() {
 	h.hns.Forget()
 }
 
-// adaptersShow says whether Windows is so far that a program is told the adapters: the driver that knows them comes up on
-// its own time. STATUS asks, with files apart from those of the tests.
+// adaptersShow says whether Windows is so far that a program is told the adapters: the driver that knows them comes up
+// on its own time. STATUS asks, with files apart from those of the tests.
 func (h *host) adaptersShow() bool {
 	h.Helper()
 	const apart = `C:\windows\temp`
@@ -260,8 +262,8 @@ func (h *host) wantResult(r node.Reply) *types100.Result {
 	return result
 }
 
-// ours is what of standard error is not Wine's: a thread of a Go program that asks wineserver for something while the program
-// ends lets Wine complain.
+// ours is what of standard error is not Wine's: a thread of a Go program that asks wineserver for something while the
+// program ends lets Wine complain.
 func ours(stderr []byte) (said string) {
 	for line := range strings.Lines(string(stderr)) {
 		if !strings.HasPrefix(line, "wine client error:") && strings.TrimSpace(line) != "" {

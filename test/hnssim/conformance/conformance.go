@@ -1,7 +1,7 @@
 //go:build windows
 
-// Package conformance is a module of its own that has Microsoft's tests of HNS at hand, without putting all that they need
-// into the go.mod of the plugins. They are compiled by
+// Package conformance is a module of its own that has Microsoft's tests of HNS at hand, without putting all that they
+// need into the go.mod of the plugins. They are compiled by
 //
 //	GOOS=windows go test -c -tags integration github.com/Microsoft/hcsshim/hcn
 //

@@ -1,4 +1,5 @@
-// Command pause is the first process of a pod's sandbox: it waits until it is told to end, and lets the pod's orphans go.
+// Command pause is the first process of a pod's sandbox: it waits until it is told to end, and lets the pod's orphans
+// go.
 package main
 
 import (
