@@ -70,7 +70,7 @@ func (d *Examination) Run(ctx context.Context, stdout io.Writer) error {
 // Error: the context's.
 func (d *Examination) Look(ctx context.Context) ([]Finding, error) {
 	found := d.examine(ctx)
-	if !slices.ContainsFunc(found, func(f Finding) bool { return f.Passing }) {
+	if !slices.ContainsFunc(found, func(f Finding) bool { return f.Transient }) {
 		return found, nil
 	}
 	select {
@@ -174,7 +174,7 @@ func (d *Examination) lasting(first, second []Finding) []Finding {
 	var out []Finding
 	for i, f := range second {
 		before := func(g Finding) bool { return g.Check == f.Check && g.Found == f.Found }
-		if !f.Passing || slices.ContainsFunc(first, before) {
+		if !f.Transient || slices.ContainsFunc(first, before) {
 			out = append(out, f)
 			continue
 		}

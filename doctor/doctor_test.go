@@ -10,7 +10,7 @@ import (
 func TestLasting(t *testing.T) {
 	t.Parallel()
 	find := func(check, found string, passing bool) Finding {
-		return Finding{Check: check, Level: Failure, Found: found, Passing: passing}
+		return Finding{Check: check, Level: Failure, Found: found, Transient: passing}
 	}
 	first := []Finding{find("locks", "held by 1", true), find("addresses", "a", true), find("addresses", "b", true)}
 	second := []Finding{find("locks", "held by 2", true), find("addresses", "b", true), find("addresses", "c", true), find("bridge", "down", false)}

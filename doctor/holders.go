@@ -65,7 +65,7 @@ func (d *Examination) Unused(held map[ipam.Owner][]netip.Addr) (wrong []Finding)
 			if o.Network == "" {
 				who = "a container that is not known"
 			}
-			wrong = append(wrong, Finding{Level: Warning, Passing: true,
+			wrong = append(wrong, Finding{Level: Warning, Transient: true,
 				Found:  fmt.Sprintf("%s is reserved for %s, and no network namespace of this host has it", a, who),
 				Remedy: "if the container is gone: " + filepath.Join(cni.ProgramDir(), ipamplugin.Name) + " release" + d.Where() + " " + a.String()})
 		}

@@ -129,7 +129,7 @@ func (d *Examination) locks(context.Context) []Finding {
 		case err != nil:
 			wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		case h != nil:
-			wrong = append(wrong, Finding{Level: Failure, Passing: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
+			wrong = append(wrong, Finding{Level: Failure, Transient: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
 				Remedy: fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill -9 %d frees the lock, also if it is stopped. Deleting the file does not help", h.PID, h.PID)})
 		}
 	}
@@ -168,7 +168,7 @@ func (d *Examination) OwnAddresses() bool {
 }
 
 // from is where addresses come from: environment, and URL or file.
-func (d *Examination) from(a ipam.Answer) (environment, from string) {
+func (d *Examination) from(a ipam.SourceStatus) (environment, from string) {
 	environment, from = a.Environment, a.URL
 	if d.common != nil {
 		environment, from = d.common.IPAM.Environment, d.common.IPAM.QueryURL

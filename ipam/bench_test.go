@@ -16,7 +16,7 @@ import (
 // pool lists n addresses, as Azure assigns them, and reserves as many as used says.
 func benchState(b *testing.B, n, used int) *State {
 	b.Helper()
-	s := &State{Answer: Answer{Refreshed: testTime, Attempted: testTime}}
+	s := &State{Answer: SourceStatus{Refreshed: testTime, Attempted: testTime}}
 	sub := Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16")}
 	for a := addr("10.240.0.5"); len(sub.Addresses) < n; a = a.Next() {
 		sub.Addresses = append(sub.Addresses, a)

@@ -105,7 +105,7 @@ func FuzzState(f *testing.F) {
 		}
 	}
 	s.Release(Owner{"azure", "b", "eth0"})
-	s.Answer = Answer{Environment: "azure", URL: azure.HostAgentURL, Refreshed: testTime, Attempted: testTime, Failure: "none"}
+	s.Answer = SourceStatus{Environment: "azure", URL: azure.HostAgentURL, Refreshed: testTime, Attempted: testTime, Failure: "none"}
 	f.Add([]byte(dump(f, s)), rowsOf(&s))
 	f.Add([]byte(dump(f, s)), rowsOf(twoPools()))
 	f.Add([]byte(`{"pools":[{"prefix":"10.240.0.0/16"}]}`), "10.240.0.5/ 10.240.0.6/a/b/c/d/e/f 10.240.0.5//=/c/zzzzzzzzzzzzzzzz")

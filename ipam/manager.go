@@ -18,7 +18,7 @@ import (
 // State is what azure-vnet-ipam.json holds.
 type State struct {
 	AddressSpace
-	Answer Answer `json:"answer"`
+	Answer SourceStatus `json:"answer"`
 }
 
 // UnmarshalJSON refuses a list of pools with a hole in it: such a file is damaged.
@@ -33,8 +33,8 @@ func (s *State) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Answer says when the source was asked.
-type Answer struct {
+// SourceStatus says when the source was asked.
+type SourceStatus struct {
 	Environment string    `json:"environment,omitempty"`
 	URL         string    `json:"url,omitempty"`
 	Refreshed   time.Time `json:"refreshed,omitzero"` // the last good answer
@@ -233,7 +233,7 @@ func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed
 }
 
 // stale says that the source should be asked although addresses are known.
-func (m *Manager) stale(a Answer, now time.Time) bool {
+func (m *Manager) stale(a SourceStatus, now time.Time) bool {
 	if stamp := m.Source.Stamp(); stamp != "" {
 		return stamp != a.Stamp
 	}

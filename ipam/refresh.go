@@ -34,7 +34,7 @@ func (m *Manager) refreshIfDue(ctx context.Context, started time.Time) error {
 	return m.refresh(ctx, started, true)
 }
 
-func (a Answer) err() error {
+func (a SourceStatus) err() error {
 	if a.Failure == "" {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 // Trial is what an allocation meets now.
 type Trial struct {
 	Space  AddressSpace // what is known, and what the source says about it now
-	Answer Answer       // when the source was asked by commands
+	Answer SourceStatus // when the source was asked by commands
 	Source error        // why the source did not say anything of use; nil if it did
 	Err    error        // why no address could be given; nil if one could
 }

@@ -47,7 +47,7 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 			return err
 		}
 	}
-	err = m.Plane.CheckEndpoint(ctx, n, e)
+	err = m.Dataplane.CheckEndpoint(ctx, n, e)
 	if !errors.Is(err, ErrDifference) || n.Imported { // what another plugin made is taken over by an ADD or a DEL: until then there is a way back
 		return err
 	}
@@ -57,7 +57,7 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 	}
 	if n, known, rerr := m.find(ctx, known.Owner); rerr == nil && known != nil { // the repair may have changed it
 		e.MTU = cmp.Or(b.MTU, known.MTU)
-		if m.Plane.CheckEndpoint(ctx, n, e) == nil {
+		if m.Dataplane.CheckEndpoint(ctx, n, e) == nil {
 			err = fmt.Errorf("%w; it has been repaired just now", err)
 		}
 	}
@@ -111,7 +111,7 @@ func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network,
 		if err := s.usableMAC(record, e, ifaces); err != nil {
 			return fmt.Errorf("%w: %w", ErrDifference, err)
 		}
-		if err := m.Plane.Adopt(ctx, n, e); err != nil {
+		if err := m.Dataplane.Adopt(ctx, n, e); err != nil {
 			return err
 		}
 		changed := *known

@@ -17,5 +17,5 @@ func (m *Manager) Remains(ctx context.Context, remove bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.Plane.Remains(ctx, networks, remove)
+	return m.Dataplane.Remains(ctx, networks, remove)
 }

@@ -21,15 +21,15 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 			return nil
 		}
 		delete(s.Networks, network) // in the copy that View throws away: what is left is what others use
-		for _, f := range append([]Former{{n.Master, n.Bridge, n.Rules}}, n.Former...) {
+		for _, f := range append([]Former{{n.Master, n.Bridge, n.Family}}, n.Former...) {
 			if s.shares(f, n.Mode) {
 				continue
 			}
 			take := *n
 			if f.Bridge != n.Bridge {
-				take.Host, take.DNS = nil, nil
+				take.Snapshot, take.DNS = nil, nil
 			}
-			take.Master, take.Bridge, take.Rules = f.Master, f.Bridge, f.Rules
+			take.Master, take.Bridge, take.Family = f.Master, f.Bridge, f.Family
 			if len(s.Networks) > 0 {
 				take.Sysctls = nil // the others need them
 			}
@@ -41,7 +41,7 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 		return collected, err
 	}
 	for _, n := range gone {
-		if derr := m.Plane.DeleteNetwork(ctx, n); derr != nil {
+		if derr := m.Dataplane.DeleteNetwork(ctx, n); derr != nil {
 			err = errors.Join(err, fmt.Errorf("take network %s with bridge %q away from %s: %w", network, n.Bridge, n.Master, derr))
 		}
 	}

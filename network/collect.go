@@ -45,10 +45,10 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 			owners[e.Owner] = true
 		}
 	}
-	found, errs := m.Plane.Owners(ctx, n)
+	found, errs := m.Dataplane.Owners(ctx, n)
 	if errs != nil { // the IPAM plugin is to be told, and that needs to be known: the kernel may have been short of memory
 		m.Log.Warn("look for what the host has of the network's pods", "network", network, "error", errs)
-		found, errs = m.Plane.Owners(ctx, n)
+		found, errs = m.Dataplane.Owners(ctx, n)
 	}
 	if errs == nil {
 		left = []Owner{}
@@ -70,7 +70,7 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		collected++
 	}
 	if n.Bridge != "" && !n.Imported {
-		errs = errors.Join(errs, m.Plane.Sweep(ctx, n, m.addresses))
+		errs = errors.Join(errs, m.Dataplane.Sweep(ctx, n, m.addresses))
 	}
 	return collected, left, errs
 }
@@ -108,7 +108,7 @@ func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoi
 	if len(stale) < 2 || n.Imported {
 		return 0
 	}
-	err := m.Plane.DeleteEndpoints(ctx, n, stale)
+	err := m.Dataplane.DeleteEndpoints(ctx, n, stale)
 	if err == nil {
 		err = m.Store.Update(ctx, func(s *State) error {
 			if record := s.Networks[n.Name]; record != nil {

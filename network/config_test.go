@@ -12,13 +12,13 @@ func TestModeAndProtectionMayChangeWhilePodsLiveOnTheNetwork(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	l.add(c1)
-	if _, err := l.start().Add(t.Context(), network.Config{Mode: network.ModeTunnel, Settings: network.Settings{HostAgent: true}}, pod(c2)); err != nil {
+	if _, err := l.start().Add(t.Context(), network.Config{Mode: network.ModeTunnel, Settings: network.Settings{AllowHostAgent: true}}, pod(c2)); err != nil {
 		t.Fatal(err)
 	}
 	if text := l.Host.String(); !strings.Contains(text, "bridge azure2 of eth0: tunnel, host-agent\n") {
 		t.Errorf("the host is\n%s", text)
 	}
-	if n := l.state().Networks["azure"]; n.Mode != network.ModeTunnel || n.AntiSpoof || !n.HostAgent || n.Endpoints.Len() != 2 {
+	if n := l.state().Networks["azure"]; n.Mode != network.ModeTunnel || n.AntiSpoof || !n.AllowHostAgent || n.Endpoints.Len() != 2 {
 		t.Errorf("the record is %+v", n)
 	}
 }

@@ -94,7 +94,7 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 			ErrConflict, name, known.Endpoints.Made(), known.Master, known.Bridge, master.Name, bridge)
 	}
 	if change && known.MAC != "" { // else it never came into being
-		n.Former = append(n.Former, Former{known.Master, known.Bridge, known.Rules})
+		n.Former = append(n.Former, Former{known.Master, known.Bridge, known.Family})
 		n.Observed = Observed{Sysctls: n.Sysctls, Imported: n.Imported, HNSID: n.HNSID} // the rest was the former bridge's
 	}
 	if other := s.disagrees(name, master.Name, bridge, c); other != "" {
@@ -135,7 +135,7 @@ func (s *State) supersede(n *Network) {
 		if name == n.Name || other.Master != n.Master || shared || other.Endpoints.Made() > 0 || !other.Made() || n.HNS != nil {
 			continue
 		}
-		n.Former = append(append(n.Former, other.Former...), Former{other.Master, other.Bridge, other.Rules})
+		n.Former = append(append(n.Former, other.Former...), Former{other.Master, other.Bridge, other.Family})
 		n.Remember(other.Sysctls)
 		delete(s.Networks, name)
 		if other.Endpoints.Len() > 0 { // ADDs of it are under way

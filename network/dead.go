@@ -11,7 +11,7 @@ func (m *Manager) Gone(ctx context.Context, e *Endpoint) bool {
 	if e.State != Ready {
 		return false
 	}
-	gone, err := m.Plane.Gone(ctx, e)
+	gone, err := m.Dataplane.Gone(ctx, e)
 	return gone && err == nil
 }
 
@@ -43,7 +43,7 @@ func (m *Manager) buryWhich(ctx context.Context, which func(*Endpoint) bool) (bu
 		return nil, err
 	}
 	for _, e := range ready {
-		gone, err := m.Plane.Gone(ctx, e)
+		gone, err := m.Dataplane.Gone(ctx, e)
 		if err == nil && gone {
 			err = m.bury(ctx, e.Owner)
 			if err == nil {
@@ -66,7 +66,7 @@ func (m *Manager) bury(ctx context.Context, o Owner) error {
 	if err != nil || e == nil || e.State != Ready {
 		return err
 	}
-	if gone, err := m.Plane.Gone(ctx, e); err != nil || !gone {
+	if gone, err := m.Dataplane.Gone(ctx, e); err != nil || !gone {
 		return err
 	}
 	m.Log.Warn("a pod is gone, and nobody called DEL", "endpoint", o, "addresses", e.Addresses)

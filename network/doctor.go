@@ -45,7 +45,7 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Findin
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(out, examineMasters(networks, ifaces), m.Plane.Examine(networks)), nil
+	return slices.Concat(out, examineMasters(networks, ifaces), m.Dataplane.Examine(networks)), nil
 }
 
 // Made says that the network has been there once: its rules and, if it has one, its bridge shall be there.

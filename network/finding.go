@@ -26,8 +26,8 @@ type Finding struct {
 	// Owner is set if what was found belongs to an attachment that should not be there any more: its DEL takes it away.
 	Owner *Owner `json:"owner,omitempty"`
 
-	// Passing says that a command that is under way may look the same: who finds it looks again.
-	Passing bool `json:"-"`
+	// Transient says that a command that is under way may look the same: who finds it looks again.
+	Transient bool `json:"-"`
 }
 
 // Report is what a check says: what is wrong, or that all is well.

@@ -101,7 +101,7 @@ func TestManyPodsStartAtOnce(t *testing.T) {
 			wg.Go(func() {
 				e := &network.Endpoint{Owner: network.Owner{Network: "azure", ContainerID: fmt.Sprintf("p%02d", i), IfName: "eth0"}, NetNS: ns,
 					Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 240, 1, byte(i)}), 16)}}
-				m := &network.Manager{Store: shared, Plane: l.Process(), Interfaces: func() ([]platform.Interface, error) { return nics(), nil }, Now: now}
+				m := &network.Manager{Store: shared, Dataplane: l.Process(), Interfaces: func() ([]platform.Interface, error) { return nics(), nil }, Now: now}
 				if err := do(m, e); err != nil {
 					t.Errorf("%s: %v", e.Owner, err)
 				}

@@ -58,7 +58,7 @@ func (l *lab) start() process {
 	p := l.Process()
 	return process{&network.Manager{
 		Store:      store.New(store.Options[network.State]{Path: l.path, Now: p.Clock(now)}),
-		Plane:      p,
+		Dataplane:  p,
 		Interfaces: func() ([]platform.Interface, error) { return nics(), nil },
 		Now:        now,
 		Log:        slog.New(slog.DiscardHandler),

@@ -19,7 +19,7 @@ import (
 // Manager brings networks and endpoints into being and takes them away. Its fields are set once.
 type Manager struct {
 	Store      *store.Store[State]
-	Plane      Dataplane
+	Dataplane  Dataplane
 	Interfaces func() ([]platform.Interface, error)
 	// Interface is one of them, without its addresses; nil looks for it among all.
 	Interface func(name string) (platform.Interface, bool, error)
@@ -120,7 +120,7 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 			return err
 		}
 	}
-	if err := step.Do(m.Log, "look at the pod's namespace", func() error { return m.Plane.CheckNetNS(ctx, e) }, slog.String("netns", e.NetNS)); err != nil {
+	if err := step.Do(m.Log, "look at the pod's namespace", func() error { return m.Dataplane.CheckNetNS(ctx, e) }, slog.String("netns", e.NetNS)); err != nil {
 		return err
 	}
 	m.restore(ctx, state)
@@ -220,7 +220,7 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 	if n.Created.Equal(e.Created) {
 		m.tellOthers(ctx, n)
 	}
-	if err = step.Do(m.Log, "connect the pod", func() error { return m.Plane.CreateEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName)); err != nil {
+	if err = step.Do(m.Log, "connect the pod", func() error { return m.Dataplane.CreateEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName)); err != nil {
 		return nil, err
 	}
 	if err = m.ready(ctx, e); err != nil {
@@ -233,7 +233,7 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 // the host has something of it, the record stays: DEL and GC will try again.
 func (m *Manager) giveUp(ctx context.Context, n *Network, e *Endpoint, ensured bool) error {
 	if ensured {
-		if err := m.Plane.DeleteEndpoint(ctx, n, e); err != nil {
+		if err := m.Dataplane.DeleteEndpoint(ctx, n, e); err != nil {
 			return fmt.Errorf("%w: %w", ErrLeft, err)
 		}
 	}
@@ -260,13 +260,13 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 // the first time.
 func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) (Ensured, error) {
 	for _, f := range n.Former {
-		former := &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge, Observed: Observed{Rules: f.Rules}}
-		if err := m.Plane.DeleteNetwork(ctx, former); err != nil {
+		former := &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge, Observed: Observed{Family: f.Family}}
+		if err := m.Dataplane.DeleteNetwork(ctx, former); err != nil {
 			return Ensured{}, fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
 		}
 	}
 	made, err := step.Get(m.Log, "see that the network is as it should be",
-		func() (Ensured, error) { return m.Plane.EnsureNetwork(ctx, n) }, slog.String("network", n.Name))
+		func() (Ensured, error) { return m.Dataplane.EnsureNetwork(ctx, n) }, slog.String("network", n.Name))
 	if err != nil {
 		return made, err
 	}
@@ -292,13 +292,13 @@ func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) (Ensured, error
 func (s *State) learn(record *Network, known Observed, made Ensured) {
 	seen := record.Observed
 	record.Observed = made.Observed
-	record.Host, record.DNS, record.Sysctls = seen.Host, seen.DNS, seen.Sysctls
+	record.Snapshot, record.DNS, record.Sysctls = seen.Snapshot, seen.DNS, seen.Sysctls
 	record.Remember(made.Sysctls)
 	for _, other := range s.carriedWith(record) {
 		other.Imported = made.Imported
 		// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.
-		if made.Moved || other.Host == nil || bytes.Equal(other.Host, known.Host) {
-			other.Host, other.DNS = made.Host, made.DNS
+		if made.Moved || other.Snapshot == nil || bytes.Equal(other.Snapshot, known.Snapshot) {
+			other.Snapshot, other.DNS = made.Snapshot, made.DNS
 		}
 	}
 }
@@ -354,19 +354,19 @@ func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint,
 // by its namespace, too.
 func (m *Manager) removeUnknown(ctx context.Context, n *Network, o Owner, netns string, unsearched bool) error {
 	if unsearched && netns != "" {
-		if err := m.Plane.Sever(ctx, o, netns); err != nil {
+		if err := m.Dataplane.Sever(ctx, o, netns); err != nil {
 			return err
 		}
 	}
 	unknown := &Network{Name: o.Network}
 	if n != nil {
-		unknown.Live = n.Live // what is known to be others'
+		unknown.Carried = n.Carried // what is known to be others'
 	}
 	return m.disconnect(ctx, unknown, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
 }
 
 func (m *Manager) disconnect(ctx context.Context, n *Network, e *Endpoint) error {
-	return step.Do(m.Log, "take the pod off the host", func() error { return m.Plane.DeleteEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName))
+	return step.Do(m.Log, "take the pod off the host", func() error { return m.Dataplane.DeleteEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName))
 }
 
 // own makes the state ours, if it is the classic plugin's yet: a call of that which is under way changes state and host
@@ -414,5 +414,5 @@ func (m *Manager) Status(ctx context.Context, network string, c Config) error {
 		}
 	}
 	n.Mode = c.Mode
-	return step.Do(m.Log, "look what the kernel has", func() error { return m.Plane.Status(ctx, n) })
+	return step.Do(m.Log, "look what the kernel has", func() error { return m.Dataplane.Status(ctx, n) })
 }

@@ -13,7 +13,7 @@ func (m *Manager) followMTU(ctx context.Context, s *State, n *Network, before in
 			if e.State != Ready || e.MTU != before && e.MTU <= n.MTU {
 				continue
 			}
-			if err := m.Plane.FollowMTU(ctx, e, n.MTU); err != nil { // it is tried again when the pod is recreated
+			if err := m.Dataplane.FollowMTU(ctx, e, n.MTU); err != nil { // it is tried again when the pod is recreated
 				m.Log.Warn("give a pod the MTU of its master", "endpoint", e.Owner, "mtu", n.MTU, "error", err)
 				continue
 			}

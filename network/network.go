@@ -103,11 +103,11 @@ type Network struct {
 	// HNS is what the configuration says to HNS, on Windows.
 	HNS *HNSConfig `json:"-"`
 
-	// Live are the endpoints that the network's interface carries, of this network and of others, for a repair.
-	Live []Endpoints `json:"-"`
+	// Carried are the endpoints that the network's interface carries, of this network and of others, for a repair.
+	Carried []Endpoints `json:"-"`
 
-	// Current is the network as the state has it by now, for who has waited for a lock: Live and Imported may be others.
-	// It is nil if nobody can change them.
+	// Current is the network as the state has it by now, for who has waited for a lock: Carried and Imported may be
+	// others. It is nil if nobody can change them.
 	Current func(ctx context.Context) (*Network, error) `json:"-"`
 
 	// Others are the interfaces of other networks: their masters, or the bridges that have their configuration.
@@ -128,15 +128,15 @@ type Network struct {
 type Observed struct {
 	MAC     string            `json:"mac,omitempty"`     // the master's
 	MTU     int               `json:"mtu,omitempty"`     // the master's
-	Rules   string            `json:"rules,omitempty"`   // the family of nftables that the kernel has for its bridge
+	Family  string            `json:"rules,omitempty"`   // the family of nftables that the kernel has for its bridge
 	Sysctls map[string]string `json:"sysctls,omitempty"` // as they were before us, by path (net/ipv4/ip_forward)
 
 	// Imported says that another plugin made the network: its endpoints are not in our form yet.
 	Imported bool `json:"imported,omitempty"`
 
-	// Host is what the host has on the bridge (netlink.Snapshot): who deletes the bridge takes all that from the host, and
-	// the next ADD brings it back.
-	Host []byte `json:"host,omitempty"`
+	// Snapshot is what the host has on the bridge (netlink.Snapshot): who deletes the bridge takes all that from the host,
+	// and the next ADD brings it back.
+	Snapshot []byte `json:"host,omitempty"`
 
 	// DNS is what systemd-resolved was told for the master, when the bridge was made.
 	DNS resolved.Settings `json:"dns,omitempty"`
@@ -148,28 +148,28 @@ type Observed struct {
 // Equal says whether both are the same; what is empty and what is not there are.
 func (o Observed) Equal(p Observed) bool {
 	a, b := o, p
-	if !bytes.Equal(a.Host, b.Host) || !maps.Equal(a.Sysctls, b.Sysctls) || !maps.EqualFunc(a.DNS, b.DNS, slices.Equal) {
+	if !bytes.Equal(a.Snapshot, b.Snapshot) || !maps.Equal(a.Sysctls, b.Sysctls) || !maps.EqualFunc(a.DNS, b.DNS, slices.Equal) {
 		return false
 	}
-	a.Host, a.Sysctls, a.DNS, b.Host, b.Sysctls, b.DNS = nil, nil, nil, nil, nil, nil
+	a.Snapshot, a.Sysctls, a.DNS, b.Snapshot, b.Sysctls, b.DNS = nil, nil, nil, nil, nil, nil
 	return reflect.DeepEqual(a, b)
 }
 
 // Settings are what a network's pods may do, and where the host helps them. Networks on one bridge share them.
 type Settings struct {
-	AntiSpoof     bool           `json:"antiSpoof"`
-	HostAgent     bool           `json:"hostAgent,omitempty"`     // pods may reach the host agent's control ports
-	ViaHost       []netip.Prefix `json:"viaHost,omitempty"`       // what the host's own stack shall handle
-	Masquerade    bool           `json:"masquerade,omitempty"`    // what leaves the VNET does so behind the host's address
-	VNET          []netip.Prefix `json:"vnet,omitempty"`          // the VNET's address space; the pods' subnets belong to it anyway
-	AcceptForward bool           `json:"acceptForward,omitempty"` // the host's firewall shall let pods' traffic pass
+	AntiSpoof         bool           `json:"antiSpoof"`
+	AllowHostAgent    bool           `json:"hostAgent,omitempty"`     // pods may reach the host agent's control ports
+	IPsToRouteViaHost []netip.Prefix `json:"viaHost,omitempty"`       // what the host's own stack shall handle
+	IPMasq            bool           `json:"masquerade,omitempty"`    // what leaves the VNET does so behind the host's address
+	VnetCIDRs         []netip.Prefix `json:"vnet,omitempty"`          // the VNET's address space; the pods' subnets belong to it anyway
+	AcceptForward     bool           `json:"acceptForward,omitempty"` // the host's firewall shall let pods' traffic pass
 }
 
 // Former is a bridge that is to be taken away, and its master; or without a bridge the rules for the master.
 type Former struct {
 	Master string `json:"master"`
 	Bridge string `json:"bridge"`
-	Rules  string `json:"rules,omitempty"`
+	Family string `json:"rules,omitempty"`
 }
 
 // State of an endpoint.
@@ -227,10 +227,10 @@ func (s *State) view(record *Network) *Network {
 	n := *record
 	n.Endpoints, n.Former = Endpoints{}, slices.Clone(record.Former)
 	for _, other := range s.carriedWith(record) {
-		n.Live = append(n.Live, other.Endpoints)
+		n.Carried = append(n.Carried, other.Endpoints)
 		n.Imported = n.Imported || other.Imported
-		if n.Host == nil {
-			n.Host, n.DNS = other.Host, other.DNS
+		if n.Snapshot == nil {
+			n.Snapshot, n.DNS = other.Snapshot, other.DNS
 		}
 	}
 	for _, other := range s.Networks {
@@ -241,11 +241,11 @@ func (s *State) view(record *Network) *Network {
 	return &n
 }
 
-// Attached are the endpoints in Live, but for those that have nothing yet.
+// Attached are the endpoints in Carried, but for those that have nothing yet.
 func (n *Network) Attached() iter.Seq[*Endpoint] {
 	return func(yield func(*Endpoint) bool) {
-		for i := range n.Live {
-			for e := range n.Live[i].All() {
+		for i := range n.Carried {
+			for e := range n.Carried[i].All() {
 				if !e.Announced() && !yield(e) {
 					return
 				}

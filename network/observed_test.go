@@ -60,7 +60,7 @@ func TestEachThingThatIsObservedIsRecorded(t *testing.T) {
 			l.add(c1)
 			p := l.start()
 			var want reflect.Value
-			p.Plane = &observing{p.host, func(o *network.Observed) {
+			p.Dataplane = &observing{p.host, func(o *network.Observed) {
 				f := reflect.ValueOf(o).Elem().Field(i)
 				other(t, f)
 				want = f

@@ -69,7 +69,7 @@ func (m *Manager) namesakes(ctx context.Context, o Owner, name string) (list []O
 	if err != nil {
 		return nil, err
 	}
-	there, err := m.Plane.Named(ctx, name)
+	there, err := m.Dataplane.Named(ctx, name)
 	if err == nil && there != (Owner{}) && !slices.Contains(list, there) {
 		list = append(list, there)
 	}
@@ -87,7 +87,7 @@ func (m *Manager) takeName(ctx context.Context, o Owner, name string) error {
 	}
 	for _, other := range others {
 		m.Log.Info("a new sandbox of the pod takes the host veth's name", "name", name, "from", other)
-		if err := m.Plane.Rename(ctx, other, name, other.HostIfName()); err != nil {
+		if err := m.Dataplane.Rename(ctx, other, name, other.HostIfName()); err != nil {
 			return fmt.Errorf("rename host veth %s of %s: %w", name, other, err)
 		}
 	}

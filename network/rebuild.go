@@ -14,7 +14,7 @@ import (
 // alive, ours or the classic plugin's. As long as that has not been done, no pod can be told from a stranger, so an ADD
 // cannot do without.
 func (m *Manager) rebuild(ctx context.Context, n *Network) error {
-	found, err := m.Plane.Endpoints(ctx, n)
+	found, err := m.Dataplane.Endpoints(ctx, n)
 	if err != nil {
 		return fmt.Errorf("look for pods that only the host knows: %w", err)
 	}
@@ -36,7 +36,7 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 				record.Imported = record.Imported || e.foreign
 			}
 		}
-		n.Live, n.Imported = append(n.Live, lost), n.Imported || record.Imported
+		n.Carried, n.Imported = append(n.Carried, lost), n.Imported || record.Imported
 		return nil
 	})
 	if err != nil {

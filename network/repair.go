@@ -60,11 +60,11 @@ func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*Net
 			if !n.Made() || n.Imported {
 				continue
 			}
-			for i, all := range n.Live {
-				n.Live[i] = Endpoints{}
+			for i, all := range n.Carried {
+				n.Carried[i] = Endpoints{}
 				for e := range all.ready() {
 					if slices.Contains(owners, e.Owner.String()) {
-						n.Live[i].Set(e)
+						n.Carried[i].Set(e)
 					}
 				}
 			}
@@ -77,7 +77,7 @@ func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*Net
 
 // mend repairs one network, and says what was wrong.
 func (m *Manager) mend(ctx context.Context, n *Network) ([]string, error) {
-	wrong, err := m.Plane.Ailing(ctx, n)
+	wrong, err := m.Dataplane.Ailing(ctx, n)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (m *Manager) mend(ctx context.Context, n *Network) ([]string, error) {
 	if len(wrong) == 0 {
 		return right, nil
 	}
-	still, err := m.Plane.Ailing(ctx, n)
+	still, err := m.Dataplane.Ailing(ctx, n)
 	if len(still) > 0 {
 		err = fmt.Errorf("%w: %s", ErrDifference, strings.Join(still, "; "))
 	}

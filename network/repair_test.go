@@ -27,7 +27,7 @@ func (a *ailing) Ailing(context.Context, *network.Network) ([]string, error) {
 
 func (a *ailing) EnsureNetwork(ctx context.Context, n *network.Network) (network.Ensured, error) {
 	of := []string{n.Name}
-	for _, list := range n.Live {
+	for _, list := range n.Carried {
 		for e := range list.All() {
 			of = append(of, e.ContainerID)
 		}
@@ -43,7 +43,7 @@ func (a *ailing) EnsureNetwork(ctx context.Context, n *network.Network) (network
 func (l *lab) repairer(wrong ...string) (*network.Manager, *ailing) {
 	p := l.start()
 	plane := &ailing{Process: p.host, wrong: wrong}
-	p.Plane = plane
+	p.Dataplane = plane
 	p.Claims = store.Claims{Path: filepath.Join(filepath.Dir(l.path), "claims.lock")}
 	return p.Manager, plane
 }

@@ -9,7 +9,7 @@ func (m *Manager) Share(ctx context.Context, o Owner, netns, containerID string)
 	if err != nil || e.State == Pending {
 		return nil, err
 	}
-	found, err := m.Plane.Share(ctx, n, e, containerID)
+	found, err := m.Dataplane.Share(ctx, n, e, containerID)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (m *Manager) Unshare(ctx context.Context, o Owner, netns, containerID strin
 	if err != nil {
 		return err
 	}
-	return m.Plane.Unshare(ctx, n, e, containerID)
+	return m.Dataplane.Unshare(ctx, n, e, containerID)
 }
 
 // shared is what the state knows of the owner's endpoint; without a state, what the name says.

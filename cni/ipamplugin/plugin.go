@@ -146,7 +146,7 @@ func OpenStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error
 		Path: filepath.Join(dir, Name+".json"), Schema: ipam.Schema, Boot: boot, Log: logger, Holder: platform.HolderOf,
 		Rebooted: func(s *ipam.State) {
 			s.Reset()
-			s.Answer = ipam.Answer{} // the VM may have moved: ask again
+			s.Answer = ipam.SourceStatus{} // the VM may have moved: ask again
 		},
 		Import: func(raw []byte, s *ipam.State) error {
 			return ipam.ImportClassic(raw, s, classicAttachments(dir), time.Now())

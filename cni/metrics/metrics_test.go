@@ -161,7 +161,7 @@ func TestMetricsText(t *testing.T) {
 	g.ipam.AddressSpace = ipam.Space([]ipam.Subnet{{MAC: "00:0d:3a:11:22:33", Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: listed}},
 		[]platform.Interface{{Name: "eth0", MAC: []byte{0, 0xd, 0x3a, 0x11, 0x22, 0x33}}}, "")
 	g.ipam.Adopt(map[netip.Addr]ipam.Owner{listed[0]: {Network: "azure", ContainerID: "c", IfName: "eth0"}}, noon)
-	g.ipam.Answer = ipam.Answer{Refreshed: noon, Failure: "x"}
+	g.ipam.Answer = ipam.SourceStatus{Refreshed: noon, Failure: "x"}
 	consoletest.Screen(t, "metrics", g.text())
 }
 

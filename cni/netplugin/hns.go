@@ -19,7 +19,7 @@ const onHNS = runtime.GOOS == "windows"
 // serveHNS tells the data plane which command it serves. A container that shares its sandbox's endpoint has no
 // attachment of its own: the owner is the sandbox.
 func (c *command) serveHNS() {
-	if plane, ok := c.manager.Plane.(*hns.Dataplane); ok {
+	if plane, ok := c.manager.Dataplane.(*hns.Dataplane); ok {
 		plane.Serve(c.Netns, c.conf.HNSTimeout())
 	}
 	if sandbox, shared := hns.SandboxOf(c.Netns); shared {

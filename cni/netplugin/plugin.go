@@ -112,8 +112,8 @@ func (p *plugin) command(c *cni.Command) (*command, error) {
 // Settings are the configuration's, as the network package has them.
 func Settings(conf *cni.NetConf) network.Settings {
 	return network.Settings{
-		AntiSpoof: !conf.DisableAntiSpoof, HostAgent: conf.AllowHostAgent,
-		ViaHost: prefixes(conf.IPsToRouteViaHost), Masquerade: conf.IPMasq, VNET: prefixes(conf.VnetCIDRs), AcceptForward: conf.AcceptForward,
+		AntiSpoof: !conf.DisableAntiSpoof, AllowHostAgent: conf.AllowHostAgent,
+		IPsToRouteViaHost: prefixes(conf.IPsToRouteViaHost), IPMasq: conf.IPMasq, VnetCIDRs: prefixes(conf.VnetCIDRs), AcceptForward: conf.AcceptForward,
 	}
 }
 
@@ -136,7 +136,7 @@ func NewManager(dir string, logger *slog.Logger) (*network.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &network.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, Name+"-owners.lock")}, Plane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
+	return &network.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, Name+"-owners.lock")}, Dataplane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
 }
 
 // OpenStore opens the plugin's state in the folder.

@@ -54,8 +54,8 @@ func (l *lab) plugin() *plugin {
 	return &plugin{
 		newManager: func(dir string, logger *slog.Logger) (*network.Manager, error) {
 			return &network.Manager{
-				Store: store.New(store.Options[network.State]{Path: filepath.Join(dir, "azure-vnet.json")}),
-				Plane: process, Now: time.Now, Log: logger,
+				Store:     store.New(store.Options[network.State]{Path: filepath.Join(dir, "azure-vnet.json")}),
+				Dataplane: process, Now: time.Now, Log: logger,
 				Interfaces: func() ([]platform.Interface, error) {
 					return []platform.Interface{{Index: 2, Name: "eth0", MAC: net.HardwareAddr{0, 0x0d, 0x3a, 0, 0, 1}, MTU: 1500, Up: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.240.0.4/16")}}}, nil
 				},

@@ -39,7 +39,7 @@ func (e *examination) attachments(ctx context.Context) []doctor.Finding {
 
 func compare(held map[ipam.Owner][]netip.Addr, state *network.State) (wrong []doctor.Finding) {
 	add := func(o network.Owner, level doctor.Level, remedy, format string, args ...any) {
-		wrong = append(wrong, doctor.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*ipam.Owner)(&o), Passing: true})
+		wrong = append(wrong, doctor.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*ipam.Owner)(&o), Transient: true})
 	}
 	connected := map[network.Owner]bool{}
 	for _, n := range state.Networks {

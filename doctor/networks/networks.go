@@ -89,7 +89,7 @@ func (e *examination) networks(ctx context.Context) []doctor.Finding {
 	}
 	out := make([]doctor.Finding, len(found))
 	for i, f := range found {
-		out[i] = doctor.Finding{Check: f.Check, Level: doctor.Level(f.Level), Found: f.Found, Remedy: f.Remedy, Owner: (*ipam.Owner)(f.Owner), Passing: f.Passing}
+		out[i] = doctor.Finding{Check: f.Check, Level: doctor.Level(f.Level), Found: f.Found, Remedy: f.Remedy, Owner: (*ipam.Owner)(f.Owner), Transient: f.Transient}
 	}
 	return out
 }

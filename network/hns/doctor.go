@@ -60,21 +60,21 @@ func (w *Dataplane) examineNetwork(ctx context.Context, n *network.Network) []ne
 	for e := range n.Endpoints.All() {
 		known[nameOf(e.Owner)] = true
 		if e.State != network.Ready {
-			wrong = append(wrong, network.Finding{Level: network.Warning, Found: e.Who() + ": an ADD did not end, or is under way", Owner: &e.Owner, Passing: true})
+			wrong = append(wrong, network.Finding{Level: network.Warning, Found: e.Who() + ": an ADD did not end, or is under way", Owner: &e.Owner, Transient: true})
 			continue
 		}
 		if err := w.CheckEndpoint(ctx, n, e); err != nil {
-			wrong = append(wrong, network.Finding{Level: network.Failure, Found: fmt.Sprintf("%s: %v", e.Who(), err), Remedy: "restart the pod", Passing: true})
+			wrong = append(wrong, network.Finding{Level: network.Failure, Found: fmt.Sprintf("%s: %v", e.Who(), err), Remedy: "restart the pod", Transient: true})
 		}
 	}
-	list, err := ask(ctx, w, "list endpoints of "+n.Name, func() ([]hnsEndpoint, error) { return h.On(found.ID) })
+	list, err := ask(ctx, w, "list endpoints of "+n.Name, func() ([]hnsEndpoint, error) { return h.EndpointsOf(found.ID) })
 	if err != nil {
 		wrong = append(wrong, network.Finding{Level: network.Warning, Found: err.Error(), Remedy: "Restart-Service hns"})
 	}
 	strays := slices.DeleteFunc(list, func(e hnsEndpoint) bool { return known[e.Name] })
 	var left []network.Finding
 	for _, e := range strays {
-		f := network.Finding{Level: network.Warning, Passing: true, Found: fmt.Sprintf("HNS has endpoint %s (%s) %v on network %s, which no pod that is known has", e.Name, e.ID, e.Addresses, n.Name),
+		f := network.Finding{Level: network.Warning, Transient: true, Found: fmt.Sprintf("HNS has endpoint %s (%s) %v on network %s, which no pod that is known has", e.Name, e.ID, e.Addresses, n.Name),
 			Remedy: "Get-HnsEndpoint | Where-Object Id -eq " + e.ID + " | Remove-HnsEndpoint"}
 		if len(e.Places) > 0 { // somebody may live there
 			f.Found += fmt.Sprintf(", and which is attached to %v", e.Places)

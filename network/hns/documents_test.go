@@ -32,7 +32,7 @@ func raws(texts ...string) (out []json.RawMessage) {
 // documented is the network and the endpoint of windows.md; what differs in v1 and v2 is the test's.
 func documented() (*network.Network, *network.Endpoint) {
 	n := &network.Network{
-		Name: "azure", Mode: network.ModeBridge, Prefixes: prefixList("10.240.0.0/16"), Settings: network.Settings{HostAgent: true},
+		Name: "azure", Mode: network.ModeBridge, Prefixes: prefixList("10.240.0.0/16"), Settings: network.Settings{AllowHostAgent: true},
 		HNS: &network.HNSConfig{Adapter: "Ethernet 2", DNSServers: []string{"10.0.0.10", "168.63.129.16"}, Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}},
 	}
 	e := &network.Endpoint{
@@ -100,7 +100,7 @@ func TestEndpointDocumentsAreTheDocumentedOnes(t *testing.T) {
 
 func TestDocumentsOfTheShippedConfiguration(t *testing.T) {
 	n, e := documented()
-	n.HostAgent = false
+	n.AllowHostAgent = false
 	e.Owner.ContainerID, e.Addresses, e.HNS.Ports = "00000001c0ffee", prefixList("10.240.1.1/16"), nil
 	doc, err := endpointV1("NETWORK-ID", n, e)
 	wantDoc(t, "shipped-endpoint-v1.json", doc, err)
@@ -141,14 +141,14 @@ func TestHostAgentIsClosedOnBothPorts(t *testing.T) {
 	if got, want := strings.Join(blocked, "; "), "Out 6 168.63.129.16/32 80; Out 6 168.63.129.16/32 32526"; got != want {
 		t.Errorf("blocked is %s, want %s", got, want)
 	}
-	if list := hostAgentPolicies(&network.Network{Settings: network.Settings{HostAgent: true}}); list != nil {
+	if list := hostAgentPolicies(&network.Network{Settings: network.Settings{AllowHostAgent: true}}); list != nil {
 		t.Errorf("with allowHostAgent: %s", list)
 	}
 }
 
 func TestMasqueradingIsOutBoundNATWithTheVNETAsException(t *testing.T) {
 	n, e := documented()
-	n.Settings = network.Settings{HostAgent: true, Masquerade: true, VNET: prefixList("10.0.0.0/8", "10.240.0.0/16", "fd00::/48")}
+	n.Settings = network.Settings{AllowHostAgent: true, IPMasq: true, VnetCIDRs: prefixList("10.0.0.0/8", "10.240.0.0/16", "fd00::/48")}
 	own, _, err := flatPolicies(n, e)
 	if err != nil || len(own) != 2 {
 		t.Errorf("the configuration's own OutBoundNAT: %v, %s", err, own)

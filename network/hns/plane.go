@@ -72,7 +72,7 @@ func (w *Dataplane) CheckNetNS(ctx context.Context, e *network.Endpoint) error {
 	if err != nil || h == w.v1 {
 		return err
 	}
-	err = tell(ctx, w, "look for namespace "+e.NetNS, func() error { return h.Place(e.NetNS) })
+	err = tell(ctx, w, "look for namespace "+e.NetNS, func() error { return h.PlaceExists(e.NetNS) })
 	if errors.Is(err, errGone) {
 		return fmt.Errorf("%w: there is no namespace %s", network.ErrNetNS, e.NetNS)
 	}
@@ -80,7 +80,7 @@ func (w *Dataplane) CheckNetNS(ctx context.Context, e *network.Endpoint) error {
 		return err
 	}
 	name := nameOf(e.Owner)
-	taken, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.Named(name) })
+	taken, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.EndpointsByName(name) })
 	if err == nil && len(taken) > 0 {
 		err = fmt.Errorf("%w: HNS has an endpoint %s", network.ErrExists, name)
 	}
@@ -169,7 +169,7 @@ func (w *Dataplane) fits(n *network.Network, found hnsNetwork) error {
 
 // settle waits until the host has its network again. No lock is held.
 func (w *Dataplane) settle(ctx context.Context, h hns) error {
-	slow, err := ask(ctx, w, "ask for the version of HNS", h.Slow)
+	slow, err := ask(ctx, w, "ask for the version of HNS", h.NeedsSettling)
 	if err != nil || !slow {
 		return err
 	}
@@ -252,7 +252,7 @@ func (w *Dataplane) makeEndpoint(ctx context.Context, h hns, n *network.Network,
 // was given up made later, or what a reboot left of a network of v1, which survives it. The address is e's: the IPAM
 // plugin gave it. One that is attached serves a container that we have lost sight of, and stays.
 func (w *Dataplane) evict(ctx context.Context, h hns, n *network.Network, e *network.Endpoint) (bool, error) {
-	list, err := ask(ctx, w, "list the endpoints of network "+n.Name, func() ([]hnsEndpoint, error) { return h.On(n.HNSID) })
+	list, err := ask(ctx, w, "list the endpoints of network "+n.Name, func() ([]hnsEndpoint, error) { return h.EndpointsOf(n.HNSID) })
 	if err != nil {
 		return false, err
 	}
@@ -318,7 +318,7 @@ func (w *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *n
 
 // own lists the endpoints of the name that no other endpoint of the state is.
 func (w *Dataplane) own(ctx context.Context, h hns, n *network.Network, name string) ([]hnsEndpoint, error) {
-	found, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.Named(name) })
+	found, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.EndpointsByName(name) })
 	return slices.DeleteFunc(found, func(f hnsEndpoint) bool {
 		for other := range n.Attached() {
 			if other.HNS != nil && strings.EqualFold(other.HNS.ID, f.ID) {

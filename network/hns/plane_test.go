@@ -56,7 +56,7 @@ func (f *fakeHNS) Supported(dual bool) error {
 	return nil
 }
 
-func (f *fakeHNS) Slow() (bool, error) { return f.slow, f.call("slow") }
+func (f *fakeHNS) NeedsSettling() (bool, error) { return f.slow, f.call("slow") }
 
 func (f *fakeHNS) Network(name string) (hnsNetwork, error) {
 	if err := f.call("network"); err != nil {
@@ -99,11 +99,11 @@ func (f *fakeHNS) Endpoint(id string) (hnsEndpoint, error) {
 	return hnsEndpoint{}, errGone
 }
 
-func (f *fakeHNS) Named(name string) ([]hnsEndpoint, error) {
+func (f *fakeHNS) EndpointsByName(name string) ([]hnsEndpoint, error) {
 	return f.find(func(e hnsEndpoint) bool { return e.Name == name }), f.call("named")
 }
 
-func (f *fakeHNS) On(id string) ([]hnsEndpoint, error) {
+func (f *fakeHNS) EndpointsOf(id string) ([]hnsEndpoint, error) {
 	return f.find(func(e hnsEndpoint) bool { return e.NetworkID == id }), f.call("on")
 }
 
@@ -130,7 +130,7 @@ func (f *fakeHNS) DeleteEndpoint(id string) error {
 	return nil
 }
 
-func (f *fakeHNS) Place(place string) error {
+func (f *fakeHNS) PlaceExists(place string) error {
 	if err := f.call("place"); err != nil || slices.Contains(f.places, place) {
 		return err
 	}
@@ -417,8 +417,8 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 		}
 		n := &network.Network{Name: "azure"}
 		if c.live != "" {
-			n.Live = make([]network.Endpoints, 1)
-			n.Live[0].Set(&network.Endpoint{Owner: owner("azure", "other", "eth0"), HNS: &network.HNSEndpoint{ID: c.live}})
+			n.Carried = make([]network.Endpoints, 1)
+			n.Carried[0].Set(&network.Endpoint{Owner: owner("azure", "other", "eth0"), HNS: &network.HNSEndpoint{ID: c.live}})
 		}
 		if err := w.DeleteEndpoint(t.Context(), n, e); !errors.Is(err, c.want) || c.want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -483,7 +483,7 @@ func TestASharedEndpointIsFoundByItsNameOnlyIfThereIsOne(t *testing.T) {
 	one := hnsEndpoint{ID: "a", Name: "dee435e2-eth0", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}, DNS: network.PodDNS{Servers: []string{"10.0.0.10"}}}
 	v1.endpoints = []hnsEndpoint{one}
 	o := owner("azure", "dee435e2b1c9", "eth0")
-	m := &network.Manager{Plane: w, Store: store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
+	m := &network.Manager{Dataplane: w, Store: store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
 	e, err := m.Share(t.Context(), o, "container:dee435e2b1c9", "workload")
 	if err != nil || e == nil || e.MAC != one.MAC || !slices.Equal(e.Addresses, one.Addresses) || len(e.Routes) != 1 || e.Routes[0].GW != one.Gateways[0] || e.HNS.DNS.Servers[0] != "10.0.0.10" {
 		t.Errorf("%v, %+v", err, e)

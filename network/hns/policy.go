@@ -72,7 +72,7 @@ var hostAgentPrefix = azure.HostAgent.String() + "/32"
 // hostAgentPolicies close the host agent's ports to the pod. Once there is an ACL, what no ACL speaks of need not pass:
 // so the last word is to allow, as AKS has it in its configurations.
 func hostAgentPolicies(n *network.Network) (list []json.RawMessage) {
-	if n.HostAgent {
+	if n.AllowHostAgent {
 		return nil
 	}
 	const tcp, first, last = "6", 200, 65500
@@ -111,7 +111,7 @@ func flatPolicies(n *network.Network, e *network.Endpoint) (list, acls []json.Ra
 		translates = translates || nat
 		list = append(list, raw)
 	}
-	if n.Masquerade && !translates {
+	if n.IPMasq && !translates {
 		list = append(list, encoded(masquerading(n)))
 	}
 	return list, append(acls, hostAgentPolicies(n)...), nil
@@ -120,7 +120,7 @@ func flatPolicies(n *network.Network, e *network.Endpoint) (list, acls []json.Ra
 // masquerading translates all but what is for the VNET and for the host agent.
 func masquerading(n *network.Network) outBoundNAT {
 	nat := outBoundNAT{Type: "OutBoundNAT"}
-	for _, p := range slices.Concat(n.Prefixes, n.VNET) {
+	for _, p := range slices.Concat(n.Prefixes, n.VnetCIDRs) {
 		if p.Addr().Is4() && !slices.Contains(nat.ExceptionList, p.String()) {
 			nat.ExceptionList = append(nat.ExceptionList, p.String())
 		}

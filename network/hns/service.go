@@ -17,8 +17,8 @@ import (
 type hns interface {
 	// Supported says why this version cannot be used. dual asks for endpoints with IPv4 and IPv6, too. Error: ErrKernel.
 	Supported(dual bool) error
-	// Slow says whether a new network needs time until its adapter works again.
-	Slow() (bool, error)
+	// NeedsSettling says whether a new network needs time until its adapter works again.
+	NeedsSettling() (bool, error)
 	// Network finds one by its name.
 	Network(name string) (hnsNetwork, error)
 	// CreateNetwork takes one of the documents of documents.go.
@@ -26,15 +26,15 @@ type hns interface {
 	DeleteNetwork(id string) error
 	// Endpoint finds one by its ID.
 	Endpoint(id string) (hnsEndpoint, error)
-	// Named lists the endpoints of a name: HNS takes any number of them.
-	Named(name string) ([]hnsEndpoint, error)
-	// On lists the endpoints of a network.
-	On(networkID string) ([]hnsEndpoint, error)
+	// EndpointsByName lists the endpoints of a name: HNS takes any number of them.
+	EndpointsByName(name string) ([]hnsEndpoint, error)
+	// EndpointsOf lists the endpoints of a network.
+	EndpointsOf(networkID string) ([]hnsEndpoint, error)
 	// CreateEndpoint takes one of the documents of documents.go.
 	CreateEndpoint(doc []byte) (hnsEndpoint, error)
 	DeleteEndpoint(id string) error
-	// Place says whether a namespace (v2) is there; containers (v1) are not looked for.
-	Place(place string) error
+	// PlaceExists says whether a namespace (v2) is there; containers (v1) are not looked for.
+	PlaceExists(place string) error
 	// Attach connects an endpoint to a namespace (v2) or a running container (v1). What is attached already is success.
 	Attach(place, endpointID string) error
 	Detach(place, endpointID string) error

@@ -43,8 +43,8 @@ func (hnsV1) cause(err error) error {
 // Supported implements hns.
 func (hnsV1) Supported(bool) error { return nil }
 
-// Slow implements hns: HNS of Windows 1803 and older (its version is 7 or less).
-func (v hnsV1) Slow() (bool, error) {
+// NeedsSettling implements hns: HNS of Windows 1803 and older (its version is 7 or less).
+func (v hnsV1) NeedsSettling() (bool, error) {
 	globals, err := hcsshim.GetHNSGlobals()
 	if err != nil {
 		return false, v.cause(err)
@@ -129,13 +129,13 @@ func list(s string) []string {
 	return strings.Split(s, ",")
 }
 
-// Named implements hns.
-func (v hnsV1) Named(name string) ([]hnsEndpoint, error) {
+// EndpointsByName implements hns.
+func (v hnsV1) EndpointsByName(name string) ([]hnsEndpoint, error) {
 	return v.endpoints(func(e *hcsshim.HNSEndpoint) bool { return e.Name == name })
 }
 
-// On implements hns.
-func (v hnsV1) On(networkID string) ([]hnsEndpoint, error) {
+// EndpointsOf implements hns.
+func (v hnsV1) EndpointsOf(networkID string) ([]hnsEndpoint, error) {
 	return v.endpoints(func(e *hcsshim.HNSEndpoint) bool { return strings.EqualFold(e.VirtualNetwork, networkID) })
 }
 
@@ -168,8 +168,8 @@ func (v hnsV1) DeleteEndpoint(id string) error {
 	return v.cause(err)
 }
 
-// Place implements hns.
-func (hnsV1) Place(string) error { return nil }
+// PlaceExists implements hns.
+func (hnsV1) PlaceExists(string) error { return nil }
 
 // Attach implements hns.
 func (v hnsV1) Attach(containerID, endpointID string) error {

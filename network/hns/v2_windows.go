@@ -57,8 +57,8 @@ func (hcnV2) Supported(dual bool) error {
 	return nil
 }
 
-// Slow implements hns. What has HCN is newer than what is slow.
-func (hcnV2) Slow() (bool, error) { return false, nil }
+// NeedsSettling implements hns. What has HCN is newer than what is slow.
+func (hcnV2) NeedsSettling() (bool, error) { return false, nil }
 
 // Network implements hns.
 func (v hcnV2) Network(name string) (hnsNetwork, error) {
@@ -127,8 +127,8 @@ func (hcnV2) endpoint(e *hcn.HostComputeEndpoint) hnsEndpoint {
 // colons writes a MAC as all but Windows do.
 func colons(mac string) string { return strings.ToLower(strings.ReplaceAll(mac, "-", ":")) }
 
-// Named implements hns.
-func (v hcnV2) Named(name string) ([]hnsEndpoint, error) {
+// EndpointsByName implements hns.
+func (v hcnV2) EndpointsByName(name string) ([]hnsEndpoint, error) {
 	filter, err := json.Marshal(map[string]string{"Name": name})
 	if err != nil {
 		return nil, err
@@ -137,8 +137,8 @@ func (v hcnV2) Named(name string) ([]hnsEndpoint, error) {
 	return v.endpoints(list, err)
 }
 
-// On implements hns.
-func (v hcnV2) On(networkID string) ([]hnsEndpoint, error) {
+// EndpointsOf implements hns.
+func (v hcnV2) EndpointsOf(networkID string) ([]hnsEndpoint, error) {
 	return v.endpoints(hcn.ListEndpointsOfNetwork(networkID))
 }
 
@@ -170,8 +170,8 @@ func (v hcnV2) DeleteEndpoint(id string) error {
 	return v.cause((&hcn.HostComputeEndpoint{Id: id}).Delete())
 }
 
-// Place implements hns.
-func (v hcnV2) Place(namespace string) error {
+// PlaceExists implements hns.
+func (v hcnV2) PlaceExists(namespace string) error {
 	_, err := hcn.GetNamespaceByID(namespace)
 	return v.cause(err)
 }

@@ -64,14 +64,14 @@ func (m bridged) ensure(ctx context.Context, l *Dataplane, n *view) error {
 	if err == nil && n.hasIPv6() { // whatever the host itself does with IPv6: the bridge has the pods' neighbours
 		err = n.set("0", "net", "ipv6", "conf", n.Bridge, "disable_ipv6")
 	}
-	if err == nil && (n.Masquerade || len(n.ViaHost) > 0) { // on a bridge the host routes IPv6 only for these
+	if err == nil && (n.IPMasq || len(n.IPsToRouteViaHost) > 0) { // on a bridge the host routes IPv6 only for these
 		err = forward6(n, n.Bridge)
 	}
 	if err != nil {
 		return err
 	}
 	n.MAC, n.MTU = b.Master.MAC.String(), b.Master.MTU
-	n.Host, err = k.nl.Snapshot(b, n.Host)
+	n.Snapshot, err = k.nl.Snapshot(b, n.Snapshot)
 	return err
 }
 
@@ -87,7 +87,7 @@ func (m bridged) repair(ctx context.Context, l *Dataplane, k *kernel, n *view) (
 	if err != nil {
 		return b, err
 	}
-	bereft := b.Bereft(n.Host)
+	bereft := b.Bereft(n.Snapshot)
 	if !ok || bereft {
 		left, lerr := k.nl.Addresses(b.Master)
 		if lerr != nil {
@@ -95,7 +95,7 @@ func (m bridged) repair(ctx context.Context, l *Dataplane, k *kernel, n *view) (
 		}
 		b.Primary = append(b.Primary, left...)
 		if b.Link.Index == 0 || bereft { // what comes back with the bridge belongs to the host from the first frame on
-			b.Primary = append(b.Primary, netlink.SnapshotAddresses(n.Host)...)
+			b.Primary = append(b.Primary, netlink.SnapshotAddresses(n.Snapshot)...)
 		}
 	}
 	if rerr := ensureBridgeRules(k, n, b, pods); rerr != nil {
@@ -128,7 +128,7 @@ func (bridged) create(ctx context.Context, l *Dataplane, k *kernel, n *view, b n
 	} else if err := n.followIPv6(); err != nil {
 		return b, err
 	}
-	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Host, Pods: podsOf(pods), Prepare: n.inherit})
+	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Snapshot, Pods: podsOf(pods), Prepare: n.inherit})
 	if err != nil {
 		return b, err
 	}
@@ -152,7 +152,7 @@ func (bridged) remove(ctx context.Context, l *Dataplane, k *kernel, n *view) err
 			names = now
 		}
 	}
-	if err := k.nl.RemoveBridge(n.Bridge, n.Master, n.Host); err != nil {
+	if err := k.nl.RemoveBridge(n.Bridge, n.Master, n.Snapshot); err != nil {
 		return err
 	}
 	l.applyDNS(ctx, b.Master, names)
@@ -176,24 +176,24 @@ func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) err
 	if !n.Imported && k.nft.RulesInPlace(bridgeRules(n, b)) {
 		return restoreElements(k, n, pods)
 	}
-	candidates := []nft.Family{nft.Family(n.Rules)}
-	if n.Rules == "" {
+	candidates := []nft.Family{nft.Family(n.Family)}
+	if n.Family == "" {
 		candidates = []nft.Family{nft.FamilyBridge, nft.FamilyNetdev}
 	}
 	var lacks error
 	for _, f := range candidates {
 		if f == nft.FamilyNetdev && n.Imported && legacyEbtables() { // which run after those of this family, and would have the last word
-			n.Rules = ""
+			n.Family = ""
 			return fmt.Errorf("%w: legacy ebtables are in use (module ebtable_nat), and the kernel has no bridge family of nftables, whose rules would come after those of the classic plugin. ebtables-legacy -t nat -F, and rmmod ebtable_nat, remove them; the pods of this node are without network from then on until an ADD or a DEL has taken them over", network.ErrKernel)
 		}
-		n.Rules = string(f)
+		n.Family = string(f)
 		err := k.nft.EnsureRules(bridgeRules(n, b), liveElements(n, pods)...)
 		if !errors.Is(err, nft.ErrFeature) {
 			return err
 		}
 		lacks = errors.Join(lacks, fmt.Errorf("family %s: %w", f, err))
 	}
-	n.Rules = ""
+	n.Family = ""
 	return fmt.Errorf("%w: nftables needs the bridge family (CONFIG_NF_TABLES_BRIDGE), or the netdev family with egress hooks (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS): %w", network.ErrKernel, lacks)
 }
 
@@ -208,7 +208,7 @@ func (bridged) check(k *kernel, n *view) error {
 		return fmt.Errorf("%w: bridge %s is gone", network.ErrDifference, n.Bridge)
 	case !ok:
 		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", network.ErrDifference, n.Bridge, n.Master)
-	case b.Bereft(n.Host):
+	case b.Bereft(n.Snapshot):
 		return fmt.Errorf("%w: the host has lost its addresses on bridge %s", network.ErrDifference, n.Bridge)
 	}
 	policy, err := n.policy(k, b.Link, b.Master)
@@ -223,7 +223,7 @@ func (bridged) check(k *kernel, n *view) error {
 
 // scope implements mode. Which family of rules the kernel has ensure finds out.
 func (bridged) scope(n *view) nft.Scope {
-	return nft.Scope{Name: n.Bridge, Family: cmp.Or(nft.Family(n.Rules), nft.FamilyBridge)}
+	return nft.Scope{Name: n.Bridge, Family: cmp.Or(nft.Family(n.Family), nft.FamilyBridge)}
 }
 
 // pod implements mode.

@@ -71,7 +71,7 @@ func examineForwarding(networks []*view) []network.Finding {
 		}
 		off("net", "ipv4", "ip_forward")
 		v6 := slices.ContainsFunc(addrsOf(n.Prefixes), netip.Addr.Is6)
-		if v6 && (n.mode.routes() || n.Masquerade || len(n.ViaHost) > 0) {
+		if v6 && (n.mode.routes() || n.IPMasq || len(n.IPsToRouteViaHost) > 0) {
 			off("net", "ipv6", "conf", "all", "forwarding")
 		}
 	}
@@ -93,7 +93,7 @@ func examineFirewall(k *kernel, networks []*view) []network.Finding {
 			wrong = append(wrong, network.Finding{Level: network.Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		}
 		level, what, pattern := network.Warning, "what the host routes for pods of "+s.Name+" (host ports, services) is dropped", s.Name
-		if missing, _ := bridgedNATMissing(); s.Routed() || missing == "" || n.Masquerade || len(n.ViaHost) > 0 {
+		if missing, _ := bridgedNATMissing(); s.Routed() || missing == "" || n.IPMasq || len(n.IPsToRouteViaHost) > 0 {
 			level = network.Failure
 		}
 		if s.Routed() {
@@ -147,7 +147,7 @@ func examineMasquerade(k *kernel, networks []*view) []network.Finding {
 		return network.Report("masquerade", "there is no network yet", nil)
 	}
 	masquerades, err := k.nft.Masquerades()
-	own := !slices.ContainsFunc(networks, func(n *view) bool { return !n.Masquerade })
+	own := !slices.ContainsFunc(networks, func(n *view) bool { return !n.IPMasq })
 	found := "what pods send out of the VNET leaves behind the host's address"
 	switch {
 	case own, err == nil && masquerades:

@@ -96,8 +96,8 @@ func examineBridge(k *kernel, n *view) (netlink.Bridge, []network.Finding) {
 		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s", n.Master, left, n.Bridge),
 			network.RepairCommand+"; so that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
 	}
-	known := netlink.SnapshotAddresses(n.Host)
-	bereft := b.Bereft(n.Host)
+	known := netlink.SnapshotAddresses(n.Snapshot)
+	bereft := b.Bereft(n.Snapshot)
 	if bereft {
 		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has %v of the host's %v, and not one of a family", n.Bridge, b.Primary, known), network.RepairCommand))
 	}
@@ -119,7 +119,7 @@ func examineEndpoints(k *kernel, n *view) []network.Finding {
 	var wrong []network.Finding
 	for e := range n.Endpoints.All() {
 		add := func(level network.Level, remedy string, owner *network.Owner, format string, args ...any) {
-			wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
+			wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Transient: true})
 		}
 		if e.State != network.Ready {
 			add(network.Warning, "", &e.Owner, "an ADD did not end, or is under way")
@@ -148,7 +148,7 @@ func examineStrays(k *kernel, networks []*view) []network.Finding {
 	for _, n := range networks {
 		s.scopes[n.scope()] = true
 		for _, f := range n.Former {
-			s.scopes[viewOf(&network.Network{Master: f.Master, Bridge: f.Bridge, Observed: network.Observed{Rules: f.Rules}}).scope()] = true
+			s.scopes[viewOf(&network.Network{Master: f.Master, Bridge: f.Bridge, Observed: network.Observed{Family: f.Family}}).scope()] = true
 		}
 		for e := range n.Endpoints.All() {
 			s.owners[e.Owner], s.veths[e.HostIfName] = e, true
@@ -173,7 +173,7 @@ type strays struct {
 }
 
 func (s *strays) add(owner *network.Owner, remedy, format string, args ...any) {
-	s.wrong = append(s.wrong, network.Finding{Level: network.Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Passing: true})
+	s.wrong = append(s.wrong, network.Finding{Level: network.Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Transient: true})
 }
 
 // inLinks looks for host veths, and for neighbours on bridges.

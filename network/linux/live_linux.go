@@ -83,13 +83,13 @@ func same(have, want nft.Element) bool {
 
 // portsInPlace says whether every ready endpoint whose host veth is there is connected to the bridge.
 func portsInPlace(k *kernel, n *view, b netlink.Bridge) (bool, error) {
-	if !slices.ContainsFunc(n.Live, func(e network.Endpoints) bool { return e.Len() > 0 }) {
+	if !slices.ContainsFunc(n.Carried, func(e network.Endpoints) bool { return e.Len() > 0 }) {
 		return true, nil
 	}
 	indexes, err := netlink.PortIndexes(n.Bridge)
 	var names map[string]bool
-	for i := range n.Live {
-		for port, index := range n.Live[i].ReadyPorts() {
+	for i := range n.Carried {
+		for port, index := range n.Carried[i].ReadyPorts() {
 			if indexes[index] {
 				continue
 			}

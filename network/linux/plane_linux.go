@@ -120,8 +120,8 @@ func rules(n *view, master netlink.Link, host []netip.Prefix) nft.Rules {
 	}
 	return nft.Rules{
 		Classic: classic, Scope: n.scope(), Master: n.Master, MAC: master.MAC, Host: host,
-		Tunnel: n.Mode == network.ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.HostAgent,
-		Pods: n.Prefixes, ViaHost: n.ViaHost, Other: n.other, Masquerade: n.Masquerade, VNET: slices.Concat(n.Prefixes, n.VNET), AcceptForward: n.AcceptForward,
+		Tunnel: n.Mode == network.ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.AllowHostAgent,
+		Pods: n.Prefixes, ViaHost: n.IPsToRouteViaHost, Other: n.other, Masquerade: n.IPMasq, VNET: slices.Concat(n.Prefixes, n.VnetCIDRs), AcceptForward: n.AcceptForward,
 	}
 }
 
@@ -181,7 +181,7 @@ func (l *Dataplane) repairing(ctx context.Context, n *view, fn func() error) err
 			if err != nil {
 				return err
 			}
-			n.Live, n.Imported = now.Live, n.Imported && now.Imported
+			n.Carried, n.Imported = now.Carried, n.Imported && now.Imported
 		}
 		return fn()
 	})

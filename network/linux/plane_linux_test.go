@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 func (c command) run(ctx context.Context) (a answer) {
 	m := &network.Manager{
 		Store:      store.New(store.Options[network.State]{Path: filepath.Join(c.Dir, "azure-vnet.json")}),
-		Plane:      &linux.Dataplane{LockPath: filepath.Join(c.Dir, "network.lock")},
+		Dataplane:  &linux.Dataplane{LockPath: filepath.Join(c.Dir, "network.lock")},
 		Interfaces: platform.Interfaces, Now: time.Now,
 	}
 	var err error
@@ -73,7 +73,7 @@ func (c command) run(ctx context.Context) (a answer) {
 	case "collect":
 		a.Count, _, err = m.Collect(ctx, c.Endpoint.Network, func(string, string) bool { return false })
 	case "removeNetwork":
-		err = m.Plane.DeleteNetwork(ctx, &network.Network{Master: "eth0", Bridge: c.Config.Bridge})
+		err = m.Dataplane.DeleteNetwork(ctx, &network.Network{Master: "eth0", Bridge: c.Config.Bridge})
 	}
 	if err != nil {
 		a.Error = err.Error()

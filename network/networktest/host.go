@@ -148,14 +148,14 @@ func (h *Host) bridge(n *network.Network, seen *network.Ensured) error {
 			return fmt.Errorf("%w: %s is a port of %s", network.ErrConflict, n.Master, name)
 		}
 	}
-	if n.Host != nil && !bytes.Equal(n.Host, carried(n.Bridge)) {
-		return fmt.Errorf("%s is told %q", n.Bridge, n.Host)
+	if n.Snapshot != nil && !bytes.Equal(n.Snapshot, carried(n.Bridge)) {
+		return fmt.Errorf("%s is told %q", n.Bridge, n.Snapshot)
 	}
 	_, there := h.bridges[n.Bridge]
-	h.bridges[n.Bridge] = bridge{n.Master, n.Mode, n.AntiSpoof, n.HostAgent}
-	seen.MAC, seen.MTU, seen.Rules, seen.Host, seen.Moved = macs[n.Master], MTU, "bridge", carried(n.Bridge), !there
-	for i := range n.Live {
-		for e := range n.Live[i].All() {
+	h.bridges[n.Bridge] = bridge{n.Master, n.Mode, n.AntiSpoof, n.AllowHostAgent}
+	seen.MAC, seen.MTU, seen.Family, seen.Snapshot, seen.Moved = macs[n.Master], MTU, "bridge", carried(n.Bridge), !there
+	for i := range n.Carried {
+		for e := range n.Carried[i].All() {
 			if v, ok := h.veths[e.HostIfName]; ok && e.State == network.Ready {
 				v.bridge = n.Bridge
 				h.veths[e.HostIfName] = v
@@ -167,8 +167,8 @@ func (h *Host) bridge(n *network.Network, seen *network.Ensured) error {
 }
 
 func (h *Host) unbridge(n *network.Network) error {
-	if n.Host != nil && !bytes.Equal(n.Host, carried(n.Bridge)) {
-		return fmt.Errorf("%s goes, and is told %q", n.Bridge, n.Host)
+	if n.Snapshot != nil && !bytes.Equal(n.Snapshot, carried(n.Bridge)) {
+		return fmt.Errorf("%s goes, and is told %q", n.Bridge, n.Snapshot)
 	}
 	delete(h.bridges, n.Bridge)
 	maps.DeleteFunc(h.neighbours, func(_ netip.Addr, bridge string) bool { return bridge == n.Bridge })

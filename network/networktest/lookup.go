@@ -81,8 +81,8 @@ func (p *Process) Sweep(ctx context.Context, n *network.Network, known func(cont
 // Ailing implements network.Dataplane.
 func (p *Process) Ailing(_ context.Context, n *network.Network) (wrong []string, err error) {
 	err = p.do("Ailing", n, nil, func() error {
-		for i := range n.Live {
-			for e := range n.Live[i].All() {
+		for i := range n.Carried {
+			for e := range n.Carried[i].All() {
 				if diff := p.host.compare(n, e); diff != nil && p.host.veths[e.HostIfName].bridge != "" {
 					wrong = append(wrong, fmt.Sprintf("%s: %v", e.Owner, diff))
 				}

@@ -97,7 +97,7 @@ func filledNode(b *testing.B, vm *fabric.VM, size, held int) *node.Node {
 	}
 	err = s.Update(b.Context(), func(s *ipam.State) error {
 		now := time.Now().UTC()
-		s.Answer = ipam.Answer{Environment: "azure", URL: azure.HostAgentURL, Refreshed: now, Attempted: now}
+		s.Answer = ipam.SourceStatus{Environment: "azure", URL: azure.HostAgentURL, Refreshed: now, Attempted: now}
 		s.Refresh([]ipam.Subnet{sub}, oneNIC{})
 		for i := range size {
 			if _, err := s.Allocate(ipam.Request{Owner: ipam.Owner{Network: "hand", ContainerID: fmt.Sprintf("%064x", i), IfName: "eth0"}}, now); err != nil {
