@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +35,9 @@ func AgainWithNames(t *testing.T, tests ...string) {
 	names := "mount --make-rprivate / && mount -t tmpfs tmpfs /etc && mkdir /etc/iproute2 && cp " + dir + `/* /etc/iproute2 && exec "$@"`
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", names, "sh", os.Args[0], "-test.v", "-test.run",
 		"^("+strings.Join(tests, "|")+")$")
+	// The kernel kills the child when the thread that made it ends, not the process (prctl(2), PR_SET_PDEATHSIG).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.Count(string(out), "\n--- PASS: ") != len(tests) {
