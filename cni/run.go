@@ -372,9 +372,3 @@ func (r *run) report(err *types.Error) {
 	}
 	r.log.LogAttrs(context.WithoutCancel(r.ctx), level, "failed", attrs...)
 }
-
-// UndoContext is for giving back what a failed command took: it does not end with the command's own
-// context, and it is bounded.
-func UndoContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-}

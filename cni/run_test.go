@@ -123,7 +123,7 @@ var adds = map[string]func(context.Context, *cni.Command) (types.Result, error){
 	},
 	"undoes for longer still": func(ctx context.Context, _ *cni.Command) (types.Result, error) {
 		<-ctx.Done()
-		undo, cancel := cni.UndoContext(ctx)
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		return nil, errors.Join(errMaster, undo.Err())
 	},

@@ -13,15 +13,6 @@ import (
 
 // This file takes addresses off the host that are not its own, and says who uses them.
 
-// Source is the address that the host takes for what it sends to the destination, if the sender does not care.
-func (h *Handle) Source(to netip.Addr) (netip.Addr, error) {
-	m, err := h.lookUp(to, 0)
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	return m.Addr(unix.RTA_PREFSRC), nil
-}
-
 // RoutesFrom are the routes that somebody told to use an address as the source, each as a person knows it, by address.
 func (h *Handle) RoutesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	routes, err := h.routesFrom(addrs)

@@ -84,17 +84,6 @@ func (s *State) shares(f Former, mode Mode) bool {
 	return false
 }
 
-// Networks lists the names of the known networks.
-func (m *Manager) Networks(ctx context.Context) (names []string, err error) {
-	err = m.Store.View(ctx, func(s *State) error {
-		for name := range s.Networks {
-			names = append(names, name)
-		}
-		return nil
-	})
-	return names, err
-}
-
 // Given is who gave the addresses of a network's pods (Network.Giver), and to whom.
 func (m *Manager) Given(ctx context.Context, network string) (giver json.RawMessage, owners []Owner, err error) {
 	err = m.Store.View(ctx, func(s *State) error {

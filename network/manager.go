@@ -242,7 +242,14 @@ func (m *Manager) giveUp(ctx context.Context, n *Network, e *Endpoint, ensured b
 
 // ensure makes the network as the state wants it.
 func (m *Manager) ensure(ctx context.Context, n *Network) error {
-	n.Current = func(ctx context.Context) (*Network, error) {
+	n.Current = m.current(n)
+	_, err := m.ensureAsKnown(ctx, n)
+	return err
+}
+
+// current is Network.Current.
+func (m *Manager) current(n *Network) func(ctx context.Context) (*Network, error) {
+	return func(ctx context.Context) (*Network, error) {
 		now := n
 		err := m.Store.View(ctx, func(s *State) error {
 			if record := s.Networks[n.Name]; record != nil {
@@ -252,8 +259,6 @@ func (m *Manager) ensure(ctx context.Context, n *Network) error {
 		})
 		return now, err
 	}
-	_, err := m.ensureAsKnown(ctx, n)
-	return err
 }
 
 // ensureAsKnown makes the network, and records at once what it saw: ip_forward as it was before us can be seen only

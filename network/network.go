@@ -254,6 +254,18 @@ func (n *Network) Attached() iter.Seq[*Endpoint] {
 	}
 }
 
+// Knows says whether an endpoint in Carried has that host veth, or is about to get it.
+func (n *Network) Knows(hostIfName string) bool {
+	for i := range n.Carried {
+		for e := range n.Carried[i].All() {
+			if e.HostIfName == hostIfName {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (s *State) endpoint(o Owner) (*Network, *Endpoint) {
 	n := s.Networks[o.Network]
 	if n == nil {

@@ -14,6 +14,7 @@ import (
 // alive, ours or the classic plugin's. As long as that has not been done, no pod can be told from a stranger, so an ADD
 // cannot do without.
 func (m *Manager) rebuild(ctx context.Context, n *Network) error {
+	n.Current = m.current(n)
 	found, err := m.Dataplane.Endpoints(ctx, n)
 	if err != nil {
 		return fmt.Errorf("look for pods that only the host knows: %w", err)

@@ -52,7 +52,7 @@ func foreignVeth(l netlink.Link) bool {
 // found are the pods of the network that another plugin made, as they show on the host: the classic plugin, whose state
 // was lost. Its host veths have our names, and no alias; all else is looked up in the pods. Error: ErrLost if there is
 // one of which that cannot be found out.
-func (l *Dataplane) found(n *view) ([]*network.Endpoint, error) {
+func (l *Dataplane) found(ctx context.Context, n *view) ([]*network.Endpoint, error) {
 	nl, err := netlink.Open()
 	if err != nil {
 		return nil, err
@@ -69,6 +69,14 @@ func (l *Dataplane) found(n *view) ([]*network.Endpoint, error) {
 	links = slices.DeleteFunc(links, func(l netlink.Link) bool {
 		return !foreignVeth(l) || l.Master != carrier
 	})
+	// A veth of ours has no owner for a moment when it has just been made. The state has known its name since before that.
+	if n.Current != nil && len(links) > 0 {
+		now, cerr := n.Current(ctx)
+		if cerr != nil {
+			return nil, cerr
+		}
+		links = slices.DeleteFunc(links, func(l netlink.Link) bool { return now.Knows(l.Name) })
+	}
 	if len(links) == 0 {
 		return nil, nil
 	}

@@ -111,7 +111,7 @@ func portsInPlace(k *kernel, n *view, b netlink.Bridge) (bool, error) {
 
 // Endpoints rebuilds the network's endpoints from the elements in its rules, which have the owner as their comment, and
 // finds those of another plugin.
-func (l *Dataplane) Endpoints(_ context.Context, known *network.Network) ([]*network.Endpoint, error) {
+func (l *Dataplane) Endpoints(ctx context.Context, known *network.Network) ([]*network.Endpoint, error) {
 	n := viewOf(known)
 	want := n.scope()
 	byOwner := map[network.Owner]*network.Endpoint{}
@@ -135,6 +135,6 @@ func (l *Dataplane) Endpoints(_ context.Context, known *network.Network) ([]*net
 		}
 		e.Addresses = append(e.Addresses, n.mode.prefix(n, found.Address))
 	}
-	others, err := l.found(n)
+	others, err := l.found(ctx, n)
 	return append(list, others...), err
 }

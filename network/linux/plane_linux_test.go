@@ -79,7 +79,8 @@ func (c command) run(ctx context.Context) (a answer) {
 		a.Error = err.Error()
 	}
 	for name, target := range map[string]error{"exists": network.ErrExists, "master": network.ErrMaster, "difference": network.ErrDifference,
-		"unsupported": network.ErrUnsupported, "conflict": network.ErrConflict, "netns": network.ErrNetNS} {
+		"unsupported": network.ErrUnsupported, "conflict": network.ErrConflict, "netns": network.ErrNetNS,
+		"lost": network.ErrLost} {
 		if errors.Is(err, target) {
 			a.Kind = name
 		}
@@ -315,4 +316,37 @@ func TestLinuxChangesTheBridgeWhenThePodsAreGone(t *testing.T) {
 		t.Errorf("the VM has\n%s", text)
 	}
 	n.want(command{Name: "check", Endpoint: e}, "", "")
+}
+
+// A veth that an ADD has just made has no owner for a moment. Another ADD, which looks for pods of a lost state then, must not take it for
+// one of which nothing can be found out.
+func TestAPodThatIsBeingMadeIsNotLost(t *testing.T) {
+	n := newNode(t)
+	first, _ := n.endpoint(1)
+	n.want(command{Name: "add", Config: bridgeMode, Endpoint: first}, "", "")
+	second, pod := n.endpoint(2)
+	second.State, second.HostIfName, second.MAC = network.Pending, second.Owner.HostIfName(), network.MACOf(second.Addresses).String()
+	s := store.New(store.Options[network.State]{Path: filepath.Join(n.dir, "azure-vnet.json")})
+	plant := func(known bool) {
+		t.Helper()
+		if err := s.Update(t.Context(), func(s *network.State) error {
+			s.Networks["azure"].Unsearched = true
+			if known {
+				s.Networks["azure"].Endpoints.Set(&second)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plant(true)
+	n.tool("ip", "link", "add", second.HostIfName, "master", "azure2", "type", "veth", "peer", "name", "eth0", "netns", pod.Path())
+	third, _ := n.endpoint(3)
+	n.want(command{Name: "add", Config: bridgeMode, Endpoint: third}, "", "")
+	n.want(command{Name: "delete", Endpoint: third}, "", "")
+	n.want(command{Name: "delete", Endpoint: second}, "", "")
+	// One that no record names is lost.
+	n.tool("ip", "link", "add", second.HostIfName, "master", "azure2", "type", "veth", "peer", "name", "eth0", "netns", pod.Path())
+	plant(false)
+	n.want(command{Name: "add", Config: bridgeMode, Endpoint: third}, "lost", second.HostIfName)
 }
