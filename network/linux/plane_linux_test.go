@@ -72,6 +72,8 @@ func (c command) run(ctx context.Context) (a answer) {
 		err = m.Check(ctx, c.Endpoint.Owner, "", network.Believed{Addresses: c.Endpoint.Addresses, Routes: c.Endpoint.Routes})
 	case "collect":
 		a.Count, _, err = m.Collect(ctx, c.Endpoint.Network, func(string, string) bool { return false })
+	case "repairLate":
+		err = repairLate(ctx, m)
 	case "removeNetwork":
 		err = m.Dataplane.DeleteNetwork(ctx, &network.Network{Master: "eth0", Bridge: c.Config.Bridge})
 	}
@@ -86,6 +88,23 @@ func (c command) run(ctx context.Context) (a answer) {
 		}
 	}
 	return a
+}
+
+// repairLate is a repair that knew of no pod when it began to wait for its lock.
+func repairLate(ctx context.Context, m *network.Manager) error {
+	var before network.Network
+	var now network.Network
+	err := m.Store.View(ctx, func(s *network.State) error {
+		before, now = *s.Networks["azure"], *s.Networks["azure"]
+		now.Carried = []network.Endpoints{now.Endpoints}
+		return nil
+	})
+	before.Suspect = true
+	before.Current = func(context.Context) (*network.Network, error) { return &now, nil }
+	if err == nil {
+		_, err = m.Dataplane.EnsureNetwork(ctx, &before)
+	}
+	return err
 }
 
 // node is a VM on which commands are run.
@@ -349,4 +368,15 @@ func TestAPodThatIsBeingMadeIsNotLost(t *testing.T) {
 	n.tool("ip", "link", "add", second.HostIfName, "master", "azure2", "type", "veth", "peer", "name", "eth0", "netns", pod.Path())
 	plant(false)
 	n.want(command{Name: "add", Config: bridgeMode, Endpoint: third}, "lost", second.HostIfName)
+}
+
+// What a repair waits for is another one: pods that came meanwhile are repaired with the others.
+func TestARepairKnowsThePodsThatCameWhileItWaited(t *testing.T) {
+	n := newNode(t)
+	e, pod := n.endpoint(1)
+	n.want(command{Name: "add", Config: bridgeMode, Endpoint: e}, "", "")
+	n.tool("nft", "flush", "ruleset")
+	n.want(command{Name: "repairLate"}, "", "")
+	n.ping(pod)
+	n.want(command{Name: "check", Endpoint: e}, "", "")
 }

@@ -378,6 +378,14 @@ var faults = map[string]fault{
 		plant: []string{"nft add element {family} azure-vnet azure0-pods4 '{ 10.240.0.77 comment \"azure/gone/eth0\" : 0a:58:0a:f0:00:4d }'"},
 		check: "leftovers", level: "warning", names: "10.240.0.77", remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
+	"a port is of a pod that is not known": {
+		plant: []string{"nft add element {family} azure-vnet azure0-ports '{ azv0123456789a comment \"azure/gone/eth0\" }'"},
+		check: "leftovers", level: "warning", names: "azv0123456789a", remedy: "CNI_COMMAND=DEL", cure: "DEL",
+	},
+	"a port is nobody's": {
+		plant: []string{"nft add element {family} azure-vnet azure0-ports '{ azv0123456789a }'"},
+		check: "leftovers", level: "warning", names: "azv0123456789a", remedy: "nft delete element {family} azure-vnet azure0-ports", cure: "nft delete element {family} azure-vnet azure0-ports '{ \"azv0123456789a\" }'",
+	},
 	"a neighbour is of no pod": {
 		plant: []string{"ip neigh add 10.240.0.77 lladdr 0a:58:0a:f0:00:4d dev azure0 nud permanent"},
 		check: "leftovers", level: "warning", names: "10.240.0.77", remedy: "ip neigh del 10.240.0.77 dev azure0", cure: "ip neigh del 10.240.0.77 dev azure0",
