@@ -91,7 +91,7 @@ func TestNetworksOfOneAdapterHaveTheirOwnSettings(t *testing.T) {
 		s.Networks[name] = n
 	}
 	delete(s.Networks, "one")
-	if s.shares(Former{Master: "Ethernet", Bridge: "one"}, ModeTunnel) {
+	if s.shares(Former{Master: "Ethernet", Bridge: "one"}) {
 		t.Error("one network's switch counts as the other's: cleanup would leave it")
 	}
 }

@@ -22,7 +22,7 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 		}
 		delete(s.Networks, network) // in the copy that View throws away: what is left is what others use
 		for _, f := range append([]Former{{n.Master, n.Bridge, n.Family}}, n.Former...) {
-			if s.shares(f, n.Mode) {
+			if s.shares(f) {
 				continue
 			}
 			take := *n
@@ -75,9 +75,9 @@ func (n *Network) Remember(sysctls map[string]string) {
 }
 
 // shares says whether a network of the state uses the bridge, or without one the master's rules.
-func (s *State) shares(f Former, mode Mode) bool {
+func (s *State) shares(f Former) bool {
 	for _, n := range s.Networks {
-		if n.Bridge == f.Bridge && (f.Bridge != "" || n.Mode == mode && n.Master == f.Master) {
+		if n.Bridge == f.Bridge && (f.Bridge != "" || n.Mode.Routed() && n.Master == f.Master) {
 			return true
 		}
 	}

@@ -78,7 +78,7 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 	master.Name = platform.AdapterName(master.Name)
 	bridge := c.Bridge
 	switch {
-	case c.Mode == ModeTransparent:
+	case c.Mode.Routed():
 		bridge = ""
 	case bridge == "" && known != nil && known.Master == master.Name && known.Bridge != "":
 		bridge = known.Bridge

@@ -72,11 +72,11 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 			if err != nil {
 				return fmt.Errorf("network %s of the classic plugin's state: %w", name, err)
 			}
-			if !isInterface(master) || mode != ModeTransparent && !isInterface(i.BridgeName) {
+			if !isInterface(master) || !mode.Routed() && !isInterface(i.BridgeName) {
 				return fmt.Errorf("network %s of the classic plugin's state: master %q, bridge %q", name, master, i.BridgeName)
 			}
 			n := &Network{Name: name, Mode: mode, Master: master, Created: now.UTC(), Observed: Observed{Imported: true}}
-			if mode != ModeTransparent {
+			if !mode.Routed() {
 				n.Bridge = i.BridgeName
 			}
 			for _, subnet := range c.Subnets {
@@ -163,7 +163,7 @@ func (c classicEndpoint) endpoint(id string, n *Network) *Endpoint {
 	if _, ok := ParseOwner(e.Owner.String()); !ok || !isInterface(e.HostIfName) || !strings.HasPrefix(e.HostIfName, azure.HostVethPrefix) || len(c.MacAddress) != 6 || len(e.Addresses) == 0 {
 		return nil
 	}
-	if n.Mode == ModeTransparent {
+	if n.Mode.Routed() {
 		return e // the routes in the pod are not those of the record
 	}
 	for _, r := range c.Routes {

@@ -96,7 +96,7 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 			record.Unsearched = true
 		}
 		// Another network may have its pods on the former bridge.
-		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return s.shares(f, ModeTransparent) })
+		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return s.shares(f) })
 		stored := *e
 		record.Endpoints.Set(&stored)
 		s.Networks[e.Network] = record

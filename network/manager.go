@@ -181,7 +181,7 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 		return nil, err
 	}
 	subnets := slices.Clone(e.Addresses)
-	if c.Mode == ModeTransparent {
+	if c.Mode.Routed() {
 		e.makeRouted()
 	} else {
 		e.Gateways = nil

@@ -33,6 +33,9 @@ const (
 	ModeTransparent Mode = azure.ModeTransparent
 )
 
+// Routed says whether the host routes to each pod, and there is no bridge.
+func (m Mode) Routed() bool { return m == ModeTransparent }
+
 // ParseMode reads a mode or one of its aliases; empty is the default.
 func ParseMode(s string) (Mode, error) {
 	mode, known := azure.ModeOf(s)

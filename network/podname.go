@@ -16,7 +16,7 @@ import (
 // too. It is "" where the host does not route to the pod, for a pod that is not Kubernetes', and for further
 // interfaces: Calico knows one for each pod.
 func (e *Endpoint) podIfName(mode Mode) string {
-	if mode != ModeTransparent || e.PodNamespace == "" || e.PodName == "" || e.IfName != "eth0" {
+	if !mode.Routed() || e.PodNamespace == "" || e.PodName == "" || e.IfName != "eth0" {
 		return ""
 	}
 	sum := sha1.Sum([]byte(e.PodNamespace + "." + e.PodName))

@@ -62,7 +62,7 @@ func (c *command) refuseOnHNS() error {
 		value any
 		used  bool
 	}{
-		{"mode", c.conf.Mode, c.config.Mode == network.ModeTransparent},
+		{"mode", c.conf.Mode, c.config.Mode.Routed()},
 		{"ipsToRouteViaHost", c.conf.IPsToRouteViaHost, len(c.conf.IPsToRouteViaHost) > 0},
 		{"mtu", c.conf.MTU, c.conf.MTU != 0},
 		{"runtimeConfig.mac", c.conf.RuntimeConfig.MAC, c.conf.RuntimeConfig.MAC != ""},

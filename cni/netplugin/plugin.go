@@ -313,7 +313,7 @@ func (p *plugin) check(ctx context.Context, c *cni.Command) error {
 		return err
 	}
 	var gateways []netip.Addr
-	if cmd.config.Mode == network.ModeTransparent && !cmd.ipam.inProcess() {
+	if cmd.config.Mode.Routed() && !cmd.ipam.inProcess() {
 		if gateways, err = cmd.manager.Gateways(ctx, cmd.owner); err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ type mode interface {
 // modeOf is that of a network. Of a former one only the bridge is known.
 func modeOf(n *network.Network) mode {
 	switch {
-	case n.Mode == network.ModeTransparent, n.Mode == "" && n.Bridge == "":
+	case n.Mode.Routed(), n.Mode == "" && n.Bridge == "":
 		return routed{}
 	}
 	return bridged{}
