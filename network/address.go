@@ -80,7 +80,7 @@ func specialAddress(p netip.Prefix) string {
 // ended without a DEL holds nothing: its veth went with the pod. Error: ErrAddress.
 func (m *Manager) freeOfOthers(s *State, n *Network, e *Endpoint) error {
 	for _, other := range s.Networks {
-		if other.Master != n.Master && !(other.Mode.Routed() && n.Mode.Routed()) {
+		if other.Master != n.Master && (!other.Mode.Routed() || !n.Mode.Routed()) {
 			continue // its addresses are another subnet's, or of another VNET
 		}
 		for _, p := range e.Addresses {

@@ -7,7 +7,7 @@ import (
 
 // Rows is what a *T implements that has thousands of records. They are one text, the envelope's last member:
 //
-// 	{"schema":2,…,"data":{…},"rows":"…"}
+//	{"schema":2,…,"data":{…},"rows":"…"}
 //
 // encoding/json needs more time for a megabyte of such a file, however few strings are in it, than all the rest of a
 // command takes (5 ms against 3). So the store writes and reads this one string itself, which is simple because nothing

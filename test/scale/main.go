@@ -2,7 +2,7 @@
 // for thousands of them: how often host agents are asked, and how soon an address is given again. docs/scale.md has its
 // output.
 //
-// 	go run ./test/scale [-nodes 5] [-of 5000] [-services 200] [-jobs 50] [-seed 1]
+//	go run ./test/scale [-nodes 5] [-of 5000] [-services 200] [-jobs 50] [-seed 1]
 package main
 
 import (
