@@ -71,7 +71,12 @@ func (b *bench) ipamPool(ctx context.Context, size int) (err error) {
 		}
 	}
 	for _, command := range []string{"ADD", "DEL"} {
-		b.report.compare(fmt.Sprintf("azure-vnet-ipam alone, a pool of %d (reference: host-local)", size), command, "ms", took[command][0], took[command][1], 0)
+		target := 0.0
+		if command == "ADD" && size == 250 { // a NIC has no more
+			target = 1
+		}
+		group := fmt.Sprintf("azure-vnet-ipam alone, a pool of %d (reference: host-local)", size)
+		b.report.compare(group, command, "ms", took[command][0], took[command][1], target)
 	}
 	return nil
 }
