@@ -3,14 +3,12 @@ package ipam
 import (
 	"encoding/json"
 	"fmt"
-	"iter"
-	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-container-networking/classic"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 )
@@ -18,62 +16,40 @@ import (
 // This file reads what others wrote about addresses: the classic plugins' two state files, and the state of
 // azure-vnet beside ours. They are read as data; nothing of them is trusted to be complete.
 
-// classicIPAM is azure-vnet-ipam.json as the classic plugin writes it.
-type classicIPAM struct {
-	IPAM *struct {
-		AddressSpaces map[string]struct {
-			Pools map[string]struct {
-				ID        string `json:"Id"`
-				IfName    string
-				Addresses map[string]struct {
-					ID    string
-					Addr  string
-					InUse bool
-				}
-			}
-		}
-	}
-}
-
 // ImportClassic fills an empty state from the classic plugin's file. Used addresses stay used. Their owners
 // are those that owners knows; else newer versions name the container in the record; else nobody is known to
 // hold them.
 func ImportClassic(raw []byte, s *State, owners map[netip.Addr]Owner, now time.Time) error {
-	var doc classicIPAM
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return fmt.Errorf("decode the classic plugin's state: %w", err)
-	}
-	if doc.IPAM == nil || doc.IPAM.AddressSpaces == nil {
-		return fmt.Errorf("this is not the classic plugin's state: it has no IPAM.AddressSpaces")
+	list, err := classic.Pools(raw)
+	if err != nil {
+		return err
 	}
 	seen := map[netip.Addr]bool{}
-	for _, space := range sorted(doc.IPAM.AddressSpaces) {
-		for name, pool := range sorted(space.Pools) {
-			prefix, err := netip.ParsePrefix(name)
-			if err != nil {
-				return fmt.Errorf("pool %q of the classic plugin's state: %w", name, err)
-			}
-			p := &Pool{Prefix: prefix.Masked(), Interface: pool.IfName} // the source's next answer brings the MAC
-			s.Pools = append(s.Pools, p)
-			var listed []netip.Addr
-			for text, record := range sorted(pool.Addresses) {
-				a, err := netip.ParseAddr(text)
-				if err != nil || a.Is4In6() || !p.Prefix.Contains(a) || seen[a] {
-					continue
-				}
-				seen[a] = true
-				listed = append(listed, a)
-				owner, known := owners[a]
-				if !known {
-					owner = Owner{ContainerID: record.ID}
-				}
-				if known || record.InUse {
-					p.reserve(a, owner, now)
-					s.bind(owner.Network, p) // its bridge lives on that pool's NIC
-				}
-			}
-			p.Listed = newAddrSet(listed)
+	for _, pool := range list {
+		prefix, err := netip.ParsePrefix(pool.Name)
+		if err != nil {
+			return fmt.Errorf("pool %q of the classic plugin's state: %w", pool.Name, err)
 		}
+		p := &Pool{Prefix: prefix.Masked(), Interface: pool.Interface} // the source's next answer brings the MAC
+		s.Pools = append(s.Pools, p)
+		var listed []netip.Addr
+		for _, record := range pool.Addresses {
+			a, err := netip.ParseAddr(record.Text)
+			if err != nil || a.Is4In6() || !p.Prefix.Contains(a) || seen[a] {
+				continue
+			}
+			seen[a] = true
+			listed = append(listed, a)
+			owner, known := owners[a]
+			if !known {
+				owner = Owner{ContainerID: record.ContainerID}
+			}
+			if known || record.InUse {
+				p.reserve(a, owner, now)
+				s.bind(owner.Network, p) // its bridge lives on that pool's NIC
+			}
+		}
+		p.Listed = newAddrSet(listed)
 	}
 	return nil
 }
@@ -102,17 +78,6 @@ func (s *State) MergeLate(late, former *State, now time.Time) {
 			if i >= 0 {
 				s.Pools[i].reserve(r.Address, owner, now)
 				s.bind(owner.Network, s.Pools[i])
-			}
-		}
-	}
-}
-
-// sorted walks a map in the order of its keys: what is imported by several calls must be the same each time.
-func sorted[V any](m map[string]V) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) {
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			if !yield(k, m[k]) {
-				return
 			}
 		}
 	}
@@ -168,41 +133,18 @@ func AttachmentOwners(raw []byte) map[netip.Addr]Owner {
 			}
 		}
 	}
-	var classic struct {
-		Network struct {
-			ExternalInterfaces map[string]struct {
-				Networks map[string]struct {
-					Endpoints map[string]struct {
-						ContainerID string
-						IfName      string
-						IPAddresses []struct{ IP net.IP }
-					}
-				}
-			}
-		}
+	networks, err := classic.Networks(raw)
+	if err != nil {
+		return owners // ours, or nobody's
 	}
-	if json.Unmarshal(raw, &classic) == nil {
-		for _, i := range classic.Network.ExternalInterfaces {
-			for network, n := range i.Networks {
-				for id, e := range n.Endpoints {
-					owner := Owner{Network: network, ContainerID: e.ContainerID, IfName: classicIfName(id, e.ContainerID, e.IfName)}
-					for _, ip := range e.IPAddresses {
-						if a, ok := netip.AddrFromSlice(ip.IP); ok && e.ContainerID != "" {
-							owners[a.Unmap()] = owner
-						}
-					}
+	for _, n := range networks {
+		for _, e := range n.Endpoints {
+			for _, p := range e.Addresses {
+				if e.ContainerID != "" {
+					owners[p.Addr()] = Owner{n.Name, e.ContainerID, e.IfName}
 				}
 			}
 		}
 	}
 	return owners
-}
-
-// classicIfName finds the name of the interface in the pod. Older versions keep another name in the record,
-// but the endpoint is called after it: the first eight characters of the container's ID, "-", the interface.
-func classicIfName(endpointID, containerID, recorded string) string {
-	if name, ok := strings.CutPrefix(endpointID, containerID[:min(8, len(containerID))]+"-"); ok && name != "" {
-		return name
-	}
-	return recorded
 }
