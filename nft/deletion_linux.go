@@ -1,7 +1,6 @@
 package nft
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -85,9 +84,11 @@ func (n *Conn) reduce(d deletion) error {
 		if err != nil {
 			return err
 		}
-		d.keys[name] = slices.DeleteFunc(d.keys[name], func(key []byte) bool {
-			return !slices.ContainsFunc(have, func(h nftables.SetElement) bool { return bytes.Equal(h.Key, key) })
-		})
+		there := map[string]bool{}
+		for _, h := range have {
+			there[string(h.Key)] = true
+		}
+		d.keys[name] = slices.DeleteFunc(d.keys[name], func(key []byte) bool { return !there[string(key)] })
 	}
 	if len(d.chains) == 0 {
 		return nil

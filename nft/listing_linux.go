@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -126,20 +125,19 @@ func (s Scope) join(pods, owned, copied []nftables.SetElement, ports map[string]
 		e.Complete = e.Complete || own && reachable[a] && ports[port]
 		e.Shared = e.Shared || k.Comment != e.Comment
 	}
+	same := map[netip.Addr]bool{} // the copy says the same
 	for _, k := range copied {
 		a, _ := netip.AddrFromSlice(k.Key)
-		at(a, k.Val, k.Comment)
+		same[a] = bytes.Equal(at(a, k.Val, k.Comment).MAC, k.Val)
 	}
-	if !s.Routed() {
-		for a, e := range byAddress {
-			e.Complete = e.Complete && slices.ContainsFunc(copied, func(k nftables.SetElement) bool {
-				return bytes.Equal(k.Key, a.AsSlice()) && bytes.Equal(k.Val, e.MAC)
-			})
-		}
+	ends := map[string]bool{}
+	for a, e := range byAddress {
+		e.Complete = e.Complete && (s.Routed() || same[a])
+		ends[e.Port+" "+string(e.MAC)] = true
 	}
-	for _, k := range local { // the address that it was added for is gone
+	for _, k := range local {
 		mac, port := k.Key[macAt:macAt+6], portName(k.Key)
-		if !slices.ContainsFunc(slices.Collect(maps.Values(byAddress)), func(e *Element) bool { return e.Port == port && bytes.Equal(e.MAC, mac) }) {
+		if !ends[port+" "+string(mac)] { // the address that it was added for is gone
 			a, _ := netip.AddrFromSlice(k.Key[addrAt:])
 			at(a, mac, k.Comment).Port = port
 		}
