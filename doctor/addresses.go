@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/finding"
 )
 
 // hostAddresses is the check of what the host has of the pods' addresses: cloud-init gives a NIC's secondary addresses
 // to the host.
-func (d *Examination) hostAddresses(ctx context.Context) []Finding {
+func (d *Examination) hostAddresses(ctx context.Context) []finding.Finding {
 	const check = "host-addresses"
 	if !d.OwnAddresses() {
-		return Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
+		return finding.Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
 	}
 	found, space, err := d.Strays(ctx)
 	if err != nil {
@@ -38,13 +40,13 @@ func (d *Examination) hostAddresses(ctx context.Context) []Finding {
 			pods[s.At] = append(pods[s.At], a)
 		}
 	}
-	var wrong []Finding
+	var wrong []finding.Finding
 	for _, name := range order {
 		text := fmt.Sprintf("%s of the host has %s, which Azure assigned for pods: no pod gets such an address", name, strings.Join(at[name], ", "))
 		if len(pods[name]) > 0 {
 			text += fmt.Sprintf("; the pods that have %s already are cut off from the host", strings.Join(slices.Compact(pods[name]), ", "))
 		}
-		wrong = append(wrong, Finding{Level: Failure, Found: text, Remedy: d.releaseCommand(name)})
+		wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: text, Remedy: d.releaseCommand(name)})
 	}
-	return Report(check, "the host has no address that is for pods", wrong)
+	return finding.Report(check, "the host has no address that is for pods", wrong)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -26,17 +27,17 @@ type nodeConf struct {
 const remedyFile = "correct the file (docs/cni.md, Network configuration)"
 
 // configuration finds the configuration, parses it as the plugin does, and takes from it where everything is.
-func (d *Examination) configuration() []Finding {
+func (d *Examination) configuration() []finding.Finding {
 	const check = "configuration"
-	fail := func(found, remedy string) []Finding {
-		return Report(check, "", []Finding{{Level: Failure, Found: found, Remedy: remedy}})
+	fail := func(found, remedy string) []finding.Finding {
+		return finding.Report(check, "", []finding.Finding{{Level: finding.Failure, Found: found, Remedy: remedy}})
 	}
 	file := d.Config
 	if file == "" {
-		var wrong []Finding
+		var wrong []finding.Finding
 		file, wrong = configured(confDirs)
 		if len(wrong) > 0 {
-			return Report(check, "", wrong)
+			return finding.Report(check, "", wrong)
 		}
 		where := strings.Join(confDirs, " and ")
 		// Where pods have been made, some runtime has a configuration, wherever it looks.
@@ -44,7 +45,7 @@ func (d *Examination) configuration() []Finding {
 			return fail("none in "+where+" names azure-vnet or azure-vnet-ipam: the runtime starts no pod by them", "put one there (docs/cni.md has examples), or name it where the runtime looks elsewhere: azure-vnet doctor --config FILE")
 		}
 		if file == "" {
-			return Report(check, "none in "+where+" names azure-vnet: what follows is by the state alone (--config FILE names one)", nil)
+			return finding.Report(check, "none in "+where+" names azure-vnet: what follows is by the state alone (--config FILE names one)", nil)
 		}
 	}
 	c, err := readConf(file)
@@ -55,9 +56,9 @@ func (d *Examination) configuration() []Finding {
 		return fail(in(file, err), remedyFile)
 	}
 	if d.conf == nil {
-		return Report(check, fmt.Sprintf("%s: %s calls azure-vnet-ipam", file, c.plugins[0]), nil)
+		return finding.Report(check, fmt.Sprintf("%s: %s calls azure-vnet-ipam", file, c.plugins[0]), nil)
 	}
-	return Report(check, fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, azure.ModeTunnel)), nil)
+	return finding.Report(check, fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, azure.ModeTunnel)), nil)
 }
 
 // take parses the configuration, and looks where it says.
@@ -86,7 +87,7 @@ func (d *Examination) take(c *nodeConf) error {
 }
 
 // configured is the first file of the folders that is about us, and what is wrong with that.
-func configured(dirs []string) (file string, wrong []Finding) {
+func configured(dirs []string) (file string, wrong []finding.Finding) {
 	for _, dir := range dirs {
 		if file, wrong = configuredIn(dir); file != "" {
 			break
@@ -95,7 +96,7 @@ func configured(dirs []string) (file string, wrong []Finding) {
 	return file, wrong
 }
 
-func configuredIn(dir string) (file string, wrong []Finding) {
+func configuredIn(dir string) (file string, wrong []finding.Finding) {
 	entries, _ := os.ReadDir(dir) // ordered by name; no folder, no file
 	first := ""
 	for _, e := range entries {
@@ -106,11 +107,11 @@ func configuredIn(dir string) (file string, wrong []Finding) {
 		c, err := readConf(path)
 		switch {
 		case c != nil && first != "":
-			return path, []Finding{{Level: Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: "mv " + first + " " + first + ".off"}}
+			return path, []finding.Finding{{Level: finding.Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: "mv " + first + " " + first + ".off"}}
 		case c != nil:
 			return path, nil
 		case strings.Contains(e.Name(), "azure"):
-			return path, []Finding{{Level: Failure, Found: in(path, err), Remedy: remedyFile}}
+			return path, []finding.Finding{{Level: finding.Failure, Found: in(path, err), Remedy: remedyFile}}
 		case errors.Is(err, errDelegates):
 			continue // it calls what comes after it
 		}

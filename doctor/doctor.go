@@ -14,6 +14,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -58,9 +59,9 @@ func (d *Examination) Run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	switch {
-	case count(found, Failure) > 0:
+	case count(found, finding.Failure) > 0:
 		return ErrFailure
-	case count(found, Warning) > 0:
+	case count(found, finding.Warning) > 0:
 		return ErrWarning
 	}
 	return nil
@@ -68,9 +69,9 @@ func (d *Examination) Run(ctx context.Context, stdout io.Writer) error {
 
 // Look is what a second look found, too, where the first saw what may be a command under way.
 // Error: the context's.
-func (d *Examination) Look(ctx context.Context) ([]Finding, error) {
+func (d *Examination) Look(ctx context.Context) ([]finding.Finding, error) {
 	found := d.examine(ctx)
-	if !slices.ContainsFunc(found, func(f Finding) bool { return f.Transient }) {
+	if !slices.ContainsFunc(found, func(f finding.Finding) bool { return f.Transient }) {
 		return found, nil
 	}
 	select {
@@ -82,16 +83,16 @@ func (d *Examination) Look(ctx context.Context) ([]Finding, error) {
 }
 
 // wanted leaves out what nobody wants to hear of.
-func (o Options) wanted(found []Finding) []Finding {
-	return slices.DeleteFunc(found, func(f Finding) bool {
-		return slices.Contains(o.Ignore, f.Check) || o.Level == string(Warning) && f.Level == OK || o.Level == string(Failure) && f.Level != Failure
+func (o Options) wanted(found []finding.Finding) []finding.Finding {
+	return slices.DeleteFunc(found, func(f finding.Finding) bool {
+		return slices.Contains(o.Ignore, f.Check) || o.Level == string(finding.Warning) && f.Level == finding.OK || o.Level == string(finding.Failure) && f.Level != finding.Failure
 	})
 }
 
 // maxEach bounds how many lines one check takes for things of one kind.
 const maxEach = 20
 
-func bounded(list []Finding) (out []Finding) {
+func bounded(list []finding.Finding) (out []finding.Finding) {
 	seen, last := map[string]int{}, map[string]int{}
 	for _, f := range list {
 		if seen[f.Check]++; seen[f.Check] <= maxEach {
@@ -119,10 +120,10 @@ type Networks interface {
 	ReadState(ctx context.Context, dir string, logger *slog.Logger) error
 
 	// Examine are the checks of what is there for pods, and of who holds which address.
-	Examine(ctx context.Context, d *Examination) []Finding
+	Examine(ctx context.Context, d *Examination) []finding.Finding
 
 	// AboutPod leaves of what was found what is wrong with the host, and what is about d.Pod.
-	AboutPod(ctx context.Context, d *Examination, found []Finding) []Finding
+	AboutPod(ctx context.Context, d *Examination, found []finding.Finding) []finding.Finding
 }
 
 // Examination is what the checks share.
@@ -145,9 +146,9 @@ func (d *Examination) program() string {
 	return name
 }
 
-func (d *Examination) examine(ctx context.Context) []Finding {
+func (d *Examination) examine(ctx context.Context) []finding.Finding {
 	found := d.Locate()
-	for _, check := range []func(context.Context) []Finding{
+	for _, check := range []func(context.Context) []finding.Finding{
 		d.plugins, d.folder, d.states, d.locks, d.logs, d.hostAgent, d.pools, d.hostAddresses,
 	} {
 		found = append(found, check(ctx)...)
@@ -159,7 +160,7 @@ func (d *Examination) examine(ctx context.Context) []Finding {
 }
 
 // Locate finds the configuration, and by it where everything is.
-func (d *Examination) Locate() []Finding {
+func (d *Examination) Locate() []finding.Finding {
 	d.node, d.conf, d.common, d.tried = nil, nil, nil, nil
 	d.DataDir, d.LogFile = d.Dir, platform.DefaultLogFile(name)
 	found := d.configuration()
@@ -170,17 +171,17 @@ func (d *Examination) Locate() []Finding {
 }
 
 // lasting is what the second look found, without what a command under way left for a moment.
-func (d *Examination) lasting(first, second []Finding) []Finding {
-	var out []Finding
+func (d *Examination) lasting(first, second []finding.Finding) []finding.Finding {
+	var out []finding.Finding
 	for i, f := range second {
-		before := func(g Finding) bool { return g.Check == f.Check && g.Found == f.Found }
+		before := func(g finding.Finding) bool { return g.Check == f.Check && g.Found == f.Found }
 		if !f.Transient || slices.ContainsFunc(first, before) {
 			out = append(out, f)
 			continue
 		}
-		other := func(g Finding) bool { return g.Check == f.Check }
+		other := func(g finding.Finding) bool { return g.Check == f.Check }
 		if !slices.ContainsFunc(out, other) && !slices.ContainsFunc(second[i+1:], other) {
-			out = append(out, Finding{Check: f.Check, Level: OK, Found: "nothing but commands under way"})
+			out = append(out, finding.Finding{Check: f.Check, Level: finding.OK, Found: "nothing but commands under way"})
 		}
 	}
 	return out

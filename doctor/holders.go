@@ -11,11 +11,12 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/ipam"
 )
 
 // holders is the check of who holds an address, by what there is of containers alone: a network namespace that has it.
-func (d *Examination) holders(ctx context.Context) []Finding {
+func (d *Examination) holders(ctx context.Context) []finding.Finding {
 	if !d.OwnAddresses() {
 		return nil
 	}
@@ -24,12 +25,12 @@ func (d *Examination) holders(ctx context.Context) []Finding {
 }
 
 // ReportHolders is what the check says.
-func ReportHolders(held map[ipam.Owner][]netip.Addr, wrong []Finding) []Finding {
+func ReportHolders(held map[ipam.Owner][]netip.Addr, wrong []finding.Finding) []finding.Finding {
 	count := 0
 	for _, list := range held {
 		count += len(list)
 	}
-	return Report("addresses", fmt.Sprintf("%d are reserved, each for a pod that has it", count), wrong)
+	return finding.Report("addresses", fmt.Sprintf("%d are reserved, each for a pod that has it", count), wrong)
 }
 
 // Held are the addresses that are reserved, by who holds them.
@@ -51,10 +52,10 @@ func Owners(of map[ipam.Owner][]netip.Addr) []ipam.Owner {
 }
 
 // Unused is about containers of other network plugins: nothing tells of them but whether a namespace has the address.
-func (d *Examination) Unused(held map[ipam.Owner][]netip.Addr) (wrong []Finding) {
+func (d *Examination) Unused(held map[ipam.Owner][]netip.Addr) (wrong []finding.Finding) {
 	inUse, err := ipamplugin.InUse(d.DataDir)
 	if err != nil {
-		return []Finding{{Level: Warning, Found: err.Error(), Remedy: ipamplugin.Explain(err).Details}}
+		return []finding.Finding{{Level: finding.Warning, Found: err.Error(), Remedy: ipamplugin.Explain(err).Details}}
 	}
 	for _, o := range Owners(held) {
 		for _, a := range held[o] {
@@ -65,7 +66,7 @@ func (d *Examination) Unused(held map[ipam.Owner][]netip.Addr) (wrong []Finding)
 			if o.Network == "" {
 				who = "a container that is not known"
 			}
-			wrong = append(wrong, Finding{Level: Warning, Transient: true,
+			wrong = append(wrong, finding.Finding{Level: finding.Warning, Transient: true,
 				Found:  fmt.Sprintf("%s is reserved for %s, and no network namespace of this host has it", a, who),
 				Remedy: "if the container is gone: " + filepath.Join(cni.ProgramDir(), ipamplugin.Name) + " release" + d.Where() + " " + a.String()})
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -17,7 +18,7 @@ const answerTime = 5 * time.Second
 
 // plugins is the check of the programs that the configuration names: each is there, can be executed, and speaks the
 // configuration's version, as far as it can be asked.
-func (d *Examination) plugins(ctx context.Context) []Finding {
+func (d *Examination) plugins(ctx context.Context) []finding.Finding {
 	const check = "plugins"
 	if d.common == nil {
 		return nil
@@ -27,14 +28,14 @@ func (d *Examination) plugins(ctx context.Context) []Finding {
 		wanted = append(wanted, d.common.IPAM.Type)
 	}
 	folders := cni.PluginFolders()
-	var wrong []Finding
-	add := func(level Level, remedy, format string, args ...any) {
-		wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
+	var wrong []finding.Finding
+	add := func(level finding.Level, remedy, format string, args ...any) {
+		wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
 	for _, plugin := range wanted {
 		found, remedy := d.examinePlugin(ctx, plugin, folders, d.common.CNIVersion)
 		if found != "" {
-			add(Failure, remedy, "%s; %s names it, and no pod starts", found, d.node.file)
+			add(finding.Failure, remedy, "%s; %s names it, and no pod starts", found, d.node.file)
 		}
 	}
 	do := "answer"
@@ -45,11 +46,11 @@ func (d *Examination) plugins(ctx context.Context) []Finding {
 	if _, err := cni.FindPlugin(loopback, folders); loopback != "" && err != nil {
 		const lacks = ": containerd starts no pod without it"
 		if runsContainerd() {
-			add(Failure, remedyInstall(loopback, folders), "plugin %s is not in %s%s", loopback, strings.Join(folders, " or "), lacks)
+			add(finding.Failure, remedyInstall(loopback, folders), "plugin %s is not in %s%s", loopback, strings.Join(folders, " or "), lacks)
 		}
 		well += "; " + loopback + " is not there" + lacks
 	}
-	return Report(check, well, wrong)
+	return finding.Report(check, well, wrong)
 }
 
 // examinePlugin says what is wrong with a plugin; "" is nothing.

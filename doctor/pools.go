@@ -11,6 +11,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/ipam"
 )
 
@@ -56,30 +57,30 @@ func (d *Examination) ipamConf(ctx context.Context) []byte {
 }
 
 // hostAgent is the check of the source of addresses: it answers, and about NICs that are here.
-func (d *Examination) hostAgent(ctx context.Context) []Finding {
+func (d *Examination) hostAgent(ctx context.Context) []finding.Finding {
 	const check = "host-agent"
 	if !d.OwnAddresses() {
-		return Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
+		return finding.Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
 	}
 	t, err := d.trial(ctx)
 	if err != nil {
 		return nil // the check of the state files, or of the networks, says so
 	}
 	_, from := d.from(t.Answer)
-	level, then := Failure, "no address is known that could be given"
+	level, then := finding.Failure, "no address is known that could be given"
 	if t.Err == nil {
-		level, then = Warning, "known addresses serve as long as there are free ones"
+		level, then = finding.Warning, "known addresses serve as long as there are free ones"
 	}
-	var wrong []Finding
+	var wrong []finding.Finding
 	switch {
 	case t.Source != nil:
 		remedy := strings.ReplaceAll(ipamplugin.Explain(t.Source).Details, azure.HostAgentURL, from)
-		wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf("%v: %s", t.Source, then), Remedy: remedy})
+		wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf("%v: %s", t.Source, then), Remedy: remedy})
 	case len(t.Space.Unmatched) > 0:
 		if !errors.Is(t.Err, ipam.ErrNoPool) {
-			level = Warning
+			level = finding.Warning
 		}
-		wrong = append(wrong, Finding{Level: level,
+		wrong = append(wrong, finding.Finding{Level: level,
 			Found:  fmt.Sprintf("%s lists NICs that this host does not have (%s): their addresses are given to no pod", from, strings.Join(t.Space.Unmatched, ", ")),
 			Remedy: ipamplugin.Explain(ipam.ErrForeign).Details})
 	}
@@ -87,46 +88,46 @@ func (d *Examination) hostAgent(ctx context.Context) []Finding {
 	for _, p := range t.Space.Pools {
 		addresses += p.Capacity()
 	}
-	return Report(check, fmt.Sprintf("%s answers, and lists %d addresses for pods", from, addresses), wrong)
+	return finding.Report(check, fmt.Sprintf("%s answers, and lists %d addresses for pods", from, addresses), wrong)
 }
 
 // pools is the check of the addresses that are left, and whether an ADD would get one.
-func (d *Examination) pools(ctx context.Context) []Finding {
+func (d *Examination) pools(ctx context.Context) []finding.Finding {
 	const check = "pools"
 	if !d.OwnAddresses() {
-		return Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
+		return finding.Report(check, "addresses come from "+d.conf.IPAM.Type, nil)
 	}
 	t, err := d.trial(ctx)
 	if err != nil {
 		return nil
 	}
 	var well []string
-	var wrong []Finding
+	var wrong []finding.Finding
 	told := t.Source != nil && len(t.Space.Pools) == 0 // the check of the source has
 	for _, p := range t.Space.Pools {
 		text := fmt.Sprintf("pool %s on %s%s: %d of %d addresses are free", p.Prefix, p.Interface, users(t.Space, p), p.Available(), p.Capacity())
 		const low = 10 // percent of the pool
 		switch {
 		case p.Absent:
-			wrong = append(wrong, Finding{Level: Warning, Found: fmt.Sprintf("pool %s is of the NIC with MAC %s, which this host does not have: no pod gets an address of it", p.Prefix, p.MAC), Remedy: ipamplugin.Explain(ipam.ErrForeign).Details})
+			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf("pool %s is of the NIC with MAC %s, which this host does not have: no pod gets an address of it", p.Prefix, p.MAC), Remedy: ipamplugin.Explain(ipam.ErrForeign).Details})
 		case p.Capacity() == 0: // the host's own subnet, on a NIC without addresses for pods
 		case p.Available() == 0:
-			level := Warning
+			level := finding.Warning
 			if errors.Is(t.Err, ipam.ErrFull) {
-				level, told = Failure, true
+				level, told = finding.Failure, true
 			}
-			wrong = append(wrong, Finding{Level: level, Found: text, Remedy: ipamplugin.Explain(ipam.ErrExhausted).Details})
+			wrong = append(wrong, finding.Finding{Level: level, Found: text, Remedy: ipamplugin.Explain(ipam.ErrExhausted).Details})
 		case p.Available()*100 < p.Capacity()*low:
-			wrong = append(wrong, Finding{Level: Warning, Found: text, Remedy: "assign more addresses to the NIC (docs/ipam.md) before they run out"})
+			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: text, Remedy: "assign more addresses to the NIC (docs/ipam.md) before they run out"})
 		default:
 			well = append(well, text)
 		}
 	}
 	if t.Err != nil && !told {
 		said := ipamplugin.Explain(t.Err)
-		wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("the next pod gets no address (code %d): %s", said.Code, said.Msg), Remedy: said.Details})
+		wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("the next pod gets no address (code %d): %s", said.Code, said.Msg), Remedy: said.Details})
 	}
-	return Report(check, cmp.Or(strings.Join(well, "; "), "none is known: the source says why"), wrong)
+	return finding.Report(check, cmp.Or(strings.Join(well, "; "), "none is known: the source says why"), wrong)
 }
 
 // users names the networks that have the pool to themselves.

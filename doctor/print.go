@@ -7,17 +7,18 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/console"
+	"github.com/Azure/azure-container-networking/finding"
 )
 
 // The JSON schema of "doctor -o json" (docs/cni.md).
 type diagnosis struct {
-	Healthy  bool      `json:"healthy"`
-	Failures int       `json:"failures"`
-	Warnings int       `json:"warnings"`
-	Findings []Finding `json:"findings"`
+	Healthy  bool              `json:"healthy"`
+	Failures int               `json:"failures"`
+	Warnings int               `json:"warnings"`
+	Findings []finding.Finding `json:"findings"`
 }
 
-func count(found []Finding, level Level) (n int) {
+func count(found []finding.Finding, level finding.Level) (n int) {
 	for _, f := range found {
 		if f.Level == level {
 			n++
@@ -26,12 +27,12 @@ func count(found []Finding, level Level) (n int) {
 	return n
 }
 
-func printFindings(found []Finding, output string, w io.Writer) error {
-	said := diagnosis{Failures: count(found, Failure), Warnings: count(found, Warning), Findings: found}
+func printFindings(found []finding.Finding, output string, w io.Writer) error {
+	said := diagnosis{Failures: count(found, finding.Failure), Warnings: count(found, finding.Warning), Findings: found}
 	said.Healthy = said.Failures+said.Warnings == 0
 	if output == "json" {
 		if said.Findings == nil {
-			said.Findings = []Finding{}
+			said.Findings = []finding.Finding{}
 		}
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
@@ -50,16 +51,16 @@ func (d diagnosis) text(width int) string {
 	for _, f := range d.Findings {
 		column = max(column, len(f.Check))
 	}
-	indent := len(Failure) + 2 + column + 2
+	indent := len(finding.Failure) + 2 + column + 2
 	room := 0
 	if least := 20; width > 0 {
 		room = max(width-indent, least)
 	}
 	for _, f := range d.Findings {
 		found := strings.ReplaceAll(console.Wrap(f.Found, room, ""), "\n", "\n"+strings.Repeat(" ", indent))
-		fmt.Fprintf(&b, "%-*s  %-*s  %s\n", len(Failure), f.Level, column, f.Check, found)
-		if f.Level != OK {
-			fmt.Fprintf(&b, "%*sremedy: %s\n", len(Failure)+2, "", parts(f.Remedy, width))
+		fmt.Fprintf(&b, "%-*s  %-*s  %s\n", len(finding.Failure), f.Level, column, f.Check, found)
+		if f.Level != finding.OK {
+			fmt.Fprintf(&b, "%*sremedy: %s\n", len(finding.Failure)+2, "", parts(f.Remedy, width))
 		}
 	}
 	fmt.Fprintf(&b, "%s, %s, %s.\n", number(d.Failures, "failure"), number(d.Warnings, "warning"), number(len(d.Findings)-d.Failures-d.Warnings, "check")+" ok")
@@ -69,7 +70,7 @@ func (d diagnosis) text(width int) string {
 // parts puts each part of a remedy that is too long on a line of its own. A part may be a command: it stays in one
 // piece, so that it can be copied.
 func parts(remedy string, width int) string {
-	indent := strings.Repeat(" ", len(Failure)+2+len("remedy: "))
+	indent := strings.Repeat(" ", len(finding.Failure)+2+len("remedy: "))
 	if width == 0 || len(indent)+len(remedy) <= width || strings.ContainsAny(remedy, `'"`) {
 		return remedy
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/log"
 	"github.com/Azure/azure-container-networking/platform"
@@ -30,30 +31,30 @@ const (
 )
 
 // folder is the check of dataDir.
-func (d *Examination) folder(context.Context) []Finding {
+func (d *Examination) folder(context.Context) []finding.Finding {
 	const check = "data-dir"
-	fail := func(level Level, remedy, format string, args ...any) []Finding {
-		return Report(check, "", []Finding{{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy}})
+	fail := func(level finding.Level, remedy, format string, args ...any) []finding.Finding {
+		return finding.Report(check, "", []finding.Finding{{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy}})
 	}
 	free, err := freeSpace(d.DataDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(Failure, "mkdir -p "+d.DataDir, "%s is not there", d.DataDir)
+		return fail(finding.Failure, "mkdir -p "+d.DataDir, "%s is not there", d.DataDir)
 	case err == nil && free < noSpace:
-		return fail(Failure, "make room: df "+d.DataDir, "%s has no room for a new state (%d KiB)", d.DataDir, free>>10)
+		return fail(finding.Failure, "make room: df "+d.DataDir, "%s has no room for a new state (%d KiB)", d.DataDir, free>>10)
 	}
 	if err := writesIn(d.DataDir); errors.Is(err, syscall.ENOSPC) {
-		return fail(Failure, "make room: df -i "+d.DataDir, "%s takes no new file: %v", d.DataDir, err)
+		return fail(finding.Failure, "make room: df -i "+d.DataDir, "%s takes no new file: %v", d.DataDir, err)
 	} else if err != nil {
-		return fail(Failure, "make it writable (mount -o remount,rw), or name another folder as \"dataDir\"", "%s: %v", d.DataDir, err)
+		return fail(finding.Failure, "make it writable (mount -o remount,rw), or name another folder as \"dataDir\"", "%s: %v", d.DataDir, err)
 	}
 	switch {
 	case err != nil:
-		return fail(Warning, "look at the file system", "%s: %v", d.DataDir, err)
+		return fail(finding.Warning, "look at the file system", "%s: %v", d.DataDir, err)
 	case free < littleSpace:
-		return fail(Warning, "make room: df "+d.DataDir, "%s has only %d KiB left", d.DataDir, free>>10)
+		return fail(finding.Warning, "make room: df "+d.DataDir, "%s has only %d KiB left", d.DataDir, free>>10)
 	}
-	return Report(check, d.DataDir+" is writable", nil)
+	return finding.Report(check, d.DataDir+" is writable", nil)
 }
 
 // writesIn makes a file as large as a state in the folder, and takes it away again.
@@ -69,8 +70,8 @@ func writesIn(dir string) error {
 }
 
 // states is the check of the state files.
-func (d *Examination) states(ctx context.Context) []Finding {
-	var wrong []Finding
+func (d *Examination) states(ctx context.Context) []finding.Finding {
+	var wrong []finding.Finding
 	if d.Networks != nil {
 		wrong = stateFile(filepath.Join(d.DataDir, name+".json"), func(l *slog.Logger) error { return d.Networks.ReadState(ctx, d.DataDir, l) })
 	}
@@ -81,26 +82,26 @@ func (d *Examination) states(ctx context.Context) []Finding {
 		}
 		return s.View(ctx, func(*ipam.State) error { return nil })
 	})...)
-	return Report("state", "the state files can be read, and none was damaged", wrong)
+	return finding.Report("state", "the state files can be read, and none was damaged", wrong)
 }
 
-func stateFile(path string, view func(*slog.Logger) error) (wrong []Finding) {
-	add := func(level Level, remedy, format string, args ...any) {
-		wrong = append(wrong, Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
+func stateFile(path string, view func(*slog.Logger) error) (wrong []finding.Finding) {
+	add := func(level finding.Level, remedy, format string, args ...any) {
+		wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy})
 	}
 	said := &strings.Builder{}
 	// What View cannot return, because it succeeds with the mirror, it logs.
 	err := view(slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelError})))
 	switch {
 	case err != nil:
-		add(Failure, remedyOf(err), "%s: %v", path, err)
+		add(finding.Failure, remedyOf(err), "%s: %v", path, err)
 	case strings.Contains(said.String(), "fromMirror=true"):
-		add(Warning, "start a pod on this node: the state is written anew from its mirror", "%s is damaged or gone; its mirror serves", path)
+		add(finding.Warning, "start a pod on this node: the state is written anew from its mirror", "%s is damaged or gone; its mirror serves", path)
 	case said.Len() > 0:
-		add(Failure, "start a pod on this node: the state is rebuilt from the host, and the damaged file kept aside", "%s is damaged, and its mirror, too", path)
+		add(finding.Failure, "start a pod on this node: the state is rebuilt from the host, and the damaged file kept aside", "%s is damaged, and its mirror, too", path)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && openToOthers(info) {
-		add(Warning, "chmod 600 "+path, "%s can be read or written by others (%s)", path, info.Mode().Perm())
+		add(finding.Warning, "chmod 600 "+path, "%s can be read or written by others (%s)", path, info.Mode().Perm())
 	}
 	aside, _ := filepath.Glob(path + ".corrupt-*") // fails for a bad pattern only
 	for _, file := range aside {
@@ -108,7 +109,7 @@ func stateFile(path string, view func(*slog.Logger) error) (wrong []Finding) {
 		if t, err := time.Parse("20060102T150405Z", when); err == nil {
 			when = t.Format(time.RFC3339)
 		}
-		add(Warning, "see the logs of that time for the cause (disk full, power loss, another program?), then rm "+file, "%s was damaged at %s and set aside", path, when)
+		add(finding.Warning, "see the logs of that time for the cause (disk full, power loss, another program?), then rm "+file, "%s was damaged at %s and set aside", path, when)
 	}
 	return wrong
 }
@@ -119,27 +120,27 @@ func remedyOf(err error) string {
 }
 
 // locks finds processes that hold a lock for long.
-func (d *Examination) locks(context.Context) []Finding {
-	var wrong []Finding
+func (d *Examination) locks(context.Context) []finding.Finding {
+	var wrong []finding.Finding
 	// Not the one of who asks the host agent: that takes its time, which is bounded.
 	for _, lock := range []string{name, ipamplugin.Name, name + "-network"} {
 		path := filepath.Join(d.DataDir, lock+".lock")
 		h, err := platform.LockHolder(path)
 		switch {
 		case err != nil:
-			wrong = append(wrong, Finding{Level: Warning, Found: err.Error(), Remedy: "run doctor as root"})
+			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		case h != nil:
-			wrong = append(wrong, Finding{Level: Failure, Transient: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
+			wrong = append(wrong, finding.Finding{Level: finding.Failure, Transient: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
 				Remedy: fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill -9 %d frees the lock, also if it is stopped. Deleting the file does not help", h.PID, h.PID)})
 		}
 	}
-	return Report("locks", "no process holds a lock for long", wrong)
+	return finding.Report("locks", "no process holds a lock for long", wrong)
 }
 
 // logs is the check of the log file.
-func (d *Examination) logs(context.Context) []Finding {
+func (d *Examination) logs(context.Context) []finding.Finding {
 	if d.LogFile == log.Stderr {
-		return Report("log", "goes to the runtime's log (stderr)", nil)
+		return finding.Report("log", "goes to the runtime's log (stderr)", nil)
 	}
 	where := d.LogFile
 	info, err := os.Stat(where)
@@ -156,10 +157,10 @@ func (d *Examination) logs(context.Context) []Finding {
 		err = writable(where)
 	}
 	if err != nil {
-		return Report("log", "", []Finding{{Level: Warning, Found: fmt.Sprintf("%s cannot be written: %v; what happens is told to the runtime's log only", d.LogFile, err),
+		return finding.Report("log", "", []finding.Finding{{Level: finding.Warning, Found: fmt.Sprintf("%s cannot be written: %v; what happens is told to the runtime's log only", d.LogFile, err),
 			Remedy: "mkdir -p " + filepath.Dir(d.LogFile) + ", or name another file as \"logFile\""}})
 	}
-	return Report("log", d.LogFile+" is writable", nil)
+	return finding.Report("log", d.LogFile+" is writable", nil)
 }
 
 // OwnAddresses says whether addresses come from azure-vnet-ipam, as far as that is known.

@@ -3,6 +3,8 @@ package network
 import (
 	"context"
 	"net/netip"
+
+	"github.com/Azure/azure-container-networking/finding"
 )
 
 // Ensured is what making a network has shown.
@@ -76,5 +78,5 @@ type Dataplane interface {
 	// Ailing says what of a network, and of the host's end of its live pods, is not as it should be.
 	Ailing(ctx context.Context, n *Network) ([]string, error)
 	// Examine says what is wrong with the host, for a person. It changes nothing.
-	Examine(networks []*Network) []Finding
+	Examine(networks []*Network) []finding.Finding
 }

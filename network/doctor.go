@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -17,12 +18,12 @@ const RepairCommand = "azure-vnet repair"
 
 // Examine says what is wrong with the host as far as networks and endpoints are concerned, and changes nothing. The
 // network of a configuration (c may be nil) counts even if it has not been made yet. Errors: the store's.
-func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Finding, error) {
+func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]finding.Finding, error) {
 	var networks []*Network
-	var out []Finding
+	var out []finding.Finding
 	ifaces, err := m.interfaces()
 	if err != nil {
-		return Report("master", "", []Finding{{Level: Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}}), nil
+		return finding.Report("master", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}}), nil
 	}
 	err = m.Store.View(ctx, func(s *State) error {
 		for _, known := range slices.Sorted(maps.Keys(s.Networks)) {
@@ -35,7 +36,7 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]Findin
 		case c == nil:
 		case record != nil: // in a copy that View throws away
 			if _, cerr := s.configure(*c, name, record.Prefixes, m.masters); errors.Is(cerr, ErrConflict) {
-				out = append(out, Finding{Check: "configuration", Level: Failure, Found: cerr.Error(), Remedy: "put the configuration back as it was; or delete the pods of this node, and then run azure-vnet cleanup"})
+				out = append(out, finding.Finding{Check: "configuration", Level: finding.Failure, Found: cerr.Error(), Remedy: "put the configuration back as it was; or delete the pods of this node, and then run azure-vnet cleanup"})
 			}
 		default:
 			networks = append(networks, &Network{Name: name, Mode: c.Mode, Master: c.Master, Bridge: c.Bridge, Settings: c.Settings})
@@ -53,13 +54,13 @@ func (n *Network) Made() bool { return n.MAC != "" }
 
 // examineMasters is the check of the masters: each is there, can be one, is up, and has an address of the pods' subnet,
 // or its bridge has.
-func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding {
+func examineMasters(networks []*Network, ifaces []platform.Interface) []finding.Finding {
 	var good []string
-	var wrong []Finding
+	var wrong []finding.Finding
 	for _, n := range networks {
 		if n.Master == "" {
 			if !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return usableMaster(i, false) == nil }) {
-				wrong = append(wrong, Finding{Level: Failure, Found: "network " + n.Name + ": no interface of this host can be its master", Remedy: "see what this host has: ip -br link; set \"master\" if it is one that the plugin does not take by itself"})
+				wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: "network " + n.Name + ": no interface of this host can be its master", Remedy: "see what this host has: ip -br link; set \"master\" if it is one that the plugin does not take by itself"})
 				continue
 			}
 			good = append(good, "the first ADD chooses among "+usableNames(ifaces))
@@ -68,9 +69,9 @@ func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding 
 		master, err := pickMaster(ifaces, n.Master, nil)
 		switch {
 		case err != nil:
-			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("network %s: %v", n.Name, err), Remedy: "set \"master\" in the configuration to one of " + usableNames(ifaces)})
+			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("network %s: %v", n.Name, err), Remedy: "set \"master\" in the configuration to one of " + usableNames(ifaces)})
 		case !master.Up:
-			wrong = append(wrong, Finding{Level: Failure, Found: master.Name + " is down", Remedy: "ip link set " + master.Name + " up"})
+			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: master.Name + " is down", Remedy: "ip link set " + master.Name + " up"})
 		case n.Bridge != "" && !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return i.Name == n.Bridge }):
 			good = append(good, master.Name+" is up") // the check of the bridge says what is missing
 		case n.Made() && !carries(ifaces, master, n.Prefixes):
@@ -78,7 +79,7 @@ func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding 
 			if n.Bridge != "" { // a port of a bridge hears no DHCP server
 				remedy = RepairCommand + "; if the bridge keeps other addresses, the check of the bridge names the command for the one that is missing"
 			}
-			wrong = append(wrong, Finding{Level: Failure, Found: fmt.Sprintf("neither %s nor its bridge has an address of %v", master.Name, n.Prefixes), Remedy: remedy})
+			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("neither %s nor its bridge has an address of %v", master.Name, n.Prefixes), Remedy: remedy})
 		default:
 			good = append(good, master.Name+" is up")
 		}
@@ -86,5 +87,5 @@ func examineMasters(networks []*Network, ifaces []platform.Interface) []Finding 
 	if len(networks) == 0 {
 		good = append(good, "there is no network yet; usable are "+usableNames(ifaces))
 	}
-	return Report("master", strings.Join(slices.Compact(good), "; "), wrong)
+	return finding.Report("master", strings.Join(slices.Compact(good), "; "), wrong)
 }

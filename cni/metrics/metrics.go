@@ -19,6 +19,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/doctor/networks"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
@@ -32,7 +33,7 @@ type gathered struct {
 	ipam     ipam.State
 	commands map[string]*tally
 	drops    []network.Drop
-	findings map[doctor.Level]int
+	findings map[finding.Level]int
 	failed   []string // what could not be gathered
 }
 
@@ -59,7 +60,7 @@ func Write(ctx context.Context, o Options, dir string, stdout io.Writer) error {
 }
 
 func gather(ctx context.Context, o Options, dir string) (g gathered, err error) {
-	g = gathered{version: o.Version, pods: map[string]int{}, findings: map[doctor.Level]int{}}
+	g = gathered{version: o.Version, pods: map[string]int{}, findings: map[finding.Level]int{}}
 	part := func(name string, perr error) {
 		if perr != nil {
 			g.failed = append(g.failed, name)
@@ -163,7 +164,7 @@ func (g gathered) text() string {
 		e.sample("azure_vnet_dropped_frames_total", float64(d.Packets), "interface", d.Name, "reason", d.Reason)
 	}
 	e.family("azure_vnet_doctor_findings", "gauge", "Lines of azure-vnet doctor by their level.")
-	for _, l := range []doctor.Level{doctor.Failure, doctor.OK, doctor.Warning} {
+	for _, l := range []finding.Level{finding.Failure, finding.OK, finding.Warning} {
 		e.sample("azure_vnet_doctor_findings", float64(g.findings[l]), "level", string(l))
 	}
 	return e.String()

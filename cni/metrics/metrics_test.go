@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/cni/console/consoletest"
-	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
@@ -152,7 +152,7 @@ func TestMetricsText(t *testing.T) {
 	g := gathered{
 		version: "v1.0.0", pods: map[string]int{"azure": 2}, commands: l.c.Commands,
 		drops:    []network.Drop{{Name: "azure0", Reason: `an "odd" reason \`, Packets: 7}, {Name: "azure0", Reason: "DHCP server in a pod"}},
-		findings: map[doctor.Level]int{doctor.OK: 20, doctor.Warning: 1}, failed: []string{"drops"},
+		findings: map[finding.Level]int{finding.OK: 20, finding.Warning: 1}, failed: []string{"drops"},
 	}
 	var listed []netip.Addr
 	for i := range byte(5) {

@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/doctor/networks"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/network/linux"
 )
 
@@ -21,7 +22,7 @@ import (
 func hostRelease(ctx context.Context, o options, stdin io.Reader, stdout io.Writer, root string) error {
 	d := networks.New(o.examined())
 	for _, f := range d.Locate() {
-		if f.Level != doctor.OK && o.config != "" {
+		if f.Level != finding.OK && o.config != "" {
 			return errors.New(f.Found)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
 	"github.com/Azure/azure-container-networking/doctor/networks"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -37,7 +38,7 @@ func repair(ctx context.Context, o options, stdout io.Writer) error {
 func repairOnce(ctx context.Context, o options, stdout io.Writer) (network.Repaired, error) {
 	d := networks.New(o.examined())
 	for _, f := range d.Locate() {
-		if f.Level != doctor.OK && o.config != "" {
+		if f.Level != finding.OK && o.config != "" {
 			return network.Repaired{}, errors.New(f.Found)
 		}
 	}

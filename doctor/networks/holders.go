@@ -9,13 +9,14 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
 )
 
 // attachments compares who holds an address with who is connected. The addresses come first: an ADD reserves before it
 // connects.
-func (e *examination) attachments(ctx context.Context) []doctor.Finding {
+func (e *examination) attachments(ctx context.Context) []finding.Finding {
 	if !e.OwnAddresses() {
 		return nil
 	}
@@ -24,7 +25,7 @@ func (e *examination) attachments(ctx context.Context) []doctor.Finding {
 	if err != nil {
 		return nil // the check of the state files says so
 	}
-	var wrong []doctor.Finding
+	var wrong []finding.Finding
 	err = s.View(ctx, func(state *network.State) error {
 		others := maps.Clone(held)
 		maps.DeleteFunc(others, func(o ipam.Owner, _ []netip.Addr) bool { return state.Networks[o.Network] != nil })
@@ -37,9 +38,9 @@ func (e *examination) attachments(ctx context.Context) []doctor.Finding {
 	return doctor.ReportHolders(held, wrong)
 }
 
-func compare(held map[ipam.Owner][]netip.Addr, state *network.State) (wrong []doctor.Finding) {
-	add := func(o network.Owner, level doctor.Level, remedy, format string, args ...any) {
-		wrong = append(wrong, doctor.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*ipam.Owner)(&o), Transient: true})
+func compare(held map[ipam.Owner][]netip.Addr, state *network.State) (wrong []finding.Finding) {
+	add := func(o network.Owner, level finding.Level, remedy, format string, args ...any) {
+		wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*finding.Owner)(&o), Transient: true})
 	}
 	connected := map[network.Owner]bool{}
 	for _, n := range state.Networks {
@@ -48,14 +49,14 @@ func compare(held map[ipam.Owner][]netip.Addr, state *network.State) (wrong []do
 			for _, a := range e.Addresses {
 				// Of what was imported only the address may be known.
 				if e.State == network.Ready && !holds(held, e.Owner, a.Addr()) {
-					add(e.Owner, doctor.Failure, "restart the pod: its address may be given to another one", "%s of %s is not reserved", a.Addr(), e.Owner)
+					add(e.Owner, finding.Failure, "restart the pod: its address may be given to another one", "%s of %s is not reserved", a.Addr(), e.Owner)
 				}
 			}
 		}
 	}
 	for _, by := range doctor.Owners(held) {
 		if o := network.Owner(by); state.Networks[o.Network] != nil && !connected[o] {
-			add(o, doctor.Warning, "", "%v is reserved for %s, which is not connected", held[by], o)
+			add(o, finding.Warning, "", "%v is reserved for %s, which is not connected", held[by], o)
 		}
 	}
 	return wrong

@@ -11,13 +11,13 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/netplugin"
-	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
 // managers is the check of the programs that manage the host's network: they would take away what the bridge needs.
-func (e *examination) managers(ctx context.Context) []doctor.Finding {
+func (e *examination) managers(ctx context.Context) []finding.Finding {
 	bridges := map[string]*network.Network{} // by name
 	s, err := netplugin.OpenStore(e.DataDir, discard)
 	if err == nil {
@@ -33,18 +33,18 @@ func (e *examination) managers(ctx context.Context) []doctor.Finding {
 	if err != nil {
 		return nil // the check of the state files says so
 	}
-	var wrong []doctor.Finding
+	var wrong []finding.Finding
 	for _, name := range slices.Sorted(maps.Keys(bridges)) {
 		wrong = append(wrong, managersOf(bridges[name])...)
 	}
-	return doctor.Report("host-network", "no manager of the host's network takes anything from a bridge", wrong)
+	return finding.Report("host-network", "no manager of the host's network takes anything from a bridge", wrong)
 }
 
-func managersOf(n *network.Network) (wrong []doctor.Finding) {
+func managersOf(n *network.Network) (wrong []finding.Finding) {
 	// The command writes the file of docs/host.md, and puts right what its manager does to the network when it reads it:
 	// networkd a moment later.
 	add := func(found, path, text, reload string) {
-		wrong = append(wrong, doctor.Finding{Level: doctor.Warning, Found: found,
+		wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: found,
 			Remedy: fmt.Sprintf("mkdir -p %s; printf '%s' > %s; %s; %s", filepath.Dir(path), text, path, reload, network.RepairCommand)})
 	}
 	if exists("/run/systemd/netif/state") {

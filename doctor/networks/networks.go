@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/containernetworking/cni/pkg/invoke"
@@ -57,14 +58,14 @@ func (all) ReadState(ctx context.Context, dir string, logger *slog.Logger) error
 }
 
 // Examine implements doctor.Networks.
-func (all) Examine(ctx context.Context, d *doctor.Examination) (found []doctor.Finding) {
+func (all) Examine(ctx context.Context, d *doctor.Examination) (found []finding.Finding) {
 	e := &examination{d}
-	for _, check := range []func(context.Context) []doctor.Finding{e.attachments, e.networks, e.managers} {
+	for _, check := range []func(context.Context) []finding.Finding{e.attachments, e.networks, e.managers} {
 		found = append(found, check(ctx)...)
 	}
 	for i := range found {
 		if f := &found[i]; f.Remedy == "" && f.Owner != nil {
-			f.Remedy = e.delOf(*f.Owner)
+			f.Remedy = e.delOf(ipam.Owner(*f.Owner))
 		}
 		found[i].Remedy = strings.ReplaceAll(found[i].Remedy, network.RepairCommand, filepath.Join(cni.ProgramDir(), netplugin.Name)+" repair"+e.Where())
 	}
@@ -72,10 +73,10 @@ func (all) Examine(ctx context.Context, d *doctor.Examination) (found []doctor.F
 }
 
 // networks are the checks of the network package.
-func (e *examination) networks(ctx context.Context) []doctor.Finding {
+func (e *examination) networks(ctx context.Context) []finding.Finding {
 	m, err := netplugin.NewManager(e.DataDir, discard)
 	if err != nil {
-		return doctor.Report("networks", "", []doctor.Finding{{Level: doctor.Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}})
+		return finding.Report("networks", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}})
 	}
 	var c *network.Config
 	var name string
@@ -87,11 +88,7 @@ func (e *examination) networks(ctx context.Context) []doctor.Finding {
 	if err != nil {
 		return nil // the check of the state files says so
 	}
-	out := make([]doctor.Finding, len(found))
-	for i, f := range found {
-		out[i] = doctor.Finding{Check: f.Check, Level: doctor.Level(f.Level), Found: f.Found, Remedy: f.Remedy, Owner: (*ipam.Owner)(f.Owner), Transient: f.Transient}
-	}
-	return out
+	return found
 }
 
 // delOf is the command that takes an attachment away, whatever is left of it. It is what a runtime would do.

@@ -7,14 +7,15 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni/netplugin"
 	"github.com/Azure/azure-container-networking/doctor"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/network"
 )
 
 // AboutPod implements doctor.Networks. It leaves of what was found what is wrong with the host, and what is about one
 // pod: its name, namespace/name, or the beginning of its container's ID.
-func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []doctor.Finding) []doctor.Finding {
+func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []finding.Finding) []finding.Finding {
 	const check = "pod"
-	var out []doctor.Finding
+	var out []finding.Finding
 	var mine []*network.Endpoint
 	s, err := netplugin.OpenStore(d.DataDir, discard)
 	if err == nil {
@@ -30,10 +31,10 @@ func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []doctor.F
 		})
 	}
 	if err == nil && len(mine) == 0 {
-		out = doctor.Report(check, "", []doctor.Finding{{Level: doctor.Failure, Found: d.Pod + " has no attachment on this node", Remedy: "azure-vnet show lists those that have one; the log says why an ADD failed: grep -F " + d.Pod + " " + d.LogFile}})
+		out = finding.Report(check, "", []finding.Finding{{Level: finding.Failure, Found: d.Pod + " has no attachment on this node", Remedy: "azure-vnet show lists those that have one; the log says why an ADD failed: grep -F " + d.Pod + " " + d.LogFile}})
 	}
 	for _, e := range mine {
-		out = append(out, doctor.Report(check, fmt.Sprintf("%s: host veth %s, %s", e.Who(), e.HostIfName, e.State), nil)...)
+		out = append(out, finding.Report(check, fmt.Sprintf("%s: host veth %s, %s", e.Who(), e.HostIfName, e.State), nil)...)
 	}
 	for _, f := range found {
 		about := func(e *network.Endpoint) bool { return strings.Contains(f.Found, e.ContainerID) }
@@ -45,7 +46,7 @@ func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []doctor.F
 				}
 			}
 		default:
-			if f.Level != doctor.OK {
+			if f.Level != finding.OK {
 				out = append(out, f)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -14,7 +15,7 @@ func TestDoctorAsksHNS(t *testing.T) {
 	const id = "e1"
 	for name, c := range map[string]struct {
 		harm  func(v1, v2 *fakeHNS)
-		level network.Level
+		level finding.Level
 		check string
 		found string
 	}{
@@ -25,16 +26,16 @@ func TestDoctorAsksHNS(t *testing.T) {
 		}},
 		"HNS does not answer": {harm: func(_, v2 *fakeHNS) {
 			v2.fail = map[string]error{"supported": errors.New("RPC server is unavailable")}
-		}, level: network.Failure, check: "hns", found: "RPC server"},
-		"the network is gone":   {harm: func(_, v2 *fakeHNS) { v2.networks, v2.names = nil, nil }, level: network.Failure, check: "hns", found: "no network azure"},
-		"a pod's endpoint is":   {harm: func(_, v2 *fakeHNS) { v2.endpoints = nil }, level: network.Failure, check: "endpoints", found: "HNS has no endpoint"},
-		"a pod is not attached": {harm: func(_, v2 *fakeHNS) { v2.endpoints[0].Places = nil }, level: network.Failure, check: "endpoints", found: "is not attached"},
+		}, level: finding.Failure, check: "hns", found: "RPC server"},
+		"the network is gone":   {harm: func(_, v2 *fakeHNS) { v2.networks, v2.names = nil, nil }, level: finding.Failure, check: "hns", found: "no network azure"},
+		"a pod's endpoint is":   {harm: func(_, v2 *fakeHNS) { v2.endpoints = nil }, level: finding.Failure, check: "endpoints", found: "HNS has no endpoint"},
+		"a pod is not attached": {harm: func(_, v2 *fakeHNS) { v2.endpoints[0].Places = nil }, level: finding.Failure, check: "endpoints", found: "is not attached"},
 		"an endpoint is nobody's": {harm: func(_, v2 *fakeHNS) {
 			v2.endpoints = append(v2.endpoints, hnsEndpoint{ID: "x", Name: "lost-eth0", NetworkID: "net"})
-		}, level: network.Warning, check: "leftovers", found: "lost-eth0"},
+		}, level: finding.Warning, check: "leftovers", found: "lost-eth0"},
 		"somebody may live there": {harm: func(_, v2 *fakeHNS) {
 			v2.endpoints = append(v2.endpoints, hnsEndpoint{ID: "x", Name: "lost-eth0", NetworkID: "net", Places: []string{"n"}})
-		}, level: network.Warning, check: "leftovers", found: "attached to [n]"},
+		}, level: finding.Warning, check: "leftovers", found: "attached to [n]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, v1, v2 := newWindows(t, "")
@@ -55,7 +56,7 @@ func TestDoctorAsksHNS(t *testing.T) {
 			var said []string
 			hit := false
 			for _, f := range w.Examine([]*network.Network{n}) {
-				if f.Level == network.OK {
+				if f.Level == finding.OK {
 					continue
 				}
 				said = append(said, fmt.Sprintf("%+v", f))

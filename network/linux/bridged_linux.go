@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
@@ -263,7 +264,7 @@ func (bridged) carrier(n *view, links []netlink.Link) (index int, ok bool) {
 func (bridged) has(*view, []netip.Prefix) bool { return true }
 
 // examine implements mode.
-func (bridged) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []network.Finding) {
+func (bridged) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []finding.Finding) {
 	b, out := examineBridge(k, n)
 	if b.Link.Index == 0 {
 		return nil, out

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
@@ -22,11 +23,11 @@ const (
 )
 
 // Examine implements network.Dataplane.
-func (l *Dataplane) Examine(known []*network.Network) []network.Finding {
+func (l *Dataplane) Examine(known []*network.Network) []finding.Finding {
 	networks := viewsOf(known)
 	k, err := openKernel()
 	if err != nil {
-		return network.Report("kernel", "", []network.Finding{{Level: network.Failure, Found: err.Error(), Remedy: "run doctor as root, on a kernel with nftables"}})
+		return finding.Report("kernel", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root, on a kernel with nftables"}})
 	}
 	defer k.close()
 	out := examineKernel(k, networks)
@@ -40,9 +41,9 @@ func (l *Dataplane) Examine(known []*network.Network) []network.Finding {
 }
 
 // examineNetwork is the check of a network that was made: its bridge, its rules, its endpoints.
-func examineNetwork(k *kernel, n *view) []network.Finding {
+func examineNetwork(k *kernel, n *view) []finding.Finding {
 	if n.Imported {
-		return network.Report("takeover", "", []network.Finding{{Level: network.Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
+		return finding.Report("takeover", "", []finding.Finding{{Level: finding.Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
 	}
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
@@ -52,21 +53,21 @@ func examineNetwork(k *kernel, n *view) []network.Finding {
 	if r == nil {
 		return out
 	}
-	var wrong []network.Finding
+	var wrong []finding.Finding
 	if !k.nft.RulesInPlace(*r) {
-		wrong = []network.Finding{{Level: network.Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName), Remedy: network.RepairCommand}}
+		wrong = []finding.Finding{{Level: finding.Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName), Remedy: network.RepairCommand}}
 	}
-	out = append(out, network.Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
+	out = append(out, finding.Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
 	return append(out, examineEndpoints(k, n)...)
 }
 
 // examineBridge is the check of the bridge. Its index is 0 if there is none that could be looked at further.
-func examineBridge(k *kernel, n *view) (netlink.Bridge, []network.Finding) {
+func examineBridge(k *kernel, n *view) (netlink.Bridge, []finding.Finding) {
 	b, _, err := k.nl.Bridge(n.Bridge, n.Master)
-	fail := func(found, remedy string) network.Finding {
-		return network.Finding{Level: network.Failure, Found: found, Remedy: remedy}
+	fail := func(found, remedy string) finding.Finding {
+		return finding.Finding{Level: finding.Failure, Found: found, Remedy: remedy}
 	}
-	var wrong []network.Finding
+	var wrong []finding.Finding
 	switch {
 	case errors.Is(err, netlink.ErrMasterTaken):
 		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link set %s nomaster; %s", n.Master, network.RepairCommand)))
@@ -78,7 +79,7 @@ func examineBridge(k *kernel, n *view) (netlink.Bridge, []network.Finding) {
 		wrong = append(wrong, fail("bridge "+n.Bridge+" is gone, and what it carried of the host's", network.RepairCommand))
 	}
 	if len(wrong) > 0 {
-		return netlink.Bridge{}, network.Report("bridge", "", wrong)
+		return netlink.Bridge{}, finding.Report("bridge", "", wrong)
 	}
 	if !b.Link.Up {
 		wrong = append(wrong, fail("bridge "+n.Bridge+" is down, which takes the host's routes, too", network.RepairCommand))
@@ -103,47 +104,47 @@ func examineBridge(k *kernel, n *view) (netlink.Bridge, []network.Finding) {
 	}
 	for _, a := range known {
 		if !slices.Contains(b.Primary, a) && !bereft {
-			wrong = append(wrong, network.Finding{Level: network.Warning, Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
+			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
 				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else: %s", a, n.Bridge, network.RepairCommand)})
 		}
 	}
-	return b, network.Report("bridge", fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
+	return b, finding.Report("bridge", fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
 }
 
 // examineEndpoints compares the network's endpoints with what CHECK would want.
-func examineEndpoints(k *kernel, n *view) []network.Finding {
+func examineEndpoints(k *kernel, n *view) []finding.Finding {
 	have, err := k.nft.Elements(n.scope())
 	if err != nil {
-		return network.Report("endpoints", "", []network.Finding{{Level: network.Failure, Found: err.Error(), Remedy: network.RepairCommand}})
+		return finding.Report("endpoints", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: network.RepairCommand}})
 	}
-	var wrong []network.Finding
+	var wrong []finding.Finding
 	for e := range n.Endpoints.All() {
-		add := func(level network.Level, remedy string, owner *network.Owner, format string, args ...any) {
-			wrong = append(wrong, network.Finding{Level: level, Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Transient: true})
+		add := func(level finding.Level, remedy string, owner *network.Owner, format string, args ...any) {
+			wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*finding.Owner)(owner), Transient: true})
 		}
 		if e.State != network.Ready {
-			add(network.Warning, "", &e.Owner, "an ADD did not end, or is under way")
+			add(finding.Warning, "", &e.Owner, "an ADD did not end, or is under way")
 			continue
 		}
 		if _, serr := os.Stat(e.NetNS); e.NetNS != "" && errors.Is(serr, os.ErrNotExist) {
-			add(network.Warning, "", &e.Owner, "its namespace %s is gone, and nobody called DEL", e.NetNS)
+			add(finding.Warning, "", &e.Owner, "its namespace %s is gone, and nobody called DEL", e.NetNS)
 			continue
 		}
 		diff, cerr := checkPod(k, n, e, have)
 		switch {
 		case cerr != nil:
-			add(network.Failure, remedyPod, nil, "%v", cerr)
+			add(finding.Failure, remedyPod, nil, "%v", cerr)
 		case diff.Chain:
-			add(network.Warning, "none, if a plugin further back in the chain does that (tuning, sbr, multus); else restart the pod", nil, "%s", diff.Text)
+			add(finding.Warning, "none, if a plugin further back in the chain does that (tuning, sbr, multus); else restart the pod", nil, "%s", diff.Text)
 		case diff.Text != "":
-			add(network.Failure, remedyPod, nil, "%s", diff.Text)
+			add(finding.Failure, remedyPod, nil, "%s", diff.Text)
 		}
 	}
-	return network.Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), wrong)
+	return finding.Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), wrong)
 }
 
 // examineStrays finds what is on the host of pods that the state does not know.
-func examineStrays(k *kernel, networks []*view) []network.Finding {
+func examineStrays(k *kernel, networks []*view) []finding.Finding {
 	s := strays{owners: map[network.Owner]*network.Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[nft.Scope]bool{}}
 	for _, n := range networks {
 		s.scopes[n.scope()] = true
@@ -161,7 +162,7 @@ func examineStrays(k *kernel, networks []*view) []network.Finding {
 	if err != nil {
 		s.add(nil, "run doctor as root", "%v", err)
 	}
-	return network.Report("leftovers", "nothing on the host belongs to a pod that is not known", s.wrong)
+	return finding.Report("leftovers", "nothing on the host belongs to a pod that is not known", s.wrong)
 }
 
 type strays struct {
@@ -169,11 +170,11 @@ type strays struct {
 	veths  map[string]bool
 	addrs  map[netip.Addr]bool
 	scopes map[nft.Scope]bool
-	wrong  []network.Finding
+	wrong  []finding.Finding
 }
 
 func (s *strays) add(owner *network.Owner, remedy, format string, args ...any) {
-	s.wrong = append(s.wrong, network.Finding{Level: network.Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: owner, Transient: true})
+	s.wrong = append(s.wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*finding.Owner)(owner), Transient: true})
 }
 
 // inLinks looks for host veths, and for neighbours on bridges.

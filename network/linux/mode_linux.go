@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/nft"
@@ -35,7 +36,7 @@ type mode interface {
 
 	// examine is the check of what carries the network, with the rules that shall be there; without rules there is nothing
 	// to look at further.
-	examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []network.Finding)
+	examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []finding.Finding)
 	// supported says what the kernel has of what the rules need, or what it lacks.
 	supported(k *kernel) (found string, lacks error)
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
@@ -131,11 +132,11 @@ func (routed) has(n *view, addresses []netip.Prefix) bool {
 }
 
 // examine implements mode.
-func (routed) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []network.Finding) {
+func (routed) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []finding.Finding) {
 	out := examinePolicy(k, n, netlink.Link{}, master) // which finds out what the rules need
 	r, err := routedRules(k.nl, n, master)
 	if err != nil {
-		return nil, append(out, network.Report("rules", "", []network.Finding{{Level: network.Failure, Found: err.Error(), Remedy: "run doctor as root"}})...)
+		return nil, append(out, finding.Report("rules", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root"}})...)
 	}
 	return &r, out
 }

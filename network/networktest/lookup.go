@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/network"
 )
 
@@ -155,7 +156,7 @@ func (p *Process) Remains(context.Context, []*network.Network, bool) ([]string, 
 }
 
 // Examine implements network.Dataplane.
-func (*Process) Examine([]*network.Network) []network.Finding { return nil }
+func (*Process) Examine([]*network.Network) []finding.Finding { return nil }
 
 // Share implements network.Dataplane.
 func (*Process) Share(context.Context, *network.Network, *network.Endpoint, string) (bool, error) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni"
-	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/cni/pkg/types/create"
@@ -71,7 +71,7 @@ func (r *repository) document(text []byte) error {
 	case has("healthy"):
 		return strictly(text, &struct {
 			Healthy  bool
-			Findings []network.Finding
+			Findings []finding.Finding
 		}{})
 	case has("cniVersion"):
 		_, err := create.CreateFromBytes(text)

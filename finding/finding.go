@@ -1,11 +1,6 @@
-package network
-
-import (
-	"fmt"
-	"maps"
-	"slices"
-	"sort"
-)
+// Package finding is how checks say what they have found. It imports nothing of ours, so that network, which knows no
+// doctor, and doctor, which knows no network, say it alike.
+package finding
 
 // Level says how good a finding is.
 type Level string
@@ -30,6 +25,13 @@ type Finding struct {
 	Transient bool `json:"-"`
 }
 
+// Owner names an attachment.
+type Owner struct {
+	Network     string `json:"network"`
+	ContainerID string `json:"containerID"`
+	IfName      string `json:"ifName"`
+}
+
 // Report is what a check says: what is wrong, or that all is well.
 func Report(check, well string, wrong []Finding) []Finding {
 	if len(wrong) == 0 {
@@ -39,19 +41,4 @@ func Report(check, well string, wrong []Finding) []Finding {
 		wrong[i].Check = check
 	}
 	return wrong
-}
-
-// Who names an endpoint for a person.
-func (e *Endpoint) Who() string {
-	if e.PodName != "" {
-		return fmt.Sprintf("pod %s/%s %v (%s)", e.PodNamespace, e.PodName, e.Addresses, e.Owner)
-	}
-	return fmt.Sprintf("%s %v", e.Owner, e.Addresses)
-}
-
-// OwnersOf are the keys of a map, in the order of their names.
-func OwnersOf[T any](of map[Owner]T) []Owner {
-	list := slices.Collect(maps.Keys(of))
-	sort.Slice(list, func(i, j int) bool { return list[i].String() < list[j].String() })
-	return list
 }
