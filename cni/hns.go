@@ -21,7 +21,8 @@ type Port struct {
 }
 
 // Ports are the pod's host ports. containerd's go-cni writes the keys with capitals, which is the same to
-// encoding/json. Error: code 7.
+// encoding/json.
+// Error: code 7.
 func (n *NetConf) Ports() (ports []Port, err error) {
 	if n.RuntimeConfig.PortMappings == nil {
 		return nil, nil
@@ -60,7 +61,8 @@ func (n *NetConf) HNSPolicies() (endpoint, network []json.RawMessage, err error)
 
 // HNSDNS is what HNS is told of a pod's DNS: what the runtime says if it names servers or suffixes, else the
 // configuration's, with the pod's namespace before the first suffix, so that names of its own services are found first.
-// Nothing at all leaves it to Windows. Error: code 7.
+// Nothing at all leaves it to Windows.
+// Error: code 7.
 func (n *NetConf) HNSDNS(podNamespace string) (types.DNS, error) {
 	r := n.RuntimeConfig.DNS
 	if len(r.Servers)+len(r.Searches) > 0 {

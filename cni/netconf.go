@@ -155,8 +155,8 @@ func (c *Common) EnoughForDel() bool {
 }
 
 // ParseNetConf decodes and validates what azure-vnet gets on standard input. A configuration that could be decoded is
-// returned with the error about its values. Errors: code 6 for broken JSON, 7 and 2 for values (the message names key
-// and value).
+// returned with the error about its values.
+// Errors: code 6 for broken JSON, 7 and 2 for values (the message names key and value).
 func ParseNetConf(raw []byte) (*NetConf, error) {
 	n := &NetConf{}
 	if err := decode(raw, n); err != nil {

@@ -99,7 +99,8 @@ func linkOf(m kernelMessage) Link {
 // brief leaves a link's statistics out of an answer, a third of it (RTEXT_FILTER_SKIP_STATS).
 func brief() *nl.RtAttr { return u32(unix.IFLA_EXT_MASK, 1<<3) }
 
-// Link finds a link by name. Error: ErrNotFound.
+// Link finds a link by name.
+// Error: ErrNotFound.
 func (h *Handle) Link(name string) (Link, error) {
 	l, err := h.link(linkMessage(unix.RTM_GETLINK, 0, 0, false, str(unix.IFLA_IFNAME, name), brief()))
 	if err != nil {
@@ -124,7 +125,8 @@ func linkError(name string, err error) error {
 }
 
 // Index finds a link's index by its name. Unlike looking it up by netlink this needs no lock of the kernel's for which
-// hundreds of processes may wait. Error: ErrNotFound.
+// hundreds of processes may wait.
+// Error: ErrNotFound.
 func (h *Handle) Index(name string) (int, error) {
 	request, err := unix.NewIfreq(name)
 	if err != nil {

@@ -82,7 +82,8 @@ func PodInterfaceExists(path, ifName string) (bool, error) {
 // AddPod makes the pair of veths with one end in the pod, and configures both. The pod's end is born in the pod's
 // namespace: moving it there afterwards would wait for an RCU grace period, 15 ms (synchronize_net in net/core/dev.c).
 // It returns the host end, and sets the metrics of p.Routes. On an error the caller deletes the host veth, which takes
-// all with it. Error: ErrExists for the host veth or the interface in the pod.
+// all with it.
+// Error: ErrExists for the host veth or the interface in the pod.
 func (h *Handle) AddPod(p Pod) (Link, error) {
 	ns, err := namespace(p.NetNS)
 	if err != nil {

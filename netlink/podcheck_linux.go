@@ -21,7 +21,8 @@ type Difference struct {
 
 // CheckPod compares the kernel with what AddPod made and names the first difference. Of a pod whose namespace is not
 // known only the host's end is looked at. The namespace comes first: where it is gone, the rest goes with it, sooner or
-// later. Error: ErrNetNS.
+// later.
+// Error: ErrNetNS.
 func (h *Handle) CheckPod(p Pod) (Difference, error) {
 	host := glance{Handle: h}
 	if p.NetNS == "" {
@@ -70,7 +71,8 @@ func (h *Handle) CheckForeignPod(p Pod) (string, error) {
 }
 
 // AdoptMAC says which MAC the interface in the pod has. If it is the pod's, the pod gets its permanent neighbours
-// again: whoever changes a MAC sets the link down, and they go. Errors: ErrNetNS, ErrNotFound.
+// again: whoever changes a MAC sets the link down, and they go.
+// Errors: ErrNetNS, ErrNotFound.
 func (*Handle) AdoptMAC(p Pod) (net.HardwareAddr, error) {
 	ns, err := namespace(p.NetNS)
 	if err != nil {

@@ -38,8 +38,8 @@ type Policy struct {
 }
 
 // EnsurePolicy makes the policy rules, and the tables to which they lead, where they are missing. Several processes may
-// do so at once. A host with one NIC and without policy rules of its own needs none. Error: ErrRoute if nobody says
-// what the gateway of a NIC is.
+// do so at once. A host with one NIC and without policy rules of its own needs none.
+// Error: ErrRoute if nobody says what the gateway of a NIC is.
 func (h *Handle) EnsurePolicy(p Policy) error {
 	b, err := h.planPolicy(p)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 )
 
 // canBePort looks, before anything moves, whether something else receives what comes to the master: an interface has
-// one receiver (net/core/dev.c, netdev_rx_handler_register). Error: ErrNoPort.
+// one receiver (net/core/dev.c, netdev_rx_handler_register).
+// Error: ErrNoPort.
 func canBePort(master Link, links []Link) error {
 	if master.Master != 0 {
 		return nil // it is one

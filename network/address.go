@@ -12,7 +12,8 @@ import (
 
 // usableAddresses says whether a pod can have the endpoint's addresses, as far as that does not depend on other pods:
 // whoever gave one that is somebody else's would take that one's packets, the host's for example, which then has no
-// network. Error: ErrAddress.
+// network.
+// Error: ErrAddress.
 func (m *Manager) usableAddresses(e *Endpoint) error {
 	var host map[netip.Addr]string
 	if m.OnHost != nil {
@@ -77,7 +78,8 @@ func specialAddress(p netip.Prefix) string {
 }
 
 // freeOfOthers says whether no other pod in reach of the network n has the endpoint's addresses. A record whose pod
-// ended without a DEL holds nothing: its veth went with the pod. Error: ErrAddress.
+// ended without a DEL holds nothing: its veth went with the pod.
+// Error: ErrAddress.
 func (m *Manager) freeOfOthers(s *State, n *Network, e *Endpoint) error {
 	for _, other := range s.Networks {
 		if other.Master != n.Master && (!other.Mode.Routed() || !n.Mode.Routed()) {

@@ -23,7 +23,8 @@ type Believed struct {
 
 // Check compares the endpoint, and the namespace and the result that the runtime believes in, with what is. What the
 // result has from others passes; what is ours is judged. What is wrong on the host's side is repaired, and reported all
-// the same. Error: ErrDifference, which names the first one.
+// the same.
+// Error: ErrDifference, which names the first one.
 func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) error {
 	n, known, err := m.find(ctx, o)
 	if err == nil && known == nil {
@@ -97,7 +98,8 @@ func (e *Endpoint) as(b Believed) (*Endpoint, error) {
 }
 
 // adopt takes a MAC over that another plugin gave the pod, as far as it is not somebody else's. It returns the network
-// as it is then. Error: ErrDifference.
+// as it is then.
+// Error: ErrDifference.
 func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network, error) {
 	ifaces, err := m.interfaces()
 	if err != nil {

@@ -3,7 +3,8 @@ package network
 import "context"
 
 // Remains says what the classic plugin, or a plugin after it that went its ways, left on the host, and takes it away
-// with remove. What the state knows stays. Errors: ErrLost, and the store's.
+// with remove. What the state knows stays.
+// Errors: ErrLost, and the store's.
 func (m *Manager) Remains(ctx context.Context, remove bool) ([]string, error) {
 	var networks []*Network
 	err := m.Store.View(ctx, func(s *State) error {

@@ -12,7 +12,8 @@ import (
 )
 
 // usableMAC says whether the endpoint can have its MAC, which the runtime asks for. (What we derive from addresses is
-// unique.) Error: ErrConflict.
+// unique.)
+// Error: ErrConflict.
 func (s *State) usableMAC(n *Network, wants *Endpoint, ifaces []platform.Interface) error {
 	mac := wants.MAC
 	if mac == azure.FabricMAC.String() {

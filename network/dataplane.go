@@ -24,7 +24,8 @@ type Dataplane interface {
 	EnsureNetwork(ctx context.Context, n *Network) (Ensured, error)
 	// DeleteNetwork takes the network away and restores the host.
 	DeleteNetwork(ctx context.Context, n *Network) error
-	// Status says whether the host has what the network's mode needs. Error: ErrKernel.
+	// Status says whether the host has what the network's mode needs.
+	// Error: ErrKernel.
 	Status(ctx context.Context, n *Network) error
 
 	// CheckNetNS says whether e's namespace can be used, and whether the interface's name is free there. If e
@@ -38,7 +39,8 @@ type Dataplane interface {
 	DeleteEndpoint(ctx context.Context, n *Network, e *Endpoint) error
 	// DeleteEndpoints takes many away at once, which can be much faster than one by one. After an error some may be left.
 	DeleteEndpoints(ctx context.Context, n *Network, list []*Endpoint) error
-	// CheckEndpoint names the first difference. Error: ErrDifference.
+	// CheckEndpoint names the first difference.
+	// Error: ErrDifference.
 	CheckEndpoint(ctx context.Context, n *Network, e *Endpoint) error
 	// Adopt looks whether the pod has the endpoint's MAC, which another plugin gave it, and lets it use that. Error:
 	// ErrDifference.
@@ -61,8 +63,8 @@ type Dataplane interface {
 
 	// Owners lists who has something of the network on this host.
 	Owners(ctx context.Context, n *Network) ([]Owner, error)
-	// Endpoints finds the endpoints that a network has on the host, ours and those of the classic plugin. Error: ErrLost
-	// if there is one of which not all can be found out.
+	// Endpoints finds the endpoints that a network has on the host, ours and those of the classic plugin.
+	// Error: ErrLost if there is one of which not all can be found out.
 	Endpoints(ctx context.Context, n *Network) ([]*Endpoint, error)
 	// Gone says whether it is certain that neither the endpoint's namespace nor its interface on the host is there.
 	Gone(ctx context.Context, e *Endpoint) (bool, error)
@@ -72,7 +74,8 @@ type Dataplane interface {
 	// it is called after looking at the host, where nothing is made before it is in the state.
 	Sweep(ctx context.Context, n *Network, known func(context.Context) (map[netip.Addr]bool, error)) error
 	// Remains says what the classic plugin left beside the bridges of these networks, one thing each; with remove it is
-	// taken away. Error: ErrLost if a pod lives on some of it.
+	// taken away.
+	// Error: ErrLost if a pod lives on some of it.
 	Remains(ctx context.Context, networks []*Network, remove bool) ([]string, error)
 
 	// Ailing says what of a network, and of the host's end of its live pods, is not as it should be.

@@ -17,7 +17,8 @@ import (
 const RepairCommand = "azure-vnet repair"
 
 // Examine says what is wrong with the host as far as networks and endpoints are concerned, and changes nothing. The
-// network of a configuration (c may be nil) counts even if it has not been made yet. Errors: the store's.
+// network of a configuration (c may be nil) counts even if it has not been made yet.
+// Errors: the store's.
 func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]finding.Finding, error) {
 	var networks []*Network
 	var out []finding.Finding

@@ -15,7 +15,8 @@ import (
 
 // Announce writes the endpoint as pending, before anybody is asked for its addresses: whatever becomes of this ADD, the
 // state knows whose they are. What the network will be is known only with them. What an interrupted ADD of the owner
-// left is taken away. Errors: ErrExists, ErrLeft, and the store's.
+// left is taken away.
+// Errors: ErrExists, ErrLeft, and the store's.
 func (m *Manager) Announce(ctx context.Context, c Config, e *Endpoint) error {
 	if e.State == Pending {
 		if err := m.Delete(ctx, e.Owner); err != nil {

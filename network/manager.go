@@ -68,7 +68,8 @@ func (m *Manager) interfaces() ([]platform.Interface, error) {
 }
 
 // Claim keeps other commands for the owner away until it is released: what a slow one deletes could be the next pod's
-// by then, with the same address. Errors: the store's.
+// by then, with the same address.
+// Errors: the store's.
 func (m *Manager) Claim(ctx context.Context, o Owner) (*store.Claim, error) {
 	return m.take(ctx, o.String())
 }

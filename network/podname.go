@@ -24,7 +24,8 @@ func (e *Endpoint) podIfName(mode Mode) string {
 }
 
 // ClaimAdd is Claim for an ADD. A sandbox that has the pod's name on its host veth gives it to the pod's next one, so
-// what is about that is kept away, too. Errors: the store's.
+// what is about that is kept away, too.
+// Errors: the store's.
 func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.Claim, error) {
 	name := e.podIfName(c.Mode)
 	if name == "" {

@@ -16,7 +16,8 @@ import (
 // What a person asks when pods have no network ("azure-vnet doctor"). Nothing here changes anything.
 
 // Supports says whether the kernel has what the family needs. It tries in a transaction that fails at its end in any
-// case, since it makes the same table twice, so the kernel keeps nothing of it. Error: ErrFeature.
+// case, since it makes the same table twice, so the kernel keeps nothing of it.
+// Error: ErrFeature.
 func (n *Conn) Supports(f Family) error {
 	if f == FamilyBridge && bridgeFamily != "yes" {
 		return fmt.Errorf("%w: no bridge family", ErrFeature)

@@ -12,7 +12,8 @@ import (
 )
 
 // Known says how many addresses containers of the network hold by the state in the folder, and whether the network has
-// a pool. Errors: the store's.
+// a pool.
+// Errors: the store's.
 func Known(ctx context.Context, dir, network string, logger *slog.Logger) (held int, bound bool, err error) {
 	s, err := OpenStore(cmp.Or(dir, platform.DefaultDataDir), logger)
 	if err != nil {

@@ -55,7 +55,8 @@ func (c *command) configureHNS(e *network.Endpoint) error {
 
 // refuseOnHNS names a setting that somebody counts on and that HNS has nothing for. What would have no effect because
 // nothing stands in the pods' way (acceptForward), or because nothing is there to be switched off (disableAntiSpoof),
-// is fine. Error: code 2.
+// is fine.
+// Error: code 2.
 func (c *command) refuseOnHNS() error {
 	for _, f := range []struct {
 		key   string
@@ -88,7 +89,8 @@ func (c *command) givenOnHNS(given *types100.Result, e *network.Endpoint) {
 }
 
 // shareOnHNS answers the ADDs of Docker's kubelet for what is there: of the sandbox, repeated, and of the other
-// containers of its pod. No address is asked for. Without a result there is nothing yet. Error: network.ErrNetNS.
+// containers of its pod. No address is asked for. Without a result there is nothing yet.
+// Error: network.ErrNetNS.
 func (c *command) shareOnHNS(ctx context.Context) (types.Result, error) {
 	if hns.IsNamespace(c.Netns) {
 		return nil, nil // containerd's: an attachment of its own

@@ -132,7 +132,8 @@ func previous(conf *cni.NetConf) (*types100.Result, error) {
 }
 
 // believed is what a result says of the interface that a CHECK is about. Where it has interfaces, ours has to be among
-// them. Error: ErrDifference.
+// them.
+// Error: ErrDifference.
 func believed(prev *types100.Result, ifName, netns string) (b network.Believed, err error) {
 	classic := ofClassic(prev, ifName)
 	at := -1

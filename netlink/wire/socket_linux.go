@@ -139,8 +139,8 @@ func (s *Socket) receive(buf []byte) (int, error) {
 	}
 }
 
-// Get sends the request for one object, and returns the body of the answer, a message of the type. Error: the kernel's,
-// as an errno.
+// Get sends the request for one object, and returns the body of the answer, a message of the type.
+// Error: the kernel's, as an errno.
 func (s *Socket) Get(request []byte, answer uint16) ([]byte, error) {
 	bodies, err := s.ask(request, answer)
 	if err == nil && len(bodies) != 1 {
@@ -153,7 +153,8 @@ func (s *Socket) Get(request []byte, answer uint16) ([]byte, error) {
 }
 
 // Dump sends the request for many objects (NLM_F_DUMP), again if they change meanwhile, and returns the bodies of the
-// answers of the type. Errors: the kernel's, as an errno; ErrInterrupted.
+// answers of the type.
+// Errors: the kernel's, as an errno; ErrInterrupted.
 func (s *Socket) Dump(request []byte, answer uint16) (bodies [][]byte, err error) {
 	for range attempts {
 		if bodies, err = s.DumpOnce(request, answer); !errors.Is(err, ErrInterrupted) {

@@ -149,7 +149,8 @@ func (w *Dataplane) makeNetwork(ctx context.Context, h hns, n *network.Network) 
 }
 
 // fits says whether what HNS has is what the configuration wants. HNS cannot change a network, and without it its
-// endpoints are gone: so a person has to decide. Error: ErrConflict.
+// endpoints are gone: so a person has to decide.
+// Error: ErrConflict.
 func (w *Dataplane) fits(n *network.Network, found hnsNetwork) error {
 	const remedy = "drain the node and run azure-vnet cleanup"
 	kind, err := switchType(n)

@@ -185,7 +185,8 @@ func convert(flat []json.RawMessage) (list []policyDocV2, err error) {
 }
 
 // wrapped is a flat network policy as v2 has it. Only its type is known here: HNS says what it does not like of the
-// rest. Error: ErrUnsupported.
+// rest.
+// Error: ErrUnsupported.
 func wrapped(raw json.RawMessage) (policyDocV2, error) {
 	fields := map[string]json.RawMessage{}
 	var kind string
@@ -227,7 +228,8 @@ func checkPolicies(e *network.Endpoint) error {
 }
 
 // parsePort checks one mapping. Protocol is 0 for one without a host port, which means nothing. ip is the address of
-// the host that the mapping is for: the zero value is any, an unspecified address any of its family. Error: ErrPorts.
+// the host that the mapping is for: the zero value is any, an unspecified address any of its family.
+// Error: ErrPorts.
 func parsePort(m network.PortMapping) (protocol int, ip netip.Addr, err error) {
 	if m.HostPort <= 0 {
 		return 0, ip, nil

@@ -15,7 +15,8 @@ import (
 // hns is Windows' Host Networking Service in one of its versions. No method has a limit of time: see ask. Errors:
 // errGone for an object that is not there, errThere for a network of that name, errPort, ErrMaster for an adapter.
 type hns interface {
-	// Supported says why this version cannot be used. dual asks for endpoints with IPv4 and IPv6, too. Error: ErrKernel.
+	// Supported says why this version cannot be used. dual asks for endpoints with IPv4 and IPv6, too.
+	// Error: ErrKernel.
 	Supported(dual bool) error
 	// NeedsSettling says whether a new network needs time until its adapter works again.
 	NeedsSettling() (bool, error)
@@ -80,7 +81,8 @@ func nameOf(o network.Owner) string {
 // ask lets HNS do something, and gives up when ctx or the limit of a call ends: HNS can hang, and no call of its can be
 // taken back. The goroutine that waits for it ends with the process. What it does later does no harm: an endpoint that
 // is made too late is attached to nothing, and is removed by DEL, by its name, or by the next ADD with one of its
-// addresses. Errors: ErrHNS, and those of hns.
+// addresses.
+// Errors: ErrHNS, and those of hns.
 func ask[T any](ctx context.Context, w *Dataplane, what string, call func() (T, error)) (value T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, w.Limit)
 	defer cancel()

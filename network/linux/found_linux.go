@@ -50,8 +50,8 @@ func foreignVeth(l netlink.Link) bool {
 }
 
 // found are the pods of the network that another plugin made, as they show on the host: the classic plugin, whose state
-// was lost. Its host veths have our names, and no alias; all else is looked up in the pods. Error: ErrLost if there is
-// one of which that cannot be found out.
+// was lost. Its host veths have our names, and no alias; all else is looked up in the pods.
+// Error: ErrLost if there is one of which that cannot be found out.
 func (l *Dataplane) found(ctx context.Context, n *view) ([]*network.Endpoint, error) {
 	nl, err := netlink.Open()
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 type mode interface {
 	// ensure makes the network, and notes in n what it sees.
 	ensure(ctx context.Context, l *Dataplane, n *view) error
-	// check names the first difference between the network and what is there. Error: network.ErrDifference.
+	// check names the first difference between the network and what is there.
+	// Error: network.ErrDifference.
 	check(k *kernel, n *view) error
 	// remove gives the host back what the network took, but for rules and sysctls.
 	remove(ctx context.Context, l *Dataplane, k *kernel, n *view) error
