@@ -52,3 +52,29 @@ func TestAMACThatIsSomebodys(t *testing.T) {
 		t.Errorf("its own: %v", err)
 	}
 }
+
+// In transparent mode there is no bridge: only rules for the master, which networks of that mode on it share.
+func TestAModeWithoutABridge(t *testing.T) {
+	t.Parallel()
+	ifaces := []platform.Interface{{Index: 2, Name: "eth0", MAC: net.HardwareAddr{0, 0x0d, 0x3a, 0, 0, 1}, Up: true}}
+	masters := func(string) ([]platform.Interface, error) { return ifaces, nil }
+	n, err := (&State{}).configure(Config{Mode: ModeTransparent, Master: "eth0", Bridge: "azure0"}, "azure", nil, masters)
+	if err != nil || n.Bridge != "" {
+		t.Fatalf("bridge %q, %v", n.Bridge, err)
+	}
+	former := Former{Master: "eth0"}
+	for name, test := range map[string]struct {
+		other  Network
+		shared bool
+	}{
+		"the same mode":                 {Network{Master: "eth0", Mode: ModeTransparent}, true},
+		"on another NIC":                {Network{Master: "eth1", Mode: ModeTransparent}, false},
+		"a bridge":                      {Network{Master: "eth0", Mode: ModeBridge, Bridge: "azure0"}, false},
+		"a bridge that has no name yet": {Network{Master: "eth0", Mode: ModeBridge}, false},
+	} {
+		s := State{Networks: map[string]*Network{"other": &test.other}}
+		if got := s.shares(former); got != test.shared {
+			t.Errorf("%s: shared is %t", name, got)
+		}
+	}
+}

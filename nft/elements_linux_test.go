@@ -129,7 +129,10 @@ func TestElementsThatAreNotInEverySetAreNotComplete(t *testing.T) {
 		"it cannot be reached": {"delete element bridge azure-vnet azure0-pods4 { 10.240.1.1 }", strings.Replace(first, "true", "false", 1)},
 		"it may not send": {"delete element bridge azure-vnet azure0-owned4 { azv0000000000a . 0a:58:0a:f0:01:01 . 10.240.1.1 }",
 			strings.Replace(first, "true", "false", 1)},
-		"its port is not known":      {"delete element bridge azure-vnet azure0-ports { azv0000000000a }", strings.Replace(first, "true", "false", 1)},
+		"its port is not known": {"delete element bridge azure-vnet azure0-ports { azv0000000000a }", strings.Replace(first, "true", "false", 1)},
+		"its copy is missing":   {"delete element inet azure-vnet azure0-known4 { 10.240.1.1 }", strings.Replace(first, "true", "false", 1)},
+		"its copy says another MAC": {"delete element inet azure-vnet azure0-known4 { 10.240.1.1 }; " +
+			"add element inet azure-vnet azure0-known4 { 10.240.1.1 : 02:00:00:00:00:09 }", strings.Replace(first, "true", "false", 1)},
 		"another port may send, too": {"add element bridge azure-vnet azure0-owned4 { azv0000000000b . 0a:58:0a:f0:01:01 . 10.240.1.1 }", first},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -150,6 +153,18 @@ func dual() []Element {
 	v6 := list[0]
 	v6.Address = netip.MustParseAddr("fd00::1:1")
 	return append(list, v6)
+}
+
+// A pod's link-local address is no element of its own.
+func TestAPodIsListedByItsAddresses(t *testing.T) {
+	h := newHost(t)
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(rulesOf("azure0")))
+		h.Must(nft.AddElements(dual()...))
+		h.wantElements(nft, `azure0: 10.240.1.1 is 0a:58:0a:f0:01:01 at azv0000000000a of azure/c1/eth0, complete: true
+azure0: fd00::1:1 is 0a:58:0a:f0:01:01 at azv0000000000a of azure/c1/eth0, complete: true
+`)
+	})
 }
 
 // Whatever part of a pod somebody left in the tables, its owner is found by it, and it can be taken away.
