@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -326,6 +327,9 @@ func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, cmp.Or(r.plugin.Limits, usualLimits).Status)
 			defer cancel()
+		}
+		if !utf8.ValidString(args.IfName) { // no JSON can name it, neither a result nor a state
+			return types.NewError(types.ErrInvalidEnvironmentVariables, fmt.Sprintf("CNI_IFNAME=%q is not UTF-8", args.IfName), "")
 		}
 		if err := fn(ctx, r.cmd); err != nil {
 			return ErrorOf(err, r.plugin.Codes)

@@ -38,7 +38,7 @@ func (d *Examination) Held(ctx context.Context) map[ipam.Owner][]netip.Addr {
 	held := map[ipam.Owner][]netip.Addr{}
 	for _, p := range d.viewIPAM(ctx).Pools {
 		for _, r := range p.Reservations {
-			held[r.Owner()] = append(held[r.Owner()], r.Address)
+			held[r.Owner] = append(held[r.Owner], r.Address)
 		}
 	}
 	return held

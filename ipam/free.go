@@ -31,7 +31,7 @@ func (m *Manager) Free(ctx context.Context, pick func(Reservation) bool, force b
 	}
 	same := func(r Reservation) bool { // what has been given again since is another one's
 		return slices.ContainsFunc(chosen, func(c Reservation) bool {
-			return c.Address == r.Address && c.Owner() == r.Owner() && c.Created().Equal(r.Created())
+			return c.Address == r.Address && c.Owner == r.Owner && c.Created.Equal(r.Created)
 		})
 	}
 	var freed []netip.Addr
@@ -51,10 +51,10 @@ func (m *Manager) dead(list []Reservation) error {
 	}
 	for _, r := range list {
 		if _, used := inUse[r.Address]; used {
-			return fmt.Errorf("%w: a container has %s, which %s holds", ErrInUse, r.Address, r.Owner())
+			return fmt.Errorf("%w: a container has %s, which %s holds", ErrInUse, r.Address, r.Owner)
 		}
-		if age := m.Now().Sub(r.Created()); age >= 0 && age < underWay {
-			return fmt.Errorf("%w: %s was given to %s only %s ago, and the ADD may be under way", ErrInUse, r.Address, r.Owner(), age.Round(time.Second))
+		if age := m.Now().Sub(r.Created); age >= 0 && age < underWay {
+			return fmt.Errorf("%w: %s was given to %s only %s ago, and the ADD may be under way", ErrInUse, r.Address, r.Owner, age.Round(time.Second))
 		}
 	}
 	return nil

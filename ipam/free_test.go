@@ -17,7 +17,7 @@ func TestFreeSparesTheLiving(t *testing.T) {
 	r.give("starting", "10.240.0.7")
 	r.inUse = map[netip.Addr]Owner{addr("10.240.0.5"): {"azure", "living", "eth0"}}
 	of := func(id string) func(Reservation) bool {
-		return func(r Reservation) bool { return r.Owner().ContainerID == id }
+		return func(r Reservation) bool { return r.ContainerID == id }
 	}
 	for id, want := range map[string]error{"living": ErrInUse, "starting": ErrInUse, "nobody": ErrNotReserved} {
 		if freed, err := r.Free(t.Context(), of(id), false); !errors.Is(err, want) || len(freed) > 0 {

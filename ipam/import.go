@@ -10,7 +10,6 @@ import (
 
 	"github.com/Azure/azure-container-networking/classic"
 	"github.com/Azure/azure-container-networking/platform"
-	"github.com/Azure/azure-container-networking/store"
 )
 
 // This file reads what others wrote about addresses: the classic plugins' two state files, and the state of
@@ -61,7 +60,7 @@ func (s *State) MergeLate(late, former *State, now time.Time) {
 	before := map[netip.Addr]Owner{}
 	for _, p := range former.Pools {
 		for _, r := range p.Reservations {
-			before[r.Address] = r.Owner()
+			before[r.Address] = r.Owner
 		}
 	}
 	held := map[netip.Addr]bool{}
@@ -70,7 +69,7 @@ func (s *State) MergeLate(late, former *State, now time.Time) {
 	}
 	for _, theirs := range late.Pools {
 		for _, r := range theirs.Reservations {
-			owner := r.Owner()
+			owner := r.Owner
 			if was, known := before[r.Address]; held[r.Address] || known && was == owner && owner.ContainerID != "" {
 				continue
 			}
@@ -83,9 +82,9 @@ func (s *State) MergeLate(late, former *State, now time.Time) {
 	}
 }
 
-// attachment is what we read of one of azure-vnet's.
+// attachment is what we read of one of azure-vnet's: a record of its state (docs/network.md).
 type attachment struct {
-	owner        Owner
+	Owner
 	Addresses    []netip.Prefix `json:"addresses"`
 	PodNamespace string         `json:"podNamespace"`
 	PodName      string         `json:"podName"`
@@ -93,20 +92,20 @@ type attachment struct {
 
 // attachments reads those of our azure-vnet's state. What is none has none.
 func attachments(raw []byte) (list []attachment) {
-	var ours struct{ Rows string }
+	var ours struct {
+		Records []json.RawMessage `json:"records"`
+		Rows    string            `json:"rows"`
+	}
 	if json.Unmarshal(raw, &ours) != nil {
 		return nil
 	}
-	for _, row := range strings.Fields(ours.Rows) {
-		fields := strings.SplitN(row, "/", 7) // network/rows.go
+	for _, record := range ours.Records {
 		var e attachment
-		if len(fields) < 7 || store.ParseJSON(fields[6], &e) != nil {
-			continue
+		if json.Unmarshal(record, &e) == nil {
+			list = append(list, e)
 		}
-		e.owner = Owner{parseName(fields[0]), parseName(fields[1]), parseName(fields[2])}
-		list = append(list, e)
 	}
-	return list
+	return append(list, attachments2(ours.Rows)...)
 }
 
 // AttachmentPods reads which pods azure-vnet's attachments are of, from its state: "namespace/name" by owner.
@@ -114,7 +113,7 @@ func AttachmentPods(raw []byte) map[Owner]string {
 	pods := map[Owner]string{}
 	for _, e := range attachments(raw) {
 		if e.PodName != "" {
-			pods[e.owner] = e.PodNamespace + "/" + e.PodName
+			pods[e.Owner] = e.PodNamespace + "/" + e.PodName
 		}
 	}
 	return pods
@@ -126,10 +125,10 @@ func AttachmentOwners(raw []byte) map[netip.Addr]Owner {
 	owners := map[netip.Addr]Owner{}
 	for _, e := range attachments(raw) {
 		for _, p := range e.Addresses {
-			if p.IsValid() && strings.HasPrefix(e.owner.ContainerID, platform.NamelessPrefix) {
+			if p.IsValid() && strings.HasPrefix(e.ContainerID, platform.NamelessPrefix) {
 				owners[p.Addr().Unmap()] = Owner{}
 			} else if p.IsValid() { // "" decodes, too
-				owners[p.Addr().Unmap()] = e.owner
+				owners[p.Addr().Unmap()] = e.Owner
 			}
 		}
 	}

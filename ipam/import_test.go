@@ -49,7 +49,7 @@ func holders(s *AddressSpace) map[string]Owner {
 	held := map[string]Owner{}
 	for _, p := range s.Pools {
 		for _, r := range p.Reservations {
-			held[r.Address.String()] = r.Owner()
+			held[r.Address.String()] = r.Owner
 		}
 	}
 	return held
@@ -216,7 +216,8 @@ func TestImportKeepsAnAddressThatIsListedTwiceOnce(t *testing.T) {
 
 func TestOwnersFromTheStateOfAzureVnet(t *testing.T) {
 	t.Parallel()
-	ours := `{"schema":2,"data":{"networks":{"azure":{}}},"rows":"crc32=00000000 azure/c1/eth0/azv1/7/ready/{'addresses':['10.240.0.7/16','fd00::7/64']} azure/c2/eth0/azv2/0/ready/{"}`
+	ours := `{"schema":3,"data":{"networks":{"azure":{}}},"records":[{"network":"azure","containerID":"c1","ifName":"eth0","addresses":["10.240.0.7/16","fd00::7/64"]},{"network":"azure","containerID":"c2","ifName":"eth0","addresses":["x"]}]}`
+	schema2 := `{"schema":2,"data":{"networks":{"azure":{}}},"rows":"crc32=00000000 azure/c1/eth0/azv1/7/ready/{'addresses':['10.240.0.7/16','fd00::7/64']} azure/c2/eth0/azv2/0/ready/{"}`
 	classic := `{"Network":{"ExternalInterfaces":{"eth0":{"Networks":{"azure":{"Endpoints":{
 		"0123456-eth0":{"ContainerID":"0123456","IfName":"azv1","IPAddresses":[{"IP":"10.240.0.8"}]},
 		"01234567-net1":{"ContainerID":"0123456789","IfName":"azv1","IPAddresses":[{"IP":"10.240.0.9"},{"IP":"::ffff:10.240.0.10"}]},
@@ -227,6 +228,7 @@ func TestOwnersFromTheStateOfAzureVnet(t *testing.T) {
 		want      map[netip.Addr]Owner
 	}{
 		{"ours", ours, map[netip.Addr]Owner{addr("10.240.0.7"): {"azure", "c1", "eth0"}, addr("fd00::7"): {"azure", "c1", "eth0"}}},
+		{"ours of schema 2", schema2, map[netip.Addr]Owner{addr("10.240.0.7"): {"azure", "c1", "eth0"}, addr("fd00::7"): {"azure", "c1", "eth0"}}},
 		{"classic", classic, map[netip.Addr]Owner{
 			addr("10.240.0.8"): {"azure", "0123456", "eth0"}, addr("10.240.0.9"): {"azure", "0123456789", "net1"},
 			addr("10.240.0.10"): {"azure", "0123456789", "net1"}, addr("10.240.0.11"): {"azure", "abc", "azv2"}}},
@@ -247,8 +249,8 @@ func dump(t testing.TB, v any) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows, has := v.(store.Rows); has {
-		b = append(append(b, '\n'), strings.Join(rows.AppendRows(nil), "")...)
+	if list, has := v.(store.Records); has {
+		b = append(append(b, '\n'), recordsOf(list)...)
 	}
 	return string(b)
 }

@@ -250,9 +250,9 @@ func (m *model) invariants() {
 		for _, r := range p.Reservations {
 			m.isAt(r.Address, p)
 			if other, twice := held[r.Address]; twice {
-				m.Fatalf("%s is reserved for %s and %s", r.Address, other, r.Owner())
+				m.Fatalf("%s is reserved for %s and %s", r.Address, other, r.Owner)
 			}
-			held[r.Address] = r.Owner()
+			held[r.Address] = r.Owner
 		}
 		for a := range p.Listed.all {
 			if listed[a] {
@@ -299,17 +299,17 @@ func (m *model) roundTrip() {
 	if err != nil {
 		m.Fatal(err)
 	}
-	rows := rowsOf(m.space)
+	records := recordsOf(m.space)
 	back := &AddressSpace{}
 	if err := json.Unmarshal(before, back); err != nil {
 		m.Fatal(err)
 	}
-	if err := back.ParseRows(rows); err != nil {
+	if err := parse(back, records); err != nil {
 		m.Fatal(err)
 	}
 	after, err := json.Marshal(back)
-	if again := rowsOf(back); err != nil || string(before) != string(after) || rows != again {
-		m.Fatalf("the state does not survive its file (%v):\n%s\n%s\n%s\n%s", err, before, after, rows, again)
+	if again := recordsOf(back); err != nil || string(before) != string(after) || records != again {
+		m.Fatalf("the state does not survive its file (%v):\n%s\n%s\n%s\n%s", err, before, after, records, again)
 	}
 	m.space = back
 }

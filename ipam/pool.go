@@ -16,8 +16,8 @@ type Pool struct {
 	Interface    string        `json:"interface"`          // the NIC's name on this host
 	Primary      bool          `json:"primary"`            // the NIC is the VM's primary one
 	Listed       addrSet       `json:"listed"`             // what the source lists now
-	Reservations []Reservation `json:"-"`                  // they are the state's rows (rows.go)
-	Released     addrQueue     `json:"released,omitempty"` // free again, the oldest first
+	Reservations []Reservation `json:"-"`                  // they are the state's records (records.go)
+	Released     []netip.Addr  `json:"released,omitempty"` // free again, the oldest first
 
 	// Absent says that no interface of the host has the pool's MAC now: its addresses lead nowhere.
 	Absent bool `json:"-"`
@@ -54,9 +54,8 @@ func (p *Pool) ipv6() bool { return p.Prefix.Addr().Is6() }
 // byOwner finds the owner's own reservation. One of which only the container is known may be of another interface
 // that the container uses: its address is not for giving.
 func (p *Pool) byOwner(o Owner) *Reservation {
-	owner := ownerText(o)
 	for i := range p.Reservations {
-		if p.Reservations[i].heldBy(owner) {
+		if p.Reservations[i].Owner == o {
 			return &p.Reservations[i]
 		}
 	}
@@ -75,21 +74,23 @@ func (p *Pool) byAddress(a netip.Addr) *Reservation {
 // next picks the free address that was released longest ago; one that was never given counts as the oldest. taken are
 // the addresses in use anywhere: a replaced NIC can leave an address in two pools; onHost are the host's.
 func (p *Pool) next(taken, onHost iter.Seq[netip.Addr]) (netip.Addr, bool) {
-	used := newAddrMarks(p.Listed)
+	used := map[netip.Addr]bool{}
 	for _, list := range []iter.Seq[netip.Addr]{taken, onHost} {
 		for a := range list {
-			used.mark(a)
+			used[a] = true
 		}
 	}
-	known := used.clone()
+	waits := map[netip.Addr]bool{}
 	for _, a := range p.Released {
-		known.mark(a)
+		waits[a] = true
 	}
-	if a, ok := known.firstUnmarked(); ok {
-		return a, true
+	for a := range p.Listed.all {
+		if !used[a] && !waits[a] {
+			return a, true
+		}
 	}
 	for _, a := range p.Released {
-		if used.unmarked(a) {
+		if !used[a] && p.Listed.contains(a) {
 			return a, true
 		}
 	}
@@ -98,7 +99,7 @@ func (p *Pool) next(taken, onHost iter.Seq[netip.Addr]) (netip.Addr, bool) {
 
 func (p *Pool) reserve(a netip.Addr, o Owner, now time.Time) *Reservation {
 	p.Released = slices.DeleteFunc(p.Released, func(r netip.Addr) bool { return r == a })
-	p.Reservations = append(p.Reservations, newReservation(a, o, now))
+	p.Reservations = append(p.Reservations, Reservation{Address: a, Owner: o, Created: now.UTC().Truncate(time.Second)})
 	return &p.Reservations[len(p.Reservations)-1]
 }
 

@@ -73,18 +73,3 @@ func TestHostileRangesAreWalkedForABoundedTime(t *testing.T) {
 		}
 	}
 }
-
-func TestQueueKeepsItsOrder(t *testing.T) {
-	t.Parallel()
-	q := addrQueue(addrs(t, "10.0.0.7", "10.0.0.8", "10.0.0.3", "10.0.0.2", "fd00::1", "fd00::2", "fd00::3"))
-	const want = `"10.0.0.7-10.0.0.8 10.0.0.3 10.0.0.2 fd00::1-fd00::3"`
-	var back addrQueue
-	if err := json.Unmarshal([]byte(want), &back); err != nil || dump(t, q) != want || !slices.Equal(q, back) {
-		t.Errorf("%s, %v, %v", dump(t, q), back, err)
-	}
-	for _, text := range []string{`"10.0.0.2-10.0.0.1"`, `"web"`, `["10.0.0.1"]`} {
-		if err := json.Unmarshal([]byte(text), &back); err == nil {
-			t.Errorf("%s is read", text)
-		}
-	}
-}

@@ -24,8 +24,6 @@ type AddressSpace struct {
 	Bindings map[string]Binding `json:"bindings,omitempty"`
 	// Unmatched are the MACs in the source's last answer that no interface of this host has.
 	Unmatched []string `json:"unmatched,omitempty"`
-
-	text string // the rows that were parsed
 }
 
 // Binding is the pool of a network, one per family.
@@ -84,7 +82,7 @@ func (s *AddressSpace) Allocate(q Request, now time.Time) (Assigned, error) {
 func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) (Assigned, error) {
 	for _, p := range s.Pools {
 		if r := p.byAddress(q.Address); r != nil {
-			holder := r.Owner().String()
+			holder := r.Owner.String()
 			if r.Unknown() {
 				holder = "a container that was there before the state"
 			}
@@ -227,10 +225,8 @@ func (s *AddressSpace) Release(o Owner) []netip.Addr {
 
 // holds selects what the owner holds. Of a holder that was imported only the container may be known.
 func holds(o Owner) func(Reservation) bool {
-	owner, imported := ownerText(o), ownerText(Owner{ContainerID: o.ContainerID})
-	imported = imported[:len(imported)-1] // whatever its interface
 	return func(r Reservation) bool {
-		return r.heldBy(owner) || o.ContainerID != "" && r.heldBy(imported)
+		return r.Owner == o || r.Unknown() && o.ContainerID != "" && r.ContainerID == o.ContainerID
 	}
 }
 
@@ -242,8 +238,7 @@ func (s *AddressSpace) ReleaseUnowned(a netip.Addr) []netip.Addr {
 // Collect frees what the network holds and keep does not name, and returns the freed addresses.
 func (s *AddressSpace) Collect(network string, keep func(containerID, ifName string) bool) []netip.Addr {
 	return s.releaseFunc(func(r Reservation) bool {
-		o := r.Owner()
-		return o.Network == network && !keep(o.ContainerID, o.IfName)
+		return r.Network == network && !keep(r.ContainerID, r.IfName)
 	})
 }
 
@@ -331,7 +326,7 @@ func (s *AddressSpace) Sweep(inUse map[netip.Addr]Owner, gone map[uint64]bool) [
 }
 
 // suspect says that nothing is known that holds the address.
-func (r Reservation) suspect(gone map[uint64]bool) bool { return r.Unknown() || gone[r.Namespace()] }
+func (r Reservation) suspect(gone map[uint64]bool) bool { return r.Unknown() || gone[r.Namespace] }
 
 // hasSuspects says whether Sweep may find something.
 func (s *AddressSpace) hasSuspects(gone map[uint64]bool) bool {
@@ -344,8 +339,8 @@ func (s *AddressSpace) hasSuspects(gone map[uint64]bool) bool {
 func (s *AddressSpace) namespaces() (list []uint64) {
 	for _, p := range s.Pools {
 		for _, r := range p.Reservations {
-			if ns := r.Namespace(); ns != 0 {
-				list = append(list, ns)
+			if r.Namespace != 0 {
+				list = append(list, r.Namespace)
 			}
 		}
 	}

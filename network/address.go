@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
@@ -104,21 +103,4 @@ func (m *Manager) lives(e *Endpoint) bool {
 	}
 	_, ok, err := m.Interface(e.HostIfName)
 	return ok || err != nil
-}
-
-// having are the endpoints with the address, without decoding the others.
-func (e *Endpoints) having(a netip.Addr) func(yield func(*Endpoint) bool) {
-	needle := "'" + a.String() + "/" // as a row has it (rows.go)
-	return func(yield func(*Endpoint) bool) {
-		for i := range e.records {
-			r := &e.records[i]
-			if r.endpoint == nil && !strings.Contains(r.json, needle) {
-				continue
-			}
-			has := func(p netip.Prefix) bool { return p.Addr() == a }
-			if ep := r.decode(); slices.ContainsFunc(ep.Addresses, has) && !yield(ep) {
-				return
-			}
-		}
-	}
 }

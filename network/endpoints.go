@@ -2,46 +2,48 @@ package network
 
 import (
 	"iter"
+	"net/netip"
 	"slices"
 )
 
-// Endpoints are those of a network, each by its container and interface. A command is about one of hundreds, so an
-// endpoint is decoded when somebody asks for it (rows.go).
+// Endpoints are those of a network, each by its container and interface.
 type Endpoints struct{ records []record }
 
-// record is an endpoint as it was read, as it is, or both.
+// record is an endpoint, which does not change any more, and its line in the file; "" if it is new.
 type record struct {
-	network  string
-	key      string // container ID/interface name
-	port     string // the host veth
-	index    int    // of the host veth; 0 if it is not known
-	state    string
-	text     string    // the row; "" for one that is new or changed
-	at       int       // where the row begins in the text that was parsed
-	json     string    // the end of the row
-	endpoint *Endpoint // nil as long as nobody asked
+	*Endpoint
+	line string
 }
 
 func (e *Endpoints) find(key string) int {
-	return slices.IndexFunc(e.records, func(r record) bool { return r.key == key })
+	return slices.IndexFunc(e.records, func(r record) bool {
+		n := len(r.ContainerID)
+		return len(key) == n+1+len(r.IfName) && key[:n] == r.ContainerID && key[n+1:] == r.IfName
+	})
 }
 
-// Get returns an endpoint, or nil. What is changed in it counts only after Set.
+// Get returns a copy of an endpoint, or nil. What is changed in it counts only after Set.
 func (e *Endpoints) Get(key string) *Endpoint {
-	if i := e.find(key); i >= 0 {
-		return e.records[i].decode()
+	i := e.find(key)
+	if i < 0 {
+		return nil
 	}
-	return nil
+	found := *e.records[i].Endpoint
+	found.Addresses, found.Routes, found.Gateways = slices.Clone(found.Addresses), slices.Clone(found.Routes), slices.Clone(found.Gateways)
+	if found.HNS != nil {
+		hns := *found.HNS
+		found.HNS = &hns
+	}
+	return &found
 }
 
 // Set adds the endpoint, or replaces the one with its owner.
 func (e *Endpoints) Set(ep *Endpoint) {
-	r := record{network: ep.Network, key: ep.key(), port: ep.HostIfName, index: ep.HostIfIndex, state: ep.State, endpoint: ep}
-	if i := e.find(r.key); i >= 0 {
-		e.records[i] = r
+	if i := e.find(ep.key()); i >= 0 {
+		e.records[i] = record{Endpoint: ep}
 		return
 	}
-	e.records = append(e.records, r)
+	e.records = append(e.records, record{Endpoint: ep})
 }
 
 // Delete removes an endpoint; one that is not there is gone already.
@@ -55,32 +57,35 @@ func (e *Endpoints) Delete(key string) {
 func (e *Endpoints) Len() int { return len(e.records) }
 
 // Made is how many there are but for those for which nothing has been done yet.
-func (e *Endpoints) Made() int {
-	made := len(e.records)
-	for i := range e.records {
-		if r := &e.records[i]; r.state == Pending && r.decode().Announced() {
-			made--
+func (e *Endpoints) Made() (made int) {
+	for ep := range e.All() {
+		if !ep.Announced() {
+			made++
 		}
 	}
 	return made
 }
 
-// All are the endpoints, in the order in which they came.
+// All are the endpoints, in the order in which they came. They must not be changed: Get returns one that may be.
 func (e *Endpoints) All() iter.Seq[*Endpoint] {
-	return func(yield func(*Endpoint) bool) {
-		for i := range e.records {
-			if !yield(e.records[i].decode()) {
-				return
-			}
-		}
-	}
+	return e.which(func(*Endpoint) bool { return true })
 }
 
 // ready are the endpoints that are ready.
 func (e *Endpoints) ready() iter.Seq[*Endpoint] {
+	return e.which(func(ep *Endpoint) bool { return ep.State == Ready })
+}
+
+// having are the endpoints with the address.
+func (e *Endpoints) having(a netip.Addr) iter.Seq[*Endpoint] {
+	has := func(p netip.Prefix) bool { return p.Addr() == a }
+	return e.which(func(ep *Endpoint) bool { return slices.ContainsFunc(ep.Addresses, has) })
+}
+
+func (e *Endpoints) which(is func(*Endpoint) bool) iter.Seq[*Endpoint] {
 	return func(yield func(*Endpoint) bool) {
-		for i := range e.records {
-			if e.records[i].state == Ready && !yield(e.records[i].decode()) {
+		for _, r := range e.records {
+			if is(r.Endpoint) && !yield(r.Endpoint) {
 				return
 			}
 		}
@@ -90,8 +95,8 @@ func (e *Endpoints) ready() iter.Seq[*Endpoint] {
 // ReadyPorts are the host veths of the endpoints that are ready, with their indexes.
 func (e *Endpoints) ReadyPorts() iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
-		for i := range e.records {
-			if r := &e.records[i]; r.state == Ready && !yield(r.port, r.index) {
+		for ep := range e.ready() {
+			if !yield(ep.HostIfName, ep.HostIfIndex) {
 				return
 			}
 		}

@@ -105,7 +105,7 @@ func (n *Network) imported(c classic.Endpoint) *Endpoint {
 		}
 	}
 	ours := isInterface(e.HostIfName) && strings.HasPrefix(e.HostIfName, azure.HostVethPrefix)
-	if _, ok := ParseOwner(e.Owner.String()); !ok || !ours || len(c.MAC) != 6 || len(e.Addresses) == 0 {
+	if !e.named() || !ours || len(c.MAC) != 6 || len(e.Addresses) == 0 {
 		return nil
 	}
 	if n.Mode.Routed() {

@@ -17,8 +17,9 @@ func (m *Manager) followMTU(ctx context.Context, s *State, n *Network, before in
 				m.Log.Warn("give a pod the MTU of its master", "endpoint", e.Owner, "mtu", n.MTU, "error", err)
 				continue
 			}
-			e.MTU = n.MTU
-			carried.Endpoints.Set(e)
+			changed := *e
+			changed.MTU = n.MTU
+			carried.Endpoints.Set(&changed)
 		}
 	}
 }

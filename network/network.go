@@ -65,6 +65,16 @@ func ParseOwner(s string) (Owner, bool) {
 	return Owner{p[0], p[1], p[2]}, true
 }
 
+// named says whether the owner can be read back from its string.
+func (o Owner) named() bool {
+	for _, part := range []string{o.Network, o.ContainerID, o.IfName} {
+		if part == "" || strings.IndexByte(part, '/') >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (o Owner) key() string { return o.ContainerID + "/" + o.IfName }
 
 // HostIfName is the name of the owner's host veth, unless it has its pod's (podIfName): "azv" and 11 hex digits, so
@@ -98,7 +108,7 @@ type Network struct {
 	Giver     json.RawMessage `json:"giver,omitempty"`
 	Prefixes  []netip.Prefix  `json:"prefixes"`
 	Created   time.Time       `json:"created"`
-	Endpoints Endpoints       `json:"-"` // the rows of the state
+	Endpoints Endpoints       `json:"-"` // the records of the state
 
 	// Unsearched says that nobody has looked yet whether the host has pods of the network: it is new to the state.
 	Unsearched bool `json:"unsearched,omitempty"`
@@ -211,8 +221,6 @@ type Endpoint struct {
 // State is what azure-vnet.json holds.
 type State struct {
 	Networks map[string]*Network `json:"networks"`
-
-	text string // the rows that were parsed
 }
 
 // carriedWith lists the networks on n's interface, which share what the host has for it.

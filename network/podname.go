@@ -59,9 +59,9 @@ func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.C
 func (m *Manager) namesakes(ctx context.Context, o Owner, name string) (list []Owner, err error) {
 	err = m.Store.View(ctx, func(s *State) error {
 		for _, n := range s.Networks {
-			for i := range n.Endpoints.records {
-				if r := &n.Endpoints.records[i]; r.port == name {
-					list = append(list, r.decode().Owner)
+			for e := range n.Endpoints.All() {
+				if e.HostIfName == name {
+					list = append(list, e.Owner)
 				}
 			}
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -179,7 +178,7 @@ func TestAnImportOrMigrationThatFailsIsDamage(t *testing.T) {
 		h := newHarness(t, func(o *Options[state]) {
 			o.Schema = 2
 			o.Import = func([]byte, *state) error { return errors.New("not understood") }
-			o.Migrate = func(int, json.RawMessage, *state) error { return errors.New("not understood") }
+			o.Migrate = func(int, []byte, *state) error { return errors.New("not understood") }
 		})
 		write(t, h.path, content)
 		mustUpdate(t, h.Store, increment)

@@ -21,12 +21,6 @@ type header struct {
 	Written    time.Time `json:"written"`
 }
 
-type envelope[T any] struct {
-	header
-	Data *T      `json:"data"`
-	Rows *string `json:"rows"` // see Rows
-}
-
 // takenOver are members of a file of ours that are none of the envelope's. A call of the classic plugin that was under
 // way when we took over, waiting for its lock, reads our file: where it finds nothing under these keys it takes the
 // network for new, and the host's addresses away with a bridge. What is no object it cannot read. It fails then before
@@ -37,33 +31,22 @@ const takenOver = `,"Network":"taken over","IPAM":"taken over"`
 // key.
 const dataKey = `,"data":`
 
-// body encodes all of the envelope that is behind the header, in pieces. This much is compared to find out whether a
-// value has changed; the envelope is assembled by hand so that it is encoded once.
-func (s *Store[T]) body(value *T) ([]string, error) {
+// body encodes all of the envelope that is behind the header. This much is compared to find out whether a value has
+// changed; the envelope is assembled by hand so that it is encoded once. The size is what it will have about, in bytes.
+func (s *Store[T]) body(value *T, size int) ([]byte, error) {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode %s: %w", ErrWrite, s.f.path, err)
 	}
-	pieces := []string{dataKey, string(data)}
-	if r, has := any(value).(Rows); has {
-		pieces = append(r.AppendRows(append(pieces, rowsKey)), `"`)
+	b := append(append(make([]byte, 0, size+headRoom), dataKey...), data...)
+	if list, has := any(value).(Records); has {
+		return appendRecords(b, list), nil
 	}
-	return append(pieces, "}\n"), nil
-}
-
-// consistsOf says that the text is the pieces, one after the other. A piece that was cut out of it takes no time.
-func consistsOf(text string, pieces []string) bool {
-	for _, p := range pieces {
-		var found bool
-		if text, found = strings.CutPrefix(text, p); !found {
-			return false
-		}
-	}
-	return text == ""
+	return append(b, "}\n"...), nil
 }
 
 // seal puts the header before the body of the file that follows the loaded one.
-func (s *Store[T]) seal(l *loaded[T], body []string) ([]string, error) {
+func (s *Store[T]) seal(l *loaded[T], body []byte) (text [][]byte, err error) {
 	boot := s.o.Boot
 	if boot == "" {
 		boot = l.boot // an unknown boot must not make the file forget the known one
@@ -72,45 +55,75 @@ func (s *Store[T]) seal(l *loaded[T], body []string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode envelope of %s: %w", ErrWrite, s.f.path, err)
 	}
-	pieces := append([]string{string(head[:len(head)-1]) + takenOver}, body...) // without its brace
-	size := 0
-	for _, p := range pieces {
-		size += len(p)
-	}
-	if size > maxSize {
+	head = append(head[:len(head)-1], takenOver...) // without its brace
+	if size := len(head) + len(body); size > maxSize {
 		return nil, fmt.Errorf("%w: %s would have %d bytes, the limit is %d", ErrWrite, s.f.path, size, maxSize)
 	}
-	return pieces, nil
+	return [][]byte{head, body}, nil
 }
 
 // unseal decodes a file. Its errors are a *damagedError, or wrap ErrSchema.
 func (s *Store[T]) unseal(raw string) (*loaded[T], error) {
-	var e envelope[T]
-	doc := raw
-	if _, has := any(e.Data).(Rows); has {
-		doc, e.Rows = cutRows(raw)
-	}
-	cut := e.Rows != nil
-	err := json.Unmarshal([]byte(doc), &e)
+	e, err := parseEnvelope(raw)
 	if err != nil || e.Schema != s.o.Schema {
 		return s.unsealOther([]byte(raw), err)
 	}
-	if e.Data == nil {
+	l := &loaded[T]{boot: e.BootID, generation: e.Generation}
+	if err := json.Unmarshal([]byte(e.data), &l.value); err != nil {
+		return nil, damaged(err)
+	}
+	if l.value == nil {
 		return nil, damaged(errors.New("the envelope has no data"))
 	}
-	if r, has := any(e.Data).(Rows); has {
-		if e.Rows == nil || !cut && !plain(*e.Rows) {
-			return nil, damaged(errors.New("the envelope has no rows, or not as they are written"))
-		}
-		if err := r.ParseRows(*e.Rows); err != nil {
-			return nil, damaged(fmt.Errorf("rows: %w", err))
+	if list, has := any(l.value).(Records); has {
+		if err := s.parseRecords(e.records, list); err != nil {
+			return nil, damaged(fmt.Errorf("records: %w", err))
 		}
 	}
-	l := &loaded[T]{value: e.Data, boot: e.BootID, generation: e.Generation}
 	if at := strings.Index(raw, dataKey); at >= 0 { // a file that was edited by hand has another body: it is written without need
 		l.base = raw[at:]
 	}
 	return l, nil
+}
+
+// envelope is a file of ours, its data and records as they stand there.
+type envelope struct {
+	header
+	data, records string
+}
+
+// parseEnvelope reads a file. Members may stand in any order: somebody may have formatted it.
+func parseEnvelope(raw string) (e envelope, err error) {
+	r := NewReader(raw)
+	var head []byte
+	r.Object(func(name string) {
+		switch name {
+		case "data":
+			e.data = r.Raw()
+		case "records":
+			e.records = r.lastRecords()
+		default:
+			head = append(append(AppendString(append(head, ','), name), ':'), r.Raw()...)
+		}
+	})
+	r.end()
+	if r.err == nil && len(head) > 0 {
+		head[0] = '{'
+		r.Fail(json.Unmarshal(append(head, '}'), &e.header))
+	}
+	return e, r.err
+}
+
+// lastRecords is what follows, up to the end of the file if that is as we write it: then nobody has to look for the
+// end of hundreds of records.
+func (r *Reader) lastRecords() string {
+	rest := r.text[r.at:]
+	if !strings.HasSuffix(rest, recordsEnd) {
+		return r.Raw()
+	}
+	records := strings.TrimSuffix(rest, "}\n")
+	r.at += len(records)
+	return records
 }
 
 // unsealOther finds out what a file is that does not decode as the current schema: the slow path, taken once in a
@@ -125,7 +138,6 @@ func (s *Store[T]) unsealOther(raw []byte, cause error) (*loaded[T], error) {
 		Schema     json.RawMessage `json:"schema"`
 		BootID     string          `json:"bootID"`
 		Generation uint64          `json:"generation"`
-		Data       json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(raw, &outer); err != nil {
 		return nil, damaged(err)
@@ -145,7 +157,7 @@ func (s *Store[T]) unsealOther(raw []byte, cause error) (*loaded[T], error) {
 			ErrSchema, s.f.path, schema, s.o.Schema)
 	}
 	l := &loaded[T]{value: new(T), boot: outer.BootID, generation: outer.Generation, dirty: true}
-	if err := s.o.Migrate(schema, outer.Data, l.value); err != nil {
+	if err := s.o.Migrate(schema, raw, l.value); err != nil {
 		return nil, damaged(fmt.Errorf("migrate from schema %d: %w", schema, err))
 	}
 	return l, nil

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +22,7 @@ const (
 	// sweepLimit bounds how many names of the folder are looked at for leftovers. /var/run has some fifty.
 	sweepLimit = 4096
 
-	readBlock  = 16 << 10 // bytes read at once
-	writeBlock = 16 << 10 // bytes that short pieces are gathered to
+	readBlock = 16 << 10 // bytes read at once
 )
 
 // files are the files of one store. All methods that write need the lock.
@@ -75,7 +73,7 @@ func readFile(ctx context.Context, path string) (string, error) {
 //
 // The order makes sure of that, and that no crash between two steps leaves less than one whole file: everything that
 // needs space is done before anything is renamed.
-func (f *files) commit(ctx context.Context, lock *flock.Flock, text []string, aside string) (err error) {
+func (f *files) commit(ctx context.Context, lock *flock.Flock, text [][]byte, aside string) (err error) {
 	f.sweep()
 	temp, err := f.writeTemp(text, true)
 	if err != nil {
@@ -113,7 +111,7 @@ func (f *files) commit(ctx context.Context, lock *flock.Flock, text []string, as
 //
 // It is not synced. The mirror stands in for a main file that was damaged while the machine ran; after a power loss the
 // boot identity is another and nothing that concerns the kernel is believed anyway.
-func (f *files) writeMirror(ctx context.Context, text []string) {
+func (f *files) writeMirror(ctx context.Context, text [][]byte) {
 	temp, err := f.writeTemp(text, false)
 	if err == nil {
 		if err = rename(ctx, temp, f.mirror); err == nil {
@@ -129,16 +127,16 @@ func (f *files) writeMirror(ctx context.Context, text []string) {
 
 // writeTemp writes the text to a new file in the folder of the state file and returns its name. It leaves nothing
 // behind when it fails.
-func (f *files) writeTemp(text []string, sync bool) (string, error) {
+func (f *files) writeTemp(text [][]byte, sync bool) (string, error) {
 	file, err := os.CreateTemp(f.dir, f.temp+"*") // O_EXCL, mode 0600
 	if err != nil {
 		return "", err
 	}
-	w := bufio.NewWriterSize(file, writeBlock) // long pieces go to the file as they are
 	for _, piece := range text {
-		_, _ = w.WriteString(piece) // Flush has the error
+		if err == nil {
+			_, err = file.Write(piece)
+		}
 	}
-	err = w.Flush()
 	if err == nil && sync {
 		err = file.Sync()
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 )
 
 // loaded is a state in memory, and what Update must know about the file that it came from.
@@ -102,7 +101,7 @@ func (s *Store[T]) mergeLate(ctx context.Context, late *loaded[T]) *loaded[T] {
 // nothing.
 func (s *Store[T]) fresh() (*loaded[T], error) {
 	l := &loaded[T]{value: new(T)}
-	body, err := s.body(l.value)
-	l.base = strings.Join(body, "")
+	body, err := s.body(l.value, 0)
+	l.base = string(body)
 	return l, err
 }

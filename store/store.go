@@ -6,7 +6,7 @@
 //
 // Network and IPAM are what a call of the classic plugin stumbles over that comes too late (takenOver).
 //
-// A value with many thousand records has them in one string behind the data: see Rows.
+// A value with hundreds of records has them in lines behind the data: see Records.
 //
 // Four files belong to a state file azure-vnet.json, all in its folder:
 //
@@ -23,11 +23,10 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-container-networking/log/step"
@@ -63,9 +62,8 @@ type Options[T any] struct {
 	// Update, even if that changes nothing else.
 	Rebooted func(*T)
 
-	// Migrate decodes the data of an older schema version into a zero T. If it fails, the file counts as damaged. It does
-	// not see the rows of that version.
-	Migrate func(from int, data json.RawMessage, t *T) error
+	// Migrate decodes a file of an older schema version into a zero T. If it fails, the file counts as damaged.
+	Migrate func(from int, raw []byte, t *T) error
 
 	// Import decodes a JSON object that has no envelope, as the classic plugin leaves it, into a zero T. The original is
 	// kept as <path>.classic-<time>. If Import fails or is nil, the file counts as damaged.
@@ -103,8 +101,9 @@ type RecoverInfo struct {
 // Store is one state file. It holds no open file and no lock between calls; any number of Stores, in any number of
 // processes, may use the same path.
 type Store[T any] struct {
-	o Options[T]
-	f files
+	o     Options[T]
+	f     files
+	known atomic.Pointer[map[string]any] // the records that were read last, by their text
 }
 
 // New describes a store. It touches no file.
@@ -159,11 +158,11 @@ func (s *Store[T]) Probe(ctx context.Context) error {
 		return err
 	}
 	defer release(lock)
-	body, err := s.body(l.value)
+	body, err := s.body(l.value, len(l.base))
 	if err != nil {
 		return err
 	}
-	temp, err := s.f.writeTemp(append(body, strings.Repeat(" ", headRoom)), false)
+	temp, err := s.f.writeTemp([][]byte{body, make([]byte, headRoom)}, false)
 	if err != nil {
 		return s.f.writeError(err)
 	}
@@ -225,16 +224,16 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	if err := fn(l.value); err != nil {
 		return err
 	}
-	body, err := s.body(l.value)
+	body, err := s.body(l.value, len(l.base))
 	if err != nil {
 		return err
 	}
-	if !l.dirty && consistsOf(l.base, body) {
+	if !l.dirty && l.base == string(body) {
 		return nil
 	}
-	pieces, err := s.seal(l, body)
+	text, err := s.seal(l, body)
 	if err != nil {
 		return err
 	}
-	return step.Do(s.f.log, "write the state", func() error { return s.f.commit(ctx, lock, pieces, l.aside) }, slog.String("path", s.f.path))
+	return step.Do(s.f.log, "write the state", func() error { return s.f.commit(ctx, lock, text, l.aside) }, slog.String("path", s.f.path))
 }

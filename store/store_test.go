@@ -258,12 +258,12 @@ func TestSchema(t *testing.T) {
 	file := func(schema int) string {
 		return fmt.Sprintf(`{"schema":%d,"bootID":"boot-1","generation":41,"written":"2026-11-21T23:45:00Z","data":{"Old":3}}`, schema)
 	}
-	migrate := func(from int, data json.RawMessage, v *state) error {
-		var old struct{ Old int }
-		if err := json.Unmarshal(data, &old); err != nil {
+	migrate := func(from int, raw []byte, v *state) error {
+		var old struct{ Data struct{ Old int } }
+		if err := json.Unmarshal(raw, &old); err != nil {
 			return err
 		}
-		v.N = 100*from + old.Old
+		v.N = 100*from + old.Data.Old
 		return nil
 	}
 	tests := []struct {

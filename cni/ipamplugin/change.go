@@ -163,7 +163,7 @@ func chooser(ctx context.Context, m *ipam.Manager, word string) (func(ipam.Reser
 	err := m.Store.View(ctx, func(s *ipam.State) error {
 		for _, p := range s.Pools {
 			for _, r := range p.Reservations {
-				if id := r.Owner().ContainerID; id == word || len(word) >= enough && strings.HasPrefix(id, word) {
+				if id := r.ContainerID; id == word || len(word) >= enough && strings.HasPrefix(id, word) {
 					found[id] = true
 				}
 			}
@@ -177,7 +177,7 @@ func chooser(ctx context.Context, m *ipam.Manager, word string) (func(ipam.Reser
 		return nil, fmt.Errorf("%s is the beginning of %d containers: %s", word, len(found), strings.Join(slices.Sorted(maps.Keys(found)), ", "))
 	}
 	return func(r ipam.Reservation) bool {
-		id := r.Owner().ContainerID
+		id := r.ContainerID
 		return found[id] && (id == word || !found[word])
 	}, nil
 }

@@ -23,7 +23,7 @@ func Known(ctx context.Context, dir, network string, logger *slog.Logger) (held 
 		_, bound = state.Bindings[network]
 		for _, p := range state.Pools {
 			for _, r := range p.Reservations {
-				if r.Owner().Network == network {
+				if r.Network == network {
 					held++
 				}
 			}
@@ -44,7 +44,7 @@ func Holders(ctx context.Context, dir string, logger *slog.Logger) (map[netip.Ad
 	err = s.View(ctx, func(state *ipam.State) error {
 		for _, p := range state.Pools {
 			for _, r := range p.Reservations {
-				holders[r.Address] = r.Owner().ContainerID
+				holders[r.Address] = r.ContainerID
 			}
 		}
 		return nil

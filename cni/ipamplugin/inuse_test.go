@@ -21,7 +21,7 @@ func TestAttachmentsOfAnEarlierBootHoldNoAddress(t *testing.T) {
 		want int
 	}{"this boot": {boot, 1}, "an earlier boot": {"earlier", 0}, "a boot that the file does not name": {"", 1}} {
 		dir := t.TempDir()
-		state := fmt.Sprintf(`{"schema":2,"bootID":%q,"data":{"networks":{"azure":{}}},"rows":"crc32=00000000 azure/c/eth0/azv1/7/ready/{'addresses':['10.240.0.5/16']}"}`, c.boot)
+		state := fmt.Sprintf(`{"schema":3,"bootID":%q,"data":{"networks":{"azure":{}}},"records":[{"network":"azure","containerID":"c","ifName":"eth0","addresses":["10.240.0.5/16"]}]}`, c.boot)
 		if err := os.WriteFile(filepath.Join(dir, "azure-vnet.json"), []byte(state), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -38,12 +38,12 @@ func TestWhoIsOnlyInAFileThatWasKeptAsideIsDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	state := func(rows string) []byte {
-		return fmt.Appendf(nil, `{"schema":2,"bootID":%q,"data":{"networks":{"azure":{}}},"rows":"crc32=00000000%s"}`, boot, rows)
+	state := func(records string) []byte {
+		return fmt.Appendf(nil, `{"schema":3,"bootID":%q,"data":{"networks":{"azure":{}}},"records":[%s]}`, boot, records)
 	}
 	for name, text := range map[string][]byte{
 		"azure-vnet.json":                      state(""),
-		"azure-vnet.json.corrupt-20260101T000": state(" azure/c/eth0/azv1/7/ready/{'addresses':['192.0.2.77/16']}"),
+		"azure-vnet.json.corrupt-20260101T000": state(`{"network":"azure","containerID":"c","ifName":"eth0","addresses":["192.0.2.77/16"]}`),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
 			t.Fatal(err)

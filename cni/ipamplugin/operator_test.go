@@ -151,7 +151,7 @@ func TestReleaseFreesWhatNobodyHas(t *testing.T) {
 	n.hold("198.51.100.5", "0123456789ab", time.Hour)
 	n.hold("198.51.100.6", "0123456789cd", time.Hour)
 	n.hold("198.51.100.7", "fresh-container", time.Second)
-	n.write("azure-vnet.json.bak", `{"schema":2,"data":{"networks":{"azure":{}}},"rows":"crc32=00000000 azure/0123456789ab/eth0/azv1/7/ready/{'podNamespace':'default','podName':'web-0'}"}`)
+	n.write("azure-vnet.json.bak", `{"schema":3,"data":{"networks":{"azure":{}}},"records":[{"network":"azure","containerID":"0123456789ab","ifName":"eth0","podNamespace":"default","podName":"web-0"}]}`)
 	n.runs(0, "default/web-0", "show")
 	n.runs(1, "nobody holds 198.51.100.8", "release", "198.51.100.8")
 	n.runs(1, "nobody holds 0123", "release", "0123")
@@ -167,7 +167,7 @@ func TestReleaseSparesAPod(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, "198.51.100.5")
 	n.hold("198.51.100.5", "0123456789ab", time.Hour)
-	n.write("azure-vnet.json", `{"schema":2,"data":{"networks":{"azure":{}}},"rows":"crc32=00000000 azure/0123456789ab/eth0/azv1/7/ready/{'addresses':['198.51.100.5/24']}"}`)
+	n.write("azure-vnet.json", `{"schema":3,"data":{"networks":{"azure":{}}},"records":[{"network":"azure","containerID":"0123456789ab","ifName":"eth0","addresses":["198.51.100.5/24"]}]}`)
 	n.runs(1, "a container has 198.51.100.5, which azure/0123456789ab/eth0 holds", "release", "0123456789ab")
 	n.runs(0, "198.51.100.5 is free.", "release", "0123456789ab", "--force")
 }

@@ -151,7 +151,8 @@ func OpenStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error
 		Import: func(raw []byte, s *ipam.State) error {
 			return ipam.ImportClassic(raw, s, classicAttachments(dir), time.Now())
 		},
-		Merge: func(s, late *ipam.State) { s.MergeLate(late, takenOver(dir), time.Now()) },
+		Migrate: ipam.Migrate,
+		Merge:   func(s, late *ipam.State) { s.MergeLate(late, takenOver(dir), time.Now()) },
 	}), nil
 }
 

@@ -57,7 +57,7 @@ func shown(s *ipam.State, pods map[ipam.Owner]string) shownState {
 	for _, p := range s.Pools {
 		reservations := []shownReservation{}
 		for _, r := range p.Reservations {
-			reservations = append(reservations, shownReservation{r.Address, r.Owner(), pods[r.Owner()], r.Created()})
+			reservations = append(reservations, shownReservation{r.Address, r.Owner, pods[r.Owner], r.Created})
 		}
 		var networks []string
 		for _, name := range slices.Sorted(maps.Keys(s.Bindings)) {

@@ -148,6 +148,7 @@ func OpenStore(dir string, logger *slog.Logger) (*store.Store[network.State], er
 	}
 	return store.New(store.Options[network.State]{
 		Path: filepath.Join(dir, Name+".json"), Schema: network.Schema, Boot: boot, Log: logger, Holder: platform.HolderOf,
+		Migrate:  network.Migrate,
 		Import:   func(raw []byte, s *network.State) error { return network.ImportClassic(raw, s, time.Now()) },
 		Merge:    func(s, late *network.State) { s.MergeLate(late, isHere) },
 		Rebooted: func(s *network.State) { *s = network.State{} }, // nothing of the kernel's survived

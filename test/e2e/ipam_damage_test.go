@@ -87,7 +87,7 @@ func TestLivingPodsKeepTheirAddressesWhateverHappensToTheFiles(t *testing.T) {
 			l.must(removeAll(ipamState(n), ipamState(n)+".bak"))
 		},
 		"damaged with its mirror": func(l *lab, n *node.Node) {
-			write(`{"schema":2,"data":{"pools":[null]},"rows":""}`)(l, n)
+			write(`{"schema":3,"data":{"pools":[null]},"records":[]}`)(l, n)
 			l.must(os.WriteFile(ipamState(n)+".bak", []byte("{"), 0o600))
 		},
 	}

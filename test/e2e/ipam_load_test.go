@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -29,25 +27,18 @@ func ipamState(n *node.Node) string { return filepath.Join(n.DataDir(), "azure-v
 // reserved reads the file itself: address → container ID. The file is whole, whatever happened.
 func (l *lab) reserved(n *node.Node) map[string]string {
 	l.Helper()
-	var f struct{ Rows string }
+	var f struct {
+		Records []struct{ Address, ContainerID string }
+	}
 	if err := json.Unmarshal([]byte(l.read(ipamState(n))), &f); err != nil {
 		l.Fatalf("the state file is not whole: %v", err)
 	}
 	held := map[string]string{}
-	for row := range strings.FieldsFuncSeq(f.Rows, func(c rune) bool { return c == ' ' || c == ';' }) {
-		fields := strings.Split(row, "/") // address, network, container, interface, time
-		if len(fields) != 5 {
-			l.Fatalf("the state file is not whole: %q", row)
+	for _, r := range f.Records {
+		if held[r.Address] != "" {
+			l.Errorf("%s is reserved for %s and for %s", r.Address, held[r.Address], r.ContainerID)
 		}
-		if packed, ok := strings.CutPrefix(fields[2], "="); ok { // 64 hexadecimal digits
-			id, err := base64.RawURLEncoding.DecodeString(packed)
-			l.must(err)
-			fields[2] = hex.EncodeToString(id)
-		}
-		if held[fields[0]] != "" {
-			l.Errorf("%s is reserved for %s and for %s", fields[0], held[fields[0]], fields[2])
-		}
-		held[fields[0]] = fields[2]
+		held[r.Address] = r.ContainerID
 	}
 	return held
 }

@@ -318,10 +318,10 @@ var situations = map[string]situation{
 	"the state is of a newer version": {
 		plant: func(s *sick) {
 			s.connect(1)
-			s.sh(`sed -i 's/"schema":2/"schema":9/' ` + s.state("azure-vnet-ipam"))
+			s.sh(`sed -i 's/"schema":3/"schema":9/' ` + s.state("azure-vnet-ipam"))
 		},
 		code: 106, says: "version 9", status: 50, check: "state", level: "failure", names: "version 9", remedy: "upgrade",
-		cure: func(s *sick, _ string) { s.sh(`sed -i 's/"schema":9/"schema":2/' ` + s.state("azure-vnet-ipam")) },
+		cure: func(s *sick, _ string) { s.sh(`sed -i 's/"schema":9/"schema":3/' ` + s.state("azure-vnet-ipam")) },
 	},
 	"the state is a symbolic link": {
 		plant: func(s *sick) { s.must(os.Symlink("/etc/passwd", s.state("azure-vnet-ipam"))) },

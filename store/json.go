@@ -1,0 +1,210 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Reader reads JSON from a text, value by value. A state has hundreds of records, and encoding/json takes a millisecond
+// for those of a full node, as long as all that an ADD asks of the kernel; what is read here is a piece of the text.
+//
+// The first error stays, and everything that is read after it is empty.
+type Reader struct {
+	text string
+	at   int
+	err  error
+}
+
+// NewReader reads the text.
+func NewReader(text string) *Reader { return &Reader{text: text} }
+
+// Err is what was wrong first.
+func (r *Reader) Err() error { return r.err }
+
+// Fail notes what the caller found wrong with a value.
+func (r *Reader) Fail(err error) {
+	if r.err == nil && err != nil {
+		r.err = fmt.Errorf("at byte %d: %w", r.at, err)
+	}
+}
+
+// next skips white space and returns the byte behind it; 0 at the end, or after an error.
+func (r *Reader) next() byte {
+	for ; r.err == nil && r.at < len(r.text); r.at++ {
+		switch c := r.text[r.at]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// takes says whether the next byte is c, and takes it then.
+func (r *Reader) takes(c byte) bool {
+	if r.next() != c || c == 0 {
+		return false
+	}
+	r.at++
+	return true
+}
+
+func (r *Reader) expect(c byte) {
+	if !r.takes(c) {
+		r.Fail(fmt.Errorf("no %q", c))
+	}
+}
+
+// list reads what is between two brackets, with commas between its items.
+func (r *Reader) list(open, end byte, item func()) {
+	r.expect(open)
+	if r.takes(end) {
+		return
+	}
+	for r.err == nil {
+		item()
+		if !r.takes(',') {
+			r.expect(end)
+			return
+		}
+	}
+}
+
+// Object calls member with each name of an object; member reads the value. It returns the object as it stands there.
+func (r *Reader) Object(member func(name string)) string {
+	_ = r.next()
+	from := r.at
+	r.list('{', '}', func() {
+		name := r.String()
+		r.expect(':')
+		member(name)
+	})
+	return r.text[from:r.at]
+}
+
+// Array calls item for each value of an array; item reads the value.
+func (r *Reader) Array(item func()) { r.list('[', ']', item) }
+
+// Null says whether the next value is null, and takes it then.
+func (r *Reader) Null() bool {
+	if r.next() != 'n' {
+		return false
+	}
+	if word := r.Raw(); word != "null" {
+		r.Fail(fmt.Errorf("the word %q", word))
+	}
+	return true
+}
+
+// String reads a string. It is a piece of the text, unless there is an escape in it.
+func (r *Reader) String() string {
+	raw := r.quoted()
+	if r.err != nil {
+		return ""
+	}
+	if strings.IndexByte(raw, '\\') >= 0 {
+		return r.unescaped(raw)
+	}
+	return raw[1 : len(raw)-1]
+}
+
+func (r *Reader) unescaped(raw string) (value string) {
+	r.Fail(json.Unmarshal([]byte(raw), &value))
+	return value
+}
+
+// quoted is a string as it stands there, with its quotes.
+func (r *Reader) quoted() string {
+	r.expect('"')
+	if r.err != nil {
+		return ""
+	}
+	from := r.at - 1
+	for {
+		n := strings.IndexByte(r.text[r.at:], '"')
+		if n < 0 {
+			r.at = len(r.text)
+			r.Fail(errors.New("a string does not end"))
+			return ""
+		}
+		inner := r.text[r.at : r.at+n]
+		for i := range len(inner) {
+			if inner[i] < ' ' {
+				r.Fail(fmt.Errorf("the byte %#02x in a string", inner[i]))
+				return ""
+			}
+		}
+		r.at += n + 1
+		if escapes := len(inner) - len(strings.TrimRight(inner, `\`)); escapes%2 == 0 {
+			return r.text[from:r.at]
+		}
+	}
+}
+
+// Int reads a whole number.
+func (r *Reader) Int() int64 {
+	n, err := strconv.ParseInt(r.Raw(), 10, 64)
+	r.Fail(err)
+	return n
+}
+
+// Raw is the next value as it stands there. Only its brackets and strings have been looked at: what is in it is valid
+// once somebody has read it.
+func (r *Reader) Raw() string {
+	c := r.next()
+	from := r.at
+	switch c {
+	case '"':
+		return r.quoted()
+	case '{', '[':
+		for depth := 0; r.err == nil; {
+			switch r.next() {
+			case 0:
+				r.Fail(errors.New("a value does not end"))
+			case '"':
+				_ = r.quoted()
+				continue
+			case '{', '[':
+				depth++
+			case '}', ']':
+				depth--
+			}
+			if r.err == nil {
+				r.at++
+			}
+			if depth == 0 {
+				break
+			}
+		}
+	default:
+		for r.at < len(r.text) && strings.IndexByte(",]} \t\r\n", r.text[r.at]) < 0 {
+			r.at++
+		}
+	}
+	if r.err != nil || r.at == from {
+		r.Fail(errors.New("no value"))
+		return ""
+	}
+	return r.text[from:r.at]
+}
+
+// end requires that nothing follows.
+func (r *Reader) end() {
+	if r.next() != 0 || r.at < len(r.text) {
+		r.Fail(errors.New("more than one value"))
+	}
+}
+
+// AppendString appends a text as a JSON string.
+func AppendString(b []byte, text string) []byte {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(text) // a string can always be encoded
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), text...), '"')
+}

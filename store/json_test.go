@@ -1,0 +1,70 @@
+package store
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"unicode/utf8"
+)
+
+// value reads any value: objects, arrays, strings, and the rest as it stands there.
+func value(r *Reader) any {
+	switch r.next() {
+	case '{':
+		members := map[string]any{}
+		r.Object(func(name string) { members[name] = value(r) })
+		return members
+	case '[':
+		items := []any{}
+		r.Array(func() { items = append(items, value(r)) })
+		return items
+	case '"':
+		return r.String()
+	}
+	var scalar any
+	r.Fail(json.Unmarshal([]byte(r.Raw()), &scalar))
+	return scalar
+}
+
+// FuzzReader compares with encoding/json: what is JSON there is here, with the same content, and nothing else is.
+func FuzzReader(f *testing.F) {
+	for _, text := range []string{
+		`{"a":"b","c":[1,-2.5e3,true,null,{}],"d":{"e":[]}}`, ` [ "\u00e9\n" , "é" ] `, `{"a":1,}`, `[1 2]`, `"a`, `{"a"}`, `[}`, `{"a":"\q"}`, "\"\x01\"", `[[["]"]]]`, `7`, ``, `[`, `{"a":`, `1,`, `"\`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) {
+			return // encoding/json replaces bytes
+		}
+		var want any
+		bad := json.Unmarshal([]byte(text), &want)
+		r := &Reader{text: text}
+		got := value(r)
+		r.end()
+		if (bad == nil) != (r.Err() == nil) || bad == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %v (%v) instead of %v (%v)", text, got, r.Err(), want, bad)
+		}
+		raw := &Reader{text: text}
+		if piece := raw.Raw(); bad == nil && (raw.Err() != nil || json.Unmarshal([]byte(piece), &got) != nil || !reflect.DeepEqual(got, want)) {
+			t.Errorf("%q as it stands there: %q, %v", text, piece, raw.Err())
+		}
+	})
+}
+
+// FuzzAppendString: any text is a string that is read back as it was.
+func FuzzAppendString(f *testing.F) {
+	for _, text := range []string{"", "azure", "a b/c;d=e%20\"'\\", "é\x00\u2028\x7f"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		quoted := AppendString(nil, text)
+		var other string
+		if err := json.Unmarshal(quoted, &other); err != nil {
+			t.Fatalf("%q is %s: %v", text, quoted, err)
+		}
+		if back := (&Reader{text: string(quoted)}).String(); back != other || utf8.ValidString(text) && back != text {
+			t.Errorf("%q is %s, and that is %q, or %q", text, quoted, back, other)
+		}
+	})
+}
