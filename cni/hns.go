@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -81,6 +82,32 @@ func (n *NetConf) HNSDNS(podNamespace string) (types.DNS, error) {
 		dns.Search[0] = podNamespace + "." + dns.Search[0]
 	}
 	return dns, nil
+}
+
+// LoopbackDSR is windowsSettings.enableLoopbackDSR: the node's kube-proxy returns packets directly (DSR), and a pod shall
+// reach itself as a service all the same.
+// Errors: codes 2 and 7.
+func (n *NetConf) LoopbackDSR() (bool, error) {
+	settings := map[string]json.RawMessage{}
+	if len(n.WindowsSettings) == 0 {
+		return false, nil
+	}
+	if err := json.Unmarshal(n.WindowsSettings, &settings); err != nil {
+		return false, Invalid("windowsSettings", string(n.WindowsSettings), "an object is expected")
+	}
+	enabled := false
+	for key, value := range settings {
+		switch {
+		case strings.EqualFold(key, "hnsTimeoutDurationInSeconds"):
+		case strings.EqualFold(key, "enableLoopbackDSR"):
+			if err := json.Unmarshal(value, &enabled); err != nil {
+				return false, Invalid("windowsSettings."+key, string(value), "true or false is expected")
+			}
+		default:
+			return false, unsupported("windowsSettings."+key, string(value), "enableLoopbackDSR and hnsTimeoutDurationInSeconds are known")
+		}
+	}
+	return enabled, nil
 }
 
 // HNSTimeout is windowsSettings.hnsTimeoutDurationInSeconds: how long one call of HNS may take. Zero leaves it to us.

@@ -2,6 +2,8 @@ package cni
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,27 @@ func TestHNSTimeoutOfTheConfiguration(t *testing.T) {
 		`"windowsSettings":{}`: 0, `"windowsSettings":7`: 0, `"mtu":0`: 0,
 	} {
 		if got := windowsConf(t, text).HNSTimeout(); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestLoopbackDSROfTheConfiguration(t *testing.T) {
+	for text, want := range map[string]string{
+		`"mtu":0`: "false", `"windowsSettings":{}`: "false", `"windowsSettings":null`: "false", `"windowsSettings":{"enableLoopbackDSR":false}`: "false",
+		`"windowsSettings":{"EnableLoopbackDSR":true,"hnsTimeoutDurationInSeconds":120}`: "true",
+		`"windowsSettings":{"enableLoopbackDSR":"yes"}`:                                  "code 7: windowsSettings.enableLoopbackDSR",
+		`"windowsSettings":7`:                     "code 7: windowsSettings",
+		`"windowsSettings":{"enableWinDSR":true}`: "code 2: windowsSettings.enableWinDSR",
+	} {
+		enabled, err := windowsConf(t, text).LoopbackDSR()
+		got := strconv.FormatBool(enabled)
+		var e *types.Error
+		if errors.As(err, &e) {
+			got = fmt.Sprintf("code %d: %s", e.Code, e.Msg)
+		}
+		code, key, _ := strings.Cut(want, ": ")
+		if !strings.HasPrefix(got, code) || !strings.Contains(got, key) {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}

@@ -45,6 +45,13 @@ func (c *command) configureHNS(e *network.Endpoint) error {
 	if err != nil {
 		return err
 	}
+	loopback, err := c.conf.LoopbackDSR()
+	if err != nil {
+		return err
+	}
+	if loopback {
+		forEndpoint = append(forEndpoint, hns.LoopbackDSR)
+	}
 	c.config.HNS = &network.HNSConfig{Adapter: c.conf.AdapterName, DNSServers: c.conf.DNS.Nameservers, Policies: forNetwork}
 	e.HNS = &network.HNSEndpoint{Told: podDNS(dns), Policies: forEndpoint}
 	for _, p := range ports {

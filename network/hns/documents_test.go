@@ -129,11 +129,7 @@ func TestDualStackIsOfHCNOnly(t *testing.T) {
 
 func TestHostAgentIsClosedOnBothPorts(t *testing.T) {
 	var blocked []string
-	for _, raw := range hostAgentPolicies(&network.Network{}) {
-		var p aclPolicy
-		if err := json.Unmarshal(raw, &p); err != nil {
-			t.Fatal(err)
-		}
+	for _, p := range hostAgentPolicies(&network.Network{}) {
 		if p.Action == "Block" {
 			blocked = append(blocked, p.Direction+" "+p.Protocols+" "+p.RemoteAddresses+" "+p.RemotePorts)
 		}
@@ -142,7 +138,7 @@ func TestHostAgentIsClosedOnBothPorts(t *testing.T) {
 		t.Errorf("blocked is %s, want %s", got, want)
 	}
 	if list := hostAgentPolicies(&network.Network{Settings: network.Settings{AllowHostAgent: true}}); list != nil {
-		t.Errorf("with allowHostAgent: %s", list)
+		t.Errorf("with allowHostAgent: %v", list)
 	}
 }
 
@@ -158,6 +154,55 @@ func TestMasqueradingIsOutBoundNATWithTheVNETAsException(t *testing.T) {
 	const want = `{"Type":"OutBoundNAT","ExceptionList":["10.240.0.0/16","10.0.0.0/8","168.63.129.16/32"]}`
 	if err != nil || len(ours) != 1 || string(ours[0]) != want {
 		t.Errorf("%v, %s, want %s", err, ours, want)
+	}
+}
+
+// What acs-engine's and AKS's scripts write into a configuration.
+func TestLoopbackDSRIsATranslationToItself(t *testing.T) {
+	n, e := documented()
+	n.Settings = network.Settings{AllowHostAgent: true, IPMasq: true}
+	e.Addresses = prefixList("10.240.0.5/16", "fd00::5/64")
+	for policy, want := range map[string]string{
+		`{"Type":"LoopbackDSR"}`:                               `{"Type":"OutBoundNAT","Destinations":["10.240.0.5","fd00::5"]}`,
+		`{"Type":"LoopbackDSR","IPAddress":"169.254.169.254"}`: `{"Type":"OutBoundNAT","Destinations":["169.254.169.254"]}`,
+	} {
+		e.HNS.Policies = raws(policy)
+		list, _, err := flatPolicies(n, e)
+		if err != nil || len(list) != 2 || string(list[0]) != want {
+			t.Errorf("%s: %v, %s, want %s", policy, err, list, want)
+		}
+		// It translates nothing else, so what ipMasq wants is there as well.
+		if !strings.Contains(string(list[1]), "ExceptionList") {
+			t.Errorf("%s: no translation of what leaves the VNET: %s", policy, list)
+		}
+	}
+}
+
+// AKS's configuration has the ACLs that close the host agent's ports already.
+func TestAnACLOfTheConfigurationIsNotSentTwice(t *testing.T) {
+	n, e := documented()
+	n.AllowHostAgent = false
+	block := func(port, rule string) string {
+		return `{"Type":"ACL","Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"` + port + `","Priority":200` + rule + `}`
+	}
+	const rule = `,"RuleType":"Switch"`
+	allow := []string{`{"Type":"ACL","Action":"Allow","Direction":"In","Priority":65500}`, `{"Type":"ACL","Action":"Allow","Direction":"Out","Priority":65500` + rule + `}`}
+	for name, c := range map[string]struct {
+		own  []string
+		want int
+	}{
+		"none":                                {nil, 4},
+		"all":                                 {append([]string{block("80", rule), block("32526", rule)}, allow...), 4},
+		"one by its older name":               {[]string{`{"Type":"ACL","Protocol":6,"Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePort":80,"Priority":200` + rule + `}`}, 4},
+		"of another port":                     {[]string{block("443", rule)}, 5},
+		"one that the host would enforce":     {[]string{block("80", `,"RuleType":"Host"`)}, 5},
+		"one that says not where it applies":  {[]string{block("80", "")}, 5},
+		"an allowance that is the host's own": {[]string{`{"Type":"ACL","Action":"Allow","Direction":"In","Priority":65500,"RuleType":"Host"}`}, 5},
+	} {
+		e.HNS.Policies = raws(c.own...)
+		if _, acls, err := flatPolicies(n, e); err != nil || len(acls) != c.want {
+			t.Errorf("%s: %v, %d instead of %d: %s", name, err, len(acls), c.want, acls)
+		}
 	}
 }
 
@@ -229,7 +274,10 @@ func TestPoliciesOfTheConfigurationAreConverted(t *testing.T) {
 		{lastACL, `{"Type":"ACL","Settings":{"Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"80","RuleType":"Switch","Priority":200}}`},
 		{`{"Type":"ACL","Protocol":17,"Action":"Allow","Direction":"In","LocalPort":53,"RemotePort":1024,"Priority":1}`,
 			`{"Type":"ACL","Settings":{"Protocols":"17","Action":"Allow","Direction":"In","LocalPorts":"53","RemotePorts":"1024","Priority":1}}`},
-		{`{"Type":"L4WFPPROXY"}`, `error: "L4WFPPROXY"`},
+		{`{"Type":"L4WFPPROXY","OutboundProxyPort":"15001","UserSID":"S-1-5-32-556","FilterTuple":{"Protocols":"6","Priority":1},"OutboundExceptions":{"PortExceptions":["15000"]}}`,
+			`{"Type":"L4WFPPROXY","Settings":{"OutboundProxyPort":"15001","FilterTuple":{"Protocols":"6","Priority":1},"UserSID":"S-1-5-32-556","OutboundExceptions":{"PortExceptions":["15000"]}}}`},
+		{`{"Type":"QOS"}`, `error: "QOS"`},
+		{`{"Type":"LoopbackDSR","IPAddress":"web"}`, `error: "web"`},
 		{`{"Type":"ROUTE","DestinationPrefix":"10.0.0.0/8","Metric":7}`, `error: Metric`},
 		{`"ROUTE"`, `error: "ROUTE"`},
 	} {

@@ -55,6 +55,37 @@ type (
 		RuleType        string `json:",omitempty"`
 		Priority        uint16
 	}
+	// loopbackDSR lets a pod reach an address by the host's: its own, as a service (what kube-proxy with DSR leaves out), or
+	// the one that is named.
+	loopbackDSR struct {
+		Type      string
+		IPAddress string `json:",omitempty"`
+	}
+	// l4Proxy leads connections through a proxy in the pod. The fields are those of hcn.L4WfpProxyPolicySetting.
+	l4Proxy struct {
+		Type string
+		l4ProxySettings
+	}
+	l4ProxySettings struct {
+		InboundProxyPort   string       `json:",omitempty"`
+		OutboundProxyPort  string       `json:",omitempty"`
+		FilterTuple        l4Filter     `json:",omitzero"`
+		UserSID            string       `json:",omitempty"`
+		InboundExceptions  l4Exceptions `json:",omitzero"`
+		OutboundExceptions l4Exceptions `json:",omitzero"`
+	}
+	l4Filter struct {
+		Protocols       string `json:",omitempty"`
+		LocalAddresses  string `json:",omitempty"`
+		RemoteAddresses string `json:",omitempty"`
+		LocalPorts      string `json:",omitempty"`
+		RemotePorts     string `json:",omitempty"`
+		Priority        uint16 `json:",omitempty"`
+	}
+	l4Exceptions struct {
+		IpAddressExceptions []string `json:",omitempty"`
+		PortExceptions      []string `json:",omitempty"`
+	}
 	natV1 struct {
 		Type, Protocol             string
 		InternalPort, ExternalPort int
@@ -71,18 +102,18 @@ var hostAgentPrefix = azure.HostAgent.String() + "/32"
 
 // hostAgentPolicies close the host agent's ports to the pod. Once there is an ACL, what no ACL speaks of need not pass:
 // so the last word is to allow, as AKS has it in its configurations.
-func hostAgentPolicies(n *network.Network) (list []json.RawMessage) {
+func hostAgentPolicies(n *network.Network) (list []aclPolicy) {
 	if n.AllowHostAgent {
 		return nil
 	}
 	const tcp, first, last = "6", 200, 65500
 	for _, port := range azure.HostAgentPorts {
-		list = append(list, encoded(aclPolicy{Type: "ACL", aclSettings: aclSettings{
+		list = append(list, aclPolicy{Type: "ACL", aclSettings: aclSettings{
 			Protocols: tcp, Action: "Block", Direction: "Out", RemoteAddresses: hostAgentPrefix, RemotePorts: strconv.Itoa(int(port)), RuleType: "Switch", Priority: first,
-		}}))
+		}})
 	}
 	for _, direction := range []string{"In", "Out"} {
-		list = append(list, encoded(aclPolicy{Type: "ACL", aclSettings: aclSettings{Action: "Allow", Direction: direction, RuleType: "Switch", Priority: last}}))
+		list = append(list, aclPolicy{Type: "ACL", aclSettings: aclSettings{Action: "Allow", Direction: direction, RuleType: "Switch", Priority: last}})
 	}
 	return list
 }
@@ -98,23 +129,56 @@ func encoded(v any) json.RawMessage {
 // ErrUnsupported.
 func flatPolicies(n *network.Network, e *network.Endpoint) (list, acls []json.RawMessage, err error) {
 	translates := false
+	var known []aclSettings
 	for _, raw := range e.HNS.Policies {
 		p, err := parsePolicy(raw)
 		if err != nil {
 			return nil, nil, err
 		}
-		if _, acl := p.(*aclPolicy); acl {
-			acls = append(acls, raw)
+		switch p := p.(type) {
+		case *aclPolicy:
+			acls, known = append(acls, raw), append(known, p.settings())
 			continue
+		case *outBoundNAT:
+			translates = translates || len(p.Destinations) == 0
+		case *loopbackDSR:
+			raw = encoded(p.translation(e))
 		}
-		_, nat := p.(*outBoundNAT)
-		translates = translates || nat
 		list = append(list, raw)
 	}
 	if n.IPMasq && !translates {
 		list = append(list, encoded(masquerading(n)))
 	}
-	return list, append(acls, hostAgentPolicies(n)...), nil
+	for _, acl := range hostAgentPolicies(n) {
+		if !slices.ContainsFunc(known, acl.covers) { // HNS may refuse what it has already
+			acls = append(acls, encoded(acl))
+		}
+	}
+	return list, acls, nil
+}
+
+// translation is the policy for HNS, which has no LoopbackDSR.
+func (l *loopbackDSR) translation(e *network.Endpoint) outBoundNAT {
+	nat := outBoundNAT{Type: "OutBoundNAT"}
+	if l.IPAddress != "" {
+		nat.Destinations = []string{l.IPAddress}
+		return nat
+	}
+	for _, a := range e.Addresses {
+		nat.Destinations = append(nat.Destinations, a.Addr().String())
+	}
+	return nat
+}
+
+// LoopbackDSR is the policy by which a pod reaches itself as a service where kube-proxy returns packets directly.
+var LoopbackDSR = json.RawMessage(`{"Type":"LoopbackDSR"}`)
+
+// covers says whether the other ACL does the same. Without a type of rule that is so for one that allows.
+func (p aclPolicy) covers(other aclSettings) bool {
+	if other.RuleType == "" && other.Action == "Allow" {
+		other.RuleType = p.RuleType
+	}
+	return other == p.aclSettings
 }
 
 // masquerading translates all but what is for the VNET and for the host agent.
@@ -144,13 +208,22 @@ func parsePolicy(raw json.RawMessage) (any, error) {
 		policy = &routePolicy{}
 	case "ACL":
 		policy = &aclPolicy{}
+	case "LoopbackDSR":
+		policy = &loopbackDSR{}
+	case "L4WFPPROXY":
+		policy = &l4Proxy{}
 	default:
-		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %q; OutBoundNAT, ROUTE and ACL are", network.ErrUnsupported, kind.Type)
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %q; OutBoundNAT, ROUTE, ACL, LoopbackDSR and L4WFPPROXY are", network.ErrUnsupported, kind.Type)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(policy); err != nil {
 		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %s: %w", network.ErrUnsupported, kind.Type, err)
+	}
+	if l, is := policy.(*loopbackDSR); is && l.IPAddress != "" {
+		if _, err := netip.ParseAddr(l.IPAddress); err != nil {
+			return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type LoopbackDSR: %w", network.ErrUnsupported, err)
+		}
 	}
 	return policy, nil
 }
@@ -169,19 +242,26 @@ func convert(flat []json.RawMessage) (list []policyDocV2, err error) {
 		case *routePolicy:
 			list = append(list, policyDocV2{"SDNRoute", p.routeSettings})
 		case *aclPolicy:
-			s := p.aclSettings
-			for _, old := range []struct {
-				value uint16
-				into  *string
-			}{{p.Protocol, &s.Protocols}, {p.LocalPort, &s.LocalPorts}, {p.RemotePort, &s.RemotePorts}} {
-				if old.value != 0 && *old.into == "" {
-					*old.into = strconv.Itoa(int(old.value))
-				}
-			}
-			list = append(list, policyDocV2{"ACL", s})
+			list = append(list, policyDocV2{"ACL", p.settings()})
+		case *l4Proxy:
+			list = append(list, policyDocV2{"L4WFPPROXY", p.l4ProxySettings})
 		}
 	}
 	return list, nil
+}
+
+// settings are the ACL's by their names of today.
+func (p *aclPolicy) settings() aclSettings {
+	s := p.aclSettings
+	for _, old := range []struct {
+		value uint16
+		into  *string
+	}{{p.Protocol, &s.Protocols}, {p.LocalPort, &s.LocalPorts}, {p.RemotePort, &s.RemotePorts}} {
+		if old.value != 0 && *old.into == "" {
+			*old.into = strconv.Itoa(int(old.value))
+		}
+	}
+	return s
 }
 
 // wrapped is a flat network policy as v2 has it. Only its type is known here: HNS says what it does not like of the
@@ -211,8 +291,12 @@ func checkPolicies(e *network.Endpoint) error {
 		return nil
 	}
 	for _, raw := range e.HNS.Policies {
-		if _, err := parsePolicy(raw); err != nil {
+		p, err := parsePolicy(raw)
+		if err != nil {
 			return err
+		}
+		if _, is := p.(*l4Proxy); is && !IsNamespace(e.NetNS) {
+			return fmt.Errorf("%w without HCN (Docker's way): EndpointPolicy of type L4WFPPROXY", network.ErrUnsupported)
 		}
 	}
 	if !IsNamespace(e.NetNS) {

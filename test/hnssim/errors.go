@@ -18,6 +18,7 @@ const (
 	InvalidPolicy     = 0x803B000D
 	InvalidPolicyType = 0x803B000E
 	NetworkExists     = 0x803B0010
+	PolicyExists      = 0x803B0012
 	PortExists        = 0x803B0013
 	AlreadyAttached   = 0x803B0014
 	Unsupported       = 0x803B0015

@@ -12,7 +12,7 @@ import (
 // Policies whose settings nobody here looks at: what the plugins do not use. They must be JSON objects.
 var (
 	otherEndpointPolicies = []string{
-		"QOS", "L2Driver", "L4Proxy", "L4WFPPROXY", "PortName", "EncapOverhead", "Iov", "ProviderAddress", "InterfaceConstraint", "TierAcl",
+		"QOS", "L2Driver", "L4Proxy", "PortName", "EncapOverhead", "Iov", "ProviderAddress", "InterfaceConstraint", "TierAcl",
 	}
 	otherNetworkPolicies = []string{
 		"SourceMacAddress", "VSwitchExtension", "DrMacAddress", "AutomaticDNS", "InterfaceConstraint", "ProviderAddress",
@@ -51,6 +51,14 @@ type (
 		NeedEncap         bool   `json:",omitempty"`
 	}
 	netAdapterName struct{ NetworkAdapterName string }
+	l4WfpProxy     struct {
+		InboundProxyPort, OutboundProxyPort, UserSID string
+		FilterTuple                                  struct {
+			Protocols, LocalAddresses, RemoteAddresses, LocalPorts, RemotePorts string
+			Priority                                                            uint16
+		}
+		InboundExceptions, OutboundExceptions struct{ IpAddressExceptions, PortExceptions []string }
+	}
 )
 
 // v1 policies, as hcsshim's hnspolicy.go has them, without their type.
@@ -177,6 +185,13 @@ func (p *netAdapterName) check() error {
 	return nil
 }
 
+func (p *l4WfpProxy) check() error {
+	if p.InboundProxyPort == "" && p.OutboundProxyPort == "" {
+		return fmt.Errorf("a port of the proxy is needed")
+	}
+	return nil
+}
+
 // anything is for settings that nobody looks at.
 type anything map[string]json.RawMessage
 
@@ -201,6 +216,8 @@ func settings(kind string, flat bool) checker {
 		return &flatRoute{}
 	case kind == "SDNRoute" && !flat:
 		return &sdnRouteSetting{}
+	case kind == "L4WFPPROXY" && !flat:
+		return &l4WfpProxy{}
 	case flat && slices.Contains(otherFlatPolicies, kind), !flat && slices.Contains(otherEndpointPolicies, kind):
 		return &anything{}
 	}
@@ -245,10 +262,23 @@ func (m *model) checkEndpointPolicies(e *Endpoint, policies []Policy) error {
 			taken = append(taken, other.hostPorts()...)
 		}
 	}
+	known := map[any]bool{}
 	for _, p := range policies {
-		if err := p.decode(settings(p.Type, e.SchemaVersion.Major < 2)); err != nil {
+		s := settings(p.Type, e.SchemaVersion.Major < 2)
+		if err := p.decode(s); err != nil {
 			return err
 		}
+		var acl any
+		switch s := s.(type) {
+		case *aclSetting:
+			acl = *s
+		case *flatACL:
+			acl = *s
+		}
+		if acl != nil && known[acl] {
+			return fail(PolicyExists, "the ACL %s is there twice", p.Settings)
+		}
+		known[acl] = true
 		for _, port := range (&Endpoint{Policies: []Policy{p}}).hostPorts() {
 			if slices.ContainsFunc(taken, port.takes) {
 				return fail(PortExists, "port %d of the host is in use", port.port)
