@@ -3,6 +3,7 @@
 package classic
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 type Network struct {
 	Name, Mode     string
 	Master, Bridge string
+	HNSID          string         // on Windows, where there is no bridge
 	Subnets        []netip.Prefix // the valid ones
 	Endpoints      []Endpoint
 }
@@ -29,6 +31,7 @@ type Endpoint struct {
 	Addresses                       []netip.Prefix   // one whose mask is none is not valid, but has its address
 	Routes                          []Route
 	NetNS, PodName, PodNamespace    string
+	HNSID                           string // on Windows
 }
 
 // Route is one in the pod.
@@ -56,6 +59,7 @@ type networksFile struct {
 		ExternalInterfaces map[string]struct {
 			BridgeName string
 			Networks   map[string]struct {
+				HnsId     string
 				Mode      string
 				Subnets   []struct{ Prefix prefix }
 				Endpoints map[string]endpoint
@@ -94,6 +98,7 @@ type endpoint struct {
 		Gw  net.IP
 	}
 	NetworkNameSpace, ContainerID, PODName, PODNameSpace string
+	HnsId, SandboxKey, NetNs                             string // Windows: the container's ID may be its sandbox' only
 }
 
 // Networks reads azure-vnet.json, in any order.
@@ -108,7 +113,7 @@ func Networks(raw []byte) (list []Network, err error) {
 	}
 	for master, i := range doc.Network.ExternalInterfaces {
 		for name, n := range i.Networks {
-			out := Network{Name: name, Mode: n.Mode, Master: master, Bridge: i.BridgeName}
+			out := Network{Name: name, Mode: n.Mode, Master: master, Bridge: i.BridgeName, HNSID: n.HnsId}
 			for _, s := range n.Subnets {
 				if p := s.Prefix.prefix(); p.IsValid() {
 					out.Subnets = append(out.Subnets, p.Masked())
@@ -151,6 +156,10 @@ func (e endpoint) endpoint(id string) Endpoint {
 	out := Endpoint{
 		ContainerID: e.ContainerID, IfName: e.IfName, HostIfName: e.HostIfName, MAC: e.MacAddress,
 		NetNS: e.NetworkNameSpace, PodName: e.PODName, PodNamespace: e.PODNameSpace,
+	}
+	if e.HnsId != "" {
+		out.HNSID, out.HostIfName, out.NetNS = e.HnsId, id, e.NetNs
+		out.ContainerID = cmp.Or(e.ContainerID, e.SandboxKey)
 	}
 	if name, ok := strings.CutPrefix(id, e.ContainerID[:min(8, len(e.ContainerID))]+"-"); ok && name != "" {
 		out.IfName = name

@@ -22,6 +22,12 @@ func TestThePluginsOwnNamespaceIsRefused(t *testing.T) {
 	c.fails(8, "should not be the same", "")
 }
 
+// What is no text cannot be named in JSON. (On Windows the environment is text.)
+func TestAnInterfaceThatIsNoTextIsRefused(t *testing.T) {
+	t.Parallel()
+	newCall(t, "succeeds", "CNI_IFNAME=eth\xff").fails(4, `CNI_IFNAME="eth\xff" is not UTF-8`, "")
+}
+
 // Go opens /dev/null for a descriptor that is closed (runtime/fds_unix.go), so there is nothing to notice.
 func TestStreamsThatAreClosed(t *testing.T) {
 	t.Parallel()

@@ -86,6 +86,19 @@ func (d *Examination) take(c *nodeConf) error {
 	return nil
 }
 
+// NetworkNames are those of azure-vnet's configurations on this node.
+func NetworkNames() (names []string) {
+	for _, dir := range confDirs {
+		file, _ := configuredIn(dir)
+		if c, err := readConf(file); file != "" && err == nil && c.own != nil {
+			if conf, err := cni.ParseNetConf(c.own); err == nil {
+				names = append(names, conf.Name)
+			}
+		}
+	}
+	return names
+}
+
 // configured is the first file of the folders that is about us, and what is wrong with that.
 func configured(dirs []string) (file string, wrong []finding.Finding) {
 	for _, dir := range dirs {

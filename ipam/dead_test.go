@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 // in gives an address to a container whose network namespace has this number.
@@ -63,6 +64,24 @@ func TestTheDeadMakeRoom(t *testing.T) {
 	delete(there, 2)
 	if err := r.Status(r.Context(), Request{Owner: Owner{Network: "theirs"}}); err != nil {
 		t.Errorf("STATUS: %v", err)
+	}
+}
+
+// Where the search knows everybody, what it does not name is nobody's, unless its ADD may be under way.
+func TestWhoIsNowhereIsDeadWhereEverybodyIsKnown(t *testing.T) {
+	r := newRig(t, "10.240.0.5", "10.240.0.6")
+	r.give("lives", "10.240.0.5")
+	r.give("was never connected", "10.240.0.6")
+	r.inUse = map[netip.Addr]Owner{addr("10.240.0.5"): {}}
+	r.clock.Add(int64(underWay))
+	r.refuse("new", ErrFull)
+	r.Complete = true
+	r.clock.Add(-int64(time.Second))
+	r.refuse("new", ErrFull)
+	r.clock.Add(int64(time.Second))
+	r.give("new", "10.240.0.6")
+	if err := r.Check(r.Context(), Owner{"azure", "lives", "eth0"}, nil); err != nil {
+		t.Errorf("who lives has lost the address: %v", err)
 	}
 }
 

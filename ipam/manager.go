@@ -67,6 +67,9 @@ type Manager struct {
 	// It is asked when there may be some without a reservation: without a state, after damage, when the only
 	// holders that keep a pool full are unknown.
 	InUse func() (map[netip.Addr]Owner, error)
+	// Complete says that InUse knows the address of every container of this host, as HNS does: what it does not name is
+	// lost unless an ADD may be under way.
+	Complete bool
 	// Gone says which of these network namespaces, by inode, are not there any more. Nil: nobody knows.
 	Gone func([]uint64) (map[uint64]bool, error)
 	// OnHost says what addresses the host has itself, of the families that are asked for. No such one is given. Nil: none.
@@ -161,8 +164,8 @@ func (m *Manager) search() (map[netip.Addr]Owner, error) {
 func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
 	suspects := false
 	err := m.Store.View(ctx, func(s *State) error {
-		gone, err := m.gone(s)
-		suspects = err == nil && s.hasSuspects(gone)
+		lost, err := m.lost(s)
+		suspects = err == nil && s.hasSuspects(lost)
 		return err
 	})
 	if err != nil || !suspects {
@@ -174,11 +177,11 @@ func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
 	}
 	var freed []netip.Addr
 	err = m.Store.Update(ctx, func(s *State) error {
-		gone, gerr := m.gone(s) // a container may have got another one meanwhile
-		if gerr == nil {
-			freed = s.Sweep(inUse, gone)
+		lost, lerr := m.lost(s) // a container may have got another one meanwhile
+		if lerr == nil {
+			freed = s.Sweep(inUse, lost)
 		}
-		return gerr
+		return lerr
 	})
 	if len(freed) > 0 {
 		m.Log.Warn("addresses of containers that are gone are free again", "addresses", freed)
@@ -186,17 +189,20 @@ func (m *Manager) sweep(ctx context.Context) ([]netip.Addr, error) {
 	return freed, err
 }
 
-// gone are the holders' namespaces that are not there any more.
-func (m *Manager) gone(s *State) (map[uint64]bool, error) {
-	list := s.namespaces()
-	if m.Gone == nil || len(list) == 0 {
-		return nil, nil //nolint:nilnil // nobody knows of any
+// lost tells the reservations that nobody may have any more: of a namespace that is not there, or, where InUse knows
+// everybody, of no ADD that can be under way.
+func (m *Manager) lost(s *State) (func(Reservation) bool, error) {
+	var gone map[uint64]bool
+	if list := s.namespaces(); m.Gone != nil && len(list) > 0 {
+		var err error
+		if gone, err = m.Gone(list); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrSearch, err)
+		}
 	}
-	gone, err := m.Gone(list)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrSearch, err)
-	}
-	return gone, nil
+	now := m.Now()
+	return func(r Reservation) bool {
+		return gone[r.Namespace] || m.Complete && now.Sub(r.Created) >= underWay
+	}, nil
 }
 
 func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed bool) ([]Assigned, error) {

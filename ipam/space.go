@@ -316,22 +316,24 @@ func (s *AddressSpace) missing(inUse map[netip.Addr]Owner) map[netip.Addr]*Pool 
 	return found
 }
 
-// Sweep frees addresses of nobody known, and of containers whose network namespaces are gone, if they are not in use
-// any more, and returns them.
-func (s *AddressSpace) Sweep(inUse map[netip.Addr]Owner, gone map[uint64]bool) []netip.Addr {
+// Sweep frees addresses of nobody known, and of those that lost says nobody may have any more, if they are not in use,
+// and returns them. lost may be nil.
+func (s *AddressSpace) Sweep(inUse map[netip.Addr]Owner, lost func(Reservation) bool) []netip.Addr {
 	return s.releaseFunc(func(r Reservation) bool {
 		_, used := inUse[r.Address]
-		return !used && r.suspect(gone)
+		return !used && r.suspect(lost)
 	})
 }
 
 // suspect says that nothing is known that holds the address.
-func (r Reservation) suspect(gone map[uint64]bool) bool { return r.Unknown() || gone[r.Namespace] }
+func (r Reservation) suspect(lost func(Reservation) bool) bool {
+	return r.Unknown() || lost != nil && lost(r)
+}
 
 // hasSuspects says whether Sweep may find something.
-func (s *AddressSpace) hasSuspects(gone map[uint64]bool) bool {
+func (s *AddressSpace) hasSuspects(lost func(Reservation) bool) bool {
 	return slices.ContainsFunc(s.Pools, func(p *Pool) bool {
-		return slices.ContainsFunc(p.Reservations, func(r Reservation) bool { return r.suspect(gone) })
+		return slices.ContainsFunc(p.Reservations, func(r Reservation) bool { return r.suspect(lost) })
 	})
 }
 

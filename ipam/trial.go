@@ -66,11 +66,11 @@ func (m *Manager) tryAll(s *State, requests []Request) error {
 	if !mayHelp(err) {
 		return err
 	}
-	gone, gerr := m.gone(s)
-	if gerr != nil || !s.hasSuspects(gone) {
+	lost, lerr := m.lost(s)
+	if lerr != nil || !s.hasSuspects(lost) {
 		return err
 	}
-	if inUse, serr := m.InUse(); serr == nil && len(s.Sweep(inUse, gone)) > 0 {
+	if inUse, serr := m.InUse(); serr == nil && len(s.Sweep(inUse, lost)) > 0 {
 		return all()
 	}
 	return err

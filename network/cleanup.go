@@ -14,10 +14,17 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 	if err != nil {
 		return collected, err // an endpoint that is still there needs its network
 	}
+	there, err := m.Dataplane.There(ctx, network)
+	if err != nil {
+		return collected, err
+	}
 	var gone []*Network
 	err = m.Store.View(ctx, func(s *State) error {
 		n := s.Networks[network]
 		if n == nil || n.Master == "" {
+			if there { // the state was lost
+				gone = append(gone, &Network{Name: network})
+			}
 			return nil
 		}
 		delete(s.Networks, network) // in the copy that View throws away: what is left is what others use

@@ -28,6 +28,10 @@ type Dataplane interface {
 	// Error: ErrKernel.
 	Status(ctx context.Context, n *Network) error
 
+	// There says whether the host has a network of that name without any state: HNS has. Where networks have no names
+	// on the host it is not.
+	There(ctx context.Context, name string) (bool, error)
+
 	// CheckNetNS says whether e's namespace can be used, and whether the interface's name is free there. If e
 	// is pending, what has the name is taken for what an interrupted ADD left.
 	// Errors: ErrNetNS, ErrExists.

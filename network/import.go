@@ -3,12 +3,14 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/classic"
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // ImportClassic fills an empty state from the classic plugin's file: its networks, and their endpoints as they are.
@@ -24,10 +26,14 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 		if err != nil {
 			return fmt.Errorf("network %s of the classic plugin's state: %w", c.Name, err)
 		}
+		if c.HNSID != "" && runtime.GOOS == "windows" {
+			s.Networks[c.Name] = importHNS(c, mode, now)
+			continue
+		}
 		if !isInterface(c.Master) || !mode.Routed() && !isInterface(c.Bridge) {
 			return fmt.Errorf("network %s of the classic plugin's state: master %q, bridge %q", c.Name, c.Master, c.Bridge)
 		}
-		n := &Network{Name: c.Name, Mode: mode, Master: c.Master, Created: now.UTC(), Observed: Observed{Imported: true}}
+		n := &Network{Name: c.Name, Mode: mode, Master: platform.AdapterName(c.Master), Bridge: c.Name, Created: now.UTC(), Observed: Observed{Imported: true}}
 		if !mode.Routed() {
 			n.Bridge = c.Bridge
 		}
@@ -42,6 +48,26 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 		s.Networks[c.Name] = n
 	}
 	return nil
+}
+
+// importHNS takes over a network of Windows. What HNS has of it is in our form: a network, whose switch
+// has its name, and endpoints with IDs.
+func importHNS(c classic.Network, mode Mode, now time.Time) *Network {
+	n := &Network{Name: c.Name, Mode: mode, Master: platform.AdapterName(c.Master), Bridge: c.Name, Created: now.UTC(), Observed: Observed{HNSID: c.HNSID}}
+	for _, p := range c.Subnets {
+		n.Prefixes = addPrefix(n.Prefixes, p)
+	}
+	for _, e := range c.Endpoints {
+		o := Owner{n.Name, e.ContainerID, e.IfName}
+		if !o.named() || e.HNSID == "" || len(e.Addresses) == 0 {
+			continue // DEL finds it by its name
+		}
+		n.Endpoints.Set(&Endpoint{
+			Owner: o, State: Ready, PodNamespace: e.PodNamespace, PodName: e.PodName, NetNS: e.NetNS, HostIfName: e.HostIfName,
+			MAC: e.MAC.String(), Addresses: e.Addresses, Created: n.Created, HNS: &HNSEndpoint{ID: e.HNSID},
+		})
+	}
+	return n
 }
 
 // MergeLate completes the state by what the classic plugin wrote over it: a call of it that was under way when its pods

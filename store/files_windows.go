@@ -15,11 +15,12 @@ const lockFlags = os.O_CREATE | os.O_RDONLY
 // for the time of one read or one rename.
 const (
 	sharingRetry = 2 * time.Millisecond
-	sharingLimit = time.Second // a lasting refusal is a matter of permissions
+	openLimit    = time.Second     // a lasting refusal is a matter of permissions
+	renameLimit  = 5 * time.Second // longer than a scanner reads, or a reader sleeps on a busy machine
 )
 
 func openRead(ctx context.Context, path string) (file *os.File, err error) {
-	err = retrySharing(ctx, func() error {
+	err = retrySharing(ctx, openLimit, func() error {
 		info, serr := os.Lstat(path) // Windows has no O_NOFOLLOW
 		if serr != nil {
 			return serr
@@ -35,11 +36,11 @@ func openRead(ctx context.Context, path string) (file *os.File, err error) {
 
 // rename is MoveFileEx with MOVEFILE_REPLACE_EXISTING.
 func rename(ctx context.Context, from, to string) error {
-	return retrySharing(ctx, func() error { return os.Rename(from, to) })
+	return retrySharing(ctx, renameLimit, func() error { return os.Rename(from, to) })
 }
 
-func retrySharing(ctx context.Context, fn func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, sharingLimit)
+func retrySharing(ctx context.Context, limit time.Duration, fn func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		err := fn()

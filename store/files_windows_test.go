@@ -38,7 +38,7 @@ func TestAnUpdateWaitsForAReader(t *testing.T) {
 	h := newHarness(t)
 	mustUpdate(t, h.Store, set(1))
 	reader := openWithoutSharing(t, h.path)
-	const while = 100 * time.Millisecond // the update succeeds whenever the reader ends, within sharingLimit
+	const while = 100 * time.Millisecond // the update succeeds whenever the reader ends, within renameLimit
 	time.AfterFunc(while, func() { _ = reader.Close() })
 	mustUpdate(t, h.Store, set(2))
 	if got := mustView(t, h.Store); got.N != 2 {

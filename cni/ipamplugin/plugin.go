@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/Azure/azure-container-networking/azure"
@@ -130,6 +131,7 @@ func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) 
 	}
 	dir := cmp.Or(conf.DataDir, platform.DefaultDataDir)
 	m.RefreshLock = filepath.Join(dir, Name+"-refresh.lock")
+	m.Complete = runtime.GOOS == "windows"
 	m.InUse = func() (map[netip.Addr]ipam.Owner, error) { return InUse(dir) }
 	var err error
 	m.Store, err = OpenStore(dir, logger)

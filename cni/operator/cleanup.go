@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/cni/netplugin"
+	"github.com/Azure/azure-container-networking/doctor"
 )
 
 // cleanup takes networks away and restores the host. It changes something, so it asks.
@@ -30,6 +32,16 @@ func cleanup(ctx context.Context, o options, dirs []string, stdin io.Reader, std
 				chosen++
 			}
 		}
+	}
+	lost, err := onHostOnly(ctx, o, dirs[0], names)
+	if err != nil {
+		return err
+	}
+	if len(lost) > 0 {
+		s := there[dirs[0]]
+		s.Networks = append(s.Networks, lost...)
+		there[dirs[0]] = s
+		chosen += len(lost)
 	}
 	switch {
 	case chosen == 0 && o.network != "":
@@ -62,6 +74,31 @@ func cleanup(ctx context.Context, o options, dirs []string, stdin io.Reader, std
 		return remains(ctx, o, dirs[0], true, stdout)
 	}
 	return nil
+}
+
+// onHostOnly are networks that the host has and no state: the one that is named, or those of the configurations.
+func onHostOnly(ctx context.Context, o options, dir string, known []string) (lost []shownNetwork, err error) {
+	wanted := doctor.NetworkNames()
+	if o.network != "" {
+		wanted = []string{o.network}
+	}
+	m, err := netplugin.NewManager(dir, o.logger)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range wanted {
+		if slices.Contains(known, name) {
+			continue
+		}
+		there, err := m.Dataplane.There(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			lost, known = append(lost, shownNetwork{Name: name}), append(known, name)
+		}
+	}
+	return lost, nil
 }
 
 // remains takes away what the classic plugin left, or says what there is.

@@ -35,14 +35,6 @@ func (*Dataplane) Named(context.Context, string) (network.Owner, error) { return
 // Rename implements network.Dataplane.
 func (*Dataplane) Rename(context.Context, network.Owner, string, string) error { return nil }
 
-// Endpoints implements network.Dataplane.
-func (*Dataplane) Endpoints(context.Context, *network.Network) ([]*network.Endpoint, error) {
-	return nil, nil
-}
-
-// Gone implements network.Dataplane.
-func (*Dataplane) Gone(context.Context, *network.Endpoint) (bool, error) { return false, nil }
-
 // Sever implements network.Dataplane.
 func (*Dataplane) Sever(context.Context, network.Owner, string) error { return nil }
 

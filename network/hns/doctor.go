@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/finding"
@@ -59,7 +60,9 @@ func (w *Dataplane) examineNetwork(ctx context.Context, n *network.Network) []fi
 	var wrong []finding.Finding
 	known := map[string]bool{}
 	for e := range n.Endpoints.All() {
-		known[nameOf(e.Owner)] = true
+		if e.HNS != nil {
+			known[strings.ToLower(e.HNS.ID)] = true
+		}
 		if e.State != network.Ready {
 			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: e.Who() + ": an ADD did not end, or is under way", Owner: (*finding.Owner)(&e.Owner), Transient: true})
 			continue
@@ -72,7 +75,7 @@ func (w *Dataplane) examineNetwork(ctx context.Context, n *network.Network) []fi
 	if err != nil {
 		wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: err.Error(), Remedy: "Restart-Service hns"})
 	}
-	strays := slices.DeleteFunc(list, func(e hnsEndpoint) bool { return known[e.Name] })
+	strays := slices.DeleteFunc(list, func(e hnsEndpoint) bool { return known[strings.ToLower(e.ID)] })
 	var left []finding.Finding
 	for _, e := range strays {
 		f := finding.Finding{Level: finding.Warning, Transient: true, Found: fmt.Sprintf("HNS has endpoint %s (%s) %v on network %s, which no pod that is known has", e.Name, e.ID, e.Addresses, n.Name),

@@ -3,6 +3,7 @@ package hns
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -101,7 +102,8 @@ func TestEndpointDocumentsAreTheDocumentedOnes(t *testing.T) {
 func TestDocumentsOfTheShippedConfiguration(t *testing.T) {
 	n, e := documented()
 	n.AllowHostAgent = false
-	e.Owner.ContainerID, e.Addresses, e.HNS.Ports = "00000001c0ffee", prefixList("10.240.1.1/16"), nil
+	e.Owner.ContainerID, e.Addresses, e.HNS.Ports = fmt.Sprintf("%08x%056x", 1, 0xc0ffee), prefixList("10.240.1.1/16"), nil
+	e.HNS.Told = network.PodDNS{Servers: []string{"10.0.0.10", "168.63.129.16"}, Search: []string{"default.svc.cluster.local"}}
 	doc, err := endpointV1("NETWORK-ID", n, e)
 	wantDoc(t, "shipped-endpoint-v1.json", doc, err)
 	doc, err = endpointV2("NETWORK-ID", n, e)

@@ -80,7 +80,7 @@ func (w *Dataplane) CheckNetNS(ctx context.Context, e *network.Endpoint) error {
 		return err
 	}
 	name := nameOf(e.Owner)
-	taken, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.EndpointsByName(name) })
+	taken, err := w.named(ctx, h, name)
 	if err == nil && len(taken) > 0 {
 		err = fmt.Errorf("%w: HNS has an endpoint %s", network.ErrExists, name)
 	}
@@ -283,8 +283,7 @@ func (w *Dataplane) remove(ctx context.Context, h hns, name, id string) error {
 	return err
 }
 
-// DeleteEndpoint implements network.Dataplane. Without an ID it goes by the name, and leaves alone what the state knows
-// to be others': a name has eight characters of the container's ID only.
+// DeleteEndpoint implements network.Dataplane. Without an ID it goes by the name.
 func (w *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *network.Endpoint) error {
 	h := w.anyAPI(ctx, e.NetNS)
 	name := nameOf(e.Owner)
@@ -296,7 +295,7 @@ func (w *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *n
 		}
 	} else {
 		var err error
-		if found, err = w.own(ctx, h, n, name); err != nil {
+		if found, err = w.own(ctx, h, n, e); err != nil {
 			return err
 		}
 	}
@@ -317,17 +316,45 @@ func (w *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *n
 	return nil
 }
 
-// own lists the endpoints of the name that no other endpoint of the state is.
-func (w *Dataplane) own(ctx context.Context, h hns, n *network.Network, name string) ([]hnsEndpoint, error) {
-	found, err := ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.EndpointsByName(name) })
-	return slices.DeleteFunc(found, func(f hnsEndpoint) bool {
-		for other := range n.Attached() {
-			if other.HNS != nil && strings.EqualFold(other.HNS.ID, f.ID) {
-				return true
-			}
+// own lists the owner's endpoints in HNS as their names tell. The name of earlier versions may be another container's:
+// such a one is the owner's if it is not another one's by the state, and attached to nothing or to where the owner is.
+func (w *Dataplane) own(ctx context.Context, h hns, n *network.Network, e *network.Endpoint) (list []hnsEndpoint, err error) {
+	at, err := w.network(ctx, h, n.Name)
+	if errors.Is(err, errGone) {
+		return nil, nil // its endpoints went with it
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{nameOf(e.Owner), formerName(e.Owner)} {
+		found, err := w.named(ctx, h, name)
+		if err != nil {
+			return nil, err
 		}
-		return false
-	}), err
+		for _, f := range found {
+			former := name != nameOf(e.Owner)
+			elsewhere := len(f.Places) > 0 && !attachedTo(f, cmp.Or(e.NetNS, w.NetNS)) && !attachedTo(f, e.ContainerID)
+			if !strings.EqualFold(f.NetworkID, at.ID) || former && (elsewhere || knownAs(n, f.ID)) {
+				continue
+			}
+			list = append(list, f)
+		}
+	}
+	return list, nil
+}
+
+func (w *Dataplane) named(ctx context.Context, h hns, name string) ([]hnsEndpoint, error) {
+	return ask(ctx, w, "look for endpoint "+name, func() ([]hnsEndpoint, error) { return h.EndpointsByName(name) })
+}
+
+// knownAs says whether the state has the endpoint, by HNS's ID.
+func knownAs(n *network.Network, id string) bool {
+	for other := range n.Attached() {
+		if other.HNS != nil && strings.EqualFold(other.HNS.ID, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckEndpoint implements network.Dataplane.
@@ -358,14 +385,6 @@ func (w *Dataplane) CheckEndpoint(ctx context.Context, _ *network.Network, e *ne
 	}
 	return nil
 }
-
-func attachedTo(e hnsEndpoint, place string) bool {
-	return slices.ContainsFunc(e.Places, func(p string) bool { return strings.EqualFold(p, place) })
-}
-
-// Owners implements network.Dataplane. HNS knows eight characters of a container's ID only, so whoever asks by these
-// would take living pods for strangers: what the state does not know is deleted by DEL.
-func (*Dataplane) Owners(context.Context, *network.Network) ([]network.Owner, error) { return nil, nil }
 
 // Status implements network.Dataplane.
 func (w *Dataplane) Status(ctx context.Context, n *network.Network) error {

@@ -1,6 +1,7 @@
 package hns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,7 +115,7 @@ func (f *fakeHNS) CreateEndpoint([]byte) (hnsEndpoint, error) {
 	if len(f.endpoints) > 0 {
 		return hnsEndpoint{}, errors.New("the address is in use")
 	}
-	f.endpoints = []hnsEndpoint{{ID: "new", Name: "dee435e2-eth0", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16")}}
+	f.endpoints = []hnsEndpoint{{ID: "new", Name: "dee435e2b1c9-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16")}}
 	return f.endpoints[0], nil
 }
 
@@ -192,7 +193,7 @@ func TestCheckNetNSOnHNS(t *testing.T) {
 	} {
 		w, _, v2 := newWindows(t, c.netns)
 		if c.taken {
-			v2.endpoints = []hnsEndpoint{{ID: "old", Name: "dee435e2-eth0"}}
+			v2.endpoints = []hnsEndpoint{{ID: "old", Name: "dee435e2b1c9-eth0-azure"}}
 		}
 		_, e := documented()
 		e.NetNS, e.State = c.netns, c.state
@@ -330,7 +331,7 @@ func TestCreateEndpointOnHNS(t *testing.T) {
 		if err := w.CreateEndpoint(t.Context(), n, e); err != nil {
 			t.Fatal(name, err)
 		}
-		if used.calls[len(used.calls)-1] != "attach new to "+place || e.HNS.ID != "new" || e.MAC != "00:15:5d:00:00:01" || e.HostIfName != "dee435e2-eth0" {
+		if used.calls[len(used.calls)-1] != "attach new to "+place || e.HNS.ID != "new" || e.MAC != "00:15:5d:00:00:01" || e.HostIfName != "dee435e2b1c9-eth0-azure" {
 			t.Errorf("%s: %v, %+v", name, used.calls, e)
 		}
 	}
@@ -375,10 +376,13 @@ func TestAPortInUseIsNamed(t *testing.T) {
 }
 
 func TestDeleteEndpointOnHNS(t *testing.T) {
-	here := hnsEndpoint{ID: "e", Name: "dee435e2-eth0", Places: []string{namespace}}
+	const name, former, another = "dee435e2b1c9-eth0-azure", "dee435e2-eth0", "11111111-04d5-3f5e-c045-d6d1efdc624c"
 	busy := errors.New("busy")
-	for name, c := range map[string]struct {
-		known    bool // to the state, with its ID
+	for what, c := range map[string]struct {
+		known    bool   // to the state, with its ID
+		name     string // of what HNS has; the whole one by default
+		network  string // that has it; the owner's by default
+		place    string // where it is attached; the namespace by default
 		netns    string
 		live     string // ID of another endpoint of the state
 		fail     map[string]error
@@ -388,15 +392,22 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 		calls    []string
 		v1, gone bool
 	}{
-		"known":                               {known: true, netns: namespace, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
-		"known, by v1":                        {known: true, netns: "none", v1: true, calls: []string{"delete e"}, gone: true},
-		"unknown":                             {calls: []string{"supported", "named", "detach e from " + namespace, "delete e"}, gone: true},
-		"unknown, without HCN":                {old: true, v1: true, calls: []string{"named", "detach e from " + namespace, "delete e"}, gone: true},
-		"unknown, and another's of that name": {live: "E", calls: []string{"supported", "named"}},
-		"known, and gone":                     {known: true, netns: namespace, none: true, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
-		"it cannot be detached":               {known: true, netns: namespace, fail: map[string]error{"detach e from " + namespace: busy}, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
-		"it cannot be deleted":                {known: true, netns: namespace, fail: map[string]error{"delete e": busy}, want: network.ErrHNS, calls: []string{"supported", "detach e from " + namespace, "delete e"}},
-		"it cannot be looked for":             {fail: map[string]error{"named": busy}, want: network.ErrHNS, calls: []string{"supported", "named"}},
+		"known":                                 {known: true, netns: namespace, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
+		"known, by v1":                          {known: true, netns: "none", v1: true, calls: []string{"delete e"}, gone: true},
+		"unknown":                               {calls: []string{"supported", "network", "named", "named", "detach e from " + namespace, "delete e"}, gone: true},
+		"unknown, without HCN":                  {old: true, v1: true, calls: []string{"network", "named", "named", "detach e from " + namespace, "delete e"}, gone: true},
+		"unknown, of another network":           {network: "other", calls: []string{"supported", "network", "named", "named"}},
+		"unknown, the network is gone":          {network: "none", calls: []string{"supported", "network"}},
+		"by the former name":                    {name: former, netns: namespace, calls: []string{"supported", "network", "named", "named", "detach e from " + namespace, "delete e"}, gone: true},
+		"by the former name, elsewhere":         {name: former, netns: another, calls: []string{"supported", "network", "named", "named"}},
+		"by the former name, nobody says where": {name: former, calls: []string{"supported", "network", "named", "named"}},
+		"by the former name, another's":         {name: former, netns: namespace, live: "E", calls: []string{"supported", "network", "named", "named"}},
+		"by the former name, in its container":  {name: former, netns: "none", place: "dee435e2b1c9", v1: true, calls: []string{"network", "named", "named", "delete e"}, gone: true},
+		"known, and gone":                       {known: true, netns: namespace, none: true, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
+		"it cannot be detached":                 {known: true, netns: namespace, fail: map[string]error{"detach e from " + namespace: busy}, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
+		"it cannot be deleted":                  {known: true, netns: namespace, fail: map[string]error{"delete e": busy}, want: network.ErrHNS, calls: []string{"supported", "detach e from " + namespace, "delete e"}},
+		"it cannot be looked for":               {fail: map[string]error{"named": busy}, want: network.ErrHNS, calls: []string{"supported", "network", "named"}},
+		"the network cannot be looked for":      {fail: map[string]error{"network": busy}, want: network.ErrHNS, calls: []string{"supported", "network"}},
 	} {
 		w, v1, v2 := newWindows(t, "")
 		used := v2
@@ -406,8 +417,11 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 		if c.old {
 			v2.supported = network.ErrKernel
 		}
+		if c.network != "none" {
+			used.networks, used.names = []hnsNetwork{{ID: "NET"}}, []string{"azure"}
+		}
 		if used.fail = c.fail; !c.none {
-			used.endpoints = []hnsEndpoint{here}
+			used.endpoints = []hnsEndpoint{{ID: "e", Name: cmp.Or(c.name, name), NetworkID: cmp.Or(c.network, "net"), Places: []string{cmp.Or(c.place, namespace)}}}
 		}
 		_, e := documented()
 		if e.NetNS = c.netns; c.known {
@@ -421,13 +435,58 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 			n.Carried[0].Set(&network.Endpoint{Owner: owner("azure", "other", "eth0"), HNS: &network.HNSEndpoint{ID: c.live}})
 		}
 		if err := w.DeleteEndpoint(t.Context(), n, e); !errors.Is(err, c.want) || c.want == nil && err != nil {
-			t.Errorf("%s: %v, want %v", name, err, c.want)
+			t.Errorf("%s: %v, want %v", what, err, c.want)
 		}
 		if gone := len(used.endpoints) == 0; gone != c.gone {
-			t.Errorf("%s: gone is %v", name, gone)
+			t.Errorf("%s: gone is %v", what, gone)
 		}
-		t.Log(name)
+		t.Log(what)
 		wantCalls(t, used, c.calls...)
+	}
+}
+
+// HNS keeps what the files have lost: whose the endpoints are that are attached to something.
+func TestHNSKnowsWhoseEndpointsAre(t *testing.T) {
+	w, _, v2 := newWindows(t, "")
+	v2.networks, v2.names = []hnsNetwork{{ID: "net"}}, []string{"azure"}
+	v2.endpoints = []hnsEndpoint{
+		{ID: "a", Name: "default-web_1.x-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Places: []string{namespace}},
+		{ID: "b", Name: "c2-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.6/16")},                                  // attached to nothing
+		{ID: "c", Name: "dee435e2-eth0", NetworkID: "net", Addresses: prefixList("10.240.0.7/16"), Places: []string{namespace}},     // of an earlier version
+		{ID: "d", Name: "c4-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.8/16"), Places: []string{namespace}},     // known
+		{ID: "e", Name: "c5-eth0-other", NetworkID: "other", Addresses: prefixList("10.240.0.9/16"), Places: []string{namespace}},   // of another network
+		{ID: "f", Name: "-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.10/16"), Places: []string{namespace}},      // of nobody
+		{ID: "g", Name: "c7-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.11/16"), Places: []string{"c7", "work"}}, // Docker's
+	}
+	n := &network.Network{Name: "azure", Carried: make([]network.Endpoints, 1)}
+	n.Carried[0].Set(&network.Endpoint{Owner: owner("azure", "c4", "eth0"), HNS: &network.HNSEndpoint{ID: "D"}})
+	found, err := w.Endpoints(t.Context(), n)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%v: %v", err, found)
+	}
+	web, docker := found[0], found[1]
+	if web.Owner != owner("azure", "default-web_1.x", "eth0") || web.State != network.Ready || web.NetNS != namespace || web.HNS.ID != "a" || web.MAC != "00:15:5d:00:00:01" || !web.Rebuilt || web.Addresses[0].String() != "10.240.0.5/16" {
+		t.Errorf("%+v", web)
+	}
+	if docker.Owner != owner("azure", "c7", "eth0") || docker.NetNS != "" {
+		t.Errorf("%+v", docker)
+	}
+	owners, err := w.Owners(t.Context(), n)
+	if err != nil || len(owners) != 4 {
+		t.Errorf("owners %v, %v", owners, err)
+	}
+	v2.names = nil
+	if found, err := w.Endpoints(t.Context(), n); len(found) > 0 || err != nil {
+		t.Errorf("without the network: %v, %v", found, err)
+	}
+	for id, want := range map[string]bool{"a": false, "gone": true, "": false} {
+		if gone, err := w.Gone(t.Context(), &network.Endpoint{NetNS: namespace, HNS: &network.HNSEndpoint{ID: id}}); gone != want || err != nil {
+			t.Errorf("%q: gone is %t, %v", id, gone, err)
+		}
+	}
+	v2.fail = map[string]error{"endpoint": errors.New("busy")}
+	if gone, err := w.Gone(t.Context(), &network.Endpoint{NetNS: namespace, HNS: &network.HNSEndpoint{ID: "a"}}); gone || !errors.Is(err, network.ErrHNS) {
+		t.Errorf("HNS that fails: gone is %t, %v", gone, err)
 	}
 }
 
@@ -438,7 +497,7 @@ func TestCheckEndpointOnHNS(t *testing.T) {
 		text   string
 	}{
 		"as it was made":  {func(*hnsEndpoint) {}, ""},
-		"gone":            {func(e *hnsEndpoint) { e.ID = "another" }, "no endpoint dee435e2-eth0"},
+		"gone":            {func(e *hnsEndpoint) { e.ID = "another" }, "no endpoint dee435e2b1c9-eth0-azure"},
 		"another address": {func(e *hnsEndpoint) { e.Addresses = prefixList("10.240.0.6/16") }, "10.240.0.6/16"},
 		"not attached":    {func(e *hnsEndpoint) { e.Places = nil }, "not attached"},
 	} {
@@ -476,11 +535,11 @@ func TestStatusAndCleanupOnHNS(t *testing.T) {
 	}
 }
 
-// The state is what tells a stranger with the same eight characters from the owner; and two of them cannot be told
-// apart.
+// Two of one name cannot be told apart.
 func TestASharedEndpointIsFoundByItsNameOnlyIfThereIsOne(t *testing.T) {
 	w, v1, _ := newWindows(t, "container:dee435e2b1c9")
-	one := hnsEndpoint{ID: "a", Name: "dee435e2-eth0", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}, DNS: network.PodDNS{Servers: []string{"10.0.0.10"}}}
+	v1.networks, v1.names = []hnsNetwork{{ID: "net"}}, []string{"azure"}
+	one := hnsEndpoint{ID: "a", Name: "dee435e2b1c9-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}, DNS: network.PodDNS{Servers: []string{"10.0.0.10"}}}
 	v1.endpoints = []hnsEndpoint{one}
 	o := owner("azure", "dee435e2b1c9", "eth0")
 	m := &network.Manager{Dataplane: w, Store: store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
@@ -488,8 +547,8 @@ func TestASharedEndpointIsFoundByItsNameOnlyIfThereIsOne(t *testing.T) {
 	if err != nil || e == nil || e.MAC != one.MAC || !slices.Equal(e.Addresses, one.Addresses) || len(e.Routes) != 1 || e.Routes[0].GW != one.Gateways[0] || e.HNS.DNS.Servers[0] != "10.0.0.10" {
 		t.Errorf("%v, %+v", err, e)
 	}
-	wantCalls(t, v1, "named", "attach a to workload")
-	v1.endpoints = append(v1.endpoints, hnsEndpoint{ID: "b", Name: "dee435e2-eth0"})
+	wantCalls(t, v1, "network", "named", "named", "attach a to workload")
+	v1.endpoints = append(v1.endpoints, hnsEndpoint{ID: "b", Name: "dee435e2b1c9-eth0-azure", NetworkID: "net"})
 	if _, err := m.Share(t.Context(), o, "", "workload"); !errors.Is(err, network.ErrHNS) {
 		t.Errorf("two of them: %v", err)
 	}

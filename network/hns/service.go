@@ -74,8 +74,21 @@ func SandboxOf(netns string) (containerID string, shared bool) {
 }
 
 // nameOf is the name of the owner's endpoint, the one by which it is found without any state.
-func nameOf(o network.Owner) string {
+func nameOf(o network.Owner) string { return o.ContainerID + "-" + o.IfName + "-" + o.Network }
+
+// formerName is the one that the classic plugin gives, and this one gave: two containers can have the same.
+func formerName(o network.Owner) string {
 	return o.ContainerID[:min(8, len(o.ContainerID))] + "-" + o.IfName
+}
+
+// ownerOf reads back what nameOf wrote. The last "-" is taken to be before the interface.
+func ownerOf(name, networkName string) (o network.Owner, ok bool) {
+	rest, ours := strings.CutSuffix(name, "-"+networkName)
+	at := strings.LastIndexByte(rest, '-')
+	if !ours || at <= 0 || at == len(rest)-1 {
+		return o, false
+	}
+	return network.Owner{Network: networkName, ContainerID: rest[:at], IfName: rest[at+1:]}, true
 }
 
 // ask lets HNS do something, and gives up when ctx or the limit of a call ends: HNS can hang, and no call of its can be

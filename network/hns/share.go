@@ -57,7 +57,7 @@ func (w *Dataplane) shared(ctx context.Context, h hns, n *network.Network, e *ne
 	if e.HNS != nil && e.HNS.ID != "" {
 		return ask(ctx, w, "look for endpoint "+name, func() (hnsEndpoint, error) { return h.Endpoint(e.HNS.ID) })
 	}
-	found, err := w.own(ctx, h, n, name)
+	found, err := w.own(ctx, h, n, e)
 	switch {
 	case err != nil:
 		return hnsEndpoint{}, err

@@ -13,6 +13,9 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
+// There implements network.Dataplane: neither bridges nor routes have a network's name.
+func (*Dataplane) There(context.Context, string) (bool, error) { return false, nil }
+
 // Sever implements network.Dataplane: the host veth without an owner, with neighbours and rules of ebtables.
 func (l *Dataplane) Sever(ctx context.Context, o network.Owner, netns string) error {
 	return l.deleting(ctx, func() error {

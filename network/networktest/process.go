@@ -202,6 +202,9 @@ func (p *Process) CheckEndpoint(_ context.Context, n *network.Network, e *networ
 	return p.do("CheckEndpoint", n, e, func() error { return p.host.compare(n, e) })
 }
 
+// There implements network.Dataplane: the host is one without names for networks.
+func (*Process) There(context.Context, string) (bool, error) { return false, nil }
+
 // Status implements network.Dataplane.
 func (p *Process) Status(_ context.Context, n *network.Network) error {
 	return p.do("Status", n, nil, func() error { return p.host.Kernel })

@@ -426,7 +426,7 @@ var faults = map[string]fault{
 		modes: all, by: func(p *patient) { p.must(p.pods[0].NS.Close()) }, check: "endpoints", level: "warning", names: "{id}", remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
 	"an ADD did not end": {
-		plant: []string{"sed -i '0,/.ready./s//\\/pending\\//' {dir}/azure-vnet.json"}, check: "endpoints", level: "warning", names: "did not end", remedy: "CNI_COMMAND=DEL", cure: "DEL",
+		plant: []string{"sed -i '0,/\"ready\"/s//\"pending\"/' {dir}/azure-vnet.json"}, check: "endpoints", level: "warning", names: "did not end", remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
 	"rules of the classic plugin": {
 		plant: []string{"ebtables-nft -t nat -A PREROUTING -p IPv4 -i eth0 --ip-dst 10.240.0.99 -j dnat --to-dst 02:00:00:00:00:99"},
@@ -442,7 +442,7 @@ var faults = map[string]fault{
 		plant: []string{"truncate -s 9 {dir}/azure-vnet-ipam.json {dir}/azure-vnet-ipam.json.bak"}, check: "state", level: "failure", names: "azure-vnet-ipam.json", remedy: "start a pod",
 	},
 	"the state is of a newer version": {
-		plant: []string{"sed -i 's/\"schema\":2/\"schema\":9/' {dir}/azure-vnet.json"}, check: "state", level: "failure", names: "version 9", remedy: "upgrade",
+		plant: []string{"sed -i 's/\"schema\":3/\"schema\":9/' {dir}/azure-vnet.json"}, check: "state", level: "failure", names: "version 9", remedy: "upgrade",
 	},
 	"a damaged state was set aside": {
 		plant: []string{"touch {dir}/azure-vnet.json.corrupt-20261101T101112Z"}, check: "state", level: "warning", names: "2026-11-01T10:11:12Z", remedy: "rm {dir}/azure-vnet.json.corrupt-20261101T101112Z", cure: "rm {dir}/azure-vnet.json.corrupt-20261101T101112Z",

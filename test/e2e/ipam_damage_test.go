@@ -141,7 +141,7 @@ func TestLivingPodsKeepTheirAddressesWhateverHappensToTheFiles(t *testing.T) {
 func TestStateOfANewerVersionIsLeftAlone(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 3))
 	n := l.nodes[0]
-	newer := `{"schema":3,"bootID":"x","generation":7,"data":{"pools":[]}}`
+	newer := `{"schema":4,"bootID":"x","generation":7,"data":{"pools":[]}}`
 	l.must(os.WriteFile(ipamState(n), []byte(newer), 0o600))
 	gc := map[string]any{"cni.dev/valid-attachments": []any{}}
 	for command, fields := range map[string]map[string]any{"ADD": nil, "DEL": nil, "CHECK": nil, "GC": gc} {

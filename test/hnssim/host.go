@@ -33,6 +33,26 @@ func (s *Server) RemoveEndpoint(id string) {
 	s.m.deleteEndpoint(strings.ToLower(id))
 }
 
+// RenameEndpoint gives an endpoint the name that another plugin would have given it.
+func (s *Server) RenameEndpoint(id, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.m.endpoints[strings.ToLower(id)]; e != nil {
+		e.Name = name
+	}
+}
+
+// RemoveNetwork takes a network away with its endpoints, as Remove-HnsNetwork does.
+func (s *Server) RemoveNetwork(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, n := range s.m.networks {
+		if n.Name == name {
+			s.m.deleteNetwork(id)
+		}
+	}
+}
+
 // AddContainer lets a container run, so that endpoints can be attached to it: Docker's way.
 func (s *Server) AddContainer(id string) {
 	s.mu.Lock()

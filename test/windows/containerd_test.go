@@ -38,7 +38,7 @@ func TestContainerdsClientAndTheShippedConflist(t *testing.T) {
 	if !ok || len(result.Interfaces) != 1 || len(eth0.IPConfigs) != 1 || eth0.IPConfigs[0].IP != "10.240.1.1" || eth0.IPConfigs[0].Gateway != "10.240.0.1" || eth0.Sandbox != ns {
 		t.Errorf("the result is %s", out)
 	}
-	if len(result.Routes) != 1 || result.Routes[0].Dst != "0.0.0.0/0" || result.Routes[0].GW != "10.240.0.1" || len(result.DNS) != 1 || result.DNS[0].Nameservers[0] != "168.63.129.16" {
+	if len(result.Routes) != 1 || result.Routes[0].Dst != "0.0.0.0/0" || result.Routes[0].GW != "10.240.0.1" || len(result.DNS) != 1 || result.DNS[0].Nameservers[0] != "10.0.0.10" {
 		t.Errorf("the result is %s", out)
 	}
 	h.wantDocument("Create", "Network", "network-v2.json", "Ethernet 2", "eth0")
