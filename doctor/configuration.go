@@ -120,7 +120,7 @@ func configuredIn(dir string) (file string, wrong []finding.Finding) {
 		c, err := readConf(path)
 		switch {
 		case c != nil && first != "":
-			return path, []finding.Finding{{Level: finding.Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: "mv " + first + " " + first + ".off"}}
+			return path, []finding.Finding{{Level: finding.Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: moveAside(first)}}
 		case c != nil:
 			return path, nil
 		case strings.Contains(e.Name(), "azure"):

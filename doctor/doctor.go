@@ -149,7 +149,7 @@ func (d *Examination) program() string {
 func (d *Examination) examine(ctx context.Context) []finding.Finding {
 	found := d.Locate()
 	for _, check := range []func(context.Context) []finding.Finding{
-		d.plugins, d.folder, d.states, d.locks, d.logs, d.hostAgent, d.pools, d.hostAddresses,
+		d.plugins, d.folder, d.states, d.locks, d.logs, d.hostAgent, d.pools, d.hostAddresses, d.system,
 	} {
 		found = append(found, check(ctx)...)
 	}

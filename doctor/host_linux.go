@@ -1,12 +1,14 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/unix"
 )
@@ -45,7 +47,10 @@ func freeSpace(dir string) (uint64, error) {
 	return st.Bavail * uint64(st.Bsize), nil
 }
 
-func openToOthers(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
+func openToOthers(_ string, info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
+
+// system are checks of what only Windows has.
+func (*Examination) system(context.Context) []finding.Finding { return nil }
 
 // releaseCommand is the remedy for addresses of pods on an interface of the host.
 func (d *Examination) releaseCommand(string) string {

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"io/fs"
 	"os"
 
 	"github.com/Azure/azure-container-networking/platform"
@@ -11,7 +10,10 @@ import (
 // ConfDir is where containerd looks for configurations as it comes; the installer puts ours elsewhere.
 const ConfDir = platform.ConfDir
 
+// Where the installer puts configurations and programs.
 var confDirs = []string{ConfDir, `C:\k\azurecni\netconf`}
+
+const installedPrograms = `C:\k\azurecni\bin`
 
 // loopback: there is no such plugin on Windows.
 const loopback = ""
@@ -33,9 +35,6 @@ func freeSpace(dir string) (free uint64, err error) {
 	}
 	return free, windows.GetDiskFreeSpaceEx(path, &free, nil, nil)
 }
-
-// openToOthers: rights are not in the mode here.
-func openToOthers(fs.FileInfo) bool { return false }
 
 // releaseCommand is the remedy for addresses of pods on an adapter of the host.
 func (*Examination) releaseCommand(adapter string) string {

@@ -39,20 +39,20 @@ func (d *Examination) folder(context.Context) []finding.Finding {
 	free, err := freeSpace(d.DataDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fail(finding.Failure, "mkdir -p "+d.DataDir, "%s is not there", d.DataDir)
+		return fail(finding.Failure, makeFolder(d.DataDir), "%s is not there", d.DataDir)
 	case err == nil && free < noSpace:
-		return fail(finding.Failure, "make room: df "+d.DataDir, "%s has no room for a new state (%d KiB)", d.DataDir, free>>10)
+		return fail(finding.Failure, "make room: "+seeRoom(d.DataDir), "%s has no room for a new state (%d KiB)", d.DataDir, free>>10)
 	}
 	if err := writesIn(d.DataDir); errors.Is(err, syscall.ENOSPC) {
-		return fail(finding.Failure, "make room: df -i "+d.DataDir, "%s takes no new file: %v", d.DataDir, err)
+		return fail(finding.Failure, "make room: "+seeFiles(d.DataDir), "%s takes no new file: %v", d.DataDir, err)
 	} else if err != nil {
-		return fail(finding.Failure, "make it writable (mount -o remount,rw), or name another folder as \"dataDir\"", "%s: %v", d.DataDir, err)
+		return fail(finding.Failure, makeWritable+", or name another folder as \"dataDir\"", "%s: %v", d.DataDir, err)
 	}
 	switch {
 	case err != nil:
 		return fail(finding.Warning, "look at the file system", "%s: %v", d.DataDir, err)
 	case free < littleSpace:
-		return fail(finding.Warning, "make room: df "+d.DataDir, "%s has only %d KiB left", d.DataDir, free>>10)
+		return fail(finding.Warning, "make room: "+seeRoom(d.DataDir), "%s has only %d KiB left", d.DataDir, free>>10)
 	}
 	return finding.Report(check, d.DataDir+" is writable", nil)
 }
@@ -100,8 +100,8 @@ func stateFile(path string, view func(*slog.Logger) error) (wrong []finding.Find
 	case said.Len() > 0:
 		add(finding.Failure, "start a pod on this node: the state is rebuilt from the host, and the damaged file kept aside", "%s is damaged, and its mirror, too", path)
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && openToOthers(info) {
-		add(finding.Warning, "chmod 600 "+path, "%s can be read or written by others (%s)", path, info.Mode().Perm())
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && openToOthers(path, info) {
+		add(finding.Warning, keepPrivate(path), "%s can be read or written by others (%s)", path, info.Mode().Perm())
 	}
 	aside, _ := filepath.Glob(path + ".corrupt-*") // fails for a bad pattern only
 	for _, file := range aside {
@@ -109,7 +109,7 @@ func stateFile(path string, view func(*slog.Logger) error) (wrong []finding.Find
 		if t, err := time.Parse("20060102T150405Z", when); err == nil {
 			when = t.Format(time.RFC3339)
 		}
-		add(finding.Warning, "see the logs of that time for the cause (disk full, power loss, another program?), then rm "+file, "%s was damaged at %s and set aside", path, when)
+		add(finding.Warning, "see the logs of that time for the cause (disk full, power loss, another program?), then "+removeFile(file), "%s was damaged at %s and set aside", path, when)
 	}
 	return wrong
 }
@@ -131,7 +131,7 @@ func (d *Examination) locks(context.Context) []finding.Finding {
 			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		case h != nil:
 			wrong = append(wrong, finding.Finding{Level: finding.Failure, Transient: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
-				Remedy: fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill -9 %d frees the lock, also if it is stopped. Deleting the file does not help", h.PID, h.PID)})
+				Remedy: endOf(h.PID) + ". Deleting the file does not help"})
 		}
 	}
 	return finding.Report("locks", "no process holds a lock for long", wrong)
@@ -158,7 +158,7 @@ func (d *Examination) logs(context.Context) []finding.Finding {
 	}
 	if err != nil {
 		return finding.Report("log", "", []finding.Finding{{Level: finding.Warning, Found: fmt.Sprintf("%s cannot be written: %v; what happens is told to the runtime's log only", d.LogFile, err),
-			Remedy: "mkdir -p " + filepath.Dir(d.LogFile) + ", or name another file as \"logFile\""}})
+			Remedy: makeFolder(filepath.Dir(d.LogFile)) + ", or name another file as \"logFile\""}})
 	}
 	return finding.Report("log", d.LogFile+" is writable", nil)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,6 +157,10 @@ func TestMasqueradingIsOutBoundNATWithTheVNETAsException(t *testing.T) {
 	const want = `{"Type":"OutBoundNAT","ExceptionList":["10.240.0.0/16","10.0.0.0/8","168.63.129.16/32"]}`
 	if err != nil || len(ours) != 1 || string(ours[0]) != want {
 		t.Errorf("%v, %s, want %s", err, ours, want)
+	}
+	n.VnetCIDRs = prefixList("10.240.0.0/12", "10.240.0.0/16")
+	if got := masquerading(n).ExceptionList; !slices.Equal(got, []string{"10.240.0.0/12", "168.63.129.16/32"}) {
+		t.Errorf("of two with one base address: %v", got)
 	}
 }
 

@@ -181,11 +181,14 @@ func (p aclPolicy) covers(other aclSettings) bool {
 	return other == p.aclSettings
 }
 
-// masquerading translates all but what is for the VNET and for the host agent.
+// masquerading translates all but what is for the VNET and for the host agent. HNS of Windows Server 2019 takes two
+// exceptions with one base address for one, whichever comes first, so only the broadest of these is there.
 func masquerading(n *network.Network) outBoundNAT {
 	nat := outBoundNAT{Type: "OutBoundNAT"}
-	for _, p := range slices.Concat(n.Prefixes, n.VnetCIDRs) {
-		if p.Addr().Is4() && !slices.Contains(nat.ExceptionList, p.String()) {
+	all := slices.Concat(n.Prefixes, n.VnetCIDRs)
+	for _, p := range all {
+		broader := slices.ContainsFunc(all, func(o netip.Prefix) bool { return o.Addr() == p.Addr() && o.Bits() < p.Bits() })
+		if p.Addr().Is4() && !broader && !slices.Contains(nat.ExceptionList, p.String()) {
 			nat.ExceptionList = append(nat.ExceptionList, p.String())
 		}
 	}

@@ -133,23 +133,35 @@ func (v hcnV2) EndpointsByName(name string) ([]hnsEndpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := hcn.ListEndpointsQuery(hcn.HostComputeQuery{SchemaVersion: hcn.V2SchemaVersion(), Filter: string(filter)})
-	return v.endpoints(list, err)
+	return v.endpoints(func() ([]hcn.HostComputeEndpoint, error) {
+		return hcn.ListEndpointsQuery(hcn.HostComputeQuery{SchemaVersion: hcn.V2SchemaVersion(), Filter: string(filter)})
+	})
 }
 
 // EndpointsOf implements hns.
 func (v hcnV2) EndpointsOf(networkID string) ([]hnsEndpoint, error) {
-	return v.endpoints(hcn.ListEndpointsOfNetwork(networkID))
+	return v.endpoints(func() ([]hcn.HostComputeEndpoint, error) { return hcn.ListEndpointsOfNetwork(networkID) })
 }
 
-func (v hcnV2) endpoints(list []hcn.HostComputeEndpoint, err error) (out []hnsEndpoint, _ error) {
-	if err = v.cause(err); errors.Is(err, errGone) {
-		return nil, nil // it went while hcsshim asked for one after the other
+// lists is how often endpoints are listed that go meanwhile.
+const lists = 10
+
+// endpoints lists them again if one went while hcsshim asked for one after the other: what it says then is that one is
+// gone, and nothing of the others.
+func (v hcnV2) endpoints(list func() ([]hcn.HostComputeEndpoint, error)) (out []hnsEndpoint, err error) {
+	var found []hcn.HostComputeEndpoint
+	for range lists {
+		if found, err = list(); !errors.Is(v.cause(err), errGone) {
+			break
+		}
 	}
-	for i := range list {
-		out = append(out, v.endpoint(&list[i]))
+	for i := range found {
+		out = append(out, v.endpoint(&found[i]))
 	}
-	return out, err
+	if errors.Is(v.cause(err), errGone) {
+		return nil, fmt.Errorf("endpoints went each time they were listed: %v", err) //nolint:errorlint // those that are there are not gone
+	}
+	return out, v.cause(err)
 }
 
 // CreateEndpoint implements hns.

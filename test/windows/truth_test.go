@@ -262,3 +262,16 @@ func TestTheShippedConfigurationHasWhatAKSsScriptsAssign(t *testing.T) {
 		t.Errorf("DNS %+v", e.Dns)
 	}
 }
+
+// hcsshim asks for each endpoint of a list, and gives none if one has gone meanwhile.
+func TestAnEndpointThatGoesWhileTheyAreListed(t *testing.T) {
+	h := newHost(t, options{})
+	conf := h.conf(nil)
+	h.added(id(1), h.hns.AddNamespace(), conf)
+	h.lose("azure-vnet.json", "azure-vnet.json"+mirror)
+	h.hns.On(hnssim.Rule{Op: hnssim.Open, Kind: hnssim.KindEndpoint, Nth: 1, Code: hnssim.EndpointNotFound})
+	h.wantSuccess(h.call("DEL", id(1), "", conf))
+	if left := h.hns.Endpoints(); len(left) != 0 {
+		t.Errorf("left are %v", left)
+	}
+}

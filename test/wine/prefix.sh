@@ -24,6 +24,8 @@ $wine reg add "$current" /v CurrentVersion /t REG_SZ /d 10.0 /f >/dev/null
 $wine reg add "$current" /v CurrentMajorVersionNumber /t REG_DWORD /d 10 /f >/dev/null
 $wine reg add "$current" /v CurrentMinorVersionNumber /t REG_DWORD /d 0 /f >/dev/null
 $wine reg add "$current" /v ProductName /t REG_SZ /d 'Windows Server 2022 Datacenter' /f >/dev/null
+# As on every node that Azure sets up.
+$wine reg add 'HKLM\SYSTEM\CurrentControlSet\Services\hns\State' /v SDNRemoteArpMacAddress /t REG_SZ /d 12-34-56-78-9a-bc /f >/dev/null
 $wine reg delete 'HKCU\Software\Wine' /v Version /f >/dev/null 2>&1 || true
 
 cp "$@" "$folder.new/drive_c/windows/system32/"
