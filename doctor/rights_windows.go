@@ -7,48 +7,15 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"unsafe"
 
 	"github.com/Azure/azure-container-networking/finding"
-	"golang.org/x/sys/windows"
+	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/windows/registry"
 )
 
-// writes are the rights of a file or folder by which its content, or what it is, can be changed.
-const writes = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA | windows.WRITE_DAC | windows.WRITE_OWNER | windows.DELETE | windows.GENERIC_WRITE | windows.GENERIC_ALL
-
-// writers names the groups of ordinary users that may change the file or folder: containerd executes what is in our
-// folders as SYSTEM. Below C:\ Windows Server lets every user make files.
-func writers(path string) (who []string, err error) {
-	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION)
-	if err != nil {
-		return nil, err
-	}
-	acl, _, err := sd.DACL()
-	if err != nil || acl == nil {
-		return []string{"everybody"}, err // without a list nothing is forbidden
-	}
-	for i := range uint32(acl.AceCount) {
-		var ace *windows.ACCESS_ALLOWED_ACE
-		if err := windows.GetAce(acl, i, &ace); err != nil {
-			return who, err
-		}
-		if ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || ace.Mask&writes == 0 {
-			continue
-		}
-		sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart))
-		for kind, group := range map[windows.WELL_KNOWN_SID_TYPE]string{windows.WinBuiltinUsersSid: "Users", windows.WinWorldSid: "Everyone", windows.WinAuthenticatedUserSid: "Authenticated Users", windows.WinInteractiveSid: "Interactive"} {
-			if sid.IsWellKnown(kind) {
-				who = append(who, group)
-			}
-		}
-	}
-	return who, nil
-}
-
-// openToOthers: see writers.
+// openToOthers: see platform.Writers.
 func openToOthers(path string, _ fs.FileInfo) bool {
-	who, err := writers(path)
+	who, err := platform.Writers(path)
 	return err == nil && len(who) > 0
 }
 
@@ -64,7 +31,7 @@ func (d *Examination) system(context.Context) []finding.Finding {
 func (d *Examination) rights() []finding.Finding {
 	var wrong []finding.Finding
 	for _, dir := range []string{d.DataDir, confDirs[1], installedPrograms} {
-		who, err := writers(dir)
+		who, err := platform.Writers(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

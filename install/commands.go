@@ -29,6 +29,9 @@ func (l layout) install(from, version string) error {
 		l.Say(fmt.Sprintf("would install %s into %s; now there is %q", version, l.Bin, s.Current))
 		return nil
 	}
+	if err = l.protect(); err != nil {
+		return err
+	}
 	if s, err = l.keepBefore(s); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,10 +14,12 @@ import (
 type host struct {
 	*testing.T
 	layout
-	dir   string
-	said  string
-	clean error // what cleanup ends with
-	calls int
+	restricted, writers []string
+	rights              error
+	dir                 string
+	said                string
+	clean               error // what cleanup ends with
+	calls               int
 }
 
 func newHost(t *testing.T) *host {
@@ -24,6 +27,8 @@ func newHost(t *testing.T) *host {
 	h.layout = layout{
 		Bin: h.at("bin"), Conf: h.at("netconf"), Store: h.at("store"), State: h.dir, Ext: ".exe",
 		Cleanup: func(string, string) error { h.calls++; return h.clean }, Say: func(s string) { h.said += s + "\n" },
+		Restrict: func(dir string) error { h.restricted = append(h.restricted, dir); return h.rights },
+		Writers:  func(string) ([]string, error) { return h.writers, nil },
 	}
 	return h
 }
@@ -172,5 +177,27 @@ func TestUsage(t *testing.T) {
 		if code := run(args, &stderr, &stderr); code != 2 || !strings.Contains(stderr.String(), "Usage:") {
 			t.Errorf("%v: exit %d: %s", args, code, stderr.String())
 		}
+	}
+}
+
+// SYSTEM executes what is in our folders. One that others have is not changed.
+func TestFoldersAreForAdministratorsOnly(t *testing.T) {
+	h := newHost(t)
+	h.Bin, h.State = h.at("k/azurecni/bin"), h.at("k")
+	from := h.release("v1", "{}")
+	h.rights = errors.New("denied")
+	if err := h.install(from, "v1"); !errors.Is(err, h.rights) || exists(h.Bin) {
+		t.Errorf("rights that cannot be set: %v", err)
+	}
+	h.must(os.RemoveAll(h.at("k")))
+	h.rights, h.restricted = nil, nil
+	h.must(h.install(from, "v1"))
+	if want := []string{h.at("k/azurecni"), h.at("k")}; !slices.Equal(h.restricted, want) {
+		t.Errorf("restricted are %v, want %v", h.restricted, want)
+	}
+	h.restricted, h.writers, h.said = nil, []string{"Users"}, ""
+	h.must(h.install(from, "v1"))
+	if want := []string{h.at("k/azurecni")}; !slices.Equal(h.restricted, want) || !strings.Contains(h.said, "Users may write into "+h.State) {
+		t.Errorf("restricted are %v, said is %s", h.restricted, h.said)
 	}
 }

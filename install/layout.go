@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type layout struct {
 	Ext       string // of a program
 	Patience  time.Duration
 	Cleanup   func(plugin, dataDir string) error
+	Restrict  func(dir string) error             // lets administrators alone write there
+	Writers   func(dir string) ([]string, error) // who else may
 	Say       func(string)
 	DryRun    bool
 }
@@ -100,6 +103,27 @@ func (l layout) place(from, to string) (changed bool, err error) {
 		return false, nil
 	}
 	return true, l.write(to, text)
+}
+
+// protect makes the folders that SYSTEM executes from, and believes, such that administrators alone write there. A folder
+// of the state that was there before is somebody else's, too: of that it says what is wrong.
+func (l layout) protect() error {
+	fresh := !exists(l.State)
+	own := filepath.Dir(l.Bin)
+	if err := os.MkdirAll(own, 0o755); err != nil {
+		return err
+	}
+	if err := l.Restrict(own); err != nil {
+		return err
+	}
+	if fresh {
+		return l.Restrict(l.State)
+	}
+	who, err := l.Writers(l.State)
+	if len(who) > 0 {
+		l.Say(fmt.Sprintf("WARNING: %s may write into %s, where the state is; azure-vnet doctor says what to do", strings.Join(who, ", "), l.State))
+	}
+	return err
 }
 
 // known says that a file is one that we have installed, of whatever version.

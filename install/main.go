@@ -39,7 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	l := layout{
 		Bin: `C:\k\azurecni\bin`, Conf: `C:\k\azurecni\netconf`, Store: `C:\k\azurecni\store`, Ext: ".exe",
-		State: `C:\k`, Patience: patience, Cleanup: cleanup, DryRun: *dry, Say: func(s string) { _, _ = fmt.Fprintln(stdout, s) },
+		State: `C:\k`, Patience: patience, Cleanup: cleanup, Restrict: restrict, Writers: writers, DryRun: *dry, Say: func(s string) { _, _ = fmt.Fprintln(stdout, s) },
 	}
 	self, err := os.Executable()
 	switch {
