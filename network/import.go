@@ -33,7 +33,7 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 		if !isInterface(c.Master) || !mode.Routed() && !isInterface(c.Bridge) {
 			return fmt.Errorf("network %s of the classic plugin's state: master %q, bridge %q", c.Name, c.Master, c.Bridge)
 		}
-		n := &Network{Name: c.Name, Mode: mode, Master: platform.AdapterName(c.Master), Bridge: c.Name, Created: now.UTC(), Observed: Observed{Imported: true}}
+		n := &Network{Name: c.Name, Mode: mode, Master: c.Master, Created: now.UTC(), Observed: Observed{Imported: true}}
 		if !mode.Routed() {
 			n.Bridge = c.Bridge
 		}
