@@ -139,6 +139,44 @@ test-kernels: setup-kernels azure-vnet azure-vnet-ipam dataplane-netdev $(REFERE
 	$(HOST) $(BUILD) -o $(KERNELS)/runner ./test/kernels
 	$(KERNELS)/runner -kernel '$(KERNEL)' -accel $(ACCEL) -limit $(LIMIT) -dir $(KERNELS) -tests $(KERNELS)/tests -bin $(BIN) -netdev $(OUTPUT)/netdev -reference $(REFERENCE)
 
+# Kubernetes on nodes of the fabric, judged by its own end-to-end tests: docs/testing.md. Each cell of the table has a cluster of its own.
+# FOCUS is a pattern of the tests' names, PROCS how many of them run at once.
+MODES    ?= transparent bridge tunnel
+PROXIES  ?= iptables nftables
+FAMILIES ?= ipv4 dual
+FOCUS    ?= \[sig-network\]
+PROCS    ?= 6
+CLUSTER  := $(OUTPUT)/cluster
+CLUSTER_RELEASE := $(CLUSTER)/bin/release
+CLUSTER_FLAGS ?=
+.PHONY: test-cluster
+test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built $(REFERENCE)/.built ## Kubernetes' own network tests on a cluster of the fabric; MODES=… PROXIES=… FAMILIES=… FOCUS=… for some; needs root
+	@rm -rf $(CLUSTER_RELEASE)
+	@$(MAKE) --no-print-directory --silent azure-cni-plugins VERSION=v1.0.1 OUTPUT=$(CLUSTER)/build ARCHIVE_DIR=$(CLUSTER_RELEASE)
+	@cp scripts/install-cni-plugin.sh $(CLUSTER_RELEASE)/ && echo v1.0.1 > $(CLUSTER_RELEASE)/VERSION
+	@tar -czf $(CLUSTER_RELEASE)/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz -C $(REFERENCE) loopback portmap
+	@$(call sum,$(CLUSTER_RELEASE)/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz)
+	$(HOST) $(BUILD) -o $(CLUSTER)/cluster ./test/cluster
+	$(CLUSTER)/cluster -dir $(CLUSTER) -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(CLUSTER_FLAGS)
+
+# The programs of Kubernetes are built once for each version of it, which takes a quarter of an hour on two processors.
+KUBERNETES := test/cluster/kubernetes
+$(CLUSTER)/bin/.built: $(KUBERNETES)/go.mod $(KUBERNETES)/go.sum test/cluster/coredns/go.mod test/cluster/coredns/go.sum
+	@mkdir -p $(CLUSTER)/bin
+	version=$$(sed -n 's,.*k8s.io/kubernetes v,v,p' $(KUBERNETES)/go.mod); \
+	flags="-s -w -X k8s.io/component-base/version.gitVersion=$$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$$(echo $$version | cut -d . -f 2)"; \
+	cd $(KUBERNETES); \
+	for p in kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet; do \
+		$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/cmd/$$p; \
+	done; \
+	$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/test/images/agnhost; \
+	$(HOST) go test -c -trimpath -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/e2e.test k8s.io/kubernetes/test/e2e; \
+	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ github.com/onsi/ginkgo/v2/ginkgo; \
+	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/etcd go.etcd.io/etcd/server/v3
+	cd test/cluster/coredns && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ github.com/coredns/coredns
+	cd test/runtimes && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ ./pause
+	@touch $@
+
 # The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.
 WINE_DIR := $(OUTPUT)/wine
 # The packages whose tests build for Windows; those of folders under test/ are about Linux.
@@ -253,8 +291,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What a goal needs of the machine; installed where it is missing.
-.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels
-setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels: setup-%:
+.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels setup-cluster
+setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels setup-cluster: setup-%:
 	@scripts/setup.sh $*
 
 # First among the prerequisites: whoever lacks root hears it at once and not after the build.

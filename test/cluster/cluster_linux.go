@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+)
+
+// inputs are what a cluster is made of.
+type inputs struct {
+	userland      string   // a Debian with containerd and all that a kubelet calls
+	programs      string   // Kubernetes' programs; the plugins' release in the folder release, images in the folder images
+	images        []string // archives
+	configuration string   // the shipped one
+	logs          string   // where the logs of a cell that failed go
+}
+
+const (
+	nodes       = 2
+	podsPerNode = 60
+)
+
+// cluster is a control plane and nodes on a fabric.
+type cluster struct {
+	fabric  *fabric.Fabric
+	dir     string
+	control *control
+	workers []*worker
+	vms     []*machine
+}
+
+// vms are the fabric's machines: the first one is the control plane's.
+func vms(family string) fabric.Config {
+	cfg := fabric.Default(nodes+1, podsPerNode)
+	if family == "dual" {
+		cfg = fabric.DefaultDual(nodes+1, podsPerNode)
+	}
+	for i := range cfg.VMs {
+		cfg.VMs[i].Name = fmt.Sprintf("node%d", i)
+	}
+	cfg.VMs[0].Name = "control"
+	cfg.VMs[0].NICs[0].Pods, cfg.VMs[0].NICs[0].Pods6 = nil, nil
+	return cfg
+}
+
+// startCluster starts all of it and waits until pods have names. What is returned beside an error is to be closed, too.
+func startCluster(ctx context.Context, in inputs, cell cell) (c *cluster, err error) {
+	c = &cluster{}
+	if c.dir, err = os.MkdirTemp("", "cluster"); err != nil {
+		return c, err
+	}
+	if c.fabric, err = fabric.New(vms(cell.family)); err != nil {
+		return c, err
+	}
+	for _, vm := range c.fabric.VMs {
+		m, err := boot(ctx, vm, filepath.Join(c.dir, vm.Config.Name), in.userland, in.programs)
+		if err != nil {
+			return c, err
+		}
+		c.vms = append(c.vms, m)
+	}
+	if c.control, err = startControl(ctx, c.vms[0], cell.family == "dual"); err != nil {
+		return c, err
+	}
+	c.workers = make([]*worker, nodes)
+	var all sync.WaitGroup
+	errs := make([]error, nodes)
+	for i := range c.workers {
+		all.Go(func() { c.workers[i], errs[i] = startWorker(ctx, c.vms[i+1], c.control, in, cell) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return c, err
+	}
+	return c, c.control.ready(ctx, nodes)
+}
+
+// close ends the cluster. With keep, the VMs' logs are copied there first.
+func (c *cluster) close(keep string) error {
+	var errs []error
+	if keep != "" {
+		for _, m := range c.vms {
+			errs = append(errs, os.CopyFS(filepath.Join(keep, m.name), os.DirFS(filepath.Join(m.dir, "log"))))
+			plugins, _ := filepath.Glob(filepath.Join(m.dir, "upper/var/log/azure-vnet*"))
+			for _, f := range plugins {
+				b, err := os.ReadFile(f)
+				errs = append(errs, err, os.WriteFile(filepath.Join(keep, m.name, filepath.Base(f)), b, 0o644))
+			}
+		}
+	}
+	for _, m := range c.vms {
+		errs = append(errs, m.halt())
+	}
+	if c.fabric != nil {
+		errs = append(errs, c.fabric.Close())
+	}
+	if c.dir != "" {
+		errs = append(errs, os.RemoveAll(c.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// lawful says what the fabric has dropped because Azure would have dropped it.
+func (c *cluster) lawful() error {
+	counters, err := c.fabric.Counters()
+	if v := counters.Violations(); err == nil && v != (fabric.Counters{}) {
+		err = fmt.Errorf("the fabric dropped frames that Azure would have dropped: %s", v)
+	}
+	return err
+}

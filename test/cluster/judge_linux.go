@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+//go:embed skipped.txt
+var skippedText string
+
+// exception is a pattern of tests that are not run, and why.
+type exception struct {
+	pattern *regexp.Regexp
+	only    string // a word that the cell must have; "" is every cell
+	reason  string
+}
+
+// exceptions reads the list: lines of a pattern, optionally behind "WORD: ", and a reason behind " # ".
+func exceptions(text string, cell cell) (list []exception, err error) {
+	s := bufio.NewScanner(strings.NewReader(text))
+	for s.Scan() {
+		line := strings.TrimSpace(s.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		pattern, reason, found := strings.Cut(line, " # ")
+		if !found {
+			return nil, fmt.Errorf("skipped.txt: %q has no reason", line)
+		}
+		e := exception{reason: strings.TrimSpace(reason)}
+		for _, word := range []string{"transparent", "bridge", "tunnel", "iptables", "nftables", "ipv4", "dual"} {
+			if rest, ok := strings.CutPrefix(pattern, word+": "); ok {
+				e.only, pattern = word, rest
+			}
+		}
+		if e.pattern, err = regexp.Compile(strings.TrimSpace(pattern)); err != nil {
+			return nil, fmt.Errorf("skipped.txt: %w", err)
+		}
+		if e.only == "" || e.only == cell.mode || e.only == cell.proxy || e.only == cell.family {
+			list = append(list, e)
+		}
+	}
+	return list, s.Err()
+}
+
+// verdict is what came of the tests in a cell.
+type verdict struct {
+	passed, failed, skipped []string // the tests' names; of those that were skipped and failed with the cause behind a colon
+}
+
+// spec is one test of ginkgo's report (ginkgo types.SpecReport).
+type spec struct {
+	ContainerHierarchyTexts []string
+	LeafNodeType            string
+	LeafNodeText            string
+	State                   string
+	NumAttempts             int
+	Failure                 struct{ Message string }
+}
+
+func (s spec) name() string {
+	return strings.Join(append(append([]string(nil), s.ContainerHierarchyTexts...), s.LeafNodeText), " ")
+}
+
+// judge runs Kubernetes' tests against the cluster. An error means that there is no verdict.
+func (c *control) judge(ctx context.Context, focus string, list []exception, procs int) (verdict, error) {
+	const results = "/var/log/judge"
+	args := []string{"ginkgo", "--no-color", "--timeout=2h", fmt.Sprintf("--procs=%d", procs), "--json-report=report.json", "--output-dir=" + results, "--focus=" + focus}
+	for _, e := range list {
+		args = append(args, "--skip="+e.pattern.String())
+	}
+	args = append(args, "/opt/cluster/e2e.test", "--", "--kubeconfig="+configFile, "--provider=skeleton", "--kubectl-path=/opt/cluster/kubectl", "--disable-log-dump")
+	if _, err := c.run(ctx, "mkdir", "-p", results); err != nil {
+		return verdict{}, err
+	}
+	log, err := os.Create(c.log("judge"))
+	if err != nil {
+		return verdict{}, err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := c.command(ctx, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return verdict{}, err
+	}
+	if ctx.Err() != nil {
+		return verdict{}, context.Cause(ctx)
+	}
+	b, readErr := os.ReadFile(filepath.Join(c.dir, "upper", results, "report.json"))
+	if readErr != nil {
+		return verdict{}, errors.Join(err, readErr)
+	}
+	v, parseErr := read(b, regexp.MustCompile(focus), list)
+	if parseErr == nil && err != nil && len(v.failed) == 0 {
+		parseErr = fmt.Errorf("the tests end with an error, and none of them failed: %w", err)
+	}
+	return v, parseErr
+}
+
+// read reads ginkgo's report: which of the tests in focus passed, and which were not run and why.
+func read(report []byte, focus *regexp.Regexp, list []exception) (v verdict, err error) {
+	var suites []struct{ SpecReports []spec }
+	if err := json.Unmarshal(report, &suites); err != nil {
+		return v, fmt.Errorf("ginkgo's report: %w", err)
+	}
+	used := map[string]bool{}
+	for _, suite := range suites {
+		for _, s := range suite.SpecReports {
+			name := s.name()
+			if s.LeafNodeType != "It" {
+				if s.State != "passed" {
+					v.failed = append(v.failed, s.LeafNodeType+": "+s.Failure.Message)
+				}
+				continue
+			}
+			if !focus.MatchString(name) {
+				continue
+			}
+			reason, excepted := except(list, name, used)
+			switch {
+			case s.State == "passed":
+				v.passed = append(v.passed, name)
+			case s.State == "skipped" && s.NumAttempts > 0:
+				v.skipped = append(v.skipped, name+": it says itself: "+s.Failure.Message)
+			case excepted:
+				v.skipped = append(v.skipped, name+": "+reason)
+			default:
+				v.failed = append(v.failed, name+": "+s.State+": "+s.Failure.Message)
+			}
+		}
+	}
+	for _, e := range list {
+		if !used[e.pattern.String()] && e.only == "" {
+			err = errors.Join(err, fmt.Errorf("skipped.txt: %q is the name of no test in focus", e.pattern))
+		}
+	}
+	if len(v.passed)+len(v.failed) == 0 {
+		err = errors.Join(err, errors.New("no test was run"))
+	}
+	return v, err
+}
+
+func except(list []exception, name string, used map[string]bool) (reason string, found bool) {
+	for _, e := range list {
+		if e.pattern.MatchString(name) {
+			used[e.pattern.String()] = true
+			if !found {
+				reason, found = e.reason, true
+			}
+		}
+	}
+	return reason, found
+}
