@@ -173,7 +173,7 @@ $(CLUSTER)/bin/.built: $(KUBERNETES)/go.mod $(KUBERNETES)/go.sum test/cluster/co
 	$(HOST) go test -c -trimpath -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/e2e.test k8s.io/kubernetes/test/e2e; \
 	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ github.com/onsi/ginkgo/v2/ginkgo; \
 	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/etcd go.etcd.io/etcd/server/v3
-	cd test/cluster/coredns && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ github.com/coredns/coredns
+	cd test/cluster/coredns && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ .
 	cd test/runtimes && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ ./pause
 	@touch $@
 
