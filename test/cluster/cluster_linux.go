@@ -23,6 +23,8 @@ type inputs struct {
 const (
 	nodes       = 2
 	podsPerNode = 60
+
+	loadBalancers = 20
 )
 
 // cluster is a control plane and nodes on a fabric.
@@ -32,6 +34,10 @@ type cluster struct {
 	control *control
 	workers []*worker
 	vms     []*machine
+
+	// balancing is the controller of load balancers; stop ends it.
+	balancing sync.WaitGroup
+	stop      context.CancelFunc
 }
 
 // vms are the fabric's machines: the first one is the control plane's.
@@ -45,6 +51,7 @@ func vms(family string) fabric.Config {
 	}
 	cfg.VMs[0].Name = "control"
 	cfg.VMs[0].NICs[0].Pods, cfg.VMs[0].NICs[0].Pods6 = nil, nil
+	cfg.LoadBalancers = frontends(loadBalancers)
 	return cfg
 }
 
@@ -77,6 +84,12 @@ func startCluster(ctx context.Context, in inputs, cell cell) (c *cluster, err er
 	if err := errors.Join(errs...); err != nil {
 		return c, err
 	}
+	b, err := newBalancer(c.fabric, c.control, c.workers)
+	if err != nil {
+		return c, err
+	}
+	ctx, c.stop = context.WithCancel(ctx)
+	c.balancing.Go(func() { b.run(ctx) })
 	return c, c.control.ready(ctx, nodes)
 }
 
@@ -92,6 +105,10 @@ func (c *cluster) close(keep string) error {
 				errs = append(errs, err, os.WriteFile(filepath.Join(keep, m.name, filepath.Base(f)), b, 0o644))
 			}
 		}
+	}
+	if c.stop != nil {
+		c.stop()
+		c.balancing.Wait()
 	}
 	for _, m := range c.vms {
 		errs = append(errs, m.halt())
