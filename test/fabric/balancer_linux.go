@@ -94,9 +94,9 @@ func (f *Fabric) Balance(frontend netip.Addr, backends []string) error {
 		return err
 	}
 	defer h.Close()
-	if frontend.Is6() { // a replaced route of IPv6 keeps its other next hops
-		if err := h.RouteDel(&netlink.Route{Dst: hostNet(frontend)}); err != nil {
-			return fmt.Errorf("balance %v: %w", frontend, err)
+	if frontend.Is6() { // where the kernel would replace one next hop, and keep the others
+		for h.RouteDel(&netlink.Route{Dst: hostNet(frontend)}) == nil {
+			continue
 		}
 	}
 	if err := h.RouteReplace(balanced(frontend, f.backends(LoadBalancer{frontend, backends}))); err != nil {
