@@ -170,6 +170,7 @@ $(CLUSTER)/bin/.built: $(KUBERNETES)/go.mod $(KUBERNETES)/go.sum test/cluster/co
 		$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/cmd/$$p; \
 	done; \
 	$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/test/images/agnhost; \
+	install -m 644 $$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)/test/images/agnhost/porter/localhost.* $(CURDIR)/$(CLUSTER)/bin/; \
 	$(HOST) go test -c -trimpath -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/e2e.test k8s.io/kubernetes/test/e2e; \
 	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ github.com/onsi/ginkgo/v2/ginkgo; \
 	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/etcd go.etcd.io/etcd/server/v3

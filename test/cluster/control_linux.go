@@ -60,7 +60,8 @@ func startControl(ctx context.Context, m *machine, dual bool) (*control, error) 
 		"--bind-address=0.0.0.0", "--secure-port=6443", "--cert-dir=/etc/kubernetes/certs",
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=/etc/kubernetes/sa.key",
 		"--service-account-signing-key-file=/etc/kubernetes/sa.key", "--service-cluster-ip-range="+services,
-		"--authorization-mode=Node,RBAC", "--token-auth-file=/etc/kubernetes/tokens.csv", "--allow-privileged=true"); err != nil {
+		"--authorization-mode=Node,RBAC", "--token-auth-file=/etc/kubernetes/tokens.csv", "--allow-privileged=true",
+		"--kubelet-preferred-address-types=InternalIP"); err != nil {
 		return nil, err
 	}
 	if err := until(ctx, "the API server", func(ctx context.Context) error {

@@ -44,7 +44,8 @@ func makeImages(dir string, programs, base, busybox string) ([]string, error) {
 		"pause.tar": {names: []string{pauseImage}, files: []entry{{path: "pause", from: program("pause")}}, entrypoint: []string{"/pause"}},
 		"dns.tar":   {names: []string{dnsImage}, files: []entry{{path: "coredns", from: program("coredns")}, {path: "tmp/"}}, entrypoint: []string{"/coredns"}},
 		"agnhost.tar": {names: agnhostImages, base: base, entrypoint: []string{"/agnhost"}, command: []string{"pause"},
-			files: []entry{{path: "agnhost", from: program("agnhost")}, {path: "agnhost-2", link: "agnhost"}, {path: "coredns", from: program("coredns")}, {path: "uploads/"}}},
+			files: []entry{{path: "agnhost", from: program("agnhost")}, {path: "agnhost-2", link: "agnhost"}, {path: "coredns", from: program("coredns")}, {path: "uploads/"},
+				{path: "localhost.crt", from: program("localhost.crt")}, {path: "localhost.key", from: program("localhost.key")}}},
 		"busybox.tar": {names: []string{busyboxImage}, files: busyboxFiles(busybox), command: []string{"sh"}},
 	}
 	var archives []string

@@ -124,31 +124,37 @@ func read(report []byte, focus *regexp.Regexp, list []exception) (v verdict, err
 				}
 				continue
 			}
+			reason, excepted := except(list, name, used)
 			if !focus.MatchString(name) {
 				continue
 			}
-			reason, excepted := except(list, name, used)
 			switch {
 			case s.State == "passed":
 				v.passed = append(v.passed, name)
 			case s.State == "skipped" && s.NumAttempts > 0:
-				v.skipped = append(v.skipped, name+": it says itself: "+s.Failure.Message)
+				v.skipped = append(v.skipped, name+": it says itself: "+first(s.Failure.Message))
 			case excepted:
 				v.skipped = append(v.skipped, name+": "+reason)
 			default:
-				v.failed = append(v.failed, name+": "+s.State+": "+s.Failure.Message)
+				v.failed = append(v.failed, name+": "+s.State+": "+first(s.Failure.Message))
 			}
 		}
 	}
 	for _, e := range list {
 		if !used[e.pattern.String()] && e.only == "" {
-			err = errors.Join(err, fmt.Errorf("skipped.txt: %q is the name of no test in focus", e.pattern))
+			err = errors.Join(err, fmt.Errorf("skipped.txt: %q is the name of no test", e.pattern))
 		}
 	}
 	if len(v.passed)+len(v.failed) == 0 {
 		err = errors.Join(err, errors.New("no test was run"))
 	}
 	return v, err
+}
+
+// first is the first line of a text, or as much of it as helps.
+func first(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return line[:min(len(line), 200)]
 }
 
 func except(list []exception, name string, used map[string]bool) (reason string, found bool) {
