@@ -9,8 +9,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -130,13 +128,4 @@ func (c *control) ready(ctx context.Context, nodes int) error {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	return nil
-}
-
-// copyTo puts a file of this machine's onto the VM's disk.
-func (m *machine) copyTo(ctx context.Context, from, to string) error {
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return m.write(ctx, filepath.Clean(to), string(b))
 }

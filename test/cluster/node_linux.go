@@ -143,14 +143,17 @@ func configuration(shipped string, cell cell) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var list map[string]any
+	var list struct {
+		CNIVersion string           `json:"cniVersion"`
+		Name       string           `json:"name"`
+		Plugins    []map[string]any `json:"plugins"`
+	}
 	if err := json.Unmarshal(b, &list); err != nil {
 		return "", fmt.Errorf("%s: %w", shipped, err)
 	}
-	first := list["plugins"].([]any)[0].(map[string]any)
-	first["mode"] = cell.mode
+	list.Plugins[0]["mode"] = cell.mode
 	if cell.family == "dual" {
-		first["ipam"].(map[string]any)["families"] = []string{"ipv4", "ipv6"}
+		list.Plugins[0]["ipam"] = map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}
 	}
 	b, err = json.MarshalIndent(list, "", "  ")
 	return string(b) + "\n", err
