@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,8 +50,14 @@ func vms(family string) fabric.Config {
 	for i := range cfg.VMs {
 		cfg.VMs[i].Name = fmt.Sprintf("node%d", i)
 	}
-	cfg.VMs[0].Name = "control"
-	cfg.VMs[0].NICs[0].Pods, cfg.VMs[0].NICs[0].Pods6 = nil, nil
+	control := &cfg.VMs[0]
+	control.Name = "control"
+	// In a subnet of its own: the tests, which run there, take themselves for somebody outside of the cluster.
+	nic := &control.NICs[0]
+	nic.Prefix, nic.Address, nic.Pods, nic.Pods6 = netip.MustParsePrefix("10.250.0.0/16"), netip.MustParseAddr("10.250.0.4"), nil, nil
+	if nic.Prefix6.IsValid() {
+		nic.Prefix6, nic.Address6 = netip.MustParsePrefix("fd02::/64"), netip.MustParseAddr("fd02::4")
+	}
 	cfg.LoadBalancers = frontends(loadBalancers)
 	return cfg
 }

@@ -23,6 +23,7 @@ func main() {
 	focus := flag.String("focus", `\[sig-network\]`, "pattern of the names of Kubernetes' tests")
 	procs := flag.Int("procs", 6, "tests at once")
 	limit := flag.Duration("limit", time.Hour, "after which a cell is given up")
+	chaos := flag.Bool("chaos", false, "instead of the tests: what happens to a node, and for how long nobody is answered")
 	hold := flag.Bool("hold", false, "start the first cell's cluster, say how to enter it, and wait to be interrupted")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
@@ -30,9 +31,12 @@ func main() {
 	in, err := prepare(*dir)
 	if err == nil {
 		cells := table(strings.Fields(*modes), strings.Fields(*proxies), strings.Fields(*families))
-		if *hold {
+		switch {
+		case *hold:
 			err = in.hold(ctx, cells[0])
-		} else {
+		case *chaos:
+			err = in.chaos(ctx, cells)
+		default:
 			err = in.test(ctx, cells, *focus, *procs, *limit)
 		}
 	}
@@ -107,7 +111,7 @@ func (in inputs) judge(ctx context.Context, cell cell, focus string, procs int, 
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("given up after %v", limit))
 	defer cancel()
 	c, err := startCluster(ctx, in, cell)
-	logs := filepath.Join(in.logs, fmt.Sprintf("%s-%s-%s", cell.mode, cell.proxy, cell.family))
+	logs := in.logsOf(cell)
 	if err == nil {
 		fmt.Printf("%s: the cluster is ready\n", cell)
 		v, err = c.control.judge(ctx, focus, list, procs)
@@ -120,6 +124,26 @@ func (in inputs) judge(ctx context.Context, cell cell, focus string, procs int, 
 		err = errors.Join(err, os.WriteFile(filepath.Join(logs, "skipped.txt"), []byte(strings.Join(v.skipped, "\n")+"\n"), 0o644))
 	}
 	return v, err
+}
+
+// chaos lets things go wrong in a cluster of each cell.
+func (in inputs) chaos(ctx context.Context, cells []cell) error {
+	var errs []error
+	for _, cell := range cells {
+		c, err := startCluster(ctx, in, cell)
+		if err == nil {
+			err = c.chaos(ctx, cell)
+		}
+		errs = append(errs, err, c.close(in.logsOf(cell)))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (in inputs) logsOf(cell cell) string {
+	return filepath.Join(in.logs, fmt.Sprintf("%s-%s-%s", cell.mode, cell.proxy, cell.family))
 }
 
 // hold starts a cluster to look at.

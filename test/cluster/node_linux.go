@@ -109,16 +109,21 @@ func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell ce
 	return w, w.join(ctx)
 }
 
-// join starts the programs of Kubernetes.
+// join starts the programs of Kubernetes, and the installer's unit as systemd would.
 func (w *worker) join(ctx context.Context) error {
+	return errors.Join(
+		w.start(ctx, "azure-vnet-repair", "sh", "-c", "exec $(sed -n s/^ExecStart=//p /etc/systemd/system/azure-vnet-repair.service)"),
+		w.startKubelet(ctx),
+		w.start(ctx, "kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override="+w.name))
+}
+
+func (w *worker) startKubelet(ctx context.Context) error {
 	var addrs []string
 	for _, a := range w.addrs {
 		addrs = append(addrs, a.String())
 	}
-	return errors.Join(
-		w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile, "--hostname-override="+w.name,
-			"--node-ip="+strings.Join(addrs, ",")),
-		w.start(ctx, "kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override="+w.name))
+	return w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile, "--hostname-override="+w.name,
+		"--node-ip="+strings.Join(addrs, ","))
 }
 
 // install puts the plugins onto the node as an operator does: by the installer, from a folder. Where the shipped configuration is not what
