@@ -147,17 +147,26 @@ FAMILIES ?= ipv4 dual
 FOCUS    ?= \[sig-network\]
 PROCS    ?= 6
 CLUSTER  := $(OUTPUT)/cluster
-CLUSTER_RELEASE := $(CLUSTER)/bin/release
+# CHAOS=1 has no tests, but what goes wrong on a node, and says for how long nobody is answered.
+CHAOS ?=
 CLUSTER_FLAGS ?=
 .PHONY: test-cluster
-test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built $(REFERENCE)/.built ## Kubernetes' own network tests on a cluster of the fabric; MODES=… PROXIES=… FAMILIES=… FOCUS=… for some; needs root
-	@rm -rf $(CLUSTER_RELEASE)
-	@$(MAKE) --no-print-directory --silent azure-cni-plugins VERSION=v1.0.1 OUTPUT=$(CLUSTER)/build ARCHIVE_DIR=$(CLUSTER_RELEASE)
-	@cp scripts/install-cni-plugin.sh $(CLUSTER_RELEASE)/ && echo v1.0.1 > $(CLUSTER_RELEASE)/VERSION
-	@tar -czf $(CLUSTER_RELEASE)/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz -C $(REFERENCE) loopback portmap
-	@$(call sum,$(CLUSTER_RELEASE)/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz)
+test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built cluster-releases ## Kubernetes' own network tests on a cluster of the fabric; MODES=… PROXIES=… FAMILIES=… FOCUS=… for some; needs root
 	$(HOST) $(BUILD) -o $(CLUSTER)/cluster ./test/cluster
-	$(CLUSTER)/cluster -dir $(CLUSTER) -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(CLUSTER_FLAGS)
+	$(CLUSTER)/cluster -dir $(CLUSTER) -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(if $(CHAOS),-chaos) $(CLUSTER_FLAGS)
+
+# Two versions of this checkout, which the installer finds on each node.
+.PHONY: cluster-releases
+cluster-releases: $(REFERENCE)/.built
+	@for v in v1.0.1 v1.0.2; do \
+		dir=$(CLUSTER)/bin/$$v; \
+		rm -rf $$dir; \
+		$(MAKE) --no-print-directory --silent azure-cni-plugins VERSION=$$v OUTPUT=$(CLUSTER)/build ARCHIVE_DIR=$$dir; \
+		cp scripts/install-cni-plugin.sh $$dir/; \
+		echo $$v > $$dir/VERSION; \
+		tar -czf $$dir/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz -C $(REFERENCE) loopback portmap; \
+		( $(call sum,$$dir/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz) ); \
+	done
 
 # The programs of Kubernetes are built once for each version of it, which takes a quarter of an hour on two processors.
 KUBERNETES := test/cluster/kubernetes
@@ -235,6 +244,7 @@ vet: setup-build ## go vet for every platform
 	cd test/hnssim/conformance && GOOS=windows go vet ./...
 	cd test/manifest && $(HOST) go vet ./...
 	cd test/runtimes && $(HOST) go vet ./...
+	cd test/cluster/coredns && $(HOST) go vet ./...
 
 .PHONY: lint
 lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint $(TOOLS)/govulncheck ## formatting, vet, golangci-lint for linux and windows, known vulnerabilities, shellcheck, PowerShell, manifest, documents and their links, man pages, go.mod, no binaries in git
@@ -249,6 +259,8 @@ lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint $(TOOL
 	go mod tidy -diff
 	cd test/manifest && go mod tidy -diff
 	cd test/runtimes && go mod tidy -diff
+	cd test/cluster/coredns && go mod tidy -diff
+	cd test/cluster/kubernetes && go mod tidy -diff
 	@failed=; for os in linux windows; do \
 		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \
 	done; [ -z "$$failed" ]

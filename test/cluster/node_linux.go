@@ -138,7 +138,7 @@ func (w *worker) install(ctx context.Context, in inputs, cell cell) error {
 			return err
 		}
 	}
-	_, err := w.run(ctx, "sh", "/opt/cluster/release/install-cni-plugin.sh", "--from", "/opt/cluster/release")
+	_, err := w.run(ctx, "sh", "/opt/cluster/v1.0.1/install-cni-plugin.sh", "--from", "/opt/cluster/v1.0.1")
 	return err
 }
 
