@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
 )
@@ -136,4 +138,25 @@ func (c *cluster) lawful() error {
 		err = fmt.Errorf("the fabric dropped frames that Azure would have dropped: %s", v)
 	}
 	return err
+}
+
+// well waits until the tests' pods are gone, and asks each node's doctor: nothing may be wrong, nor left of a pod.
+func (c *cluster) well(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("given up after five minutes"))
+	defer cancel()
+	if err := until(ctx, "the tests' pods to go", func(ctx context.Context) error {
+		out, err := c.control.kubectl(ctx, "", "get", "pods", "--all-namespaces", "--field-selector=metadata.namespace!=kube-system", "-o", "name")
+		if err == nil && out != "" && !strings.HasPrefix(out, "No resources") {
+			err = errors.New(out)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	var errs []error
+	for _, w := range c.workers {
+		_, err := w.run(ctx, "/opt/cni/bin/azure-vnet", "doctor")
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }

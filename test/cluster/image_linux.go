@@ -45,7 +45,7 @@ func makeImages(dir string, programs, base, busybox string) ([]string, error) {
 		"dns.tar":   {names: []string{dnsImage}, files: []entry{{path: "coredns", from: program("coredns")}, {path: "tmp/"}}, entrypoint: []string{"/coredns"}},
 		"agnhost.tar": {names: agnhostImages, base: base, entrypoint: []string{"/agnhost"}, command: []string{"pause"},
 			files: []entry{{path: "agnhost", from: program("agnhost")}, {path: "agnhost-2", link: "agnhost"}, {path: "coredns", from: program("coredns")}, {path: "uploads/"},
-				{path: "usr/local/bin/busybox", from: busybox}, {path: "usr/local/bin/wget", link: "busybox"}, // Debian's wget tries again and again
+				{path: "usr/local/bin/wget", link: "/bin/busybox"}, // as in the original: Debian's wget would try again and again
 				{path: "localhost.crt", from: program("localhost.crt")}, {path: "localhost.key", from: program("localhost.key")}}},
 		"busybox.tar": {names: []string{busyboxImage}, files: busyboxFiles(busybox), command: []string{"sh"}},
 	}

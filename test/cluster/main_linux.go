@@ -117,7 +117,7 @@ func (in inputs) judge(ctx context.Context, cell cell, focus string, procs int, 
 		v, err = c.control.judge(ctx, focus, list, procs)
 	}
 	if err == nil {
-		err = c.lawful()
+		err = errors.Join(c.well(ctx), c.lawful())
 	}
 	err = errors.Join(err, c.close(logs))
 	if len(v.skipped) > 0 {
