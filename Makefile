@@ -170,7 +170,7 @@ cluster-releases: $(REFERENCE)/.built
 
 # The programs of Kubernetes are built once for each version of it, which takes a quarter of an hour on two processors.
 KUBERNETES := test/cluster/kubernetes
-$(CLUSTER)/bin/.built: $(KUBERNETES)/go.mod $(KUBERNETES)/go.sum test/cluster/coredns/go.mod test/cluster/coredns/go.sum
+$(CLUSTER)/bin/.built: $(KUBERNETES)/go.mod $(KUBERNETES)/go.sum test/cluster/coredns/go.mod test/cluster/coredns/go.sum test/cluster/coredns/main.go
 	@mkdir -p $(CLUSTER)/bin
 	version=$$(sed -n 's,.*k8s.io/kubernetes v,v,p' $(KUBERNETES)/go.mod); \
 	flags="-s -w -X k8s.io/component-base/version.gitVersion=$$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$$(echo $$version | cut -d . -f 2)"; \

@@ -186,7 +186,7 @@ make_cluster() {
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
     userland minbase containerd,runc,conntrack,iptables,nftables,ipset,iproute2,procps,kmod,ethtool,util-linux,mount,iputils-ping "$cluster/node"
-    userland essential busybox,curl,bind9-dnsutils,netcat-openbsd,iproute2,iptables,conntrack,iputils-ping,procps "$cluster/agnhost.tar"
+    userland essential curl,bind9-dnsutils,netcat-openbsd,iproute2,iptables,conntrack,iputils-ping,procps "$cluster/agnhost.tar"
     (cd "$cluster" && fetch busybox-static)
     dpkg-deb --fsys-tarfile "$cluster"/busybox-static_*.deb | tar -x -O --wildcards '*bin/busybox' >"$cluster/busybox"
     chmod +x "$cluster/busybox"

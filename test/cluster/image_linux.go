@@ -22,9 +22,19 @@ const (
 
 var agnhostImages = []string{"registry.k8s.io/e2e-test-images/agnhost:2.56", "registry.k8s.io/e2e-test-images/jessie-dnsutils:1.7"}
 
-// entry is a file of a layer: a copy of one of this machine's, a link, or a folder.
+// wget is busybox's as the tests call it, by curl: Debian's own tries again and again, and its busybox's crashes with -T (1.35).
+const wget = `#!/bin/sh
+limit=60
+while [ $# -gt 1 ]; do
+    [ "$1" != -T ] || limit=$2
+    shift
+done
+exec curl --silent --show-error --fail --location --max-time "$limit" "$1"
+`
+
+// entry is a file of a layer: a copy of one of this machine's, a text, a link, or a folder.
 type entry struct {
-	path, from, link string
+	path, from, text, link string
 }
 
 // image is what an archive is made of. Below the files there may be a whole layer that exists already.
@@ -45,7 +55,7 @@ func makeImages(dir string, programs, base, busybox string) ([]string, error) {
 		"dns.tar":   {names: []string{dnsImage}, files: []entry{{path: "coredns", from: program("coredns")}, {path: "tmp/"}}, entrypoint: []string{"/coredns"}},
 		"agnhost.tar": {names: agnhostImages, base: base, entrypoint: []string{"/agnhost"}, command: []string{"pause"},
 			files: []entry{{path: "agnhost", from: program("agnhost")}, {path: "agnhost-2", link: "agnhost"}, {path: "coredns", from: program("coredns")}, {path: "uploads/"},
-				{path: "usr/local/bin/wget", link: "/bin/busybox"}, // as in the original: Debian's wget would try again and again
+				{path: "usr/local/bin/wget", text: wget},
 				{path: "localhost.crt", from: program("localhost.crt")}, {path: "localhost.key", from: program("localhost.key")}}},
 		"busybox.tar": {names: []string{busyboxImage}, files: busyboxFiles(busybox), command: []string{"sh"}},
 	}
@@ -123,11 +133,12 @@ func (i image) layer(file string) error {
 		switch {
 		case f.link != "":
 			h.Typeflag, h.Linkname = tar.TypeSymlink, f.link
-		case f.from == "":
+		case f.from == "" && f.text == "":
 			h.Typeflag = tar.TypeDir
 			h.Mode = 0o777
 		}
-		var content []byte
+		content := []byte(f.text)
+		h.Size = int64(len(content))
 		if f.from != "" {
 			if content, err = os.ReadFile(f.from); err != nil {
 				return err
