@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -52,9 +53,10 @@ func exceptions(text string, cell cell) (list []exception, err error) {
 	return list, s.Err()
 }
 
-// verdict is what came of the tests in a cell.
+// verdict is what came of the tests in a cell, by their names; of those that were skipped or failed with the cause behind a colon.
 type verdict struct {
-	passed, failed, skipped []string // the tests' names; of those that were skipped and failed with the cause behind a colon
+	passed, failed, skipped []string
+	again                   []string // of those that passed: they failed at first, among many others
 }
 
 // spec is one test of ginkgo's report (ginkgo types.SpecReport).
@@ -71,10 +73,33 @@ func (s spec) name() string {
 	return strings.Join(append(append([]string(nil), s.ContainerHierarchyTexts...), s.LeafNodeText), " ")
 }
 
-// judge runs Kubernetes' tests against the cluster. An error means that there is no verdict.
+// few is how many tests may fail among many others, and get a second chance.
+const few = 10
+
+// judge runs Kubernetes' tests against the cluster. Those few that fail run again, one after the other: many at once overload a small
+// machine, and the tests have deadlines. An error means that there is no verdict.
 func (c *control) judge(ctx context.Context, focus string, list []exception, procs int) (verdict, error) {
-	const results = "/var/log/judge"
-	args := []string{"ginkgo", "--no-color", "--timeout=2h", fmt.Sprintf("--procs=%d", procs), "--json-report=report.json", "--output-dir=" + results, "--focus=" + focus}
+	v, err := c.round(ctx, "judge", regexp.MustCompile(focus), list, procs)
+	if err != nil || len(v.failed) == 0 || len(v.failed) > few {
+		return v, err
+	}
+	var patterns []string
+	for _, f := range v.failed {
+		name, _, _ := strings.Cut(f, ": failed: ")
+		patterns = append(patterns, regexp.QuoteMeta(name)+"$")
+	}
+	second, err := c.round(ctx, "judge-again", regexp.MustCompile(strings.Join(patterns, "|")), list, 1)
+	for _, name := range second.passed {
+		v.failed = slices.DeleteFunc(v.failed, func(f string) bool { return strings.HasPrefix(f, name+": failed: ") })
+	}
+	v.again, v.passed = second.passed, append(v.passed, second.passed...)
+	return v, err
+}
+
+// round runs the tests in focus once, so many at a time. The log has the name that is given.
+func (c *control) round(ctx context.Context, name string, focus *regexp.Regexp, list []exception, procs int) (verdict, error) {
+	results := "/var/log/" + name
+	args := []string{"ginkgo", "--no-color", "--timeout=2h", fmt.Sprintf("--procs=%d", procs), "--json-report=report.json", "--output-dir=" + results, "--focus=" + focus.String()}
 	for _, e := range list {
 		args = append(args, "--skip="+e.pattern.String())
 	}
@@ -82,7 +107,7 @@ func (c *control) judge(ctx context.Context, focus string, list []exception, pro
 	if _, err := c.run(ctx, "mkdir", "-p", results); err != nil {
 		return verdict{}, err
 	}
-	log, err := os.Create(c.log("judge"))
+	log, err := os.Create(c.log(name))
 	if err != nil {
 		return verdict{}, err
 	}
@@ -101,7 +126,7 @@ func (c *control) judge(ctx context.Context, focus string, list []exception, pro
 	if readErr != nil {
 		return verdict{}, errors.Join(err, readErr)
 	}
-	v, parseErr := read(b, regexp.MustCompile(focus), list)
+	v, parseErr := read(b, focus, list)
 	if parseErr == nil && err != nil && len(v.failed) == 0 {
 		parseErr = fmt.Errorf("the tests end with an error, and none of them failed: %w", err)
 	}

@@ -80,7 +80,7 @@ func (in inputs) test(ctx context.Context, cells []cell, focus string, procs int
 	for _, cell := range cells {
 		began := time.Now()
 		v, err := in.judge(ctx, cell, focus, procs, limit)
-		row := fmt.Sprintf("%s  %4d  %6d  %7d  %6d  %5.0f s", cell, len(v.passed)+len(v.failed), len(v.passed), len(v.skipped), len(v.failed), time.Since(began).Seconds())
+		row := fmt.Sprintf("%s  %4d  %6d  %5d  %7d  %6d  %5.0f s", cell, len(v.passed)+len(v.failed), len(v.passed), len(v.again), len(v.skipped), len(v.failed), time.Since(began).Seconds())
 		if err != nil {
 			row += "  no verdict: " + strings.SplitN(err.Error(), "\n", 2)[0]
 			fmt.Printf("%s: %v\n", cell, err)
@@ -89,13 +89,16 @@ func (in inputs) test(ctx context.Context, cells []cell, focus string, procs int
 		for _, f := range slices.Sorted(slices.Values(v.failed)) {
 			fmt.Printf("FAILED %s: %s\n", cell, f)
 		}
+		for _, name := range v.again {
+			fmt.Printf("failed among others, passed alone %s: %s\n", cell, name)
+		}
 		rows = append(rows, row)
 		fmt.Println(row)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 	}
-	fmt.Printf("\nmode         kube-proxy  family   run  passed  skipped  failed    time\n%s\n", strings.Join(rows, "\n"))
+	fmt.Printf("\nmode         kube-proxy  family   run  passed  again  skipped  failed    time\n%s\n", strings.Join(rows, "\n"))
 	if failed {
 		return fmt.Errorf("the logs are in %s", in.logs)
 	}
