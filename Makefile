@@ -178,7 +178,9 @@ $(CLUSTER)/bin/.built: $(KUBERNETES)/go.mod $(KUBERNETES)/go.sum test/cluster/co
 	for p in kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet; do \
 		$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/cmd/$$p; \
 	done; \
-	$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/test/images/agnhost; \
+	for p in agnhost regression-issue-74839; do \
+		$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/test/images/$$p; \
+	done; \
 	install -m 644 $$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)/test/images/agnhost/porter/localhost.* $(CURDIR)/$(CLUSTER)/bin/; \
 	$(HOST) go test -c -trimpath -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/e2e.test k8s.io/kubernetes/test/e2e; \
 	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ github.com/onsi/ginkgo/v2/ginkgo; \

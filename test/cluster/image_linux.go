@@ -18,9 +18,12 @@ const (
 	pauseImage   = "registry.k8s.io/pause:3.10.1"
 	dnsImage     = "registry.k8s.io/coredns/coredns:test"
 	busyboxImage = "registry.k8s.io/e2e-test-images/busybox:1.37.0-1"
+	resetImage   = "registry.k8s.io/e2e-test-images/regression-issue-74839:1.2"
 )
 
-var agnhostImages = []string{"registry.k8s.io/e2e-test-images/agnhost:2.56", "registry.k8s.io/e2e-test-images/jessie-dnsutils:1.7"}
+// agnhostImages are those of which the tests want agnhost, or programs that are beside it here.
+var agnhostImages = []string{"registry.k8s.io/e2e-test-images/agnhost:2.56", "registry.k8s.io/e2e-test-images/jessie-dnsutils:1.7",
+	"registry.k8s.io/build-image/distroless-iptables:v0.7.14"}
 
 // wget is busybox's as the tests call it, by curl: Debian's own tries again and again, and its busybox's crashes with -T (1.35).
 const wget = `#!/bin/sh
@@ -52,7 +55,9 @@ func makeImages(dir string, programs, base, busybox string) ([]string, error) {
 	program := func(name string) string { return filepath.Join(programs, name) }
 	list := map[string]image{
 		"pause.tar": {names: []string{pauseImage}, files: []entry{{path: "pause", from: program("pause")}}, entrypoint: []string{"/pause"}},
-		"dns.tar":   {names: []string{dnsImage}, files: []entry{{path: "coredns", from: program("coredns")}, {path: "tmp/"}}, entrypoint: []string{"/coredns"}},
+		"reset.tar": {names: []string{resetImage}, files: []entry{{path: "regression-issue-74839", from: program("regression-issue-74839")}},
+			entrypoint: []string{"/regression-issue-74839"}},
+		"dns.tar": {names: []string{dnsImage}, files: []entry{{path: "coredns", from: program("coredns")}, {path: "tmp/"}}, entrypoint: []string{"/coredns"}},
 		"agnhost.tar": {names: agnhostImages, base: base, entrypoint: []string{"/agnhost"}, command: []string{"pause"},
 			files: []entry{{path: "agnhost", from: program("agnhost")}, {path: "agnhost-2", link: "agnhost"}, {path: "coredns", from: program("coredns")}, {path: "uploads/"},
 				{path: "usr/local/bin/wget", text: wget},
