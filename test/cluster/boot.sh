@@ -16,13 +16,20 @@ hierarchies() {
 }
 if [ "${7:-}" != inside ]; then
     hierarchies | grep -q . || { echo "this machine has no cgroups of version 1" >&2; exit 1; }
-    hierarchies | while read -r at _; do
+    while read -r at _; do
         mkdir -p "$at/$group"
         for f in cpuset.cpus cpuset.mems; do # a new cpuset has none, and takes no process
             [ ! -e "$at/$f" ] || cat "$at/$f" >"$at/$group/$f"
         done
-        echo 0 >"$at/$group/cgroup.procs"
-    done
+        echo 0 >"$at/$group/cgroup.procs" # this shell, which is why it reads no pipe
+    done <<END
+$(hierarchies)
+END
+    # Whoever is not where it is to be would see, and change, the cgroups of the whole machine.
+    if grep '^[1-9]' /proc/self/cgroup | grep -v "/$group\$"; then
+        echo "these cgroups are not the VM's own" >&2
+        exit 1
+    fi
     exec unshare --cgroup -- "$0" "$@" inside
 fi
 

@@ -53,7 +53,6 @@ failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0
 enforceNodeAllocatable: [pods]
-localStorageCapacityIsolation: false
 evictionHard: {memory.available: 1Mi, nodefs.available: 1Mi, imagefs.available: 1Mi, nodefs.inodesFree: 1%%, imagefs.inodesFree: 1%%}
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
