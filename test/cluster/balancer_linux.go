@@ -47,8 +47,8 @@ type service struct {
 		DeletionTimestamp    string
 	}
 	Spec struct {
-		Type, ExternalTrafficPolicy, LoadBalancerClass string
-		HealthCheckNodePort                            int
+		Type, ExternalTrafficPolicy, LoadBalancerClass, SessionAffinity string
+		HealthCheckNodePort                                             int
 	}
 	Status struct {
 		LoadBalancer struct {
@@ -171,8 +171,8 @@ func (b *balancer) take(uid string) error {
 	return b.fabric.Balance(f.addr, nil)
 }
 
-// healthy names the nodes that answer the health probe of a Service: kube-proxy's port for those that have an endpoint, or the one that says
-// that kube-proxy works.
+// healthy names the nodes that may get a Service's packets: they answer its health probe, at kube-proxy's port for those that have an
+// endpoint, or at the one that says that kube-proxy works.
 func (b *balancer) healthy(ctx context.Context, s service) []string {
 	port := 10256
 	if s.Spec.ExternalTrafficPolicy == "Local" {
@@ -192,6 +192,9 @@ func (b *balancer) healthy(ctx context.Context, s service) []string {
 	}
 	all.Wait()
 	slices.Sort(names)
+	if s.Spec.SessionAffinity == "ClientIP" { // a client's node stays the same, and they may all have the same one
+		names = names[:min(len(names), 1)]
+	}
 	return names
 }
 
