@@ -47,7 +47,7 @@ func events(cell cell) []event {
 			_, err := c.workers[0].run(ctx, "sh", "-c", "nft list tables | grep azure-vnet | while read -r t; do nft delete $t; done")
 			return err
 		}},
-		{"40 pods come and go on the node", time.Second, churn},
+		{"40 pods come and go on the node", 2 * time.Second, churn},
 	}
 	if cell.mode != "transparent" {
 		list = append(list, event{"somebody deletes the bridge", 5 * time.Second, func(ctx context.Context, c *cluster) error {
