@@ -108,10 +108,13 @@ func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell ce
 	return w, w.join(ctx)
 }
 
-// join starts the programs of Kubernetes, and the installer's unit as systemd would.
+// unit runs what the installer's unit says as systemd would: again, whenever it ends. It does when the plugins have been upgraded.
+const unit = `while :; do $(sed -n s/^ExecStart=//p /etc/systemd/system/azure-vnet-repair.service); sleep 1; done`
+
+// join starts the programs of Kubernetes, and the installer's unit.
 func (w *worker) join(ctx context.Context) error {
 	return errors.Join(
-		w.start(ctx, "azure-vnet-repair", "sh", "-c", "exec $(sed -n s/^ExecStart=//p /etc/systemd/system/azure-vnet-repair.service)"),
+		w.start(ctx, "azure-vnet-repair", "sh", "-c", unit),
 		w.startKubelet(ctx),
 		w.start(ctx, "kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override="+w.name))
 }
