@@ -139,6 +139,56 @@ test-kernels: setup-kernels azure-vnet azure-vnet-ipam dataplane-netdev $(REFERE
 	$(HOST) $(BUILD) -o $(KERNELS)/runner ./test/kernels
 	$(KERNELS)/runner -kernel '$(KERNEL)' -accel $(ACCEL) -limit $(LIMIT) -dir $(KERNELS) -tests $(KERNELS)/tests -bin $(BIN) -netdev $(OUTPUT)/netdev -reference $(REFERENCE)
 
+# Kubernetes on nodes of the fabric, judged by its own end-to-end tests: docs/testing.md. Each cell of the table has a cluster of its own.
+# FOCUS is a pattern of the tests' names, PROCS how many of them run at once.
+MODES    ?= transparent bridge tunnel
+PROXIES  ?= iptables nftables
+FAMILIES ?= ipv4 dual
+FOCUS    ?= \[sig-network\]
+PROCS    ?= 6
+CLUSTER  := $(OUTPUT)/cluster
+# CHAOS=1 has no tests, but what goes wrong on a node, and says for how long nobody is answered.
+CHAOS ?=
+CLUSTER_FLAGS ?=
+.PHONY: test-cluster
+test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built cluster-releases ## Kubernetes' own network tests on a cluster of the fabric; MODES=… PROXIES=… FAMILIES=… FOCUS=… for some; needs root
+	$(HOST) $(BUILD) -o $(CLUSTER)/cluster ./test/cluster
+	$(CLUSTER)/cluster -dir $(CLUSTER) -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(if $(CHAOS),-chaos) $(CLUSTER_FLAGS)
+
+# Two versions of this checkout, which the installer finds on each node.
+.PHONY: cluster-releases
+cluster-releases: $(REFERENCE)/.built
+	@for v in v1.0.1 v1.0.2; do \
+		dir=$(CLUSTER)/bin/$$v; \
+		rm -rf $$dir; \
+		$(MAKE) --no-print-directory --silent azure-cni-plugins VERSION=$$v OUTPUT=$(CLUSTER)/build ARCHIVE_DIR=$$dir; \
+		cp scripts/install-cni-plugin.sh $$dir/; \
+		echo $$v > $$dir/VERSION; \
+		tar -czf $$dir/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz -C $(REFERENCE) loopback portmap; \
+		( $(call sum,$$dir/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz) ); \
+	done
+
+# The programs of Kubernetes are built once for each version of it, which takes a quarter of an hour on two processors.
+KUBERNETES := test/cluster/kubernetes
+$(CLUSTER)/bin/.built: $(KUBERNETES)/go.mod $(KUBERNETES)/go.sum test/cluster/coredns/go.mod test/cluster/coredns/go.sum test/cluster/coredns/main.go
+	@mkdir -p $(CLUSTER)/bin
+	version=$$(sed -n 's,.*k8s.io/kubernetes v,v,p' $(KUBERNETES)/go.mod); \
+	flags="-s -w -X k8s.io/component-base/version.gitVersion=$$version -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=$$(echo $$version | cut -d . -f 2)"; \
+	cd $(KUBERNETES); \
+	for p in kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet; do \
+		$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/cmd/$$p; \
+	done; \
+	for p in agnhost regression-issue-74839; do \
+		$(HOST) $(BUILD) -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/ k8s.io/kubernetes/test/images/$$p; \
+	done; \
+	install -m 644 $$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)/test/images/agnhost/porter/localhost.* $(CURDIR)/$(CLUSTER)/bin/; \
+	$(HOST) go test -c -trimpath -ldflags "$$flags" -o $(CURDIR)/$(CLUSTER)/bin/e2e.test k8s.io/kubernetes/test/e2e; \
+	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ github.com/onsi/ginkgo/v2/ginkgo; \
+	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/etcd go.etcd.io/etcd/server/v3
+	cd test/cluster/coredns && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ .
+	cd test/runtimes && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ ./pause
+	@touch $@
+
 # The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.
 WINE_DIR := $(OUTPUT)/wine
 # The packages whose tests build for Windows; those of folders under test/ are about Linux.
@@ -196,6 +246,7 @@ vet: setup-build ## go vet for every platform
 	cd test/hnssim/conformance && GOOS=windows go vet ./...
 	cd test/manifest && $(HOST) go vet ./...
 	cd test/runtimes && $(HOST) go vet ./...
+	cd test/cluster/coredns && $(HOST) go vet ./...
 
 .PHONY: lint
 lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint $(TOOLS)/govulncheck ## formatting, vet, golangci-lint for linux and windows, known vulnerabilities, shellcheck, PowerShell, manifest, documents and their links, man pages, go.mod, no binaries in git
@@ -210,6 +261,8 @@ lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint $(TOOL
 	go mod tidy -diff
 	cd test/manifest && go mod tidy -diff
 	cd test/runtimes && go mod tidy -diff
+	cd test/cluster/coredns && go mod tidy -diff
+	cd test/cluster/kubernetes && go mod tidy -diff
 	@failed=; for os in linux windows; do \
 		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \
 	done; [ -z "$$failed" ]
@@ -253,8 +306,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What a goal needs of the machine; installed where it is missing.
-.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels
-setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels: setup-%:
+.PHONY: setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels setup-cluster
+setup-build setup-demo setup-test setup-lint setup-windows setup-release setup-install setup-runtimes setup-kernels setup-cluster: setup-%:
 	@scripts/setup.sh $*
 
 # First among the prerequisites: whoever lacks root hears it at once and not after the build.

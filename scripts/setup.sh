@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows|release|install|runtimes|kernels]...
+# Installs what the Makefile's goals need and what is missing: setup.sh [build|demo|test|lint|windows|release|install|runtimes|
+# kernels|cluster]...
 # On Debian and Ubuntu it installs packages, as root; elsewhere, and without root, it names what is missing.
 # When nothing is missing it changes nothing and asks the network for nothing.
 set -eu
@@ -171,6 +172,32 @@ unpack_containerd() {
     touch "$containerd/.unpacked"
 }
 
+# A node of Kubernetes, and what an image of its tests has beside a program of theirs. Installed, containerd would be started as the machine's.
+cluster=$(dirname "$0")/../output/cluster
+fetch_cluster=
+need_cluster() {
+    need mmdebstrap mmdebstrap
+    [ -e "$cluster/.made" ] || fetch_cluster=yes
+}
+make_cluster() {
+    echo "setup: unpacking a node and an image's layer into output/cluster"
+    rm -rf "$cluster/node" "$cluster/agnhost.tar"
+    mkdir -p "$cluster"
+    # shellcheck source=/dev/null
+    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    userland minbase containerd,runc,conntrack,iptables,nftables,ipset,iproute2,procps,kmod,ethtool,util-linux,mount,iputils-ping "$cluster/node"
+    userland essential curl,bind9-dnsutils,netcat-openbsd,iproute2,iptables,conntrack,iputils-ping,procps "$cluster/agnhost.tar"
+    (cd "$cluster" && fetch busybox-static)
+    dpkg-deb --fsys-tarfile "$cluster"/busybox-static_*.deb | tar -x -O --wildcards '*bin/busybox' >"$cluster/busybox"
+    chmod +x "$cluster/busybox"
+    rm "$cluster"/*.deb
+    touch "$cluster/.made"
+}
+userland() { # userland VARIANT PACKAGES FOLDER or FILE.tar: of the release, without what people read
+    mmdebstrap --quiet --variant="$1" --include="$2" --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' "$release" "$3"
+}
+
 # Debian's kernels of three releases, the newest of each, as its images for Azure have them. Only unpacked: this machine keeps its own.
 kernels=$(dirname "$0")/../output/kernels
 fetch_kernels=
@@ -280,6 +307,11 @@ for goal in "${@:-build}"; do
         need nsenter util-linux
         need_containerd
         ;;
+    cluster) # nodes of Kubernetes, and images; what an operator sees
+        need_go
+        need nsenter util-linux
+        need_cluster
+        ;;
     kernels) # qemu and kernels; the tools that go into the guests, with what lists and loads modules there
         need_go
         need qemu-system-x86_64 qemu-system-x86
@@ -296,7 +328,7 @@ for goal in "${@:-build}"; do
         need_kernels
         ;;
     *)
-        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows, release, install, runtimes, kernels" >&2
+        echo "setup: unknown goal '$goal': one of build, demo, test, lint, windows, release, install, runtimes, kernels, cluster" >&2
         exit 2
         ;;
     esac
@@ -309,6 +341,7 @@ if [ -z "$missing" ]; then
     [ -z "$fetch_machine" ] || make_machine
     [ -z "$fetch_containerd" ] || unpack_containerd
     [ -z "$fetch_kernels" ] || unpack_kernels
+    [ -z "$fetch_cluster" ] || make_cluster
     exit 0
 fi
 
@@ -335,3 +368,4 @@ apt install -y -qq --no-install-recommends $packages >/dev/null
 [ -z "$fetch_machine" ] || make_machine
 [ -z "$fetch_containerd" ] || unpack_containerd
 [ -z "$fetch_kernels" ] || unpack_kernels
+[ -z "$fetch_cluster" ] || make_cluster

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // LoadBalancer is one of Azure's, with a rule of floating IP, as Kubernetes'
@@ -44,22 +45,61 @@ func (f *Fabric) backends(lb LoadBalancer) (list []*port) {
 // balance routes the frontend to all backends; the kernel keeps a connection
 // with one (fib_multipath_hash_policy).
 func (w *wiring) balance(frontend netip.Addr, backends []*port) error {
-	source := RemoteHost
-	if frontend.Is6() {
-		source = RemoteHost6
+	for _, p := range backends {
+		if err := w.neighbor(p, frontend); err != nil {
+			return err
+		}
 	}
-	route := &netlink.Route{Dst: hostNet(frontend), Src: source.AsSlice(), Scope: netlink.SCOPE_LINK}
+	if err := w.fabric.RouteReplace(balanced(frontend, backends)); err != nil {
+		return fmt.Errorf("balance %v: %w", frontend, err)
+	}
+	return nil
+}
+
+// balanced is the route to a frontend. Without a backend what is sent there is lost, as on Azure.
+func balanced(frontend netip.Addr, backends []*port) *netlink.Route {
+	route := &netlink.Route{Dst: hostNet(frontend)}
+	if len(backends) == 0 {
+		route.Type = unix.RTN_BLACKHOLE
+		return route
+	}
+	route.Src, route.Scope = RemoteHost.AsSlice(), netlink.SCOPE_LINK
+	if frontend.Is6() {
+		route.Src = RemoteHost6.AsSlice()
+	}
 	for _, p := range backends {
 		hop := &netlink.NexthopInfo{LinkIndex: p.index}
 		if frontend.Is6() { // the kernel wants a gateway where there are several
 			hop.Gw = linkLocal(p.nic.MAC).AsSlice()
 		}
 		route.MultiPath = append(route.MultiPath, hop)
-		if err := w.neighbor(p, frontend); err != nil {
-			return err
+	}
+	return route
+}
+
+// Balance makes some of a load balancer's backends those that get new packets, none of them too: the others' health probes have failed.
+// Unlike on Azure a connection moves, too.
+func (f *Fabric) Balance(frontend netip.Addr, backends []string) error {
+	i := slices.IndexFunc(f.config.LoadBalancers, func(lb LoadBalancer) bool { return lb.Frontend == frontend })
+	if i < 0 {
+		return fmt.Errorf("%v is no load balancer's", frontend)
+	}
+	for _, name := range backends {
+		if !slices.Contains(f.config.LoadBalancers[i].Backends, name) {
+			return fmt.Errorf("%s is no backend of %v", name, frontend)
 		}
 	}
-	if err := w.fabric.RouteAdd(route); err != nil {
+	h, err := f.ns.handle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if frontend.Is6() { // where the kernel would replace one next hop, and keep the others
+		for h.RouteDel(&netlink.Route{Dst: hostNet(frontend)}) == nil {
+			continue
+		}
+	}
+	if err := h.RouteReplace(balanced(frontend, f.backends(LoadBalancer{frontend, backends}))); err != nil {
 		return fmt.Errorf("balance %v: %w", frontend, err)
 	}
 	return nil

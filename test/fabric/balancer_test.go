@@ -3,9 +3,13 @@
 package fabric
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -75,4 +79,64 @@ func own(t *testing.T, n *Namespace, a netip.Addr) {
 		}
 		return netlink.AddrAdd(lo, &netlink.Addr{IPNet: hostNet(a), Flags: unix.IFA_F_NODAD})
 	}))
+}
+
+// Only those backends that were named last get packets; without any they are lost, and not refused.
+func TestBackendsOfALoadBalancerComeAndGo(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultDual(3, 0)
+	four, six := netip.MustParseAddr("10.240.0.200"), netip.MustParseAddr("fd00::200")
+	cfg.LoadBalancers = []LoadBalancer{{four, []string{"vm1", "vm2"}}, {six, []string{"vm1", "vm2"}}}
+	f := Start(t, cfg)
+	for _, frontend := range []netip.Addr{four, six} {
+		answers := make(chan string, 64)
+		for _, name := range []string{"vm1", "vm2"} {
+			ns := f.VM(name).Ns
+			own(t, ns, frontend)
+			l, err := ns.Listen("tcp", net.JoinHostPort(frontend.String(), "80"))
+			requireNoError(t, err)
+			t.Cleanup(func() { _ = l.Close() })
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					answers <- name
+					_ = c.Close()
+				}
+			}()
+		}
+		client := f.VM("vm3").Ns
+		for _, backends := range [][]string{{"vm2"}, {"vm1"}, nil, {"vm1", "vm2"}} {
+			requireNoError(t, f.Balance(frontend, backends))
+			limit := 10 * time.Second
+			if len(backends) == 0 {
+				limit = 100 * time.Millisecond
+			}
+			served := map[string]bool{}
+			for range 16 {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				c, err := client.Dial(ctx, "tcp", net.JoinHostPort(frontend.String(), "80"))
+				cancel()
+				if len(backends) == 0 {
+					if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+						t.Fatalf("%v without a backend: %v", frontend, err)
+					}
+					break
+				}
+				if err != nil {
+					t.Fatalf("%v with %v: %v", frontend, backends, err)
+				}
+				_ = c.Close()
+				served[<-answers] = true
+			}
+			if len(served) != len(backends) || len(backends) == 1 && !served[backends[0]] {
+				t.Errorf("%v with %v: %v", frontend, backends, served)
+			}
+		}
+	}
+	if f.Balance(four, []string{"vm3"}) == nil || f.Balance(netip.MustParseAddr("10.240.0.201"), nil) == nil {
+		t.Error("who is no backend, or no balancer, is taken")
+	}
 }

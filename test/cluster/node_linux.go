@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// worker is a VM with containerd, a kubelet, kube-proxy and the plugins.
+type worker struct {
+	*machine
+	addrs []netip.Addr // of the node, one of each family
+	pods  int          // how many addresses there are for pods
+}
+
+// cell is one row of the table: what a cluster is made with.
+type cell struct {
+	mode   string // of the plugin
+	proxy  string // of kube-proxy
+	family string // ipv4 or dual
+}
+
+func (c cell) String() string { return fmt.Sprintf("%-11s  %-8s  %-4s", c.mode, c.proxy, c.family) }
+
+// containerdConfig is what a node has, but for two settings: a negative oom_score_adj is refused where this runs in a container, and so
+// is AppArmor.
+const containerdConfig = `version = 2
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.tracing.processor.v1.otlp"]
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "` + pauseImage + `"
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+`
+
+// kubeletConfig: the kubelet may have as many pods as Azure gave the node addresses. The rest is for a node that is no machine of its own.
+const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+maxPods: %d
+clusterDNS: [` + serviceDNS + `]
+clusterDomain: cluster.local
+containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
+authorization: {mode: AlwaysAllow}
+cgroupDriver: cgroupfs
+failCgroupV1: false
+failSwapOn: false
+oomScoreAdj: 0
+enforceNodeAllocatable: [pods]
+evictionHard: {memory.available: 1Mi, nodefs.available: 1Mi, imagefs.available: 1Mi, nodefs.inodesFree: 1%%, imagefs.inodesFree: 1%%}
+imageGCHighThresholdPercent: 100
+imageGCLowThresholdPercent: 99
+`
+
+// proxyConfig: pods have addresses of the VNET, so what is local to the cluster is the VNET. The number of connections is a setting of the
+// whole machine.
+const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: %s
+clusterCIDR: %s
+clientConnection: {kubeconfig: ` + configFile + `}
+oomScoreAdj: 0
+conntrack: {maxPerCore: 0, min: 0}
+`
+
+// startWorker makes a VM a node of the cluster.
+func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell cell) (*worker, error) {
+	nic := m.vm.Config.PrimaryNIC()
+	w := &worker{machine: m, addrs: []netip.Addr{nic.Address}, pods: len(nic.Pods)}
+	cidrs := nic.Prefix.String()
+	if cell.family == "dual" {
+		w.addrs = append(w.addrs, nic.Address6)
+		cidrs += "," + nic.Prefix6.String()
+	}
+	for file, text := range map[string]string{
+		configFile:                     c.kubeconfig(),
+		"/etc/containerd/config.toml":  containerdConfig,
+		"/etc/kubernetes/kubelet.yaml": fmt.Sprintf(kubeletConfig, w.pods),
+		"/etc/kubernetes/proxy.yaml":   fmt.Sprintf(proxyConfig, cell.proxy, cidrs),
+	} {
+		if err := w.write(ctx, file, text); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.install(ctx, in, cell); err != nil {
+		return nil, err
+	}
+	if err := w.start(ctx, "containerd", "containerd"); err != nil {
+		return nil, err
+	}
+	if err := until(ctx, "containerd of "+w.name, func(ctx context.Context) error {
+		_, err := w.run(ctx, "ctr", "version")
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	for _, image := range in.images {
+		if _, err := w.run(ctx, "ctr", "-n", "k8s.io", "images", "import", "/opt/cluster/images/"+filepath.Base(image)); err != nil {
+			return nil, err
+		}
+	}
+	return w, w.join(ctx)
+}
+
+// unit runs what the installer's unit says as systemd would: again, whenever it ends. It does when the plugins have been upgraded.
+const unit = `while :; do $(sed -n s/^ExecStart=//p /etc/systemd/system/azure-vnet-repair.service); sleep 1; done`
+
+// join starts the programs of Kubernetes, and the installer's unit.
+func (w *worker) join(ctx context.Context) error {
+	return errors.Join(
+		w.start(ctx, "azure-vnet-repair", "sh", "-c", unit),
+		w.startKubelet(ctx),
+		w.start(ctx, "kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override="+w.name))
+}
+
+func (w *worker) startKubelet(ctx context.Context) error {
+	var addrs []string
+	for _, a := range w.addrs {
+		addrs = append(addrs, a.String())
+	}
+	return w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile, "--hostname-override="+w.name,
+		"--node-ip="+strings.Join(addrs, ","))
+}
+
+// install puts the plugins onto the node as an operator does: by the installer, from a folder. Where the shipped configuration is not what
+// is wanted, the operator's own is there first.
+func (w *worker) install(ctx context.Context, in inputs, cell cell) error {
+	if cell.mode != "bridge" || cell.family != "ipv4" {
+		conf, err := configuration(in.configuration, cell)
+		if err != nil {
+			return err
+		}
+		if err := w.write(ctx, "/etc/cni/net.d/10-azure.conflist", conf); err != nil {
+			return err
+		}
+	}
+	_, err := w.run(ctx, "sh", "/opt/cluster/v1.0.1/install-cni-plugin.sh", "--from", "/opt/cluster/v1.0.1")
+	return err
+}
+
+// configuration is the shipped one with another mode and other families.
+func configuration(shipped string, cell cell) (string, error) {
+	b, err := os.ReadFile(shipped)
+	if err != nil {
+		return "", err
+	}
+	var list struct {
+		CNIVersion string           `json:"cniVersion"`
+		Name       string           `json:"name"`
+		Plugins    []map[string]any `json:"plugins"`
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return "", fmt.Errorf("%s: %w", shipped, err)
+	}
+	list.Plugins[0]["mode"] = cell.mode
+	if cell.family == "dual" {
+		list.Plugins[0]["ipam"] = map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}
+	}
+	b, err = json.MarshalIndent(list, "", "  ")
+	return string(b) + "\n", err
+}
