@@ -70,7 +70,7 @@ INSTALL := $(OUTPUT)/install
 REFERENCE_VERSION := v1.9.1
 .PHONY: install-releases
 install-releases: $(REFERENCE)/.built
-	@for v in v1.0.1 v1.0.2; do \
+	@for v in v2.0.0 v2.0.1; do \
 		$(MAKE) --no-print-directory --silent azure-cni-plugins deb VERSION=$$v OUTPUT=$(INSTALL)/build ARCHIVE_DIR=$(INSTALL)/$$v; \
 		echo $$v > $(INSTALL)/$$v/VERSION; \
 		tar -czf $(INSTALL)/$$v/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz -C $(REFERENCE) loopback portmap; \

@@ -11,6 +11,7 @@ bin=/opt/cni/bin
 conf=/etc/cni/net.d
 store=/var/lib/azure-vnet-cni # the versions that are kept, and which of them is in use
 conflist=10-azure.conflist
+modes='.transparent .bridge .tunnel' # of the configurations that we ship; the first is $conflist itself, the others are beside it
 plugins='azure-vnet azure-vnet-ipam'
 units=/etc/systemd/system
 served='azure-vnet-repair.service azure-vnet-metrics.service azure-vnet-metrics.timer' # of systemd; where that is not, they are left out
@@ -28,14 +29,16 @@ usage() {
     cat <<END
 Installs the Azure VNET CNI plugins into $bin, and their configuration into $conf.
 
-Usage: $self [--from FILE|DIR|URL] [--force] [--dry-run | --watch SECONDS] [version] [cniVersion]
+Usage: $self [--from FILE|DIR|URL] [--mode MODE] [--force] [--dry-run | --watch SECONDS] [version] [cniVersion]
        $self --rollback  [--dry-run]     back to the version before
        $self --uninstall [--dry-run]     restore the host's network, and remove what was installed
 
-  version      of the plugins, for example v1.0.11; without it, the newest
+  version      of the plugins, for example v2.0.0; without it, the newest
   cniVersion   of the reference plugins loopback and portmap; without it, they are installed ($reference_version) only if they are missing
   --from       take the archives from a file, from a folder, or from a web server's folder, and not from
                $releases
+  --mode       of the configuration: transparent, bridge or tunnel. Without it, one that was installed keeps its mode, and a new
+               one is transparent
   --force      go on where this node's configuration is one that these plugins refuse
   --dry-run    check all, change nothing, say what would be done
   --watch      go on: look every so many seconds, and install again what somebody has changed
@@ -209,7 +212,7 @@ resolve() {
     case $from in
     '')
         if [ -z "$version" ]; then
-            fetch "$releases/latest/download" VERSION "name the version: $self v1.0.11"
+            fetch "$releases/latest/download" VERSION "name the version: $self v2.0.0"
             version=$(cat "$work/VERSION")
         fi
         source=$releases/download/$version
@@ -237,11 +240,11 @@ resolve() {
         ;;
     esac
     if [ -z "$version" ]; then
-        fetch "$source" VERSION "name the version: $self --from $from v1.0.11"
+        fetch "$source" VERSION "name the version: $self --from $from v2.0.0"
         version=$(cat "$work/VERSION")
     fi
     case $version in
-    '' | .* | before | replaced | *[!A-Za-z0-9._+~-]*) die 1 "'$version' is no version" "for example v1.0.11" ;;
+    '' | .* | before | replaced | *[!A-Za-z0-9._+~-]*) die 1 "'$version' is no version" "for example v2.0.0" ;;
     esac
 }
 
@@ -267,6 +270,22 @@ known() { # known FILE NAME
         [ "${one##*/}" != before ] && [ -e "$one/$2" ] && cmp -s "$1" "$one/$2" && return 0
     done
     return 1
+}
+
+# shipped is the configuration of a version for a mode.
+shipped() { # shipped FOLDER [MODE]
+    case ${2:-transparent} in
+    transparent) echo "$1/$conflist" ;;
+    *) echo "$1/$conflist.$2" ;;
+    esac
+}
+
+# known_mode is the mode of a configuration that is one of ours, of whatever version; nothing for one that somebody has made.
+known_mode() { # known_mode FILE
+    for m in $modes; do
+        known "$1" "$(basename "$(shipped . "${m#.}")")" && echo "${m#.}" && return 0
+    done
+    return 0
 }
 
 # keep_before keeps plugins that somebody else has put there: they are the version before. What somebody has changed of ours is
@@ -325,7 +344,7 @@ activate() { # activate VERSION
     for p in $plugins; do
         if [ -e "$store/versions/$1/$p" ]; then place "$store/versions/$1/$p" "$bin/$p" 755; else rm -f "$bin/$p"; fi
     done
-    configure "$store/versions/$1/$conflist"
+    configure "$store/versions/$1"
     for u in $served; do serve "$u" "$store/versions/$1/$u"; done
     offer_completion "$store/versions/$1/$completion"
 }
@@ -401,21 +420,25 @@ others_configuration() {
     return 0
 }
 
-# configure replaces the configuration if nobody has changed it; else the new one goes beside the one that is there.
-configure() { # configure FILE
-    if [ ! -e "$1" ]; then # "before": its configuration is there yet, or there was none
-        ! known "$conf/$conflist" "$conflist" || rm -f "$conf/$conflist"
+# configure replaces the configuration if nobody has changed it; else the new one goes beside the one that is there. One of ours keeps
+# its mode, unless another one is asked for.
+configure() { # configure FOLDER
+    there=$(known_mode "$conf/$conflist")
+    if [ ! -e "$1/$conflist" ]; then # "before": its configuration is there yet, or there was none
+        [ -z "$there" ] || rm -f "$conf/$conflist"
         rm -f "$conf/$conflist.new"
         return 0
     fi
+    ours=$(shipped "$1" "${mode:-$there}")
+    [ -n "$mode" ] || [ -e "$ours" ] || ours=$1/$conflist
     other=$(others_configuration)
-    if [ -z "$other" ] && { [ ! -e "$conf/$conflist" ] || known "$conf/$conflist" "$conflist"; }; then
-        place "$1" "$conf/$conflist" 644
+    if [ -z "$other" ] && { [ ! -e "$conf/$conflist" ] || [ -n "$there" ]; }; then
+        place "$ours" "$conf/$conflist" 644
         rm -f "$conf/$conflist.new"
-    elif [ -e "$conf/$conflist" ] && cmp -s "$1" "$conf/$conflist"; then
+    elif [ -e "$conf/$conflist" ] && cmp -s "$ours" "$conf/$conflist"; then
         rm -f "$conf/$conflist.new"
     else
-        place "$1" "$conf/$conflist.new" 644
+        place "$ours" "$conf/$conflist.new" 644
         say "${other:-$conf/$conflist} is yours and stays; the one of this version is $conf/$conflist.new"
     fi
     first=$(for f in "$conf"/*.conf "$conf"/*.conflist "$conf"/*.json; do [ ! -e "$f" ] || echo "${f##*/}"; done | sort | head -n 1)
@@ -467,6 +490,7 @@ unpack() { # unpack ARCHIVE: into $work/new, complete or not at all
     for f in $plugins $conflist; do
         [ -f "$work/new/$f" ] || die 1 "$1 has no $f" "take an archive of the release; nothing was installed"
     done
+    [ -e "$(shipped "$work/new" "$mode")" ] || die 1 "$1 has no configuration for mode $mode" "take an archive of the release; nothing was installed"
     chmod 755 "$work/new/azure-vnet" "$work/new/azure-vnet-ipam"
     echo "$sum" >"$work/new/.sha256"
 }
@@ -534,8 +558,8 @@ replaced() {
 
 rollback() {
     read_state
-    [ -n "$current" ] || die 1 "nothing was installed by $self" "give the version that you want: $self v1.0.11"
-    [ -d "$store/versions/${previous:-none}" ] || die 1 "there is no version before $current" "give the version that you want: $self v1.0.11"
+    [ -n "$current" ] || die 1 "nothing was installed by $self" "give the version that you want: $self v2.0.0"
+    [ -d "$store/versions/${previous:-none}" ] || die 1 "there is no version before $current" "give the version that you want: $self v2.0.0"
     if [ "$previous" = before ]; then
         # Another plugin knows neither our pods nor our rules. What the classic plugin left is its own as long as no command of ours
         # has rewritten it.
@@ -610,7 +634,7 @@ uninstall() {
 clean_up() {
     ours=$store/versions/$current
     aside=
-    if known "$conf/$conflist" "$conflist"; then
+    if [ -n "$(known_mode "$conf/$conflist")" ]; then
         aside=$conf/$conflist
         mv "$aside" "$aside.uninstalling"
     fi
@@ -650,7 +674,7 @@ remove_files() {
     fi
     rm -f "$conf/$conflist.uninstalling" "$conf/.$conflist.installing"
     for f in "$conf/$conflist" "$conf/$conflist.new"; do
-        ! known "$f" "$conflist" || rm -f "$f"
+        [ -z "$(known_mode "$f")" ] || rm -f "$f"
     done
     [ ! -e "$conf/$conflist" ] || say "$conf/$conflist is yours and stays"
     if [ -e "$store/created" ]; then
@@ -663,7 +687,7 @@ remove_files() {
 watch() {
     trap 'exit 0' TERM INT
     while :; do
-        round=$(sh "$0" ${force:+--force} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
+        round=$(sh "$0" ${force:+--force} ${mode:+--mode "$mode"} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
         case $round in
         *"is installed already") ;;
         *) echo "$round" ;;
@@ -673,7 +697,7 @@ watch() {
     done
 }
 
-command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force=''
+command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force='' mode=''
 while [ $# -gt 0 ]; do
     case $1 in
     --from)
@@ -693,6 +717,14 @@ while [ $# -gt 0 ]; do
     --uninstall) command=uninstall ;;
     --dry-run) dry_run=yes ;;
     --force) force=yes ;;
+    --mode)
+        mode=${2:-none}
+        case " $modes " in
+        *" .$mode "*) ;;
+        *) misused "--mode is transparent, bridge or tunnel" ;;
+        esac
+        shift
+        ;;
     -h | --help)
         usage
         exit 0
@@ -704,7 +736,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force" ] || misused "--$command takes no version"
+[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force$mode" ] || misused "--$command takes no version"
 [ -z "$interval" ] || [ -z "$dry_run" ] || misused "--watch changes what it finds, --dry-run nothing"
 
 check_root

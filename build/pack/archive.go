@@ -36,6 +36,10 @@ func (r release) contents(modules []module) ([]file, error) {
 		read(filepath.Base(p), 0o755, p)
 	}
 	if r.os == "linux" {
+		// No runtime takes a file with such an ending for a configuration, wherever it is unpacked.
+		for _, mode := range []string{".bridge", ".tunnel"} {
+			read("10-azure.conflist"+mode, 0o644, filepath.Join(r.source, "cni", "conf", "10-azure-linux.conflist"+mode))
+		}
 		for _, unit := range []string{"azure-vnet-metrics.service", "azure-vnet-metrics.timer", "azure-vnet-repair.service"} {
 			read(unit, 0o644, filepath.Join(r.source, "build", "systemd", unit))
 		}
