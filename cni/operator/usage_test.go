@@ -23,7 +23,7 @@ func TestUsageIsWhatIsTaken(t *testing.T) {
 			options[o] = true
 		}
 	}
-	if len(commands) != 7 || len(options) != 14 {
+	if len(commands) != 9 || len(options) != 15 {
 		t.Fatalf("the usage text has %d commands and %d options: %v, %v", len(commands), len(options), commands, options)
 	}
 	for command, takes := range commands {
