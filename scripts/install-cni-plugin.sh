@@ -29,7 +29,8 @@ usage() {
     cat <<END
 Installs the Azure VNET CNI plugins into $bin, and their configuration into $conf.
 
-Usage: $self [--from FILE|DIR|URL] [--mode MODE] [--force] [--dry-run | --watch SECONDS] [version] [cniVersion]
+Usage: $self [--from FILE|DIR|URL] [--mode MODE] [--no-node-setup] [--bin-dir DIR] [--conf-dir DIR] [--force]
+           [--dry-run | --watch SECONDS] [version] [cniVersion]
        $self --rollback  [--dry-run]     back to the version before
        $self --uninstall [--dry-run]     restore the host's network, and remove what was installed
 
@@ -39,6 +40,11 @@ Usage: $self [--from FILE|DIR|URL] [--mode MODE] [--force] [--dry-run | --watch 
                $releases
   --mode       of the configuration: transparent, bridge or tunnel. Without it, one that was installed keeps its mode, and a new
                one is transparent
+  --no-node-setup
+               write no files for systemd, the programs that manage the host's network, and cloud-init
+  --bin-dir, --conf-dir
+               folders of the plugins and of their configuration, for a runtime that has others; both are remembered
+  --node-root  where the node's files are, if this is a container
   --force      go on where this node's configuration is one that these plugins refuse
   --dry-run    check all, change nothing, say what would be done
   --watch      go on: look every so many seconds, and install again what somebody has changed
@@ -333,11 +339,29 @@ place() { # place FROM TO MODE
     fi
 }
 
-# folders makes those that are missing, and remembers them for the removal.
+# folders makes those that are missing, and remembers them for the removal; which ones they are, for the commands to come.
 folders() {
-    for d in /opt "${bin%/*}" "$bin" "${conf%/*}" "$conf"; do
-        [ -d "$d" ] || { mkdir "$d" && echo "$d" >>"$store/created"; } || die 1 "cannot make $d" "make the file system writable"
+    make_folder "$bin"
+    make_folder "$conf"
+    printf '%s\n' "$bin" "$conf" >"$store/folders.new"
+    mv -f "$store/folders.new" "$store/folders"
+}
+
+make_folder() { # make_folder DIR
+    [ -d "$1" ] || [ -z "$1" ] || {
+        make_folder "${1%/*}"
+        { mkdir "$1" && echo "$1" >>"$store/created"; } || die 1 "cannot make $1" "make the file system writable"
+    }
+}
+
+# known_folders are those of the installation that is there; other ones are refused.
+known_folders() {
+    [ -e "$store/state" ] && [ -e "$store/folders" ] || return 0
+    { read -r kept_bin && read -r kept_conf; } <"$store/folders" || return 0
+    for given in "${bin_dir:-$kept_bin},$kept_bin" "${conf_dir:-$kept_conf},$kept_conf"; do
+        [ "${given%,*}" = "${given#*,}" ] || die 1 "the plugins are installed in $kept_bin, their configuration in $kept_conf" "--uninstall first"
     done
+    bin=$kept_bin conf=$kept_conf
 }
 
 activate() { # activate VERSION
@@ -345,8 +369,44 @@ activate() { # activate VERSION
         if [ -e "$store/versions/$1/$p" ]; then place "$store/versions/$1/$p" "$bin/$p" 755; else rm -f "$bin/$p"; fi
     done
     configure "$store/versions/$1"
+    if [ -e "$store/versions/$1/azure-vnet" ] && [ "$1" != before ]; then prepare_node; fi
     for u in $served; do serve "$u" "$store/versions/$1/$u"; done
     offer_completion "$store/versions/$1/$completion"
+}
+
+# prepare_node lets the plugin write the files that the node needs; it says what it does. Nothing fails for it: what is missing,
+# doctor names.
+prepare_node() {
+    [ -z "$no_setup" ] || return 0
+    set -- "$bin/azure-vnet" host prepare ${node_root:+--root "$node_root"}
+    [ "$conf" = /etc/cni/net.d ] || set -- "$@" --config "$(configured "$store/versions/$current")"
+    node_files "$@"
+}
+
+# restore_node takes these files away.
+restore_node() { # restore_node PLUGIN [--dry-run]
+    plugin=$1
+    shift
+    node_files "$plugin" host restore ${node_root:+--root "$node_root"} "$@"
+}
+
+node_files() { # node_files COMMAND...
+    told=$("$@" 2>&1) || told="$told
+note: the node's files are not as they should be; the same command tries again"
+    echo "$told" | sed -e '/ is there already\.$/d' -e '/^No file of azure-vnet/d' -e '/^$/d' -e "s/^/$self: /"
+}
+
+# configured is the configuration that counts when the version in a folder is installed.
+configured() { # configured FOLDER
+    other=$(others_configuration)
+    there=$(known_mode "$conf/$conflist")
+    if [ -n "$other" ]; then
+        echo "$other"
+    elif [ -e "$conf/$conflist" ] && [ -z "$there" ]; then
+        echo "$conf/$conflist"
+    else
+        shipped "$1" "${mode:-$there}"
+    fi
 }
 
 # offer_completion lets bash complete the plugins' commands. Nothing depends on it, so it fails nothing (/usr may be read-only).
@@ -492,6 +552,12 @@ unpack() { # unpack ARCHIVE: into $work/new, complete or not at all
     done
     [ -e "$(shipped "$work/new" "$mode")" ] || die 1 "$1 has no configuration for mode $mode" "take an archive of the release; nothing was installed"
     chmod 755 "$work/new/azure-vnet" "$work/new/azure-vnet-ipam"
+    # The units run what is in the folder of the plugins.
+    for u in $served; do
+        if [ "$bin" = /opt/cni/bin ] || [ ! -f "$work/new/$u" ]; then continue; fi
+        sed "s,/opt/cni/bin/,$bin/,g" "$work/new/$u" >"$work/unit"
+        mv -f "$work/unit" "$work/new/$u"
+    done
     echo "$sum" >"$work/new/.sha256"
 }
 
@@ -512,6 +578,8 @@ install_plugins() {
     install_reference
     if [ -n "$dry_run" ]; then
         say "would install $version into $bin, and ${wanted:-no reference plugin}; now there is ${current:-nothing of ours}"
+        [ -z "$fresh" ] || kept=$work/new
+        [ -n "$no_setup" ] || node_files "$kept/azure-vnet" host prepare --dry-run ${node_root:+--root "$node_root"} --config "$(configured "$kept")"
         return 0
     fi
     folders
@@ -531,7 +599,12 @@ install_plugins() {
     activate "$version"
     forget_others
     [ -z "$changed" ] || outlast
-    if [ -n "$changed" ]; then say "installed $version${previous:+; --rollback goes back to $previous}"; else say "$version is installed already"; fi
+    if [ -n "$changed" ]; then
+        say "the configuration is ${other:-$conf/$conflist}; $bin/azure-vnet doctor says whether this node is ready for pods"
+        say "installed $version${previous:+; --rollback goes back to $previous}"
+    else
+        say "$version is installed already"
+    fi
 }
 
 # outlast waits for calls of the programs that have been replaced. What they are about is not taken over as long as they are under way.
@@ -577,6 +650,7 @@ rollback() {
     if [ "$previous" = before ] && touched; then hand_back; fi
     was=$current current=$previous previous=$was
     write_state
+    [ "$current" != before ] || restore_node "$store/versions/$was/azure-vnet"
     activate "$current"
     say "went back from $was to $current; --rollback again returns to $was"
 }
@@ -614,6 +688,7 @@ uninstall() {
     [ -n "$current" ] || die 1 "nothing was installed by $self" "what others have installed, they remove"
     if [ -n "$dry_run" ]; then
         say "would clean up the host, and remove $current from $bin and $conf"
+        [ "$current" = before ] || restore_node "$store/versions/$current/azure-vnet" --dry-run
         return 0
     fi
     if [ "$current" != before ]; then
@@ -624,6 +699,7 @@ uninstall() {
         done
         rm -f "$state/azure-vnet-network.lock" "$state/azure-vnet-owners.lock" "$state/azure-vnet-ipam-refresh.lock"
         rm -f "$state/azure-vnet-metrics.json" "$state/azure-vnet-metrics.lock" "$textfile"
+        restore_node "$store/versions/$current/azure-vnet"
     fi
     remove_files
     say "removed ${current}"
@@ -687,7 +763,8 @@ remove_files() {
 watch() {
     trap 'exit 0' TERM INT
     while :; do
-        round=$(sh "$0" ${force:+--force} ${mode:+--mode "$mode"} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
+        round=$(sh "$0" ${force:+--force} ${mode:+--mode "$mode"} ${no_setup:+--no-node-setup} \
+            ${node_root:+--node-root "$node_root"} ${bin_dir:+--bin-dir "$bin_dir"} ${conf_dir:+--conf-dir "$conf_dir"} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
         case $round in
         *"is installed already") ;;
         *) echo "$round" ;;
@@ -697,7 +774,7 @@ watch() {
     done
 }
 
-command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force='' mode=''
+command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force='' mode='' no_setup='' node_root='' bin_dir='' conf_dir=''
 while [ $# -gt 0 ]; do
     case $1 in
     --from)
@@ -717,6 +794,18 @@ while [ $# -gt 0 ]; do
     --uninstall) command=uninstall ;;
     --dry-run) dry_run=yes ;;
     --force) force=yes ;;
+    --no-node-setup) no_setup=yes ;;
+    --bin-dir | --conf-dir | --node-root)
+        case ${2:-none} in
+        /*[!A-Za-z0-9._/-]* | [!/]* | */) misused "$1 needs a folder by its absolute path" ;;
+        esac
+        case $1 in
+        --bin-dir) bin_dir=$2 ;;
+        --conf-dir) conf_dir=$2 ;;
+        *) node_root=$2 ;;
+        esac
+        shift
+        ;;
     --mode)
         mode=${2:-none}
         case " $modes " in
@@ -736,9 +825,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force$mode" ] || misused "--$command takes no version"
+[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force$mode$no_setup" ] || misused "--$command takes no version"
 [ -z "$interval" ] || [ -z "$dry_run" ] || misused "--watch changes what it finds, --dry-run nothing"
 
+bin=${bin_dir:-$bin} conf=${conf_dir:-$conf}
+known_folders
 check_root
 check_machine
 [ -z "$interval" ] || watch

@@ -5,7 +5,7 @@ _azure_vnet() {
     help=$("$program" --help 2>/dev/null) || return 0
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -eq 1 ]; then
-        choices="$(sed -n 's/^  azure-vnet[a-z-]* \([a-z][a-z]*\).*/\1/p' <<<"$help") --help --version"
+        choices="$(sed -n 's/^  azure-vnet[a-z-]* \([a-z][a-z]*\).*/\1/p' <<<"$help" | sort -u) --help --version"
     elif [ "$command" = host ] && [ "$COMP_CWORD" -eq 2 ]; then
         choices='prepare release restore'
     else

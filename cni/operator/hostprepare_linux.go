@@ -30,7 +30,26 @@ func hostPrepare(ctx context.Context, o options, stdout io.Writer) error {
 // hostRestore takes these files away again.
 func hostRestore(ctx context.Context, o options, stdout io.Writer) error {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(stdout, format+"\n", args...) }
-	return prepare.Node{Root: o.root}.Restore(ctx, o.dryRun, say)
+	ifaces, err := platform.Interfaces()
+	if err != nil {
+		return err
+	}
+	n := prepare.Node{Root: o.root, Bridge: bridgeOf(ifaces)}
+	if o.dryRun {
+		n.Bridge = "" // the one who asks cleans up first
+	}
+	return n.Restore(ctx, o.dryRun, say)
+}
+
+// bridgeOf is the bridge of ours that has a NIC of the host as its port.
+func bridgeOf(ifaces []platform.Interface) string {
+	for _, b := range ifaces {
+		if b.Kind == "bridge" && strings.HasPrefix(b.Name, azure.BridgePrefix) &&
+			slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return i.Master == b.Index && mayBeMaster(i) }) {
+			return b.Name
+		}
+	}
+	return ""
 }
 
 // preparedNode is what the configurations make of this node.
@@ -59,6 +78,7 @@ func preparedNode(o options) (prepare.Node, error) {
 		masters = append(masters, conf.Master)
 	}
 	ifaces, err := platform.Interfaces()
+	n.Bridge = bridgeOf(ifaces)
 	for _, i := range ifaces {
 		named := slices.Contains(masters, i.Name)
 		if named || slices.Contains(masters, "") && mayBeMaster(i) {

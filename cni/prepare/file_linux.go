@@ -29,6 +29,7 @@ type file struct {
 	path string // on the node
 	body string
 	why  string
+	late bool // written when those who read the others have done so
 }
 
 // text is the file with its head.
@@ -105,9 +106,6 @@ func write(root string, f file) error {
 		above, missing = filepath.Dir(above), above
 	}
 	temp := filepath.Join(above, temporary)
-	if err := os.RemoveAll(temp); err != nil {
-		return err
-	}
 	var err error
 	if missing == "" {
 		if err = put(temp, text("-", f.body)); err == nil {
@@ -129,10 +127,7 @@ func write(root string, f file) error {
 func rewrite(root string, f file, made string) error {
 	path := filepath.Join(root, f.path)
 	temp := filepath.Join(filepath.Dir(path), temporary)
-	err := os.RemoveAll(temp)
-	if err == nil {
-		err = put(temp, text(made, f.body))
-	}
+	err := put(temp, text(made, f.body))
 	if err == nil {
 		err = os.Rename(temp, path)
 	}
@@ -161,15 +156,36 @@ func remove(root, path string) (gone bool, err error) {
 	if !ours {
 		return false, nil
 	}
-	if err = os.Remove(filepath.Join(root, path)); err != nil {
-		return false, err
+	alone := filepath.Join(root, path)
+	for dir := filepath.Dir(path); made != "-" && (dir == made || strings.HasPrefix(dir, made+"/")) && only(filepath.Join(root, dir)); dir = filepath.Dir(dir) {
+		alone = filepath.Join(root, dir)
 	}
-	for dir := filepath.Dir(path); made != "-" && (dir == made || strings.HasPrefix(dir, made+"/")); dir = filepath.Dir(dir) {
-		if os.Remove(filepath.Join(root, dir)) != nil {
-			break // somebody else uses it
+	// One rename takes file and folders: whoever is interrupted leaves no folder of which nobody knows that it was made.
+	temp := filepath.Join(filepath.Dir(alone), temporary)
+	err = os.Rename(alone, temp)
+	return err == nil, errors.Join(err, os.RemoveAll(temp))
+}
+
+// only says whether a folder has one entry.
+func only(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) == 1
+}
+
+// sweep removes what an interrupted one has left.
+func sweep(root string) error {
+	paths := places(root)
+	found, _ := filepath.Glob(filepath.Join(root, dropIns)) // fails for a bad pattern only
+	for _, dir := range found {
+		paths = append(paths, filepath.Join(strings.TrimPrefix(dir, filepath.Clean(root)), dropInName))
+	}
+	var errs []error
+	for _, path := range paths {
+		for dir := filepath.Dir(path); dir != "/" && dir != "."; dir = filepath.Dir(dir) {
+			errs = append(errs, os.RemoveAll(filepath.Join(root, dir, temporary)))
 		}
 	}
-	return true, nil
+	return errors.Join(errs...)
 }
 
 // lock keeps a second one out, until release. It is the kernel's lock of the folder itself, so it leaves no file.

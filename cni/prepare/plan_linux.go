@@ -15,6 +15,7 @@ type Node struct {
 	Root    string               // of the node's files; "/" but in a container, and in tests
 	Bridged bool                 // a network of the node is in bridge or tunnel mode
 	NICs    []platform.Interface // any of which may become the master
+	Bridge  string               // on which the host's network is already; "" if on none of ours
 }
 
 const (
@@ -33,22 +34,22 @@ const (
 // plan is what the node needs, in the order in which it is written. The texts for networkd and NetworkManager are those
 // of docs/host.md.
 func (n Node) plan() []file {
-	files := []file{{sysctls, forwards, "the host forwards what is for pods, from the boot on; kubeadm asks for it"}}
+	files := []file{{path: sysctls, body: forwards, why: "the host forwards what is for pods, from the boot on; kubeadm asks for it"}}
 	if n.Bridged {
 		files[0].body += bridgeCalls
-		files = append(files, file{modules, "br_netfilter\n", "services need br_netfilter in this mode"})
+		files = append(files, file{path: modules, body: "br_netfilter\n", why: "services need br_netfilter in this mode"})
 	}
 	if n.has("/etc/cloud") {
-		files = append(files, file{cloudInit, CloudInit, "cloud-init leaves the NIC's secondary addresses to pods, from the next boot on"})
+		files = append(files, file{path: cloudInit, body: CloudInit, why: "cloud-init leaves the NIC's secondary addresses to pods, from the next boot on"})
 	}
 	if n.Bridged && n.networkd() {
 		files = append(files,
-			file{bridgeFile, "[Match]\nName=azure* azv*\n\n[Link]\nUnmanaged=yes\n", "systemd-networkd leaves the bridge and the pods' interfaces alone"},
-			file{foreign, "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n", "systemd-networkd removes no routes and rules of others"})
+			file{path: bridgeFile, body: "[Match]\nName=azure* azv*\n\n[Link]\nUnmanaged=yes\n", why: "systemd-networkd leaves the bridge and the pods' interfaces alone"},
+			file{path: foreign, body: "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n", why: "systemd-networkd removes no routes and rules of others, from its next start on"})
 		files = append(files, n.keepMaster()...)
 	}
 	if n.Bridged && n.has("/etc/NetworkManager") {
-		files = append(files, file{nmFile, "[keyfile]\nunmanaged-devices=interface-name:azure*;interface-name:azv*\n", "NetworkManager leaves the bridge and the pods' interfaces alone"})
+		files = append(files, file{path: nmFile, body: "[keyfile]\nunmanaged-devices=interface-name:azure*;interface-name:azv*\n", why: "NetworkManager leaves the bridge and the pods' interfaces alone"})
 	}
 	return files
 }
@@ -70,7 +71,8 @@ func (n Node) keepMaster() (files []file) {
 			slices.ContainsFunc(files, func(f file) bool { return f.path == path }) {
 			continue
 		}
-		files = append(files, file{path, "[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n", "systemd-networkd leaves " + nic.Name + " in the bridge when it restarts"})
+		files = append(files, file{path: path, body: "[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n", late: true,
+			why: "systemd-networkd leaves " + nic.Name + " in the bridge when it restarts"})
 	}
 	return files
 }

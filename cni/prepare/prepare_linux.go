@@ -20,37 +20,58 @@ func (n Node) Prepare(ctx context.Context, dry bool, say func(string, ...any)) e
 		return err
 	}
 	defer release()
-	plan := n.plan()
-	changed, err := n.drop(dry, say, func(path string) bool {
-		return slices.ContainsFunc(plan, func(f file) bool { return f.path == path })
-	})
-	for _, f := range plan {
-		wrote, werr := n.provide(f, dry, say)
-		if werr != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w", f.path, werr))
-		}
-		if wrote {
-			changed = append(changed, f.path)
-		}
-	}
 	if !dry {
-		n.tell(ctx, changed, say)
+		err = sweep(n.Root)
 	}
+	plan := n.plan()
+	gone, derr := n.drop(dry, say, func(path string) bool {
+		// The files of a mode stay as long as its bridge is there, whatever the configuration says by now.
+		return n.Bridge != "" || slices.ContainsFunc(plan, func(f file) bool { return f.path == path })
+	})
+	err = errors.Join(err, derr)
+	var wrote []string
+	provide := func(late bool) {
+		for _, f := range plan {
+			if f.late != late {
+				continue
+			}
+			done, werr := n.provide(f, dry, say)
+			if werr != nil {
+				err = errors.Join(err, fmt.Errorf("%s: %w", f.path, werr))
+			}
+			if done {
+				wrote = append(wrote, f.path)
+			}
+		}
+	}
+	provide(false)
+	if !dry {
+		n.tell(ctx, wrote, gone, say)
+	}
+	provide(true)
 	return err
 }
 
-// Restore takes away all that Prepare has written and nobody has changed since.
+// Restore takes away all that Prepare has written and nobody has changed since. Error: the host's network is on a
+// bridge, which needs these files.
 func (n Node) Restore(ctx context.Context, dry bool, say func(string, ...any)) error {
+	if n.Bridge != "" {
+		return fmt.Errorf("the host's network is on the bridge %s, which needs these files; run azure-vnet cleanup first", n.Bridge)
+	}
 	release, err := lock(n.Root)
 	if err != nil {
 		return err
 	}
 	defer release()
-	changed, err := n.drop(dry, say, func(string) bool { return false })
 	if !dry {
-		n.tell(ctx, changed, say)
+		err = sweep(n.Root)
 	}
-	if len(changed) == 0 && err == nil {
+	gone, derr := n.drop(dry, say, func(string) bool { return false })
+	err = errors.Join(err, derr)
+	if !dry {
+		n.tell(ctx, nil, gone, say)
+	}
+	if len(gone) == 0 && err == nil {
 		say("No file of azure-vnet host prepare is there.")
 	}
 	return err
@@ -111,38 +132,28 @@ func (n Node) drop(dry bool, say func(string, ...any), keep func(path string) bo
 	return gone, err
 }
 
-// tell lets the programs that read the files know. In a container nobody can be told, and the next boot does it. On a
-// host that has its network on a bridge already, networkd would configure the NIC once more: that is for a person.
-func (n Node) tell(ctx context.Context, changed []string, say func(string, ...any)) {
-	if len(changed) == 0 || filepath.Clean(n.Root) != "/" {
+// tell lets the programs that read the files know. In a container nobody can be told, and the next boot does it.
+//
+// networkd is told of its new files only: it need not know at once that it may manage a bridge which is not there any
+// more. Before that, no file is written by which it configures a NIC, and none is there on a host that has its network
+// on a bridge already: a reload makes networkd configure such a NIC again, which interrupts the host's network.
+func (n Node) tell(ctx context.Context, wrote, gone []string, say func(string, ...any)) {
+	if filepath.Clean(n.Root) != "/" {
 		return
 	}
-	if n.Bridged && slices.Contains(changed, modules) && !n.has("/proc/sys/net/bridge") {
+	if slices.Contains(wrote, modules) && !n.has("/proc/sys/net/bridge") {
 		run(ctx, say, "modprobe", "br_netfilter")
 	}
-	of := func(part string) bool {
-		return slices.ContainsFunc(changed, func(path string) bool { return strings.Contains(path, part) })
-	}
-	if of("/systemd/network") && n.has("/run/systemd/netif/state") {
-		if n.live() {
+	if slices.Contains(wrote, bridgeFile) && n.has("/run/systemd/netif/state") {
+		if n.Bridge != "" {
 			say("systemd-networkd has to read its files. Since the host's network is on a bridge already, do it yourself: networkctl reload; sleep 2; azure-vnet repair")
 		} else {
 			run(ctx, say, "networkctl", "reload")
 		}
 	}
-	if of("/NetworkManager/") && n.has("/run/NetworkManager") {
+	if slices.Contains(append(wrote, gone...), nmFile) && n.has("/run/NetworkManager") {
 		run(ctx, say, "nmcli", "general", "reload", "conf")
 	}
-}
-
-// live says whether a NIC is a port of a bridge of ours.
-func (n Node) live() bool {
-	for _, nic := range n.NICs {
-		if nic.Master != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // run says what it does, and what came of it. Nothing fails for it: what was written counts from the next boot on.
