@@ -101,6 +101,7 @@ test: require-root setup-test setup-release setup-install vet azure-vnet azure-v
 	$(MAKE) soak SOAK_SECONDS=40
 	$(MAKE) test-e2e DATAPLANE=netdev RACE= # the same test code as before, which the detector has seen
 	$(MAKE) test-runtimes
+	$(MAKE) test-charts
 	$(MAKE) test-windows SKIP_WINDOWS=$(SKIP_WINDOWS)
 
 # containerd and its CRI plugin on nodes of the fabric: docs/testing.md. A module of its own, like the reference plugins.
@@ -195,6 +196,7 @@ vet: setup-build ## go vet for every platform
 	cd test/gocni && go vet ./...
 	cd test/hnssim/conformance && GOOS=windows go vet ./...
 	cd test/manifest && $(HOST) go vet ./...
+	cd test/charts && $(HOST) go vet ./...
 	cd test/runtimes && $(HOST) go vet ./...
 
 .PHONY: lint
@@ -209,6 +211,7 @@ lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint $(TOOL
 	$(HOST) go test -count=1 ./test/docs
 	go mod tidy -diff
 	cd test/manifest && go mod tidy -diff
+	cd test/charts && go mod tidy -diff
 	cd test/runtimes && go mod tidy -diff
 	@failed=; for os in linux windows; do \
 		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \

@@ -90,6 +90,11 @@ test-manifest: setup-build azure-cni-plugins
 	cd test/manifest && SPDX_DOCUMENT=$(CURDIR)/$(ARCHIVE_DIR)/$(ARCHIVE_NAME).spdx.json $(HOST) go test -count=1 ./...
 	@rm -rf $(ARCHIVE_DIR)
 
+# The overlays and the chart, rendered by the libraries of kustomize and helm: a module of its own, since they are large.
+.PHONY: test-charts
+test-charts: setup-build ## the overlays and the Helm chart, rendered, linted and compared
+	cd test/charts && $(HOST) go test -count=1 $(TESTFLAGS) ./...
+
 # PowerShell does not run here, so its scripts are read by tree-sitter's grammar: docs/install.md, Windows.
 POWERSHELL := $(TOOLS)/powershell
 .PHONY: lint-powershell
