@@ -29,7 +29,7 @@ usage() {
     cat <<END
 Installs the Azure VNET CNI plugins into $bin, and their configuration into $conf.
 
-Usage: $self [--from FILE|DIR|URL] [--mode MODE] [--no-node-setup] [--bin-dir DIR] [--conf-dir DIR] [--force]
+Usage: $self [--from FILE|DIR|URL] [--key FILE] [--mode MODE] [--no-node-setup] [--bin-dir DIR] [--conf-dir DIR] [--force]
            [--dry-run | --watch SECONDS] [version] [cniVersion]
        $self --rollback  [--dry-run]     back to the version before
        $self --uninstall [--dry-run]     restore the host's network, and remove what was installed
@@ -38,6 +38,7 @@ Usage: $self [--from FILE|DIR|URL] [--mode MODE] [--no-node-setup] [--bin-dir DI
   cniVersion   of the reference plugins loopback and portmap; without it, they are installed ($reference_version) only if they are missing
   --from       take the archives from a file, from a folder, or from a web server's folder, and not from
                $releases
+  --key        the public key, in PEM, that has signed the release (SHA256SUMS.sig): nothing else is installed. Needs openssl
   --mode       of the configuration: transparent, bridge or tunnel. Without it, one that was installed keeps its mode, and a new
                one is transparent
   --no-node-setup
@@ -197,8 +198,28 @@ whence() { # whence ARCHIVE
     esac
 }
 
+# signed takes a sum from those of the release, if our key has signed them (as cosign sign-blob does).
+signed() { # signed SOURCE FILE
+    if [ ! -e "$work/SHA256SUMS" ]; then
+        command -v openssl >/dev/null || die 3 "openssl is missing, which verifies signatures" "install it with this system's package manager"
+        fetch "$1" SHA256SUMS "$(whence SHA256SUMS)"
+        fetch "$1" SHA256SUMS.sig "the release is not signed: take another one, or verify it in another way; nothing was installed"
+        if ! { openssl base64 -d -A -in "$work/SHA256SUMS.sig" -out "$work/signature" &&
+            openssl dgst -sha256 -verify "$key" -signature "$work/signature" "$work/SHA256SUMS"; } >/dev/null 2>&1; then
+            die 1 "$1/SHA256SUMS was not signed by $key" "see that both are what the release's maker has published; nothing was installed"
+        fi
+    fi
+    sum=''
+    while read -r s f; do [ "$f" != "$2" ] || sum=$s; done <"$work/SHA256SUMS"
+    [ -n "$sum" ] || die 1 "$1/SHA256SUMS, which is signed, does not have $2" "name a file of that release; nothing was installed"
+}
+
 # A sum of the release's: 64 digits.
 published() { # published SOURCE ARCHIVE
+    if [ -n "$key" ]; then
+        signed "$1" "$2"
+        return 0
+    fi
     fetch "$1" "$2.sha256" "$(whence "$2")"
     sum=$(cut -c 1-64 "$work/$2.sha256")
     case $sum in
@@ -218,7 +239,7 @@ resolve() {
     case $from in
     '')
         if [ -z "$version" ]; then
-            fetch "$releases/latest/download" VERSION "name the version: $self v2.0.0"
+            fetch "$releases/latest/download" VERSION "name the version: $self v2.0.0; if there is no release yet, build one (make release), and use --from"
             version=$(cat "$work/VERSION")
         fi
         source=$releases/download/$version
@@ -248,6 +269,10 @@ resolve() {
     if [ -z "$version" ]; then
         fetch "$source" VERSION "name the version: $self --from $from v2.0.0"
         version=$(cat "$work/VERSION")
+    fi
+    if [ -n "$key" ] && [ -e "$work/VERSION" ]; then
+        signed "$source" VERSION
+        [ "$(sha256sum <"$work/VERSION" | cut -c 1-64)" = "$sum" ] || die 1 "VERSION is not the one that was signed" "name the version: $self --key $key v2.0.0"
     fi
     case $version in
     '' | .* | before | replaced | *[!A-Za-z0-9._+~-]*) die 1 "'$version' is no version" "for example v2.0.0" ;;
@@ -524,7 +549,7 @@ install_reference() {
         [ -n "$wanted" ] || return 0
     fi
     archive=cni-plugins-linux-$arch-$v.tgz
-    if [ -n "$from" ]; then at=$source; else at=$reference_releases/download/$v; fi
+    if [ -n "$from$key" ]; then at=$source; else at=$reference_releases/download/$v; fi
     published "$at" "$archive"
     fetch_verified "$at" "$archive"
     mkdir "$work/reference"
@@ -764,7 +789,7 @@ watch() {
     trap 'exit 0' TERM INT
     while :; do
         round=$(sh "$0" ${force:+--force} ${mode:+--mode "$mode"} ${no_setup:+--no-node-setup} \
-            ${node_root:+--node-root "$node_root"} ${bin_dir:+--bin-dir "$bin_dir"} ${conf_dir:+--conf-dir "$conf_dir"} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
+            ${node_root:+--node-root "$node_root"} ${bin_dir:+--bin-dir "$bin_dir"} ${conf_dir:+--conf-dir "$conf_dir"} ${key:+--key "$key"} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
         case $round in
         *"is installed already") ;;
         *) echo "$round" ;;
@@ -774,7 +799,7 @@ watch() {
     done
 }
 
-command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force='' mode='' no_setup='' node_root='' bin_dir='' conf_dir=''
+command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force='' mode='' no_setup='' node_root='' bin_dir='' conf_dir='' key=''
 while [ $# -gt 0 ]; do
     case $1 in
     --from)
@@ -795,6 +820,11 @@ while [ $# -gt 0 ]; do
     --dry-run) dry_run=yes ;;
     --force) force=yes ;;
     --no-node-setup) no_setup=yes ;;
+    --key)
+        key=${2:-}
+        [ -f "$key" ] || misused "--key needs the file of a public key"
+        shift
+        ;;
     --bin-dir | --conf-dir | --node-root)
         case ${2:-none} in
         /*[!A-Za-z0-9._/-]* | [!/]* | */) misused "$1 needs a folder by its absolute path" ;;
@@ -825,7 +855,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force$mode$no_setup" ] || misused "--$command takes no version"
+[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force$mode$no_setup$key" ] || misused "--$command takes no version"
 [ -z "$interval" ] || [ -z "$dry_run" ] || misused "--watch changes what it finds, --dry-run nothing"
 
 bin=${bin_dir:-$bin} conf=${conf_dir:-$conf}
