@@ -116,6 +116,11 @@ test-manifest: setup-build azure-cni-plugins
 test-charts: setup-build ## the overlays and the Helm chart, rendered, linted and compared
 	cd test/charts && $(HOST) go test -count=1 $(TESTFLAGS) ./...
 
+# What the documents for a new cluster hand to Azure, Terraform and Kubernetes: a module of its own, like the charts.
+.PHONY: test-quickstart
+test-quickstart: setup-build ## the files and commands of the quickstart, by the types and parsers of those who read them
+	cd test/quickstart && $(HOST) go test -count=1 $(TESTFLAGS) ./...
+
 # PowerShell does not run here, so its scripts are read by tree-sitter's grammar: docs/install.md, Windows.
 POWERSHELL := $(TOOLS)/powershell
 .PHONY: lint-powershell
