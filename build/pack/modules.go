@@ -32,7 +32,7 @@ func linked(source string, binaries []string) ([]module, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read what %s consists of: %w", b, err)
 		}
-		deps := append(info.Deps, goItself(info))
+		deps := slices.Concat(info.Deps, []*debug.Module{goItself(info)})
 		if info.Main.Path == referenceModule { // a program of other people's
 			deps = append(deps, &info.Main)
 		}
