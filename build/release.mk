@@ -101,7 +101,7 @@ install-releases: $(REFERENCE)/.built
 INSTALL_ENV = INSTALL_RELEASES=$(CURDIR)/$(INSTALL) INSTALL_NODES=$(CURDIR)/$(OUTPUT)/node
 .PHONY: test-install
 test-install: require-root setup-release setup-install install-releases ## the installers, the packages and the upgrade of a live node; needs root
-	$(INSTALL_ENV) go test -count=1 -timeout 10m $(TESTFLAGS) ./test/install
+	$(INSTALL_ENV) go test -count=1 -timeout 30m $(TESTFLAGS) ./test/install
 
 # The manifest of Kubernetes and the lists of what is in a release, against the types of those who read them.
 .PHONY: test-manifest
