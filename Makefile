@@ -101,6 +101,8 @@ test: require-root setup-test setup-release setup-install vet azure-vnet azure-v
 	$(MAKE) soak SOAK_SECONDS=40
 	$(MAKE) test-e2e DATAPLANE=netdev RACE= # the same test code as before, which the detector has seen
 	$(MAKE) test-runtimes
+	$(MAKE) test-charts
+	$(MAKE) test-quickstart
 	$(MAKE) test-windows SKIP_WINDOWS=$(SKIP_WINDOWS)
 
 # containerd and its CRI plugin on nodes of the fabric: docs/testing.md. A module of its own, like the reference plugins.
@@ -245,6 +247,8 @@ vet: setup-build ## go vet for every platform
 	cd test/gocni && go vet ./...
 	cd test/hnssim/conformance && GOOS=windows go vet ./...
 	cd test/manifest && $(HOST) go vet ./...
+	cd test/charts && $(HOST) go vet ./...
+	cd test/quickstart && $(HOST) go vet ./...
 	cd test/runtimes && $(HOST) go vet ./...
 	cd test/cluster/coredns && $(HOST) go vet ./...
 
@@ -254,12 +258,14 @@ lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint $(TOOL
 	@# git's --numstat has "-" for the line counts of what it holds to be binary.
 	@files=$$(git diff --cached --numstat $$(git hash-object -t tree /dev/null) | sed -n 's/^-\t-\t//p'); \
 		[ -z "$$files" ] || { echo "lint: binary files in git:" $$files; exit 1; }
-	shellcheck scripts/*.sh test/wine/*.sh build/deb/postinst build/deb/prerm build/deb/postrm .ci/run
+	shellcheck scripts/*.sh examples/az-cli/*.sh test/wine/*.sh build/deb/postinst build/deb/prerm build/deb/postrm .ci/run
 	@# The pages name each other, and need not be installed here.
 	@wrong=$$(mandoc -T lint docs/man/*.8 | grep -v 'referenced manual not found: Xr azure-vnet' || :); [ -z "$$wrong" ] || { echo "$$wrong"; exit 1; }
 	$(HOST) go test -count=1 ./test/docs
 	go mod tidy -diff
 	cd test/manifest && go mod tidy -diff
+	cd test/charts && go mod tidy -diff
+	cd test/quickstart && go mod tidy -diff
 	cd test/runtimes && go mod tidy -diff
 	cd test/cluster/coredns && go mod tidy -diff
 	cd test/cluster/kubernetes && go mod tidy -diff

@@ -6,6 +6,7 @@ export SOURCE_DATE_EPOCH
 
 RELEASE_PLATFORMS := linux/amd64 linux/arm64 windows/amd64
 RELEASE := $(OUTPUT)/release
+REFERENCE_VERSION := v1.9.1
 # Where azure-cni-plugins puts its archive.
 ARCHIVE_DIR ?= $(OUTPUT)
 ARCHIVE_NAME := azure-vnet-cni-$(GOOS)-$(GOARCH)-$(VERSION)
@@ -32,10 +33,31 @@ release: setup-release ## everything that a release has, for all platforms, into
 	for arch in amd64 arm64; do $(MAKE) --no-print-directory deb GOOS=linux GOARCH=$$arch ARCHIVE_DIR=$(RELEASE); done
 	cp scripts/install-cni-plugin.sh scripts/install-cni-plugin.ps1 $(RELEASE)/
 	echo $(VERSION) > $(RELEASE)/VERSION
-	@$(call sum,$(RELEASE)/install-cni-plugin.sh)
-	@$(call sum,$(RELEASE)/install-cni-plugin.ps1)
-	@cd $(RELEASE) && for f in *.spdx.json; do for s in 256 512; do sha$${s}sum $$f > $$f.sha$$s; done; done
+	for arch in amd64 arm64; do $(MAKE) --no-print-directory reference-archive GOOS=linux GOARCH=$$arch ARCHIVE_DIR=$(RELEASE); done
+	cp scripts/kubernetes/Dockerfile scripts/kubernetes/base/azure-vnet-cni.yaml $(RELEASE)/
+	tar --sort=name --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw --mtime=@$(SOURCE_DATE_EPOCH) --format=ustar -C scripts/kubernetes \
+		--transform='s,^chart,azure-vnet-cni,' -cf - chart | gzip -9n > $(RELEASE)/azure-vnet-cni-chart.tgz
+	$(HOST) go run ./build/provenance -folder $(RELEASE) -version $(VERSION) -time $(SOURCE_DATE_EPOCH) -commit "$$(git --git-dir=.git rev-parse HEAD 2>/dev/null || :)"
+	@cd $(RELEASE) && for f in *.spdx.json *.ps1 *.sh Dockerfile *.yaml *-chart.tgz provenance.json; do for s in 256 512; do sha$${s}sum $$f > $$f.sha$$s; done; done
+	@cd $(RELEASE) && ls | grep -v -e '\.sha256$$' -e '\.sha512$$' -e '^SHA256SUMS' | xargs sha256sum > SHA256SUMS
+	$(if $(KEY),$(MAKE) --no-print-directory sign-release)
 	@ls -l $(RELEASE)
+
+# The private key, in PEM, that signs a release's sums (ECDSA, P-256): as cosign sign-blob does, so cosign and openssl verify it.
+KEY ?=
+.PHONY: sign-release
+sign-release: # KEY=file
+	openssl dgst -sha256 -sign $(KEY) $(RELEASE)/SHA256SUMS | base64 -w 0 > $(RELEASE)/SHA256SUMS.sig
+
+# The reference plugins that ours need, built from their published module, so that a release is all that an offline machine needs.
+.PHONY: reference-archive
+reference-archive: setup-build
+	@mkdir -p $(ARCHIVE_DIR) $(OUTPUT)/reference-$(GOARCH)
+	cd test/reference && for p in main/loopback meta/portmap; do \
+		GOOS=$(GOOS) GOARCH=$(GOARCH) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(OUTPUT)/reference-$(GOARCH)/ github.com/containernetworking/plugins/plugins/$$p; \
+	done
+	$(HOST) go run ./build/pack -reference -os $(GOOS) -arch $(GOARCH) -version $(REFERENCE_VERSION) -time $(SOURCE_DATE_EPOCH) -bin $(OUTPUT)/reference-$(GOARCH) -out $(ARCHIVE_DIR) -source test/reference
+	@$(call sum,$(ARCHIVE_DIR)/cni-plugins-$(GOOS)-$(GOARCH)-$(REFERENCE_VERSION).tgz)
 
 # v1.2.3-4-gabc-dirty is 1.2.3+4.gabc.dirty, which dpkg takes for newer than 1.2.3; a bare commit is older than any version;
 # v1.2.3-rc1 is 1.2.3~rc1, older than 1.2.3.
@@ -67,28 +89,37 @@ deb: # of azure-cni-plugins' archive: make release
 
 # Two versions of this checkout, each with the archive of the reference plugins that a release of those has.
 INSTALL := $(OUTPUT)/install
-REFERENCE_VERSION := v1.9.1
 .PHONY: install-releases
 install-releases: $(REFERENCE)/.built
-	@for v in v1.0.1 v1.0.2; do \
+	@for v in v2.0.0 v2.0.1; do \
 		$(MAKE) --no-print-directory --silent azure-cni-plugins deb VERSION=$$v OUTPUT=$(INSTALL)/build ARCHIVE_DIR=$(INSTALL)/$$v; \
 		echo $$v > $(INSTALL)/$$v/VERSION; \
-		tar -czf $(INSTALL)/$$v/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz -C $(REFERENCE) loopback portmap; \
-		( $(call sum,$(INSTALL)/$$v/cni-plugins-linux-$(GOARCH)-$(REFERENCE_VERSION).tgz) ); \
+		$(MAKE) --no-print-directory --silent reference-archive ARCHIVE_DIR=$(INSTALL)/$$v; \
 	done
 
 # What a go test of the package needs; "make test" sets it, too.
 INSTALL_ENV = INSTALL_RELEASES=$(CURDIR)/$(INSTALL) INSTALL_NODES=$(CURDIR)/$(OUTPUT)/node
 .PHONY: test-install
 test-install: require-root setup-release setup-install install-releases ## the installers, the packages and the upgrade of a live node; needs root
-	$(INSTALL_ENV) go test -count=1 -timeout 10m $(TESTFLAGS) ./test/install
+	$(INSTALL_ENV) go test -count=1 -timeout 30m $(TESTFLAGS) ./test/install
 
 # The manifest of Kubernetes and the lists of what is in a release, against the types of those who read them.
 .PHONY: test-manifest
 test-manifest: ARCHIVE_DIR := $(OUTPUT)/manifest
 test-manifest: setup-build azure-cni-plugins
-	cd test/manifest && SPDX_DOCUMENT=$(CURDIR)/$(ARCHIVE_DIR)/$(ARCHIVE_NAME).spdx.json $(HOST) go test -count=1 ./...
+	$(HOST) go run ./build/provenance -folder $(ARCHIVE_DIR) -version $(VERSION) -time $(SOURCE_DATE_EPOCH) -commit "$$(git --git-dir=.git rev-parse HEAD 2>/dev/null || echo unknown)"
+	cd test/manifest && SPDX_DOCUMENT=$(CURDIR)/$(ARCHIVE_DIR)/$(ARCHIVE_NAME).spdx.json PROVENANCE=$(CURDIR)/$(ARCHIVE_DIR)/provenance.json $(HOST) go test -count=1 ./...
 	@rm -rf $(ARCHIVE_DIR)
+
+# The overlays and the chart, rendered by the libraries of kustomize and helm: a module of its own, since they are large.
+.PHONY: test-charts
+test-charts: setup-build ## the overlays and the Helm chart, rendered, linted and compared
+	cd test/charts && $(HOST) go test -count=1 $(TESTFLAGS) ./...
+
+# What the documents for a new cluster hand to Azure, Terraform and Kubernetes: a module of its own, like the charts.
+.PHONY: test-quickstart
+test-quickstart: setup-build ## the files and commands of the quickstart, by the types and parsers of those who read them
+	cd test/quickstart && $(HOST) go test -count=1 $(TESTFLAGS) ./...
 
 # PowerShell does not run here, so its scripts are read by tree-sitter's grammar: docs/install.md, Windows.
 POWERSHELL := $(TOOLS)/powershell

@@ -217,10 +217,13 @@ func printError(e *types.Error) {
 	}
 }
 
+// implementation is a line of --version that tells these plugins from the classic ones, which have the same names.
+const implementation = "implementation: 2, the successor of the classic plugins (v1.x)"
+
 // person serves a call without CNI_COMMAND.
 func (p *Plugin) person(ctx context.Context, args []string) int {
 	if len(args) == 1 && (args[0] == "--version" || args[0] == "-version" || args[0] == "-v" || args[0] == "version") {
-		fmt.Printf("%s %s\n", p.Name, p.Version)
+		fmt.Printf("%s %s\n%s\n", p.Name, p.Version, implementation)
 		if p.Words != "" {
 			fmt.Printf("%s %s\n", p.Words, p.Version)
 		}

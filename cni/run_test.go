@@ -377,8 +377,8 @@ func TestAPersonGetsHelp(t *testing.T) {
 		"":          {exit: 2, stderr: usage}, // a runtime that forgot CNI_COMMAND must not take it for a success
 		"--help":    {stdout: usage},
 		"-h":        {stdout: usage},
-		"--version": {stdout: "test-plugin v1.2.3\n"},
-		"version":   {stdout: "test-plugin v1.2.3\n"},
+		"--version": {stdout: "test-plugin v1.2.3\nimplementation: 2, the successor of the classic plugins (v1.x)\n"},
+		"version":   {stdout: "test-plugin v1.2.3\nimplementation: 2, the successor of the classic plugins (v1.x)\n"},
 		"show -o":   {exit: 7, stdout: "[show -o]\n"},
 	} {
 		t.Run("test-plugin "+args, func(t *testing.T) {

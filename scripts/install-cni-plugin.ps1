@@ -4,7 +4,7 @@ Installs, upgrades and removes the Azure VNET CNI plugins on a Windows node: doc
 .DESCRIPTION
 Gets a release and verifies it. The rest is the work of azure-vnet-install.exe, which is in it.
 .EXAMPLE
-install-cni-plugin.ps1 v1.0.11
+install-cni-plugin.ps1 v2.0.0
 .EXAMPLE
 install-cni-plugin.ps1 -From D:\release
 .EXAMPLE
@@ -12,7 +12,7 @@ install-cni-plugin.ps1 -Rollback
 #>
 [CmdletBinding()]
 param(
-    # For example v1.0.11; without it, the newest.
+    # For example v2.0.0; without it, the newest.
     [string]$Version,
     # A folder, or a web server's folder, with the files of a release.
     [string]$From,

@@ -11,6 +11,7 @@ bin=/opt/cni/bin
 conf=/etc/cni/net.d
 store=/var/lib/azure-vnet-cni # the versions that are kept, and which of them is in use
 conflist=10-azure.conflist
+modes='.transparent .bridge .tunnel' # of the configurations that we ship; the first is $conflist itself, the others are beside it
 plugins='azure-vnet azure-vnet-ipam'
 units=/etc/systemd/system
 served='azure-vnet-repair.service azure-vnet-metrics.service azure-vnet-metrics.timer' # of systemd; where that is not, they are left out
@@ -28,14 +29,23 @@ usage() {
     cat <<END
 Installs the Azure VNET CNI plugins into $bin, and their configuration into $conf.
 
-Usage: $self [--from FILE|DIR|URL] [--force] [--dry-run | --watch SECONDS] [version] [cniVersion]
+Usage: $self [--from FILE|DIR|URL] [--key FILE] [--mode MODE] [--no-node-setup] [--bin-dir DIR] [--conf-dir DIR] [--force]
+           [--dry-run | --watch SECONDS] [version] [cniVersion]
        $self --rollback  [--dry-run]     back to the version before
        $self --uninstall [--dry-run]     restore the host's network, and remove what was installed
 
-  version      of the plugins, for example v1.0.11; without it, the newest
+  version      of the plugins, for example v2.0.0; without it, the newest
   cniVersion   of the reference plugins loopback and portmap; without it, they are installed ($reference_version) only if they are missing
   --from       take the archives from a file, from a folder, or from a web server's folder, and not from
                $releases
+  --key        the public key, in PEM, that has signed the release (SHA256SUMS.sig): nothing else is installed. Needs openssl
+  --mode       of the configuration: transparent, bridge or tunnel. Without it, one that was installed keeps its mode, and a new
+               one is transparent
+  --no-node-setup
+               write no files for systemd, the programs that manage the host's network, and cloud-init
+  --bin-dir, --conf-dir
+               folders of the plugins and of their configuration, for a runtime that has others; both are remembered
+  --node-root  where the node's files are, if this is a container
   --force      go on where this node's configuration is one that these plugins refuse
   --dry-run    check all, change nothing, say what would be done
   --watch      go on: look every so many seconds, and install again what somebody has changed
@@ -188,8 +198,28 @@ whence() { # whence ARCHIVE
     esac
 }
 
+# signed takes a sum from those of the release, if our key has signed them (as cosign sign-blob does).
+signed() { # signed SOURCE FILE
+    if [ ! -e "$work/SHA256SUMS" ]; then
+        command -v openssl >/dev/null || die 3 "openssl is missing, which verifies signatures" "install it with this system's package manager"
+        fetch "$1" SHA256SUMS "$(whence SHA256SUMS)"
+        fetch "$1" SHA256SUMS.sig "the release is not signed: take another one, or verify it in another way; nothing was installed"
+        if ! { openssl base64 -d -A -in "$work/SHA256SUMS.sig" -out "$work/signature" &&
+            openssl dgst -sha256 -verify "$key" -signature "$work/signature" "$work/SHA256SUMS"; } >/dev/null 2>&1; then
+            die 1 "$1/SHA256SUMS was not signed by $key" "see that both are what the release's maker has published; nothing was installed"
+        fi
+    fi
+    sum=''
+    while read -r s f; do [ "$f" != "$2" ] || sum=$s; done <"$work/SHA256SUMS"
+    [ -n "$sum" ] || die 1 "$1/SHA256SUMS, which is signed, does not have $2" "name a file of that release; nothing was installed"
+}
+
 # A sum of the release's: 64 digits.
 published() { # published SOURCE ARCHIVE
+    if [ -n "$key" ]; then
+        signed "$1" "$2"
+        return 0
+    fi
     fetch "$1" "$2.sha256" "$(whence "$2")"
     sum=$(cut -c 1-64 "$work/$2.sha256")
     case $sum in
@@ -209,7 +239,7 @@ resolve() {
     case $from in
     '')
         if [ -z "$version" ]; then
-            fetch "$releases/latest/download" VERSION "name the version: $self v1.0.11"
+            fetch "$releases/latest/download" VERSION "name the version: $self v2.0.0; if there is no release yet, build one (make release), and use --from"
             version=$(cat "$work/VERSION")
         fi
         source=$releases/download/$version
@@ -237,11 +267,15 @@ resolve() {
         ;;
     esac
     if [ -z "$version" ]; then
-        fetch "$source" VERSION "name the version: $self --from $from v1.0.11"
+        fetch "$source" VERSION "name the version: $self --from $from v2.0.0"
         version=$(cat "$work/VERSION")
     fi
+    if [ -n "$key" ] && [ -e "$work/VERSION" ]; then
+        signed "$source" VERSION
+        [ "$(sha256sum <"$work/VERSION" | cut -c 1-64)" = "$sum" ] || die 1 "VERSION is not the one that was signed" "name the version: $self --key $key v2.0.0"
+    fi
     case $version in
-    '' | .* | before | replaced | *[!A-Za-z0-9._+~-]*) die 1 "'$version' is no version" "for example v1.0.11" ;;
+    '' | .* | before | replaced | *[!A-Za-z0-9._+~-]*) die 1 "'$version' is no version" "for example v2.0.0" ;;
     esac
 }
 
@@ -267,6 +301,22 @@ known() { # known FILE NAME
         [ "${one##*/}" != before ] && [ -e "$one/$2" ] && cmp -s "$1" "$one/$2" && return 0
     done
     return 1
+}
+
+# shipped is the configuration of a version for a mode.
+shipped() { # shipped FOLDER [MODE]
+    case ${2:-transparent} in
+    transparent) echo "$1/$conflist" ;;
+    *) echo "$1/$conflist.$2" ;;
+    esac
+}
+
+# known_mode is the mode of a configuration that is one of ours, of whatever version; nothing for one that somebody has made.
+known_mode() { # known_mode FILE
+    for m in $modes; do
+        known "$1" "$(basename "$(shipped . "${m#.}")")" && echo "${m#.}" && return 0
+    done
+    return 0
 }
 
 # keep_before keeps plugins that somebody else has put there: they are the version before. What somebody has changed of ours is
@@ -314,20 +364,74 @@ place() { # place FROM TO MODE
     fi
 }
 
-# folders makes those that are missing, and remembers them for the removal.
+# folders makes those that are missing, and remembers them for the removal; which ones they are, for the commands to come.
 folders() {
-    for d in /opt "${bin%/*}" "$bin" "${conf%/*}" "$conf"; do
-        [ -d "$d" ] || { mkdir "$d" && echo "$d" >>"$store/created"; } || die 1 "cannot make $d" "make the file system writable"
+    make_folder "$bin"
+    make_folder "$conf"
+    printf '%s\n' "$bin" "$conf" >"$store/folders.new"
+    mv -f "$store/folders.new" "$store/folders"
+}
+
+make_folder() { # make_folder DIR
+    [ -d "$1" ] || [ -z "$1" ] || {
+        make_folder "${1%/*}"
+        { mkdir "$1" && echo "$1" >>"$store/created"; } || die 1 "cannot make $1" "make the file system writable"
+    }
+}
+
+# known_folders are those of the installation that is there; other ones are refused.
+known_folders() {
+    [ -e "$store/state" ] && [ -e "$store/folders" ] || return 0
+    { read -r kept_bin && read -r kept_conf; } <"$store/folders" || return 0
+    for given in "${bin_dir:-$kept_bin},$kept_bin" "${conf_dir:-$kept_conf},$kept_conf"; do
+        [ "${given%,*}" = "${given#*,}" ] || die 1 "the plugins are installed in $kept_bin, their configuration in $kept_conf" "--uninstall first"
     done
+    bin=$kept_bin conf=$kept_conf
 }
 
 activate() { # activate VERSION
     for p in $plugins; do
         if [ -e "$store/versions/$1/$p" ]; then place "$store/versions/$1/$p" "$bin/$p" 755; else rm -f "$bin/$p"; fi
     done
-    configure "$store/versions/$1/$conflist"
+    configure "$store/versions/$1"
+    if [ -e "$store/versions/$1/azure-vnet" ] && [ "$1" != before ]; then prepare_node; fi
     for u in $served; do serve "$u" "$store/versions/$1/$u"; done
     offer_completion "$store/versions/$1/$completion"
+}
+
+# prepare_node lets the plugin write the files that the node needs; it says what it does. Nothing fails for it: what is missing,
+# doctor names.
+prepare_node() {
+    [ -z "$no_setup" ] || return 0
+    set -- "$bin/azure-vnet" host prepare ${node_root:+--root "$node_root"}
+    [ "$conf" = /etc/cni/net.d ] || set -- "$@" --config "$(configured "$store/versions/$current")"
+    node_files "$@"
+}
+
+# restore_node takes these files away.
+restore_node() { # restore_node PLUGIN [--dry-run]
+    plugin=$1
+    shift
+    node_files "$plugin" host restore ${node_root:+--root "$node_root"} "$@"
+}
+
+node_files() { # node_files COMMAND...
+    told=$("$@" 2>&1) || told="$told
+note: the node's files are not as they should be; the same command tries again"
+    echo "$told" | sed -e '/ is there already\.$/d' -e '/^No file of azure-vnet/d' -e '/^$/d' -e "s/^/$self: /"
+}
+
+# configured is the configuration that counts when the version in a folder is installed.
+configured() { # configured FOLDER
+    other=$(others_configuration)
+    there=$(known_mode "$conf/$conflist")
+    if [ -n "$other" ]; then
+        echo "$other"
+    elif [ -e "$conf/$conflist" ] && [ -z "$there" ]; then
+        echo "$conf/$conflist"
+    else
+        shipped "$1" "${mode:-$there}"
+    fi
 }
 
 # offer_completion lets bash complete the plugins' commands. Nothing depends on it, so it fails nothing (/usr may be read-only).
@@ -401,21 +505,25 @@ others_configuration() {
     return 0
 }
 
-# configure replaces the configuration if nobody has changed it; else the new one goes beside the one that is there.
-configure() { # configure FILE
-    if [ ! -e "$1" ]; then # "before": its configuration is there yet, or there was none
-        ! known "$conf/$conflist" "$conflist" || rm -f "$conf/$conflist"
+# configure replaces the configuration if nobody has changed it; else the new one goes beside the one that is there. One of ours keeps
+# its mode, unless another one is asked for.
+configure() { # configure FOLDER
+    there=$(known_mode "$conf/$conflist")
+    if [ ! -e "$1/$conflist" ]; then # "before": its configuration is there yet, or there was none
+        [ -z "$there" ] || rm -f "$conf/$conflist"
         rm -f "$conf/$conflist.new"
         return 0
     fi
+    ours=$(shipped "$1" "${mode:-$there}")
+    [ -n "$mode" ] || [ -e "$ours" ] || ours=$1/$conflist
     other=$(others_configuration)
-    if [ -z "$other" ] && { [ ! -e "$conf/$conflist" ] || known "$conf/$conflist" "$conflist"; }; then
-        place "$1" "$conf/$conflist" 644
+    if [ -z "$other" ] && { [ ! -e "$conf/$conflist" ] || [ -n "$there" ]; }; then
+        place "$ours" "$conf/$conflist" 644
         rm -f "$conf/$conflist.new"
-    elif [ -e "$conf/$conflist" ] && cmp -s "$1" "$conf/$conflist"; then
+    elif [ -e "$conf/$conflist" ] && cmp -s "$ours" "$conf/$conflist"; then
         rm -f "$conf/$conflist.new"
     else
-        place "$1" "$conf/$conflist.new" 644
+        place "$ours" "$conf/$conflist.new" 644
         say "${other:-$conf/$conflist} is yours and stays; the one of this version is $conf/$conflist.new"
     fi
     first=$(for f in "$conf"/*.conf "$conf"/*.conflist "$conf"/*.json; do [ ! -e "$f" ] || echo "${f##*/}"; done | sort | head -n 1)
@@ -441,7 +549,7 @@ install_reference() {
         [ -n "$wanted" ] || return 0
     fi
     archive=cni-plugins-linux-$arch-$v.tgz
-    if [ -n "$from" ]; then at=$source; else at=$reference_releases/download/$v; fi
+    if [ -n "$from$key" ]; then at=$source; else at=$reference_releases/download/$v; fi
     published "$at" "$archive"
     fetch_verified "$at" "$archive"
     mkdir "$work/reference"
@@ -467,7 +575,14 @@ unpack() { # unpack ARCHIVE: into $work/new, complete or not at all
     for f in $plugins $conflist; do
         [ -f "$work/new/$f" ] || die 1 "$1 has no $f" "take an archive of the release; nothing was installed"
     done
+    [ -e "$(shipped "$work/new" "$mode")" ] || die 1 "$1 has no configuration for mode $mode" "take an archive of the release; nothing was installed"
     chmod 755 "$work/new/azure-vnet" "$work/new/azure-vnet-ipam"
+    # The units run what is in the folder of the plugins.
+    for u in $served; do
+        if [ "$bin" = /opt/cni/bin ] || [ ! -f "$work/new/$u" ]; then continue; fi
+        sed "s,/opt/cni/bin/,$bin/,g" "$work/new/$u" >"$work/unit"
+        mv -f "$work/unit" "$work/new/$u"
+    done
     echo "$sum" >"$work/new/.sha256"
 }
 
@@ -488,6 +603,8 @@ install_plugins() {
     install_reference
     if [ -n "$dry_run" ]; then
         say "would install $version into $bin, and ${wanted:-no reference plugin}; now there is ${current:-nothing of ours}"
+        [ -z "$fresh" ] || kept=$work/new
+        [ -n "$no_setup" ] || node_files "$kept/azure-vnet" host prepare --dry-run ${node_root:+--root "$node_root"} --config "$(configured "$kept")"
         return 0
     fi
     folders
@@ -507,7 +624,12 @@ install_plugins() {
     activate "$version"
     forget_others
     [ -z "$changed" ] || outlast
-    if [ -n "$changed" ]; then say "installed $version${previous:+; --rollback goes back to $previous}"; else say "$version is installed already"; fi
+    if [ -n "$changed" ]; then
+        say "the configuration is ${other:-$conf/$conflist}; $bin/azure-vnet doctor says whether this node is ready for pods"
+        say "installed $version${previous:+; --rollback goes back to $previous}"
+    else
+        say "$version is installed already"
+    fi
 }
 
 # outlast waits for calls of the programs that have been replaced. What they are about is not taken over as long as they are under way.
@@ -534,8 +656,8 @@ replaced() {
 
 rollback() {
     read_state
-    [ -n "$current" ] || die 1 "nothing was installed by $self" "give the version that you want: $self v1.0.11"
-    [ -d "$store/versions/${previous:-none}" ] || die 1 "there is no version before $current" "give the version that you want: $self v1.0.11"
+    [ -n "$current" ] || die 1 "nothing was installed by $self" "give the version that you want: $self v2.0.0"
+    [ -d "$store/versions/${previous:-none}" ] || die 1 "there is no version before $current" "give the version that you want: $self v2.0.0"
     if [ "$previous" = before ]; then
         # Another plugin knows neither our pods nor our rules. What the classic plugin left is its own as long as no command of ours
         # has rewritten it.
@@ -553,6 +675,7 @@ rollback() {
     if [ "$previous" = before ] && touched; then hand_back; fi
     was=$current current=$previous previous=$was
     write_state
+    [ "$current" != before ] || restore_node "$store/versions/$was/azure-vnet"
     activate "$current"
     say "went back from $was to $current; --rollback again returns to $was"
 }
@@ -590,6 +713,7 @@ uninstall() {
     [ -n "$current" ] || die 1 "nothing was installed by $self" "what others have installed, they remove"
     if [ -n "$dry_run" ]; then
         say "would clean up the host, and remove $current from $bin and $conf"
+        [ "$current" = before ] || restore_node "$store/versions/$current/azure-vnet" --dry-run
         return 0
     fi
     if [ "$current" != before ]; then
@@ -600,6 +724,7 @@ uninstall() {
         done
         rm -f "$state/azure-vnet-network.lock" "$state/azure-vnet-owners.lock" "$state/azure-vnet-ipam-refresh.lock"
         rm -f "$state/azure-vnet-metrics.json" "$state/azure-vnet-metrics.lock" "$textfile"
+        restore_node "$store/versions/$current/azure-vnet"
     fi
     remove_files
     say "removed ${current}"
@@ -610,7 +735,7 @@ uninstall() {
 clean_up() {
     ours=$store/versions/$current
     aside=
-    if known "$conf/$conflist" "$conflist"; then
+    if [ -n "$(known_mode "$conf/$conflist")" ]; then
         aside=$conf/$conflist
         mv "$aside" "$aside.uninstalling"
     fi
@@ -650,7 +775,7 @@ remove_files() {
     fi
     rm -f "$conf/$conflist.uninstalling" "$conf/.$conflist.installing"
     for f in "$conf/$conflist" "$conf/$conflist.new"; do
-        ! known "$f" "$conflist" || rm -f "$f"
+        [ -z "$(known_mode "$f")" ] || rm -f "$f"
     done
     [ ! -e "$conf/$conflist" ] || say "$conf/$conflist is yours and stays"
     if [ -e "$store/created" ]; then
@@ -663,7 +788,8 @@ remove_files() {
 watch() {
     trap 'exit 0' TERM INT
     while :; do
-        round=$(sh "$0" ${force:+--force} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
+        round=$(sh "$0" ${force:+--force} ${mode:+--mode "$mode"} ${no_setup:+--no-node-setup} \
+            ${node_root:+--node-root "$node_root"} ${bin_dir:+--bin-dir "$bin_dir"} ${conf_dir:+--conf-dir "$conf_dir"} ${key:+--key "$key"} ${from:+--from "$from"} ${version:+"$version"} ${cni_version:+"$cni_version"} 2>&1) || die 1 "$round"
         case $round in
         *"is installed already") ;;
         *) echo "$round" ;;
@@ -673,7 +799,7 @@ watch() {
     done
 }
 
-command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force=''
+command=install_plugins from='' version='' cni_version='' dry_run='' interval='' force='' mode='' no_setup='' node_root='' bin_dir='' conf_dir='' key=''
 while [ $# -gt 0 ]; do
     case $1 in
     --from)
@@ -693,6 +819,31 @@ while [ $# -gt 0 ]; do
     --uninstall) command=uninstall ;;
     --dry-run) dry_run=yes ;;
     --force) force=yes ;;
+    --no-node-setup) no_setup=yes ;;
+    --key)
+        key=${2:-}
+        [ -f "$key" ] || misused "--key needs the file of a public key"
+        shift
+        ;;
+    --bin-dir | --conf-dir | --node-root)
+        case ${2:-none} in
+        /*[!A-Za-z0-9._/-]* | [!/]* | */) misused "$1 needs a folder by its absolute path" ;;
+        esac
+        case $1 in
+        --bin-dir) bin_dir=$2 ;;
+        --conf-dir) conf_dir=$2 ;;
+        *) node_root=$2 ;;
+        esac
+        shift
+        ;;
+    --mode)
+        mode=${2:-none}
+        case " $modes " in
+        *" .$mode "*) ;;
+        *) misused "--mode is transparent, bridge or tunnel" ;;
+        esac
+        shift
+        ;;
     -h | --help)
         usage
         exit 0
@@ -704,9 +855,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force" ] || misused "--$command takes no version"
+[ "$command" = install_plugins ] || [ -z "$from$version$cni_version$interval$force$mode$no_setup$key" ] || misused "--$command takes no version"
 [ -z "$interval" ] || [ -z "$dry_run" ] || misused "--watch changes what it finds, --dry-run nothing"
 
+bin=${bin_dir:-$bin} conf=${conf_dir:-$conf}
+known_folders
 check_root
 check_machine
 [ -z "$interval" ] || watch

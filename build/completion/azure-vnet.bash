@@ -5,15 +5,16 @@ _azure_vnet() {
     help=$("$program" --help 2>/dev/null) || return 0
     command=${COMP_WORDS[1]}
     if [ "$COMP_CWORD" -eq 1 ]; then
-        choices="$(sed -n 's/^  azure-vnet[a-z-]* \([a-z][a-z]*\).*/\1/p' <<<"$help") --help --version"
+        choices="$(sed -n 's/^  azure-vnet[a-z-]* \([a-z][a-z]*\).*/\1/p' <<<"$help" | sort -u) --help --version"
     elif [ "$command" = host ] && [ "$COMP_CWORD" -eq 2 ]; then
-        choices=release
+        choices='prepare release restore'
     else
-        help=$(awk -v command="$command" '/^  azure-vnet/ { on = $2 == command } on' <<<"$help")
+        [ "$command" != host ] || command="host ${COMP_WORDS[2]}"
+        help=$(awk -v command="$command" '/^  azure-vnet/ { on = index($0, "  " $1 " " command " ") == 1 } on' <<<"$help")
         case $before in
         -o) choices="table $(sed -n 's/.*\[-o \([^]]*\)\].*/\1/p' <<<"$help" | tr '|' ' ')" ;;
         --level) choices='ok warning failure' ;;
-        --data-dir)
+        --data-dir | --root)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             return 0

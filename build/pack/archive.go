@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -36,12 +37,40 @@ func (r release) contents(modules []module) ([]file, error) {
 		read(filepath.Base(p), 0o755, p)
 	}
 	if r.os == "linux" {
+		// No runtime takes a file with such an ending for a configuration, wherever it is unpacked.
+		for _, mode := range []string{".bridge", ".tunnel"} {
+			read("10-azure.conflist"+mode, 0o644, filepath.Join(r.source, "cni", "conf", "10-azure-linux.conflist"+mode))
+		}
 		for _, unit := range []string{"azure-vnet-metrics.service", "azure-vnet-metrics.timer", "azure-vnet-repair.service"} {
 			read(unit, 0o644, filepath.Join(r.source, "build", "systemd", unit))
 		}
 		read("azure-vnet.bash", 0o644, filepath.Join(r.source, "build", "completion", "azure-vnet.bash"))
 	}
 	return files, errors.Join(errs...)
+}
+
+// referenceModule is where the reference plugins come from.
+const referenceModule = "github.com/containernetworking/plugins"
+
+// referenceContents are the reference plugins with their licences.
+func (r release) referenceContents(modules []module) ([]file, error) {
+	i := slices.IndexFunc(modules, func(m module) bool { return m.Path == referenceModule })
+	if i < 0 || modules[i].Version != r.version {
+		return nil, fmt.Errorf("the programs in %s are not of %s %s", r.bin, referenceModule, r.version)
+	}
+	licence, err := os.ReadFile(filepath.Join(modules[i].Dir, "LICENSE"))
+	if err != nil {
+		return nil, err
+	}
+	files := []file{{"LICENSE", 0o644, licence}, {"THIRD-PARTY-LICENSES", 0o644, thirdParty(modules)}}
+	for _, p := range r.programs() {
+		data, err := os.ReadFile(p)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{filepath.Base(p), 0o755, data})
+	}
+	return files, nil
 }
 
 // format is the archive's extension: Windows unpacks zip without further programs.

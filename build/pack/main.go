@@ -18,10 +18,14 @@ type release struct {
 	os, arch, version string
 	time              time.Time // of the commit: nothing in a release knows when it was built
 	bin, out, source  string    // folders: the plugins, where the archive goes, the checkout
+	reference         bool      // the plugins are the reference plugins that ours need, and source is their module
 }
 
 // name is the archive's, without what says its format.
 func (r release) name() string {
+	if r.reference { // as in their own releases
+		return fmt.Sprintf("cni-plugins-%s-%s-%s", r.os, r.arch, r.version)
+	}
 	return fmt.Sprintf("azure-vnet-cni-%s-%s-%s", r.os, r.arch, r.version)
 }
 
@@ -29,6 +33,9 @@ func (r release) name() string {
 func (r release) programs() []string {
 	names := []string{"azure-vnet", "azure-vnet-ipam"}
 	exe := ""
+	if r.reference {
+		names = []string{"loopback", "portmap"}
+	}
 	if r.os == "windows" {
 		names, exe = append(names, "azure-vnet-install"), ".exe"
 	}
@@ -49,6 +56,7 @@ func main() {
 	flag.StringVar(&r.bin, "bin", "", "folder of the plugins")
 	flag.StringVar(&r.out, "out", "", "folder for the archive and its SPDX document")
 	flag.StringVar(&r.source, "source", ".", "the checkout")
+	flag.BoolVar(&r.reference, "reference", false, "the archive is that of the reference plugins, without SPDX document")
 	flag.Parse()
 	r.time = time.Unix(epoch, 0).UTC()
 	if err := r.make(); err != nil {
@@ -62,7 +70,11 @@ func (r release) make() error {
 	if err != nil {
 		return err
 	}
-	files, err := r.contents(modules)
+	contents := r.contents
+	if r.reference {
+		contents = r.referenceContents
+	}
+	files, err := contents(modules)
 	if err != nil {
 		return err
 	}
@@ -72,6 +84,10 @@ func (r release) make() error {
 	}
 	path := filepath.Join(r.out, r.name()+r.format())
 	if err = os.WriteFile(path, archive, 0o644); err != nil {
+		return err
+	}
+	if r.reference {
+		_, err = fmt.Println(path)
 		return err
 	}
 	document, err := r.spdx(files, archive, modules)

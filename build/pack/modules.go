@@ -32,7 +32,11 @@ func linked(source string, binaries []string) ([]module, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read what %s consists of: %w", b, err)
 		}
-		for _, dep := range append(info.Deps, goItself(info)) {
+		deps := slices.Concat(info.Deps, []*debug.Module{goItself(info)})
+		if info.Main.Path == referenceModule { // a program of other people's
+			deps = append(deps, &info.Main)
+		}
+		for _, dep := range deps {
 			m := module{Path: dep.Path, Version: dep.Version}
 			if dep.Replace != nil {
 				return nil, fmt.Errorf("%s: module %s is replaced: a release consists of published modules", b, dep.Path)

@@ -104,7 +104,8 @@ func TestArchives(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"644 0:0 1000000000 10-azure.conflist", "644 0:0 1000000000 LICENSE", "644 0:0 1000000000 THIRD-PARTY-LICENSES",
-		"755 0:0 1000000000 azure-vnet", "755 0:0 1000000000 azure-vnet-ipam", "644 0:0 1000000000 azure-vnet-metrics.service",
+		"755 0:0 1000000000 azure-vnet", "755 0:0 1000000000 azure-vnet-ipam",
+		"644 0:0 1000000000 10-azure.conflist.bridge", "644 0:0 1000000000 10-azure.conflist.tunnel", "644 0:0 1000000000 azure-vnet-metrics.service",
 		"644 0:0 1000000000 azure-vnet-metrics.timer", "644 0:0 1000000000 azure-vnet-repair.service", "644 0:0 1000000000 azure-vnet.bash",
 	}, got); diff != "" {
 		t.Error(diff)
@@ -115,9 +116,11 @@ func TestArchives(t *testing.T) {
 			t.Errorf("THIRD-PARTY-LICENSES lacks %q", want)
 		}
 	}
-	conf, err := os.ReadFile("../../cni/conf/10-azure-linux.conflist")
-	if err != nil || texts["10-azure.conflist"] != string(conf) {
-		t.Errorf("the configuration is another one (%v)", err)
+	for _, mode := range []string{"", ".bridge", ".tunnel"} {
+		conf, err := os.ReadFile("../../cni/conf/10-azure-linux.conflist" + mode)
+		if err != nil || texts["10-azure.conflist"+mode] != string(conf) {
+			t.Errorf("the configuration %q is another one (%v)", mode, err)
+		}
 	}
 
 	archive, _ = packed(t, "windows")

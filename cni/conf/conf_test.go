@@ -14,7 +14,9 @@ import (
 // shipped is what a runtime, and we, shall read in one of the files.
 type shipped struct {
 	File, Version, Name, Mode string
+	Bridge                    string
 	Chain                     []string // the plugins' types
+	Asks                      []string // capabilities of azure-vnet
 	PortMappings              string   // the plugin of the chain that gets them
 	Policies                  []string // HNS policies by type
 }
@@ -22,10 +24,13 @@ type shipped struct {
 func TestShippedConfigurationsSayWhatBothPluginsAndRuntimesUnderstand(t *testing.T) {
 	for _, want := range []shipped{
 		// containerd 1.6 reads up to 1.0.0, and every later runtime does.
-		{File: "10-azure-linux.conflist", Version: "1.0.0", Name: "azure", Mode: "bridge", Chain: []string{"azure-vnet", "portmap"}, PortMappings: "portmap"},
+		{File: "10-azure-linux.conflist", Version: "1.0.0", Name: "azure", Mode: "transparent", Chain: []string{"azure-vnet", "portmap"}, Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
+		// The classic plugin ships this name of a bridge, which other people's scripts expect.
+		{File: "10-azure-linux.conflist.bridge", Version: "1.0.0", Name: "azure", Mode: "bridge", Bridge: "azure0", Chain: []string{"azure-vnet", "portmap"}, Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
+		{File: "10-azure-linux.conflist.tunnel", Version: "1.0.0", Name: "azure", Mode: "tunnel", Bridge: "azure0", Chain: []string{"azure-vnet", "portmap"}, Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
 		// The oldest version with today's result, for runtimes of the Docker era; azure-vnet maps the ports itself on
 		// Windows.
-		{File: "10-azure-windows.conflist", Version: "0.3.0", Name: "azure", Mode: "bridge", Chain: []string{"azure-vnet"}, PortMappings: "azure-vnet", Policies: []string{"OutBoundNAT", "ROUTE"}},
+		{File: "10-azure-windows.conflist", Version: "0.3.0", Name: "azure", Mode: "bridge", Chain: []string{"azure-vnet"}, Asks: []string{"dns", "portMappings"}, PortMappings: "azure-vnet", Policies: []string{"OutBoundNAT", "ROUTE"}},
 	} {
 		t.Run(want.File, func(t *testing.T) {
 			if diff := cmp.Diff(want, read(t, want.File)); diff != "" {
@@ -53,8 +58,14 @@ func read(t *testing.T, file string) shipped {
 		if i > 0 {
 			continue
 		}
+		for name, asked := range plugin.Network.Capabilities {
+			if asked {
+				got.Asks = append(got.Asks, name)
+			}
+		}
+		slices.Sort(got.Asks)
 		conf := parse(t, list, plugin)
-		got.Mode = conf.Mode
+		got.Mode, got.Bridge = conf.Mode, conf.Bridge
 		got.Policies = policies(t, conf.AdditionalArgs)
 	}
 	return got

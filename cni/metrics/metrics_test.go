@@ -150,7 +150,7 @@ func TestMetricsText(t *testing.T) {
 	l.write(added(time.Hour), added(time.Hour), at+"ERROR msg=failed pid=1 command=ADD duration=99s code=100 error=x\n", at+"INFO msg=done pid=1 plugin=azure-vnet-ipam command=DEL duration=1ms\n")
 	l.want(2)
 	g := gathered{
-		version: "v1.0.0", pods: map[string]int{"azure": 2}, commands: l.c.Commands,
+		version: "v2.0.0", pods: map[string]int{"azure": 2}, commands: l.c.Commands,
 		drops:    []network.Drop{{Name: "azure0", Reason: `an "odd" reason \`, Packets: 7}, {Name: "azure0", Reason: "DHCP server in a pod"}},
 		findings: map[finding.Level]int{finding.OK: 20, finding.Warning: 1}, failed: []string{"drops"},
 	}

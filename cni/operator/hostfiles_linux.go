@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/cni/prepare"
 	"github.com/Azure/azure-container-networking/ipam"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -25,13 +26,8 @@ const (
 	cloudInitKey  = "apply_network_config_for_secondary_ips"
 )
 
-// cloudInitText: cloud-init configures all that Azure assigned to a NIC by default (DataSourceAzure.py,
-// BUILTIN_DS_CONFIG).
-const cloudInitText = `# Written by azure-vnet host release: the secondary addresses of the NIC are for pods.
-datasource:
-  Azure:
-    ` + cloudInitKey + `: false
-`
+// cloudInitText is the file that host release writes; host prepare writes the same with another head.
+const cloudInitText = "# Written by azure-vnet host release: the secondary addresses of the NIC are for pods.\n" + prepare.CloudInit
 
 func (f hostFiles) path(name string) string { return filepath.Join(f.root, name) }
 
@@ -45,7 +41,7 @@ func (f hostFiles) cloudInitTakesAll() bool {
 		return true
 	}
 	have, err := os.ReadFile(f.path(cloudInitFile))
-	return err != nil || string(have) != cloudInitText
+	return err != nil || !strings.HasSuffix(string(have), "\n"+prepare.CloudInit)
 }
 
 // tellCloudInit writes the file, whole or not at all. No part of its path is followed through a symbolic link.

@@ -39,6 +39,10 @@ Usage:
       take networks away and restore the host
   azure-vnet host release [--config FILE] [--yes] [--data-dir DIR]
       take addresses off the host that are for pods
+  azure-vnet host prepare [--dry-run] [--config FILE] [--root DIR]
+      write the files that this node needs before its first pod
+  azure-vnet host restore [--dry-run] [--root DIR]
+      take these files away
   azure-vnet repair [--watch] [--config FILE] [--data-dir DIR]
       put right what an ADD would, without a pod
   azure-vnet metrics [--textfile FILE] [--config FILE] [--data-dir DIR]
@@ -50,9 +54,11 @@ Usage:
 
 // options are those of the operator commands.
 type options struct {
+	command                      string // with both words, if it has two
 	output, dir, network, config string
 	pod, namespace, level        string
 	textfile, file, version      string
+	root                         string   // of the node's files
 	ignore                       []string // checks of doctor
 	yes, watch, dryRun, classic  bool
 	logger                       *slog.Logger
@@ -67,10 +73,19 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 		command, args = command+" "+args[1], args[1:]
 	}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	flags.StringVar(&o.config, "config", "", "`FILE` with the configuration, or list, that counts; else those of "+doctor.ConfDir)
-	flags.StringVar(&o.dir, "data-dir", "", "`DIR` of the state; else the configuration's, or "+platform.DefaultDataDir)
+	preparing := command == "host prepare" || command == "host restore" // which have nothing to do with the state
+	if command != "host restore" {
+		flags.StringVar(&o.config, "config", "", "`FILE` with the configuration, or list, that counts; else those of "+doctor.ConfDir)
+	}
+	if preparing {
+		flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
+		flags.StringVar(&o.root, "root", "/", "`DIR` where the node's files are, if this is a container")
+	} else {
+		flags.StringVar(&o.dir, "data-dir", "", "`DIR` of the state; else the configuration's, or "+platform.DefaultDataDir)
+	}
 	words, outputs := 0, []string{"table"}
 	switch command {
+	case "host prepare", "host restore":
 	case "host release":
 		flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	case "repair":
@@ -103,6 +118,7 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 	default:
 		return o, help.Misused(stderr, "", fmt.Sprintf("there is no command %q", command))
 	}
+	o.command = command
 	if o.output = outputs[0]; len(outputs) > 1 {
 		flags.StringVar(&o.output, "o", o.output, "`FORMAT`: "+strings.Join(outputs, ", "))
 	}
@@ -155,7 +171,7 @@ func operator(ctx context.Context, version string, args []string, stdout, stderr
 		ctx, cancel = context.WithTimeout(ctx, cni.Deadline)
 		defer cancel()
 	}
-	return ended(run(ctx, args[0], o, stdout), args[0], stderr)
+	return ended(run(ctx, o, stdout), o.command, stderr)
 }
 
 // ended says what a command ended with, as far as that has not been said, and is its exit code.
@@ -171,16 +187,22 @@ func ended(err error, command string, stderr io.Writer) int {
 }
 
 // run runs a command whose options are as they should be.
-func run(ctx context.Context, command string, o options, stdout io.Writer) error {
-	if command == "doctor" {
+func run(ctx context.Context, o options, stdout io.Writer) error {
+	command := o.command
+	switch command {
+	case "doctor":
 		return networks.New(o.examined()).Run(ctx, stdout) // which says itself what is wrong with the folder
+	case "host prepare":
+		return hostPrepare(ctx, o, stdout)
+	case "host restore":
+		return hostRestore(ctx, o, stdout)
 	}
 	dirs, err := o.folders()
 	unnamed := o.dir == "" // repair goes on for ever, whatever becomes of the configuration
 	switch {
 	case command == "repair" && (err == nil || unnamed):
 		return repair(ctx, o, stdout)
-	case command == "host" && (err == nil || unnamed):
+	case command == "host release" && (err == nil || unnamed):
 		return hostRelease(ctx, o, os.Stdin, stdout, "/")
 	case err != nil:
 		return err

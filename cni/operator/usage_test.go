@@ -23,7 +23,7 @@ func TestUsageIsWhatIsTaken(t *testing.T) {
 			options[o] = true
 		}
 	}
-	if len(commands) != 7 || len(options) != 14 {
+	if len(commands) != 9 || len(options) != 15 {
 		t.Fatalf("the usage text has %d commands and %d options: %v, %v", len(commands), len(options), commands, options)
 	}
 	for command, takes := range commands {
@@ -64,7 +64,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		"repair --data-dir":     {2, "option --data-dir needs a value"},
 	} {
 		var stdout, stderr bytes.Buffer
-		exit := operator(t.Context(), "v1.0.0", strings.Fields(line), &stdout, &stderr)
+		exit := operator(t.Context(), "v2.0.0", strings.Fields(line), &stdout, &stderr)
 		said, silent := &stdout, &stderr
 		if c.exit != 0 {
 			said, silent = silent, said
@@ -79,7 +79,7 @@ func TestAFolderThatIsNotThereIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"show", "cleanup", "repair", "host release"} {
 		var stdout, stderr bytes.Buffer
-		exit := operator(t.Context(), "v1.0.0", append(strings.Fields(command), "--data-dir", "/nowhere"), &stdout, &stderr)
+		exit := operator(t.Context(), "v2.0.0", append(strings.Fields(command), "--data-dir", "/nowhere"), &stdout, &stderr)
 		if exit != 1 || !strings.Contains(stderr.String(), "/nowhere: "+consoletest.NotThere(t)) {
 			t.Errorf("%s: exit %d, %s%s", command, exit, stdout.String(), stderr.String())
 		}

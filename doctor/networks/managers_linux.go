@@ -48,11 +48,11 @@ func managersOf(n *network.Network) (wrong []finding.Finding) {
 			Remedy: fmt.Sprintf("mkdir -p %s; printf '%s' > %s; %s; %s", filepath.Dir(path), text, path, reload, network.RepairCommand)})
 	}
 	if exists("/run/systemd/netif/state") {
-		if file, conf := networkdOf(n.Master, n.MAC); file != "" && !conf.On("KeepMaster") && !conf.On("Unmanaged") {
+		if file, conf := NetworkdFile("/", n.Master, n.MAC); file != "" && !conf.On("KeepMaster") && !conf.On("Unmanaged") {
 			add("systemd-networkd configures "+n.Master+" by "+file+" without KeepMaster=yes: when it restarts, it takes "+n.Master+" out of "+n.Bridge,
 				"/etc/systemd/network/"+file+".d/azure-vnet.conf", `[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n`, "networkctl reload; sleep 2")
 		}
-		if file, conf := networkdOf(n.Bridge, n.MAC); file != "" && !conf.On("Unmanaged") {
+		if file, conf := NetworkdFile("/", n.Bridge, n.MAC); file != "" && !conf.On("Unmanaged") {
 			add("systemd-networkd configures "+n.Bridge+" by "+file,
 				"/etc/systemd/network/05-azure-vnet.network", `[Match]\nName=azure* azv*\n[Link]\nUnmanaged=yes\n`, "networkctl reload; sleep 2")
 		}
@@ -87,17 +87,21 @@ func found(pattern string, dirs ...string) []string {
 
 var networkdDirs = []string{"/etc/systemd/network", "/run/systemd/network", "/usr/lib/systemd/network"}
 
-// networkdOf is the name of the file by which networkd configures a link, "" if by none, and what it says with its
-// drop-ins: the first one that matches (systemd.network(5)).
-func networkdOf(link, mac string) (string, platform.INI) {
-	for _, file := range found("*.network", networkdDirs...) {
+// NetworkdFile is the name of the file by which networkd configures a link, "" if by none, and what it says with its
+// drop-ins: the first one that matches (systemd.network(5)). The root is / but for a node that is seen from a container.
+func NetworkdFile(root, link, mac string) (string, platform.INI) {
+	var dirs []string
+	for _, dir := range networkdDirs {
+		dirs = append(dirs, filepath.Join(root, dir))
+	}
+	for _, file := range found("*.network", dirs...) {
 		conf := platform.ReadINI(platform.INI{}, file)
 		if !matches(conf, link, mac) {
 			continue
 		}
 		name := filepath.Base(file)
 		var dropIns []string
-		for _, dir := range networkdDirs {
+		for _, dir := range dirs {
 			dropIns = append(dropIns, filepath.Join(dir, name+".d"))
 		}
 		for _, d := range found("*.conf", dropIns...) {

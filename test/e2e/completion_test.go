@@ -24,7 +24,9 @@ func TestCompletion(t *testing.T) {
 	for line, want := range map[string]string{
 		"azure-vnet ":                     "--help --version bundle cleanup doctor host metrics repair show",
 		"azure-vnet c":                    "cleanup",
-		"azure-vnet host ":                "release",
+		"azure-vnet host ":                "prepare release restore",
+		"azure-vnet host prepare --":      "--config --dry-run --help --root",
+		"azure-vnet host restore --d":     "--dry-run",
 		"azure-vnet host release --":      "--config --data-dir --help --yes",
 		"azure-vnet cleanup --d":          "--data-dir --dry-run",
 		"azure-vnet cleanup --network ":   "azure",

@@ -14,17 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The containers of scripts/kubernetes/azure-vnet-cni.yaml, as the kubelet starts them: one capability, since the
-// folder of the plugins may be another user's, and a root that cannot be written to but for the four folders of the
-// node. (That the manifest has these arguments is tested in test/manifest.)
+// The containers of scripts/kubernetes/base/azure-vnet-cni.yaml, as the kubelet starts them: one capability, since the
+// folder of the plugins may be another user's, and a root that cannot be written to but for folders of the node; only
+// the init container has the node's /etc, which it prepares. (That the manifest has these arguments is tested in test/manifest.)
 func TestTheDaemonSetsContainers(t *testing.T) {
 	m := newMachine(t, "debian", fabric.Default(1, 2))
 	m.release(older, "/release")
+	m.managed()
+	m.copy("../../cni/conf/10-azure-linux.conflist.bridge", conflist, 0o644)
+	for _, f := range []string{"/host/etc", "/host/run/systemd"} {
+		m.must(os.MkdirAll(m.path(f), 0o755))
+		m.must(unix.Mount(m.path(strings.TrimPrefix(f, "/host")), m.path(f), "", unix.MS_BIND, ""))
+		t.Cleanup(func() { _ = unix.Unmount(m.path(f), unix.MNT_DETACH) })
+	}
 	m.readOnlyBut("/opt/cni/bin", "/etc/cni/net.d", "/var/lib/azure-vnet-cni", "/etc/systemd/system")
 	m.must(os.Chown(m.path("/opt/cni/bin"), 1001, 127))
 	contained := []string{"--bounding-set=-all,+dac_override", "--inh-caps=-all", "--no-new-privs", "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/release"}
 
-	if s := m.run(nil, "/usr/bin/setpriv", contained...); s.code != 0 || !strings.Contains(s.text, "installed "+older) {
+	if s := m.run(nil, "/usr/bin/setpriv", append(contained, "--node-root", "/host")...); s.code != 0 || !strings.Contains(s.text, "installed "+older) {
 		t.Fatalf("init container: exit %d: %s", s.code, s.text)
 	}
 	m.wantVersion(older)
@@ -32,7 +39,12 @@ func TestTheDaemonSetsContainers(t *testing.T) {
 		t.Error("the next boot does not start " + unit)
 	}
 
-	cmd := m.node.Command(m.ctx, "/usr/bin/setpriv", append(contained, "--watch", "1")...)
+	m.wantPrepared("by the init container", prepared...)
+	if asked := m.read("/tmp/asked"); asked != "" {
+		t.Errorf("from within a container they were asked %q", asked)
+	}
+
+	cmd := m.node.Command(m.ctx, "/usr/bin/setpriv", append(contained, "--watch", "1", "--no-node-setup")...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	r, w, err := os.Pipe()
 	m.must(err)

@@ -52,7 +52,7 @@ func TestDebianPackage(t *testing.T) {
 	m.reachable(first)
 	m.refuses(1, "installed as a Debian package", "--from", "/media/"+newer)
 
-	mine := strings.Replace(m.read(conflist), `"bridge"`, `"tunnel"`, 1)
+	mine := strings.Replace(m.read(conflist), `"transparent"`, `"tunnel"`, 1)
 	m.must(first.Del(m.ctx))
 	if s := m.run(nil, bin+"azure-vnet", "cleanup", "--yes"); s.code != 0 {
 		t.Fatal(s.text)

@@ -66,7 +66,7 @@ func TestWrongUsageAndWrongMachines(t *testing.T) {
 		{2, "unknown option --quick", "--quick"},
 		{2, "--from needs", "--from"},
 		{2, "too many arguments", "v1 v2 v3"},
-		{2, "takes no version", "--rollback v1.0.1"},
+		{2, "takes no version", "--rollback v2.0.0"},
 		{2, "takes no version", "--uninstall --watch 5"},
 		{2, "--watch needs a number", "--watch"},
 		{2, "--watch needs a number", "--watch 0"},

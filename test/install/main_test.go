@@ -23,8 +23,8 @@ var releases, userlands string
 const arch = runtime.GOARCH
 
 const (
-	older = "v1.0.1"
-	newer = "v1.0.2"
+	older = "v2.0.0"
+	newer = "v2.0.1"
 )
 
 // private is set in the process that has a mount namespace of its own.

@@ -17,11 +17,7 @@ const (
 // otherConflist is a configuration of a version that has another one.
 func otherConflist(m *machine) string {
 	m.Helper()
-	m.release(older, "/tmp/unpacked")
-	if s := m.run(nil, "/bin/tar", "-xzf", "/tmp/unpacked/"+archive, "-C", "/tmp/unpacked", "10-azure.conflist"); s.code != 0 {
-		m.Fatal(s.text)
-	}
-	return strings.Replace(m.read("/tmp/unpacked/10-azure.conflist"), `"mode": "bridge",`, `"mode": "bridge", "logLevel": "debug",`, 1)
+	return strings.Replace(m.shipped("10-azure.conflist"), `"mode": "transparent",`, `"mode": "transparent", "logLevel": "debug",`, 1)
 }
 
 func TestTheConfigurationThatNobodyChangedFollowsTheVersion(t *testing.T) {
@@ -47,7 +43,7 @@ func TestTheOperatorsConfigurationStays(t *testing.T) {
 	m.release(older, "/media/old")
 	m.repack(newer, "/media/new", map[string]string{"10-azure.conflist": other})
 	m.installs("installed", "--from", "/media/old")
-	mine := strings.Replace(m.read(conflist), `"bridge"`, `"tunnel"`, 1)
+	mine := strings.Replace(m.read(conflist), `"transparent"`, `"tunnel"`, 1)
 	m.write(conflist, mine)
 	m.installs("is yours and stays", "--from", "/media/new")
 	if m.read(conflist) != mine || m.read(conflist+".new") != other {
@@ -166,7 +162,7 @@ func TestAnInterruptedInstallationGoesOn(t *testing.T) {
 // The new plugin is asked what the kernel has before it is installed.
 func TestAKernelThatLacksSomethingIsNamed(t *testing.T) {
 	m := newMachine(t, "busybox", fabric.Default(1, 1))
-	m.repack(older, "/media/old", map[string]string{"azure-vnet": "#!/bin/sh\n[ \"$1\" = --version ] && echo v1.0.1 || printf 'ok       master  fine\\nfailure  kernel         network azure (bridge): no nftables\\n                        remedy: another kernel\\n'\n"})
+	m.repack(older, "/media/old", map[string]string{"azure-vnet": "#!/bin/sh\n[ \"$1\" = --version ] && echo v2.0.0 || printf 'ok       master  fine\\nfailure  kernel         network azure (bridge): no nftables\\n                        remedy: another kernel\\n'\n"})
 	m.repack(newer, "/media/new", map[string]string{"azure-vnet": "#!/bin/sh\nexit 1\n"})
 	files, network := m.files(), m.network()
 	m.refuses(3, "no nftables", "--from", "/media/old")

@@ -46,7 +46,7 @@ func TestUpgradesUnderLoad(t *testing.T) {
 		for seen := calls.Load(); calls.Load() == seen && !t.Failed(); {
 			m.reachable(staying)
 		}
-		m.installs("installed v1.0", "--from", fmt.Sprintf("/media/%d", i%2))
+		m.installs("installed v2.0", "--from", fmt.Sprintf("/media/%d", i%2))
 	}
 	stop.Store(true)
 	wg.Wait()

@@ -16,7 +16,7 @@ const folder = "../../scripts/kubernetes/"
 
 func daemonSet(t *testing.T) *appsv1.DaemonSet {
 	t.Helper()
-	text, err := os.ReadFile(folder + "azure-vnet-cni.yaml")
+	text, err := os.ReadFile(folder + "base/azure-vnet-cni.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,15 +89,21 @@ func TestTheManifestHasTheLeastPrivileges(t *testing.T) {
 	for _, v := range pod.Volumes {
 		paths = append(paths, v.HostPath.Path)
 	}
-	if got := strings.Join(paths, " "); got != "/opt/cni/bin /etc/cni/net.d /var/lib/azure-vnet-cni /etc/systemd/system" {
+	if got := strings.Join(paths, " "); got != "/opt/cni/bin /etc/cni/net.d /var/lib/azure-vnet-cni /etc/systemd/system /etc /run/systemd" {
 		t.Errorf("it writes to %s", got)
+	}
+	// What goes on all the time sees no more of the node than the plugins' folders.
+	for _, m := range pod.Containers[0].VolumeMounts {
+		if strings.HasPrefix(m.MountPath, "/host") {
+			t.Errorf("watch mounts %s", m.MountPath)
+		}
 	}
 }
 
 // The arguments are tried on a node by test/install, which reads no YAML.
 func TestTheManifestsArgumentsAreThoseThatAreTried(t *testing.T) {
 	d := daemonSet(t)
-	for i, want := range []string{"--from /release", "--from /release --watch 60"} {
+	for i, want := range []string{"--from /release --node-root /host", "--from /release --watch 60 --no-node-setup"} {
 		if c := containers(d)[i]; strings.Join(c.Args, " ") != want || len(c.Command) > 0 {
 			t.Errorf("%s runs %v %v", c.Name, c.Command, c.Args)
 		}

@@ -1,0 +1,4 @@
+// Package quickstart checks what docs/quickstart-kubeadm.md hands to other people's programs against those programs' own
+// types and parsers: examples/README.md lists the files. It is a module of its own, so that what it needs stays out of
+// go.mod.
+package quickstart
