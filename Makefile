@@ -250,7 +250,6 @@ vet: setup-build ## go vet for every platform
 	cd test/charts && $(HOST) go vet ./...
 	cd test/quickstart && $(HOST) go vet ./...
 	cd test/runtimes && $(HOST) go vet ./...
-	cd test/cluster/coredns && $(HOST) go vet ./...
 
 .PHONY: lint
 lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint $(TOOLS)/govulncheck ## formatting, vet, golangci-lint for linux and windows, known vulnerabilities, shellcheck, PowerShell, manifest, documents and their links, man pages, go.mod, no binaries in git
@@ -267,8 +266,6 @@ lint: setup-lint vet test-manifest lint-powershell $(TOOLS)/golangci-lint $(TOOL
 	cd test/charts && go mod tidy -diff
 	cd test/quickstart && go mod tidy -diff
 	cd test/runtimes && go mod tidy -diff
-	cd test/cluster/coredns && go mod tidy -diff
-	cd test/cluster/kubernetes && go mod tidy -diff
 	@failed=; for os in linux windows; do \
 		echo "golangci-lint run ./... ($$os)"; GOOS=$$os GOARCH=amd64 $(TOOLS)/golangci-lint run ./... || failed=1; \
 	done; [ -z "$$failed" ]
