@@ -51,7 +51,7 @@ func events(cell cell) []event {
 	}
 	if cell.mode != "transparent" {
 		list = append(list, event{"somebody deletes the bridge", 5 * time.Second, func(ctx context.Context, c *cluster) error {
-			_, err := c.workers[0].run(ctx, "ip", "link", "del", "azure0")
+			_, err := c.workers[0].run(ctx, "sh", "-c", `ip link del "$(ip -o link show type bridge | sed "s/^[0-9]*: //; s/:.*//")"`)
 			return err
 		}})
 	}
