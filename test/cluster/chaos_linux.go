@@ -36,7 +36,7 @@ func events(cell cell) []event {
 			return w.startKubelet(ctx)
 		}},
 		{"kube-proxy is killed, and starts again", time.Second, restart("kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override=node1")},
-		{"the plugins are upgraded, and go back", time.Second, func(ctx context.Context, c *cluster) error {
+		{"the plugins are upgraded, and go back", 2 * time.Second, func(ctx context.Context, c *cluster) error {
 			_, err := c.workers[0].run(ctx, "sh", "/opt/cluster/v1.0.2/install-cni-plugin.sh", "--from", "/opt/cluster/v1.0.2")
 			if err == nil {
 				_, err = c.workers[0].run(ctx, "sh", "/opt/cluster/v1.0.2/install-cni-plugin.sh", "--rollback")
@@ -47,11 +47,11 @@ func events(cell cell) []event {
 			_, err := c.workers[0].run(ctx, "sh", "-c", "nft list tables | grep azure-vnet | while read -r t; do nft delete $t; done")
 			return err
 		}},
-		{"40 pods come and go on the node", 2 * time.Second, churn},
+		{"40 pods come and go on the node", 4 * time.Second, churn},
 	}
 	if cell.mode != "transparent" {
 		list = append(list, event{"somebody deletes the bridge", 5 * time.Second, func(ctx context.Context, c *cluster) error {
-			_, err := c.workers[0].run(ctx, "ip", "link", "del", "azure0")
+			_, err := c.workers[0].run(ctx, "sh", "-c", `ip link del "$(ip -o link show type bridge | sed "s/^[0-9]*: //; s/:.*//")"`)
 			return err
 		}})
 	}
