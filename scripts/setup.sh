@@ -275,6 +275,7 @@ for goal in "${@:-build}"; do
         need_go
         need git git
         need shellcheck shellcheck
+        need openssl openssl
         need mandoc mandoc
         need node nodejs
         need npm npm
@@ -293,6 +294,7 @@ for goal in "${@:-build}"; do
         need_go
         need git git
         need mmdebstrap mmdebstrap
+        need openssl openssl
         need ip iproute2
         need nft nftables
         need sysctl procps
