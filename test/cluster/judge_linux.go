@@ -103,7 +103,7 @@ func (c *control) round(ctx context.Context, name string, focus *regexp.Regexp, 
 	for _, e := range list {
 		args = append(args, "--skip="+e.pattern.String())
 	}
-	args = append(args, "/opt/cluster/e2e.test", "--", "--kubeconfig="+configFile, "--provider=skeleton", "--kubectl-path=/opt/cluster/kubectl", "--disable-log-dump")
+	args = append(args, "/opt/cluster/e2e.test", "--", "--kubeconfig="+configFile, "--provider=skeleton", fmt.Sprintf("--num-nodes=%d", nodes), "--kubectl-path=/opt/cluster/kubectl", "--disable-log-dump")
 	if _, err := c.run(ctx, "mkdir", "-p", results); err != nil {
 		return verdict{}, err
 	}

@@ -15,9 +15,10 @@ const enough = 200
 
 // witness writes down what a VM sends in the name of somebody else, which the fabric drops and counts, until ctx ends.
 //
-// kube-proxy makes nodes do so: one whose clusterCIDR is the VNET takes the pods of other nodes for its own. What they send to a port of this
-// node, for a Service of externalTrafficPolicy Local, it sends on to backends on other nodes, without putting its own address there. Nobody
-// answers that, here as on Azure. Those frames are counted as relayed.
+// kube-proxy makes nodes do so, and those frames are counted as relayed. Nobody would answer them on Azure, either:
+//   - A node whose clusterCIDR is the VNET takes the pods of other nodes for its own. What they send to a port of this node, for a Service of
+//     externalTrafficPolicy Local, it sends on to backends on other nodes, without putting its own address there.
+//   - A connection that was translated to a pod of this node stays so when that is gone, and the node sends its packets to the fabric.
 func (c *cluster) witness(ctx context.Context, number int, m *machine) error {
 	frames, err := c.fabric.Ns().Frames(fmt.Sprintf("f%d", number))
 	if err != nil {
@@ -29,11 +30,12 @@ func (c *cluster) witness(ctx context.Context, number int, m *machine) error {
 		return err
 	}
 	own := m.vm.Config.PrimaryNIC().Addresses()
-	var others []netip.Addr
+	var others, pods []netip.Addr // addresses of other VMs; those of all pods
 	for _, vm := range c.fabric.VMs {
+		nic := vm.Config.PrimaryNIC()
+		pods = slices.Concat(pods, nic.Pods, nic.Pods6)
 		if vm != m.vm {
-			others = append(others, vm.Config.PrimaryNIC().Pods...)
-			others = append(others, vm.Config.PrimaryNIC().Pods6...)
+			others = append(others, nic.Addresses()...)
 		}
 	}
 	for _, lb := range frontends(loadBalancers) {
@@ -50,7 +52,7 @@ func (c *cluster) witness(ctx context.Context, number int, m *machine) error {
 			if !source.IsValid() || source.IsUnspecified() || source.IsLinkLocalUnicast() || slices.Contains(own, source) {
 				continue
 			}
-			if slices.Contains(others, source) && slices.Contains(others, to) {
+			if slices.Contains(others, source) && slices.Contains(pods, to) {
 				c.relayed.Add(1)
 			}
 			if written++; written <= enough {
