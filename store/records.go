@@ -1,7 +1,7 @@
 package store
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,31 +37,33 @@ func appendRecords(b []byte, list Records) []byte {
 	return append(b, recordsEnd...)
 }
 
+// parsed is a record that was read, with its text.
+type parsed struct {
+	text   string
+	record any
+}
+
 // parseRecords reads what appendRecords wrote, or what somebody made of it. A command reads its state some ten times,
-// with one line in hundreds that is another one: those that it has read already are known.
+// with one line in hundreds that is another one: those that it has read already are known, in the order of the file.
 func (s *Store[T]) parseRecords(text string, list Records) error {
-	known, read := map[string]any{}, map[string]any{}
+	var known, read []parsed
 	if last := s.known.Load(); last != nil {
-		known, read = *last, make(map[string]any, len(*last)+1)
+		known, read = *last, make([]parsed, 0, len(*last)+1)
 	}
 	r := NewReader(text)
 	r.Array(func() {
-		line := r.line()
-		record, is := known[line]
-		if is {
-			r.at += len(line)
+		p := parsed{text: r.line()}
+		if at := indexOf(known, p.text); at >= 0 {
+			p, known = known[at], known[at+1:]
+			r.at += len(p.text)
 		} else {
-			var err error
 			from := r.at
-			record, err = list.ParseRecord(r)
+			record, err := list.ParseRecord(r)
 			r.Fail(err)
-			line = text[from:r.at]
+			p = parsed{text[from:r.at], record}
 		}
-		if _, twice := read[line]; twice {
-			r.Fail(fmt.Errorf("the same record twice: %.80s", line))
-		}
-		if read[line] = record; r.err == nil {
-			r.Fail(list.EnterRecord(record, line))
+		if read = append(read, p); r.err == nil {
+			r.Fail(list.EnterRecord(p.record, p.text))
 		}
 	})
 	r.end()
@@ -69,6 +71,12 @@ func (s *Store[T]) parseRecords(text string, list Records) error {
 		s.known.Store(&read)
 	}
 	return r.err
+}
+
+// indexOf is where the text is among the next ones that are known: others may have gone, or have been changed.
+func indexOf(known []parsed, text string) int {
+	const ahead = 16
+	return slices.IndexFunc(known[:min(ahead, len(known))], func(p parsed) bool { return p.text == text })
 }
 
 // line is what follows, up to the end of its line, without the comma behind a value.

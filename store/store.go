@@ -103,7 +103,7 @@ type RecoverInfo struct {
 type Store[T any] struct {
 	o     Options[T]
 	f     files
-	known atomic.Pointer[map[string]any] // the records that were read last, by their text
+	known atomic.Pointer[[]parsed] // the records that were read last
 }
 
 // New describes a store. It touches no file.
