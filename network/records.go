@@ -75,6 +75,10 @@ func (s *State) EnterRecord(parsed any, text string) error {
 	if strings.IndexByte(text, '\n') >= 0 {
 		text = "" // somebody has formatted the file
 	}
+	if n.Endpoints.records == nil {
+		const usual = 256 // what a NIC has: growing step by step takes twice the memory
+		n.Endpoints.records = make([]record, 0, usual)
+	}
 	n.Endpoints.records = append(n.Endpoints.records, record{e, text})
 	return nil
 }

@@ -32,13 +32,13 @@ const takenOver = `,"Network":"taken over","IPAM":"taken over"`
 const dataKey = `,"data":`
 
 // body encodes all of the envelope that is behind the header. This much is compared to find out whether a value has
-// changed; the envelope is assembled by hand so that it is encoded once. The size is what it will have about, in bytes.
-func (s *Store[T]) body(value *T, size int) ([]byte, error) {
+// changed; the envelope is assembled by hand so that it is encoded once. It is appended to b.
+func (s *Store[T]) body(b []byte, value *T) ([]byte, error) {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode %s: %w", ErrWrite, s.f.path, err)
 	}
-	b := append(append(make([]byte, 0, size+headRoom), dataKey...), data...)
+	b = append(append(b, dataKey...), data...)
 	if list, has := any(value).(Records); has {
 		return appendRecords(b, list), nil
 	}

@@ -101,7 +101,7 @@ func (s *Store[T]) mergeLate(ctx context.Context, late *loaded[T]) *loaded[T] {
 // nothing.
 func (s *Store[T]) fresh() (*loaded[T], error) {
 	l := &loaded[T]{value: new(T)}
-	body, err := s.body(l.value, 0)
+	body, err := s.body(nil, l.value)
 	l.base = string(body)
 	return l, err
 }

@@ -104,6 +104,9 @@ type Store[T any] struct {
 	o     Options[T]
 	f     files
 	known atomic.Pointer[[]parsed] // the records that were read last
+	// What was written last, to be written over: a command writes its state some three times, and the kernel would have to
+	// provide new memory for each.
+	buffer atomic.Pointer[[]byte]
 }
 
 // New describes a store. It touches no file.
@@ -158,7 +161,7 @@ func (s *Store[T]) Probe(ctx context.Context) error {
 		return err
 	}
 	defer release(lock)
-	body, err := s.body(l.value, len(l.base))
+	body, err := s.body(nil, l.value)
 	if err != nil {
 		return err
 	}
@@ -185,6 +188,15 @@ func (s *Store[T]) open(ctx context.Context) (*flock.Flock, *loaded[T], error) {
 
 func (s *Store[T]) read(ctx context.Context) (*loaded[T], error) {
 	return step.Get(s.f.log, "read the state", func() (*loaded[T], error) { return s.load(ctx) }, slog.String("path", s.f.path))
+}
+
+// room is memory for so many bytes that nobody else uses.
+func (s *Store[T]) room(size int) *[]byte {
+	if b := s.buffer.Swap(nil); b != nil && cap(*b) >= size {
+		return b
+	}
+	b := make([]byte, 0, size)
+	return &b
 }
 
 // headRoom is more than an entry of a state takes, in bytes.
@@ -224,10 +236,13 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	if err := fn(l.value); err != nil {
 		return err
 	}
-	body, err := s.body(l.value, len(l.base))
+	buffer := s.room(len(l.base) + headRoom)
+	body, err := s.body((*buffer)[:0], l.value)
 	if err != nil {
 		return err
 	}
+	*buffer = body
+	defer s.buffer.Store(buffer)
 	if !l.dirty && l.base == string(body) {
 		return nil
 	}
