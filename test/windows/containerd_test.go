@@ -125,14 +125,14 @@ func TestDelWhateverIsLeft(t *testing.T) {
 	h.wantSuccess(h.call("DEL", id(7), h.hns.AddNamespace(), h.conf(map[string]any{"name": "unknown"})))
 }
 
-// The first eight characters of a container's ID are all that HNS knows of it.
-func TestDelOfAStrangerWithTheSameNameInHNS(t *testing.T) {
+// Of two containers whose IDs differ in the last character only, each has an endpoint of its own.
+func TestDelOfAStrangerWithNearlyTheSameID(t *testing.T) {
 	h := newHost(t, options{})
 	conf := h.conf(nil)
 	ns := h.hns.AddNamespace()
 	h.wantResult(h.call("ADD", id(1), ns, conf))
 	stranger := id(1)[:63] + "0"
-	h.wantError(h.call("ADD", stranger, h.hns.AddNamespace(), conf), 103, "00000001-eth0")
+	h.wantResult(h.call("ADD", stranger, h.hns.AddNamespace(), conf))
 	h.wantSuccess(h.call("DEL", stranger, "", conf))
 	if e := h.hns.Endpoints(); len(e) != 1 || e[0].HostComputeNamespace != ns {
 		t.Errorf("endpoints: %+v", e)
@@ -148,9 +148,9 @@ func TestCheckNamesTheDifference(t *testing.T) {
 	conf["prevResult"] = prev
 	h.wantSuccess(h.call("CHECK", id(1), ns, conf))
 	h.hns.RemoveNamespace(ns)
-	h.wantError(h.call("CHECK", id(1), ns, conf), 104, "00000001-eth0", "not attached")
+	h.wantError(h.call("CHECK", id(1), ns, conf), 104, id(1)+"-eth0-azure", "not attached")
 	h.hns.RemoveEndpoint(h.hns.Endpoints()[0].ID)
-	h.wantError(h.call("CHECK", id(1), ns, conf), 104, "00000001-eth0")
+	h.wantError(h.call("CHECK", id(1), ns, conf), 104, id(1)+"-eth0-azure")
 }
 
 func TestGCKeepsWhatIsListed(t *testing.T) {
@@ -162,7 +162,7 @@ func TestGCKeepsWhatIsListed(t *testing.T) {
 	conf["cni.dev/valid-attachments"] = []any{map[string]any{"containerID": id(1), "ifname": "eth0"}}
 	h.wantSuccess(h.call("GC", "", "", conf))
 	e := h.hns.Endpoints()
-	if len(e) != 1 || e[0].Name != "00000001-eth0" || len(h.endpoints()) != 1 || len(h.reservations()) != 1 {
+	if len(e) != 1 || e[0].Name != id(1)+"-eth0-azure" || len(h.endpoints()) != 1 || len(h.reservations()) != 1 {
 		t.Errorf("endpoints %+v, state %v, addresses %v", e, h.endpoints(), h.reservations())
 	}
 }

@@ -72,8 +72,9 @@ func TestEveryCallOfHNSFailsOrHangs(t *testing.T) {
 func (h *host) failEach(w way, command string, first bool, fault string) {
 	h.Helper()
 	conf := h.conf(map[string]any{"windowsSettings": map[string]any{"hnsTimeoutDurationInSeconds": int(limit / time.Second)}})
-	if !first {
-		h.callsOf("ADD", w, conf)
+	h.callsOf("ADD", w, conf) // without a state it also looks for addresses in use
+	if first {
+		h.forgetNetwork()
 	}
 	calls := h.callsOf(command, w, conf)
 	if calls < 1 {
@@ -218,7 +219,7 @@ func TestAnEndpointThatIsMadeTooLate(t *testing.T) {
 			ns := w.netns(h)
 			hang, answered := make(chan struct{}), make(chan struct{})
 			h.hns.On(hnssim.Rule{Op: hnssim.Create, Kind: hnssim.KindEndpoint, Nth: 1, Until: hang, Answered: answered})
-			h.wantError(h.call("ADD", id(1), ns, conf), 11, "00000001-eth0", "no answer")
+			h.wantError(h.call("ADD", id(1), ns, conf), 11, id(1)+"-eth0-azure", "no answer")
 			h.wantSuccess(h.call("DEL", id(1), ns, conf))
 			close(hang)
 			<-answered
@@ -227,7 +228,7 @@ func TestAnEndpointThatIsMadeTooLate(t *testing.T) {
 			}
 			h.hns.AddContainer(id(2))
 			h.wantResult(h.call("ADD", id(2), ns, conf)) // with the one address that there is
-			if e := h.hns.Endpoints(); len(e) != 1 || e[0].Name != "00000002-eth0" {
+			if e := h.hns.Endpoints(); len(e) != 1 || e[0].Name != id(2)+"-eth0-azure" {
 				t.Errorf("endpoints: %+v", e)
 			}
 			h.wantSuccess(h.call("DEL", id(2), ns, conf))

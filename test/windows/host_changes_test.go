@@ -160,7 +160,7 @@ func TestRebootOfDockersNode(t *testing.T) {
 	h.hns.Reboot()
 	h.boot()
 	pods(11)
-	if e := h.hns.Endpoints(); len(e) != 3 || e[0].Name != "0000000b-eth0" {
+	if e := h.hns.Endpoints(); len(e) != 3 || e[0].Name != id(11)+"-eth0-azure" {
 		t.Errorf("endpoints: %+v", e)
 	}
 	for i := range 3 {

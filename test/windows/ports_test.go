@@ -80,7 +80,7 @@ func TestDNSOfPods(t *testing.T) {
 			want: hnssim.DNS{ServerList: []string{"10.0.0.11"}}},
 		"from the runtime, suffixes only; the conflist's half does not matter then": {conf: map[string]any{"dns": map[string]any{"nameservers": []string{"10.0.0.10"}}, "runtimeConfig": map[string]any{"dns": map[string]any{"searches": []string{"a.b"}}}},
 			want: hnssim.DNS{Search: []string{"a.b"}}},
-		"none at all":                       {conf: map[string]any{"runtimeConfig": map[string]any{"dns": map[string]any{"Servers": nil, "Searches": nil}}}},
+		"none at all":                       {conf: map[string]any{"dns": nil, "runtimeConfig": map[string]any{"dns": map[string]any{"Servers": nil, "Searches": nil}}}},
 		"half of it in the conflist":        {conf: map[string]any{"dns": map[string]any{"nameservers": []string{"10.0.0.10"}}}, code: 7},
 		"the other half of it":              {conf: map[string]any{"dns": map[string]any{"search": []string{"a.b"}}}, code: 7},
 		"half, with options of the runtime": {conf: map[string]any{"dns": map[string]any{"search": []string{"a.b"}}, "runtimeConfig": map[string]any{"dns": map[string]any{"options": []string{"x"}}}}, code: 7},
@@ -155,7 +155,7 @@ func TestPoliciesOfTheConfiguration(t *testing.T) {
 		if n := count(open, ns); n != 1 {
 			t.Errorf("%d ACLs with allowHostAgent", n)
 		}
-		h.wantError(h.call("ADD", id(1), ns, h.conf(args("EndpointPolicy", map[string]any{"Type": "L4WFPPROXY"}))), 2, "L4WFPPROXY")
+		h.wantError(h.call("ADD", id(1), ns, h.conf(args("EndpointPolicy", map[string]any{"Type": "QOS"}))), 2, "QOS")
 		h.wantError(h.call("ADD", id(1), ns, h.conf(args("PodPolicy", acl))), 7, "AdditionalArgs", "PodPolicy")
 		for key, value := range map[string]any{"mode": "transparent", "ipsToRouteViaHost": []string{"10.0.0.0/16"}, "mtu": 1400} {
 			h.wantError(h.call("ADD", id(1), ns, h.conf(map[string]any{key: value})), 2, key)
