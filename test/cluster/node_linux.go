@@ -58,13 +58,12 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 `
 
-// proxyConfig: pods have addresses of the VNET, so what is local to the cluster is the VNET. The number of connections is a setting of the
-// whole machine.
+// proxyConfig is that of docs/quickstart-kubeadm.md: there is no range by which this node's pods could be recognised, and in transparent mode
+// their interfaces are. The number of connections is a setting of the whole machine.
 const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: %s
-clusterCIDR: %s
-clientConnection: {kubeconfig: ` + configFile + `}
+%sclientConnection: {kubeconfig: ` + configFile + `}
 oomScoreAdj: 0
 conntrack: {maxPerCore: 0, min: 0}
 `
@@ -73,16 +72,18 @@ conntrack: {maxPerCore: 0, min: 0}
 func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell cell) (*worker, error) {
 	nic := m.vm.Config.PrimaryNIC()
 	w := &worker{machine: m, addrs: []netip.Addr{nic.Address}, pods: len(nic.Pods)}
-	cidrs := nic.Prefix.String()
 	if cell.family == "dual" {
 		w.addrs = append(w.addrs, nic.Address6)
-		cidrs += "," + nic.Prefix6.String()
+	}
+	local := ""
+	if cell.mode == "transparent" {
+		local = "detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: azv}\n"
 	}
 	for file, text := range map[string]string{
 		configFile:                     c.kubeconfig(),
 		"/etc/containerd/config.toml":  containerdConfig,
 		"/etc/kubernetes/kubelet.yaml": fmt.Sprintf(kubeletConfig, w.pods),
-		"/etc/kubernetes/proxy.yaml":   fmt.Sprintf(proxyConfig, cell.proxy, cidrs),
+		"/etc/kubernetes/proxy.yaml":   fmt.Sprintf(proxyConfig, cell.proxy, local),
 	} {
 		if err := w.write(ctx, file, text); err != nil {
 			return nil, err
