@@ -61,10 +61,9 @@ type stored struct {
 func (s *AddressSpace) ParseRecord(object *store.Reader) (any, error) {
 	r := &stored{}
 	object.Object(func(name string) {
-		var err error
 		switch name {
 		case "address":
-			r.Address, err = netip.ParseAddr(object.String())
+			r.Address = store.Read(object, netip.ParseAddr)
 		case "pool":
 			r.pool = object.Int()
 		case "network":
@@ -74,13 +73,12 @@ func (s *AddressSpace) ParseRecord(object *store.Reader) (any, error) {
 		case "ifName":
 			r.IfName = object.String()
 		case "created":
-			r.Created, err = time.Parse(time.RFC3339, object.String())
+			r.Created = store.ReadTime(object)
 		case "netnsInode":
 			r.Namespace = uint64(object.Int())
 		default:
 			_ = object.Raw()
 		}
-		object.Fail(err)
 	})
 	if object.Err() == nil && (!r.Address.IsValid() || r.Address.Zone() != "") {
 		return nil, fmt.Errorf("a reservation of %s without an address", r.Owner)

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-container-networking/store"
 )
@@ -112,14 +111,14 @@ func (e *Endpoint) parse(name string, value *store.Reader) {
 		e.MTU = int(value.Int())
 	case "addresses":
 		if !value.Null() { // of one that is announced
-			value.Array(func() { e.Addresses = append(e.Addresses, read(value, netip.ParsePrefix)) })
+			value.Array(func() { e.Addresses = append(e.Addresses, store.Read(value, netip.ParsePrefix)) })
 		}
 	case "routes":
 		value.Array(func() { e.Routes = append(e.Routes, parseRoute(value)) })
 	case "created":
-		e.Created = read(value, func(text string) (time.Time, error) { return time.Parse(time.RFC3339, text) })
+		e.Created = store.ReadTime(value)
 	default:
-		value.Fail(json.Unmarshal(fmt.Appendf(nil, `{%q:%s}`, name, value.Raw()), e))
+		value.Member(name, e)
 	}
 }
 
@@ -127,19 +126,12 @@ func parseRoute(value *store.Reader) (r Route) {
 	value.Object(func(name string) {
 		switch name {
 		case "dst":
-			r.Dst = read(value, netip.ParsePrefix)
+			r.Dst = store.Read(value, netip.ParsePrefix)
 		case "gw":
-			r.GW = read(value, netip.ParseAddr)
+			r.GW = store.Read(value, netip.ParseAddr)
 		default:
-			value.Fail(json.Unmarshal(fmt.Appendf(nil, `{%q:%s}`, name, value.Raw()), &r))
+			value.Member(name, &r)
 		}
 	})
 	return r
-}
-
-// read reads a string and what it says.
-func read[V any](value *store.Reader, parse func(string) (V, error)) V {
-	v, err := parse(value.String())
-	value.Fail(err)
-	return v
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Reader reads JSON from a text, value by value. A state has hundreds of records, and encoding/json takes a millisecond
@@ -189,6 +190,26 @@ func (r *Reader) Raw() string {
 		return ""
 	}
 	return r.text[from:r.at]
+}
+
+// Member reads the value of an object's member as encoding/json does, into the struct that has it.
+func (r *Reader) Member(name string, into any) {
+	object := append(append(AppendString([]byte{'{'}, name), ':'), r.Raw()...)
+	if r.err == nil {
+		r.Fail(json.Unmarshal(append(object, '}'), into))
+	}
+}
+
+// Read reads a string, and what it says by parse.
+func Read[V any](r *Reader, parse func(string) (V, error)) V {
+	v, err := parse(r.String())
+	r.Fail(err)
+	return v
+}
+
+// ReadTime reads a time as RFC 3339 has it.
+func ReadTime(r *Reader) time.Time {
+	return Read(r, func(text string) (time.Time, error) { return time.Parse(time.RFC3339, text) })
 }
 
 // end requires that nothing follows.
