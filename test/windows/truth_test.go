@@ -16,18 +16,6 @@ import (
 
 // HNS is the source of truth: files are lost, reset by scripts, or left elsewhere, and HNS has what lives.
 
-const mirror = ".bak"
-
-// lose removes files of C:\k.
-func (h *host) lose(files ...string) {
-	h.Helper()
-	for _, f := range files {
-		if err := os.Remove(h.path(`C:\k\` + f)); err != nil && !os.IsNotExist(err) {
-			h.Fatal(err)
-		}
-	}
-}
-
 // added is the address that an ADD gives.
 func (h *host) added(containerID, netns string, conf map[string]any) string {
 	h.Helper()
@@ -51,7 +39,7 @@ func TestContainersWhoseIDsBeginAlike(t *testing.T) {
 			for i, c := range ids {
 				h.added(c, spaces[i], conf)
 			}
-			h.lose("azure-vnet.json", "azure-vnet.json"+mirror)
+			h.loseState("azure-vnet")
 			h.wantSuccess(h.call("DEL", ids[1], spaces[1], conf))
 			if left := h.hns.Endpoints(); len(left) != 1 || !strings.HasPrefix(left[0].Name, ids[0]) {
 				t.Errorf("without a state, DEL of %s left %v", ids[1], left)
@@ -71,7 +59,7 @@ func TestAnEndpointWithAFormerNameIsItsOwnersOnly(t *testing.T) {
 	space, other := h.hns.AddNamespace(), h.hns.AddNamespace()
 	h.added("default-web1", space, conf)
 	h.hns.RenameEndpoint(h.hns.Endpoints()[0].ID, "default--eth0")
-	h.lose("azure-vnet.json", "azure-vnet.json"+mirror)
+	h.loseState("azure-vnet")
 	h.wantSuccess(h.call("DEL", "default-web2", other, conf))
 	if len(h.hns.Endpoints()) != 1 {
 		t.Fatal("DEL of another container of that name deleted it")
@@ -90,7 +78,9 @@ func TestAResetByTheScriptsOfAKS(t *testing.T) {
 		h.added(id(i+1), h.hns.AddNamespace(), conf)
 	}
 	h.hns.RemoveNetwork("azure")
-	h.lose("azure-vnet.json", "azure-vnet.json.lock", "azure-vnet-ipam.json", "azure-vnet-ipam.json.lock")
+	for _, file := range []string{"azure-vnet.json", "azure-vnet-ipam.json"} {
+		h.must(os.Remove(h.path(`C:\k\` + file)))
+	}
 	for i := range 4 {
 		h.added(id(i+11), h.hns.AddNamespace(), conf)
 	}
@@ -109,7 +99,8 @@ func TestLivingPodsKeepTheirAddressesWithoutAnyState(t *testing.T) {
 		spaces[id(i+1)] = h.hns.AddNamespace()
 		lives[h.added(id(i+1), spaces[id(i+1)], conf)] = id(i + 1)
 	}
-	h.lose("azure-vnet.json", "azure-vnet.json"+mirror, "azure-vnet-ipam.json", "azure-vnet-ipam.json"+mirror)
+	h.loseState("azure-vnet")
+	h.loseState("azure-vnet-ipam")
 	for i := range 4 {
 		if a := h.added(id(i+11), h.hns.AddNamespace(), conf); lives[a] != "" {
 			t.Errorf("%s is that of %s, which lives", a, lives[a])
@@ -134,7 +125,7 @@ func TestCleanupOfANetworkThatOnlyHNSKnows(t *testing.T) {
 	h.must(os.WriteFile(h.path(`C:\k\azurecni\netconf\10-azure.conf`), h.json(conf), 0o644))
 	for _, args := range [][]string{{"cleanup", "--yes"}, {"cleanup", "--yes", "--network", "azure"}} {
 		h.added(id(1), h.hns.AddNamespace(), conf)
-		h.lose("azure-vnet.json", "azure-vnet.json"+mirror)
+		h.loseState("azure-vnet")
 		if r := h.operator("cleanup", "--dry-run"); r.Exit != 0 || !strings.Contains(string(r.Stdout), "Network azure goes") || len(h.hns.Networks()) != 1 {
 			t.Errorf("dry run: exit %d: %s%s", r.Exit, r.Stdout, r.Stderr)
 		}
@@ -160,7 +151,7 @@ func TestTheClassicPluginsStateOfWindows(t *testing.T) {
 	h.added(id(1), space, conf)
 	e := h.hns.Endpoints()[0]
 	h.hns.RenameEndpoint(e.ID, id(1)[:8]+"-eth0")
-	h.lose("azure-vnet.json", "azure-vnet.json"+mirror)
+	h.loseState("azure-vnet")
 	h.must(os.WriteFile(h.path(`C:\k\azure-vnet.json`), fmt.Appendf(nil, classicState, "eth0", e.HostComputeNetwork, id(1)[:8], e.ID, id(1), space), 0o600))
 	h.added(id(2), h.hns.AddNamespace(), conf)
 	if aside, _ := filepath.Glob(h.path(`C:\k\azure-vnet.json`) + ".corrupt-*"); len(aside) > 0 {
@@ -268,7 +259,7 @@ func TestAnEndpointThatGoesWhileTheyAreListed(t *testing.T) {
 	h := newHost(t, options{})
 	conf := h.conf(nil)
 	h.added(id(1), h.hns.AddNamespace(), conf)
-	h.lose("azure-vnet.json", "azure-vnet.json"+mirror)
+	h.loseState("azure-vnet")
 	h.hns.On(hnssim.Rule{Op: hnssim.Open, Kind: hnssim.KindEndpoint, Nth: 1, Code: hnssim.EndpointNotFound})
 	h.wantSuccess(h.call("DEL", id(1), "", conf))
 	if left := h.hns.Endpoints(); len(left) != 0 {
