@@ -209,7 +209,9 @@ func Read[V any](r *Reader, parse func(string) (V, error)) V {
 
 // ReadTime reads a time as RFC 3339 has it.
 func ReadTime(r *Reader) time.Time {
-	return Read(r, func(text string) (time.Time, error) { return time.Parse(time.RFC3339, text) })
+	t, err := time.Parse(time.RFC3339, r.String())
+	r.Fail(err)
+	return t
 }
 
 // end requires that nothing follows.
