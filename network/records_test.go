@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -178,6 +179,53 @@ func TestRecordsFollowChanges(t *testing.T) {
 	}
 	if n := len(endpointsOf(s)); n != 8 {
 		t.Errorf("%d endpoints", n)
+	}
+}
+
+// What a caller does to an endpoint that it got is no business of the next one that reads the same line.
+func TestAnEndpointThatIsChangedAfterwardsIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
+	st := store.New(store.Options[State]{Path: filepath.Join(t.TempDir(), "azure-vnet.json"), Schema: Schema})
+	full := &Endpoint{}
+	fill(reflect.ValueOf(full).Elem())
+	full.Owner = Owner{"azure", "c1", "eth0"}
+	if err := st.Update(t.Context(), func(s *State) error { *s = *stateOf(); s.Networks["azure"].Endpoints.Set(full); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		err := st.View(t.Context(), func(s *State) error {
+			e := s.Networks["azure"].Endpoints.Get("c1/eth0")
+			if d := cmp.Diff(full, e, sameEndpoints); d != "" {
+				t.Errorf("(-written +read)\n%s", d)
+			}
+			e.State, e.MTU, e.HNS.ID = "changed", 1, "changed"
+			e.Addresses[0], e.Gateways[0], e.Routes[0] = netip.Prefix{}, netip.Addr{}, Route{}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// followed is a host on which every pod gets the MTU that it is told.
+type followed struct{ Dataplane }
+
+func (followed) FollowMTU(context.Context, *Endpoint, int) error { return nil }
+
+func TestTheRecordOfAPodFollowsItsMastersMTU(t *testing.T) {
+	t.Parallel()
+	s := stateOf("c1", "c2")
+	n := s.Networks["azure"]
+	n.Bridge, n.MTU = "azure0", 9000
+	for i, mtu := range []int{1500, 1400} {
+		e := n.Endpoints.Get([]string{"c1/eth0", "c2/eth0"}[i])
+		e.MTU = mtu
+		n.Endpoints.Set(e)
+	}
+	(&Manager{Dataplane: followed{}}).followMTU(t.Context(), s, n, 1500)
+	if a, b := n.Endpoints.Get("c1/eth0").MTU, n.Endpoints.Get("c2/eth0").MTU; a != 9000 || b != 1400 {
+		t.Errorf("the MTUs are %d and %d: the first was its master's, and the second is by configuration", a, b)
 	}
 }
 

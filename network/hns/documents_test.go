@@ -172,6 +172,7 @@ func TestLoopbackDSRIsATranslationToItself(t *testing.T) {
 	for policy, want := range map[string]string{
 		`{"Type":"LoopbackDSR"}`:                               `{"Type":"OutBoundNAT","Destinations":["10.240.0.5","fd00::5"]}`,
 		`{"Type":"LoopbackDSR","IPAddress":"169.254.169.254"}`: `{"Type":"OutBoundNAT","Destinations":["169.254.169.254"]}`,
+		`{"Type":"OutBoundNAT","Destinations":["10.240.0.5"]}`: `{"Type":"OutBoundNAT","Destinations":["10.240.0.5"]}`, // as win-bridge has it
 	} {
 		e.HNS.Policies = raws(policy)
 		list, _, err := flatPolicies(n, e)

@@ -168,6 +168,10 @@ func TestTheNamespaceSaysWhichHNS(t *testing.T) {
 		}
 	}
 	w, _, v2 := newWindows(t, namespace)
+	proxy := &network.Endpoint{NetNS: "none", HNS: &network.HNSEndpoint{Policies: raws(`{"Type":"L4WFPPROXY","OutboundProxyPort":"15001"}`)}}
+	if err := w.CheckNetNS(t.Context(), proxy); !errors.Is(err, network.ErrUnsupported) || !strings.Contains(err.Error(), "L4WFPPROXY") {
+		t.Errorf("a policy that only HCN has, Docker's way: %v", err)
+	}
 	v2.supported = fmt.Errorf("%w: no HCN", network.ErrKernel)
 	err := w.CheckNetNS(t.Context(), &network.Endpoint{NetNS: namespace})
 	if !errors.Is(err, network.ErrKernel) || errors.Is(err, network.ErrHNS) {
@@ -475,7 +479,16 @@ func TestHNSKnowsWhoseEndpointsAre(t *testing.T) {
 	if err != nil || len(owners) != 4 {
 		t.Errorf("owners %v, %v", owners, err)
 	}
+	for kind, want := range map[string]bool{"l2bridge": true, "L2Tunnel": true, "nat": false} {
+		v2.networks[0].Type = kind
+		if there, err := w.There(t.Context(), "azure"); there != want || err != nil {
+			t.Errorf("a network of type %s: there is %t, %v", kind, there, err)
+		}
+	}
 	v2.names = nil
+	if there, err := w.There(t.Context(), "azure"); there || err != nil {
+		t.Errorf("no network: there is %t, %v", there, err)
+	}
 	if found, err := w.Endpoints(t.Context(), n); len(found) > 0 || err != nil {
 		t.Errorf("without the network: %v, %v", found, err)
 	}
