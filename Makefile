@@ -160,7 +160,7 @@ test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built clu
 # Two versions of this checkout, which the installer finds on each node.
 .PHONY: cluster-releases
 cluster-releases: $(REFERENCE)/.built
-	@for v in v1.0.1 v1.0.2; do \
+	@for v in v2.0.1 v2.0.2; do \
 		dir=$(CLUSTER)/bin/$$v; \
 		rm -rf $$dir; \
 		$(MAKE) --no-print-directory --silent azure-cni-plugins VERSION=$$v OUTPUT=$(CLUSTER)/build ARCHIVE_DIR=$$dir; \

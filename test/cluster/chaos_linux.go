@@ -37,9 +37,9 @@ func events(cell cell) []event {
 		}},
 		{"kube-proxy is killed, and starts again", time.Second, restart("kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override=node1")},
 		{"the plugins are upgraded, and go back", 2 * time.Second, func(ctx context.Context, c *cluster) error {
-			_, err := c.workers[0].run(ctx, "sh", "/opt/cluster/v1.0.2/install-cni-plugin.sh", "--from", "/opt/cluster/v1.0.2")
+			_, err := c.workers[0].run(ctx, "sh", "/opt/cluster/v2.0.2/install-cni-plugin.sh", "--from", "/opt/cluster/v2.0.2")
 			if err == nil {
-				_, err = c.workers[0].run(ctx, "sh", "/opt/cluster/v1.0.2/install-cni-plugin.sh", "--rollback")
+				_, err = c.workers[0].run(ctx, "sh", "/opt/cluster/v2.0.2/install-cni-plugin.sh", "--rollback")
 			}
 			return err
 		}},

@@ -18,7 +18,7 @@ import (
 // inputs are what a cluster is made of.
 type inputs struct {
 	userland      string   // a Debian with containerd and all that a kubelet calls
-	programs      string   // Kubernetes' programs; two releases of the plugins in folders v1.0.1 and v1.0.2, images in images
+	programs      string   // Kubernetes' programs; two releases of the plugins in folders v2.0.1 and v2.0.2, images in images
 	images        []string // archives
 	configuration string   // the shipped one
 	logs          string   // where the logs of a cell that failed go

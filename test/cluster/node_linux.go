@@ -141,7 +141,7 @@ func (w *worker) install(ctx context.Context, in inputs, cell cell) error {
 			return err
 		}
 	}
-	_, err := w.run(ctx, "sh", "/opt/cluster/v1.0.1/install-cni-plugin.sh", "--from", "/opt/cluster/v1.0.1")
+	_, err := w.run(ctx, "sh", "/opt/cluster/v2.0.1/install-cni-plugin.sh", "--from", "/opt/cluster/v2.0.1")
 	return err
 }
 
