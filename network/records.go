@@ -110,16 +110,24 @@ func (e *Endpoint) parse(name string, value *store.Reader) {
 	case "mtu":
 		e.MTU = int(value.Int())
 	case "addresses":
-		if !value.Null() { // of one that is announced
-			value.Array(func() { e.Addresses = append(e.Addresses, store.Read(value, netip.ParsePrefix)) })
-		}
+		e.Addresses = list(value, netip.ParsePrefix)
 	case "routes":
 		value.Array(func() { e.Routes = append(e.Routes, parseRoute(value)) })
+	case "gateways": // in transparent mode
+		e.Gateways = list(value, netip.ParseAddr)
 	case "created":
 		e.Created = store.ReadTime(value)
 	default:
 		value.Member(name, e)
 	}
+}
+
+// list reads what a list of strings says; that of an endpoint that is announced is null.
+func list[V any](value *store.Reader, parse func(string) (V, error)) (all []V) {
+	if !value.Null() {
+		value.Array(func() { all = append(all, store.Read(value, parse)) })
+	}
+	return all
 }
 
 func parseRoute(value *store.Reader) (r Route) {
@@ -129,6 +137,10 @@ func parseRoute(value *store.Reader) (r Route) {
 			r.Dst = store.Read(value, netip.ParsePrefix)
 		case "gw":
 			r.GW = store.Read(value, netip.ParseAddr)
+		case "mtu":
+			r.MTU = int(value.Int())
+		case "scope": // in transparent mode
+			r.Scope = int(value.Int())
 		default:
 			value.Member(name, &r)
 		}
