@@ -1,8 +1,8 @@
 package nft
 
 import (
-	"bytes"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -62,28 +62,51 @@ func (n *Conn) commentsOf(c chain) ([]string, error) {
 	return out, nil
 }
 
-// addressesIn are the elements of a set of addresses, sorted.
-func (n *Conn) addressesIn(s *nftables.Set) ([]netip.Addr, error) {
+// element is one of a set as the kernel lists it.
+type element struct{ key, value, userdata []byte }
+
+// elementsIn lists the elements of a set once, and keeps none of them. The library's listing looks at each for all that
+// one may have, which took half of a CHECK.
+func (n *Conn) elementsIn(s *nftables.Set) (iter.Seq[element], error) {
 	answers, err := n.dump(unix.NFT_MSG_GETSETELEM, unix.NFT_MSG_NEWSETELEM, s.Table, unix.NFTA_SET_ELEM_LIST_SET, s.Name)
 	if err != nil {
 		return nil, fmt.Errorf("list nftables set %s: %w", s.Name, err)
 	}
-	var out []netip.Addr
-	for _, a := range answers {
-		elements, err := wire.ParseAttrs(a.Get(unix.NFTA_SET_ELEM_LIST_ELEMENTS))
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range elements {
-			fields, ferr := wire.ParseAttrs(e.Value)
-			key, kerr := wire.ParseAttrs(fields.Get(unix.NFTA_SET_ELEM_KEY))
-			addr, ok := netip.AddrFromSlice(bytes.Clone(key.Get(unix.NFTA_DATA_VALUE)))
-			if ferr != nil || kerr != nil || !ok {
-				return nil, fmt.Errorf("an element of nftables set %s is no address", s.Name)
+	return func(yield func(element) bool) {
+		for _, a := range answers {
+			for each := range wire.Walk(a.Get(unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+				var e element
+				for field := range wire.Walk(each.Value) {
+					switch field.Kind() {
+					case unix.NFTA_SET_ELEM_KEY:
+						e.key = wire.Find(field.Value, unix.NFTA_DATA_VALUE)
+					case unix.NFTA_SET_ELEM_DATA:
+						e.value = wire.Find(field.Value, unix.NFTA_DATA_VALUE)
+					case unix.NFTA_SET_ELEM_USERDATA:
+						e.userdata = field.Value
+					}
+				}
+				if !yield(e) {
+					return
+				}
 			}
-			out = append(out, addr)
 		}
+	}, nil
+}
+
+// addressesIn are the elements of a set of addresses, sorted.
+func (n *Conn) addressesIn(s *nftables.Set) (list []netip.Addr, err error) {
+	elements, err := n.elementsIn(s)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return out, nil
+	for e := range elements {
+		addr, ok := netip.AddrFromSlice(e.key)
+		if !ok {
+			return nil, fmt.Errorf("an element of nftables set %s is no address", s.Name)
+		}
+		list = append(list, addr)
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
 )
 
@@ -157,22 +158,22 @@ func (n *Conn) list(s *nftables.Set) ([]nftables.SetElement, error) {
 	seen := map[string]bool{}
 	const enough = 5
 	for range enough {
-		elements, err := n.conn.GetSetElements(s)
+		elements, err := n.elementsIn(s)
+		if errors.Is(err, unix.ENOENT) {
+			return nil, nil
+		}
 		if err != nil {
-			// Its error does not wrap the kernel's, that of this call does.
-			if _, missing := n.conn.GetSetByName(s.Table, s.Name); errors.Is(missing, unix.ENOENT) {
-				return nil, nil
-			}
-			return nil, fmt.Errorf("list nftables set %s: %w", s.Name, err)
+			return nil, err
 		}
-		before, first := len(all), all == nil
-		for _, e := range elements {
-			if !seen[string(e.Key)] {
-				seen[string(e.Key)] = true
-				all = append(all, e)
+		before, first, listed := len(all), all == nil, 0
+		for e := range elements {
+			if listed++; !seen[string(e.key)] {
+				seen[string(e.key)] = true
+				comment, _ := userdata.GetString(e.userdata, userdata.NFTNL_UDATA_SET_ELEM_COMMENT)
+				all = append(all, nftables.SetElement{Key: e.key, Val: e.value, Comment: comment})
 			}
 		}
-		if len(all) == before && (!first || len(elements) == 0) {
+		if len(all) == before && (!first || listed == 0) {
 			break
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -21,19 +22,57 @@ func (a Attr) Kind() uint16 { return a.Type &^ (unix.NLA_F_NESTED | unix.NLA_F_N
 // Attrs are the attributes of a message, or those in a nested one.
 type Attrs []Attr
 
+// Walk goes through the attributes of a message, or of a nested one, up to what makes no sense, and keeps none of them:
+// for answers of the kernel with hundreds of objects.
+func Walk(rest []byte) iter.Seq[Attr] {
+	return func(yield func(Attr) bool) {
+		for {
+			a, behind, err := first(rest)
+			if err != nil || a.Value == nil || !yield(a) {
+				return
+			}
+			rest = behind
+		}
+	}
+}
+
+// Find is the value of the first attribute of the type among those that Walk goes through; nil if there is none.
+func Find(attrs []byte, typ uint16) []byte {
+	for a := range Walk(attrs) {
+		if a.Kind() == typ {
+			return a.Value
+		}
+	}
+	return nil
+}
+
 // ParseAttrs reads attributes: length with the four bytes before the value, type, value, up to three bytes of padding.
 func ParseAttrs(rest []byte) (Attrs, error) { return appendAttrs(make(Attrs, 0, 8), rest) }
 
 func appendAttrs(list Attrs, rest []byte) (Attrs, error) {
-	for len(rest) >= unix.SizeofRtAttr {
-		n := int(binary.NativeEndian.Uint16(rest))
-		if n < unix.SizeofRtAttr || n > len(rest) {
-			return nil, fmt.Errorf("netlink attribute of %d bytes in %d", n, len(rest))
+	for {
+		a, behind, err := first(rest)
+		if err != nil {
+			return nil, err
 		}
-		list = append(list, Attr{binary.NativeEndian.Uint16(rest[2:]), rest[unix.SizeofRtAttr:n]})
-		rest = rest[min((n+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(rest)):]
+		if a.Value == nil {
+			return list, nil
+		}
+		list, rest = append(list, a), behind
 	}
-	return list, nil
+}
+
+// first is the first of the attributes, and what is behind it. Its value is nil where there is none any more.
+func first(rest []byte) (a Attr, behind []byte, err error) {
+	if len(rest) < unix.SizeofRtAttr {
+		return Attr{}, nil, nil
+	}
+	n := int(binary.NativeEndian.Uint16(rest))
+	if n < unix.SizeofRtAttr || n > len(rest) {
+		return Attr{}, nil, fmt.Errorf("netlink attribute of %d bytes in %d", n, len(rest))
+	}
+	end := min((n+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1), len(rest))
+	return Attr{binary.NativeEndian.Uint16(rest[2:]), rest[unix.SizeofRtAttr:n]}, rest[end:], nil
 }
 
 // Get is the value of the first attribute of the type; nil if there is none.
