@@ -66,7 +66,7 @@ func (f *files) classicFlock(ctx context.Context) (release func(), err error) {
 // classicFile takes the lock of older versions. One that a killed process left keeps them out, too, for ever.
 func (f *files) classicFile(ctx context.Context) (release func(), err error) {
 	path := f.path + ".lock"
-	temp, err := f.writeTemp([][]byte{[]byte(fmt.Sprint(os.Getpid()))}, false) // it comes with its content, or not at all
+	temp, _, err := f.writeTemp([]byte(fmt.Sprint(os.Getpid())), false) // it comes with its content, or not at all
 	if err != nil {
 		return nil, f.writeError(err)
 	}

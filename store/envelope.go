@@ -31,13 +31,18 @@ const takenOver = `,"Network":"taken over","IPAM":"taken over"`
 // key.
 const dataKey = `,"data":`
 
-// body encodes all of the envelope that is behind the header. This much is compared to find out whether a value has
-// changed; the envelope is assembled by hand so that it is encoded once. It is appended to b.
-func (s *Store[T]) body(b []byte, value *T) ([]byte, error) {
+// headRoom is kept before a body for the header, in bytes.
+const headRoom = 512
+
+// body encodes all of the envelope that is behind the header, behind headRoom bytes. This much is compared to find out
+// whether a value has changed; the envelope is assembled by hand so that it is encoded once. The size is a guess at how
+// long it will be.
+func (s *Store[T]) body(value *T, size int) ([]byte, error) {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode %s: %w", ErrWrite, s.f.path, err)
 	}
+	b := make([]byte, headRoom, headRoom+size)
 	b = append(append(b, dataKey...), data...)
 	if list, has := any(value).(Records); has {
 		return appendRecords(b, list), nil
@@ -45,8 +50,8 @@ func (s *Store[T]) body(b []byte, value *T) ([]byte, error) {
 	return append(b, "}\n"...), nil
 }
 
-// seal puts the header before the body of the file that follows the loaded one.
-func (s *Store[T]) seal(l *loaded[T], body []byte) (text [][]byte, err error) {
+// seal makes what body returned the file that follows the loaded one.
+func (s *Store[T]) seal(l *loaded[T], b []byte) ([]byte, error) {
 	boot := s.o.Boot
 	if boot == "" {
 		boot = l.boot // an unknown boot must not make the file forget the known one
@@ -56,10 +61,16 @@ func (s *Store[T]) seal(l *loaded[T], body []byte) (text [][]byte, err error) {
 		return nil, fmt.Errorf("%w: encode envelope of %s: %w", ErrWrite, s.f.path, err)
 	}
 	head = append(head[:len(head)-1], takenOver...) // without its brace
-	if size := len(head) + len(body); size > maxSize {
-		return nil, fmt.Errorf("%w: %s would have %d bytes, the limit is %d", ErrWrite, s.f.path, size, maxSize)
+	if len(head) <= headRoom {
+		b = b[headRoom-len(head):]
+		copy(b, head)
+	} else {
+		b = append(head, b[headRoom:]...)
 	}
-	return [][]byte{head, body}, nil
+	if len(b) > maxSize {
+		return nil, fmt.Errorf("%w: %s would have %d bytes, the limit is %d", ErrWrite, s.f.path, len(b), maxSize)
+	}
+	return b, nil
 }
 
 // unseal decodes a file. Its errors are a *damagedError, or wrap ErrSchema.

@@ -7,10 +7,14 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/gofrs/flock"
 )
@@ -22,7 +26,9 @@ const (
 	// sweepLimit bounds how many names of the folder are looked at for leftovers. /var/run has some fifty.
 	sweepLimit = 4096
 
-	readBlock = 16 << 10 // bytes read at once
+	// headSize is what a file is looked at for whether it is the one that is known, in bytes: more than the envelope's
+	// members before the data.
+	headSize = 512
 )
 
 // files are the files of one store. All methods that write need the lock.
@@ -32,77 +38,102 @@ type files struct {
 	now                     func() time.Time
 	log                     *slog.Logger
 	holder                  func(lock string) string // Options.Holder
+	swept                   *atomic.Bool             // nobody has to look for leftovers any more
 }
 
 func newFiles(path string, now func() time.Time, log *slog.Logger) files {
 	return files{
 		path: path, lock: LockPath(path), mirror: path + ".bak", dir: filepath.Dir(path),
-		temp: "." + filepath.Base(path) + tempInfix, now: now, log: log,
+		temp: "." + filepath.Base(path) + tempInfix, now: now, log: log, swept: new(atomic.Bool),
 	}
 }
 
-// readFile reads a regular file of at most maxSize bytes; a larger one is damaged. It follows no symbolic link.
-func readFile(ctx context.Context, path string) (string, error) {
+// content is a file as it was read, or written.
+type content struct {
+	info fs.FileInfo
+	text string
+}
+
+// same says whether an open file is the one that is known. A state is only ever replaced whole, by another file with
+// another generation and time in its head.
+func (c *content) same(file *os.File, info fs.FileInfo) bool {
+	if c == nil || !os.SameFile(c.info, info) || c.info.Size() != info.Size() || !c.info.ModTime().Equal(info.ModTime()) {
+		return false
+	}
+	head := make([]byte, min(headSize, len(c.text)))
+	_, err := file.ReadAt(head, 0)
+	return err == nil && c.text[:len(head)] == string(head)
+}
+
+// readFile reads a regular file of at most maxSize bytes; a larger one is damaged. It follows no symbolic link. What is
+// known already is not read again: a command asks for its state some ten times, and changes it three times.
+func readFile(ctx context.Context, path string, known *content) (*content, error) {
 	file, err := openRead(ctx, path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { _ = file.Close() }() // read only: nothing can be lost
 	info, err := file.Stat()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return "", errNotRegular(path, info.Mode())
+		return nil, errNotRegular(path, info.Mode())
 	}
 	if info.Size() > maxSize {
-		return "", damaged(fmt.Errorf("%s has %d bytes, the limit is %d", path, info.Size(), maxSize))
+		return nil, damaged(fmt.Errorf("%s has %d bytes, the limit is %d", path, info.Size(), maxSize))
 	}
-	var text strings.Builder
-	text.Grow(int(info.Size()))
-	block := make([]byte, min(info.Size()+1, readBlock))
-	if _, err := io.CopyBuffer(&text, io.LimitReader(file, maxSize+1), block); err != nil {
-		return "", err
+	if known.same(file, info) {
+		return known, nil
 	}
-	return text.String(), nil
+	text := make([]byte, info.Size())
+	n, err := io.ReadFull(file, text)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	return &content{info, asString(text[:n])}, nil
 }
 
-// commit replaces the main file and its mirror by the pieces of a text. If aside is not empty, the present main file
-// stays under a name of that kind. After an error the main file is what it was before; the error wraps ErrWrite or
-// ErrLocked.
+// asString is the text without a copy of it. Nobody may change the bytes any more.
+func asString(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) }
+
+// commit replaces the main file and its mirror by a text, and returns the file as it is then. If aside is not empty, the
+// present main file stays under a name of that kind. After an error the main file is what it was before; the error wraps
+// ErrWrite or ErrLocked.
 //
 // The order makes sure of that, and that no crash between two steps leaves less than one whole file: everything that
 // needs space is done before anything is renamed.
-func (f *files) commit(ctx context.Context, lock *flock.Flock, text [][]byte, aside string) (err error) {
+func (f *files) commit(ctx context.Context, lock *flock.Flock, text []byte, aside string) (_ *content, err error) {
 	f.sweep()
-	temp, err := f.writeTemp(text, true)
+	temp, info, err := f.writeTemp(text, true)
 	if err != nil {
-		return f.writeError(err)
+		return nil, f.writeError(err)
 	}
 	defer func() {
 		if err != nil {
 			_ = os.Remove(temp)
+			f.swept.Store(false) // the disk may be full of them
 		}
 	}()
 	if !f.holds(lock) {
-		return fmt.Errorf("%w: %s was removed while it was held", ErrLocked, f.lock)
+		return nil, fmt.Errorf("%w: %s was removed while it was held", ErrLocked, f.lock)
 	}
 	if aside != "" {
 		if err := f.keepAside(ctx, aside); err != nil {
-			return f.writeError(err)
+			return nil, f.writeError(err)
 		}
 	}
 	f.writeMirror(ctx, text)
 	if err := rename(ctx, temp, f.path); err != nil {
 		_ = os.Remove(f.mirror) // it is ahead of what the caller will believe; no mirror is better
-		return f.writeError(err)
+		return nil, f.writeError(err)
 	}
 	if err := syncDir(f.dir); err != nil {
 		// The new state is in force for every process. Only a power loss could undo it, and what was written before a
 		// power loss belongs to an earlier boot.
 		f.log.WarnContext(ctx, "state folder not synced", "path", f.dir, "cause", err)
 	}
-	return nil
+	return &content{info, asString(text)}, nil
 }
 
 // writeMirror replaces the mirror, or removes it: a mirror is current or absent, so that a recovery never brings back
@@ -111,8 +142,8 @@ func (f *files) commit(ctx context.Context, lock *flock.Flock, text [][]byte, as
 //
 // It is not synced. The mirror stands in for a main file that was damaged while the machine ran; after a power loss the
 // boot identity is another and nothing that concerns the kernel is believed anyway.
-func (f *files) writeMirror(ctx context.Context, text [][]byte) {
-	temp, err := f.writeTemp(text, false)
+func (f *files) writeMirror(ctx context.Context, text []byte) {
+	temp, _, err := f.writeTemp(text, false)
 	if err == nil {
 		if err = rename(ctx, temp, f.mirror); err == nil {
 			return
@@ -125,35 +156,49 @@ func (f *files) writeMirror(ctx context.Context, text [][]byte) {
 	f.log.WarnContext(ctx, "state mirror not written", "path", f.mirror, "cause", err)
 }
 
-// writeTemp writes the text to a new file in the folder of the state file and returns its name. It leaves nothing
-// behind when it fails.
-func (f *files) writeTemp(text [][]byte, sync bool) (string, error) {
-	file, err := os.CreateTemp(f.dir, f.temp+"*") // O_EXCL, mode 0600
+// writeTemp writes the text to a new file in the folder of the state file and returns its name, and what it is. It leaves
+// nothing behind when it fails.
+func (f *files) writeTemp(text []byte, sync bool) (name string, info fs.FileInfo, err error) {
+	file, err := f.createTemp()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	for _, piece := range text {
-		if err == nil {
-			_, err = file.Write(piece)
-		}
-	}
+	_, err = file.Write(text)
 	if err == nil && sync {
 		err = file.Sync()
+	}
+	if err == nil {
+		info, err = file.Stat()
 	}
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}
 	if err != nil {
 		_ = os.Remove(file.Name())
-		return "", err
+		return "", nil, err
 	}
-	return file.Name(), nil
+	return file.Name(), info, nil
+}
+
+// createTemp is os.CreateTemp with our flags.
+func (f *files) createTemp() (file *os.File, err error) {
+	for range 100 {
+		name := filepath.Join(f.dir, f.temp+strconv.FormatUint(uint64(rand.Uint32()), 10))
+		if file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|noPoll, fileMode); !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	return file, err
 }
 
 // sweep removes the temporary files of killed processes. Under the lock all of them are leftovers. It runs before a
-// write because a disk that is full of leftovers must become writable again; failures show in that write.
+// write because a disk that is full of leftovers must become writable again; failures show in that write. One look is
+// enough for a command.
 func (f *files) sweep() {
-	dir, err := os.Open(f.dir)
+	if f.swept.Swap(true) {
+		return
+	}
+	dir, err := os.OpenFile(f.dir, os.O_RDONLY|noPoll, 0)
 	if err != nil {
 		return
 	}

@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// noPoll opens a file without the calls by which Go finds out that it can wait for it: five, each time.
+const noPoll = syscall.O_NONBLOCK
+
 // lockFlags opens the lock file. A planted symbolic link is refused rather than followed, a FIFO does not block.
 const lockFlags = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
@@ -18,11 +21,17 @@ func openRead(_ context.Context, path string) (*os.File, error) {
 	return f, err
 }
 
-func rename(_ context.Context, from, to string) error { return os.Rename(from, to) }
+// rename is os.Rename without a look at what is there already.
+func rename(_ context.Context, from, to string) error {
+	if err := syscall.Rename(from, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+	}
+	return nil
+}
 
 // syncDir makes a rename survive a power loss. A file system that cannot sync folders says EINVAL.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|noPoll, 0)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+const noPoll = 0
+
 const lockFlags = os.O_CREATE | os.O_RDONLY
 
 // A file that another process has open cannot be replaced, and one that is being replaced cannot be opened. Both last

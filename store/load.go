@@ -45,11 +45,18 @@ func (s *Store[T]) load(ctx context.Context) (*loaded[T], error) {
 // loadFile reads the main file or the mirror. Its errors wrap fs.ErrNotExist, ErrSchema, ErrRead or ErrUnusable, or are
 // a *damagedError.
 func (s *Store[T]) loadFile(ctx context.Context, path string) (*loaded[T], error) {
-	raw, err := readFile(ctx, path)
+	var known *content
+	if path == s.f.path {
+		known = s.last.Load()
+	}
+	file, err := readFile(ctx, path, known)
 	var bad *damagedError
 	switch {
 	case err == nil:
-		return s.unseal(raw)
+		if path == s.f.path {
+			s.last.Store(file)
+		}
+		return s.unseal(file.text)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrUnusable), errors.As(err, &bad):
 		return nil, err
 	default:
@@ -101,7 +108,9 @@ func (s *Store[T]) mergeLate(ctx context.Context, late *loaded[T]) *loaded[T] {
 // nothing.
 func (s *Store[T]) fresh() (*loaded[T], error) {
 	l := &loaded[T]{value: new(T)}
-	body, err := s.body(nil, l.value)
-	l.base = string(body)
+	text, err := s.body(l.value, 0)
+	if err == nil {
+		l.base = string(text[headRoom:])
+	}
 	return l, err
 }

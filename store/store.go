@@ -104,9 +104,7 @@ type Store[T any] struct {
 	o     Options[T]
 	f     files
 	known atomic.Pointer[[]parsed] // the records that were read last
-	// What was written last, to be written over: a command writes its state some three times, and the kernel would have to
-	// provide new memory for each.
-	buffer atomic.Pointer[[]byte]
+	last  atomic.Pointer[content]  // the file as it was read or written last
 }
 
 // New describes a store. It touches no file.
@@ -161,11 +159,11 @@ func (s *Store[T]) Probe(ctx context.Context) error {
 		return err
 	}
 	defer release(lock)
-	body, err := s.body(nil, l.value)
+	text, err := s.body(l.value, 0)
 	if err != nil {
 		return err
 	}
-	temp, err := s.f.writeTemp([][]byte{body, make([]byte, headRoom)}, false)
+	temp, _, err := s.f.writeTemp(text, false)
 	if err != nil {
 		return s.f.writeError(err)
 	}
@@ -189,18 +187,6 @@ func (s *Store[T]) open(ctx context.Context) (*flock.Flock, *loaded[T], error) {
 func (s *Store[T]) read(ctx context.Context) (*loaded[T], error) {
 	return step.Get(s.f.log, "read the state", func() (*loaded[T], error) { return s.load(ctx) }, slog.String("path", s.f.path))
 }
-
-// room is memory for so many bytes that nobody else uses.
-func (s *Store[T]) room(size int) *[]byte {
-	if b := s.buffer.Swap(nil); b != nil && cap(*b) >= size {
-		return b
-	}
-	b := make([]byte, 0, size)
-	return &b
-}
-
-// headRoom is more than an entry of a state takes, in bytes.
-const headRoom = 4096
 
 // Update calls fn with the state, under the lock, and replaces the file if fn returned nil and changed the state.
 // Waiting for the lock ends with the context; give it a deadline. The lock is released before Update returns.
@@ -236,19 +222,21 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	if err := fn(l.value); err != nil {
 		return err
 	}
-	buffer := s.room(len(l.base) + headRoom)
-	body, err := s.body((*buffer)[:0], l.value)
+	const more = 4096 // than an entry takes, in bytes
+	next, err := s.body(l.value, len(l.base)+more)
 	if err != nil {
 		return err
 	}
-	*buffer = body
-	defer s.buffer.Store(buffer)
-	if !l.dirty && l.base == string(body) {
+	if !l.dirty && l.base == string(next[headRoom:]) {
 		return nil
 	}
-	text, err := s.seal(l, body)
+	file, err := s.seal(l, next)
 	if err != nil {
 		return err
 	}
-	return step.Do(s.f.log, "write the state", func() error { return s.f.commit(ctx, lock, text, l.aside) }, slog.String("path", s.f.path))
+	return step.Do(s.f.log, "write the state", func() error {
+		written, err := s.f.commit(ctx, lock, file, l.aside)
+		s.last.Store(written) // nil after an error: nothing is known then
+		return err
+	}, slog.String("path", s.f.path))
 }

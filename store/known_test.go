@@ -1,0 +1,184 @@
+package store
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// A command reads a file once that nobody changes, and not at all what it has written itself. What somebody else has
+// made of it meanwhile, it sees.
+func TestAFileIsReadAgainOnlyAfterAChange(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "azure-vnet.json")
+	s, other := New(Options[names]{Path: path}), New(Options[names]{Path: path})
+	add := func(s *Store[names], name string) {
+		t.Helper()
+		if err := s.Update(t.Context(), func(n *names) error { n.list = append(n.list, name); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// read returns what a store sees, and where its text is in memory.
+	read := func(s *Store[names]) (seen string, at *byte) {
+		t.Helper()
+		l, err := s.load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(l.value.list[1:], " "), unsafe.StringData(l.base)
+	}
+	add(s, strings.Repeat("x", headSize)) // the change is behind the head
+	add(s, "one")
+	written := s.last.Load()
+	if _, _ = read(s); s.last.Load() != written {
+		t.Error("what the store has written is read again")
+	}
+	_, first := read(other)
+	if seen, at := read(other); seen != "one" || at != first {
+		t.Errorf("the second read of another process sees %q; in the same memory: %v", seen, at == first)
+	}
+	add(other, "due")
+	if seen, _ := read(s); seen != "one due" {
+		t.Errorf("after another process has written: %q", seen)
+	}
+	if seen, at := read(other); seen != "one due" || at == first {
+		t.Errorf("after its own change the other process sees %q", seen)
+	}
+	for name, change := range map[string]func(text string) error{
+		// Neither its inode nor its size is another one; the clock of a file system may tick every 4 ms only.
+		"in place": func(text string) error {
+			file, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = file.WriteAt([]byte("six"), int64(strings.Index(text, "due")))
+			_ = file.Close()
+			later := time.Now().Add(time.Second)
+			return orElse(err, os.Chtimes(path, later, later))
+		},
+		// Another file with the same size and time.
+		"replaced": func(text string) error {
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			temp := path + ".new"
+			err = os.WriteFile(temp, []byte(strings.Replace(text, "due", "six", 1)), 0o600)
+			return orElse(err, os.Chtimes(temp, info.ModTime(), info.ModTime()), os.Rename(temp, path))
+		},
+	} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := change(string(text)); err != nil {
+			t.Fatal(err)
+		}
+		if seen, _ := read(s); seen != "one six" {
+			t.Errorf("%s: %q", name, seen)
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		later := time.Now().Add(2 * time.Second)
+		if err := os.Chtimes(path, later, later); err != nil {
+			t.Fatal(err)
+		}
+		if seen, _ := read(s); seen != "one due" {
+			t.Errorf("%s, as it was: %q", name, seen)
+		}
+	}
+}
+
+// An inode number may come back with the size and the time of a file that was known: its head is another one.
+func TestTheHeadOfAFileTellsItFromItsPredecessor(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "azure-vnet.json")
+	if err := os.WriteFile(path, []byte(`{"schema":1,"generation":8}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read, err := readFile(context.Background(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, same := range map[string]bool{`{"schema":1,"generation":8}`: true, `{"schema":1,"generation":7}`: false} {
+		known := &content{read.info, text}
+		if again, err := readFile(context.Background(), path, known); err != nil || (again == known) != same || again.text != read.text {
+			t.Errorf("known %s: %q, %v; taken for the same: %v", text, again.text, err, again == known)
+		}
+	}
+}
+
+// A failed write leaves nothing that is taken for known.
+func TestAFailedWriteIsNotKnown(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "azure-vnet.json")
+	s := New(Options[names]{Path: path})
+	add := func(name string) error {
+		return s.Update(t.Context(), func(n *names) error { n.list = append(n.list, name); return nil })
+	}
+	if err := add("one"); err != nil {
+		t.Fatal(err)
+	}
+	s.f.dir = filepath.Join(dir, "gone")
+	if err := add("due"); err == nil {
+		t.Fatal("written into a folder that is not there")
+	}
+	s.f.dir = dir
+	var seen []string
+	if err := s.View(t.Context(), func(n *names) error { seen = n.list; return nil }); err != nil || len(seen) != 1 {
+		t.Errorf("after a failed write: %q, %v", seen, err)
+	}
+	if err := add("three"); err != nil {
+		t.Fatal(err)
+	}
+	if leftovers, _ := filepath.Glob(filepath.Join(dir, ".azure-vnet.json.tmp-*")); len(leftovers) > 0 {
+		t.Errorf("left: %q", leftovers)
+	}
+}
+
+// A command looks for leftovers of killed ones once, and again after a failure: the disk may be full of them.
+func TestLeftoversAreLookedForOnceAndAfterAFailure(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := New(Options[names]{Path: filepath.Join(dir, "azure-vnet.json")})
+	leave := func() { _ = os.WriteFile(filepath.Join(dir, ".azure-vnet.json.tmp-1"), nil, 0o600) }
+	left := func() bool {
+		_, err := os.Lstat(filepath.Join(dir, ".azure-vnet.json.tmp-1"))
+		return err == nil
+	}
+	add := func() error {
+		return s.Update(t.Context(), func(n *names) error { n.N++; return nil })
+	}
+	leave()
+	if err := add(); err != nil || left() {
+		t.Errorf("the first write: %v; left: %v", err, left())
+	}
+	leave()
+	if err := add(); err != nil || !left() {
+		t.Errorf("the second write: %v; left: %v", err, left())
+	}
+	s.f.path = filepath.Join(dir, "no", "azure-vnet.json") // the rename fails
+	if err := add(); err == nil {
+		t.Error("renamed into a folder that is not there")
+	}
+	s.f.path = filepath.Join(dir, "azure-vnet.json")
+	if err := add(); err != nil || left() {
+		t.Errorf("the write after a failure: %v; left: %v", err, left())
+	}
+}
+
+// orElse is the first error.
+func orElse(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
