@@ -2,7 +2,6 @@ package platform
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 // (random(4)). Containers see the host's.
 func BootID() (string, error) {
 	const path = "/proc/sys/kernel/random/boot_id"
-	raw, err := os.ReadFile(path)
+	raw, err := head(path, 64)
 	if err != nil {
 		return "", fmt.Errorf("read boot identity: %w", err)
 	}

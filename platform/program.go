@@ -3,8 +3,6 @@ package platform
 import (
 	"bytes"
 	"encoding/binary"
-	"io"
-	"os"
 	"strings"
 )
 
@@ -29,14 +27,11 @@ func SameBuild(path string) bool {
 
 // stampOf is the stamp of a program; "" if it has none, or there is no program. Nothing is executed.
 func stampOf(path string) string {
-	f, err := os.Open(path)
+	begin, err := head(path, programHead)
 	if err != nil {
 		return ""
 	}
-	defer func() { _ = f.Close() }() // read only: nothing can be lost
-	head := make([]byte, programHead)
-	n, _ := io.ReadFull(f, head) // a short file has no stamp
-	if id := buildID(head[:n]); strings.HasPrefix(id, stampPrefix) && id != stampPrefix {
+	if id := buildID(begin); strings.HasPrefix(id, stampPrefix) && id != stampPrefix {
 		return id
 	}
 	return ""

@@ -7,7 +7,10 @@ import (
 	"strings"
 )
 
-const sysctlRoot = "/proc/sys"
+const (
+	sysctlRoot = "/proc/sys"
+	sysctlSize = 4 << 10 // bytes; the kernel gives a parameter with one read
+)
 
 // Sysctl returns a kernel parameter, without the line end. The name comes in path elements, because an interface's name
 // may contain dots: Sysctl("net", "ipv4", "conf", "eth0.100", "proxy_arp").
@@ -18,7 +21,7 @@ func Sysctl(name ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	raw, err := os.ReadFile(path)
+	raw, err := head(path, sysctlSize)
 	if err != nil {
 		return "", fmt.Errorf("read sysctl: %w", err)
 	}

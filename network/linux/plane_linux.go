@@ -194,7 +194,7 @@ func (l *Dataplane) deleting(ctx context.Context, fn func() error) error {
 }
 
 func (l *Dataplane) under(ctx context.Context, wait func(context.Context, *flock.Flock) error, fn func() error) error {
-	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC), flock.SetPermissions(0o600))
+	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK), flock.SetPermissions(0o600))
 	if err := wait(ctx, lock); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: another process is making a network (lock %s): %w", network.ErrBusy, l.LockPath, err)
