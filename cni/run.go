@@ -35,9 +35,14 @@ const Deadline = 90 * time.Second
 type Limits struct {
 	Command, Undo       time.Duration
 	Status, EndOfStatus time.Duration
+
+	// Quick is how long a command cannot be told to end: until then SIGTERM kills it, as SIGKILL may at any time. To catch
+	// signals takes Go five switches between threads, of which each waits for its turn on a busy machine: half of an ADD of
+	// azure-vnet-ipam while other pods start.
+	Quick time.Duration
 }
 
-var usualLimits = Limits{Command: Deadline, Undo: 30 * time.Second, Status: 4 * time.Second, EndOfStatus: 500 * time.Millisecond}
+var usualLimits = Limits{Command: Deadline, Undo: 30 * time.Second, Status: 4 * time.Second, EndOfStatus: 500 * time.Millisecond, Quick: time.Second}
 
 // Supported are the versions of the CNI specification that both plugins speak.
 var Supported = version.PluginSupports("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -87,11 +92,10 @@ type Plugin struct {
 // Invariant: for a CNI command standard output carries exactly one JSON document, the result or the error
 // (VERSION included); a failure never ends with exit code 0.
 func (p *Plugin) Run(args []string) int {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if os.Getenv("CNI_COMMAND") == "" {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		onSignal(cancel, signals)
+		onSignal(cancel)
 		return p.person(ctx, args)
 	}
 	limits := cmp.Or(p.Limits, usualLimits)
@@ -100,16 +104,8 @@ func (p *Plugin) Run(args []string) int {
 	if answer := p.Queries[os.Getenv("CNI_COMMAND")]; answer != nil {
 		return p.query(ctx, answer)
 	}
-	// Standard output that nobody reads any more is an error of the write, not the end of the process: what
-	// became of the command has to reach the log. Caught and not ignored, since children inherit the latter.
 	r := &run{plugin: p, ctx: ctx, started: time.Now()}
-	onSignal(func() {
-		cancel()
-		if !r.read.Load() { // nothing can interrupt a read of standard input, and nothing has been done yet
-			r.fails(types.NewError(types.ErrTryAgainLater, p.Name+" was told to end while standard input was open: the configuration had not come to its end", ""))
-			os.Exit(1)
-		}
-	}, append(signals, syscall.SIGPIPE))
+	r.canBeToldToEnd(cancel, limits.Quick)
 	limit, hangs := limits.Command+limits.Undo, types.ErrTryAgainLater
 	if os.Getenv("CNI_COMMAND") == "STATUS" {
 		limit, hangs = limits.Status+limits.EndOfStatus, codeUnavailable
@@ -119,7 +115,7 @@ func (p *Plugin) Run(args []string) int {
 	watchdog.Stop()
 	code := 0
 	if err == nil && r.printed != nil && r.said.CompareAndSwap(false, true) {
-		if _, werr := os.Stdout.Write(r.printed); werr != nil {
+		if _, werr := Stdout.Write(r.printed); werr != nil {
 			// The runtime did not get the result: it must not believe in a success.
 			err = types.NewError(types.ErrIOFailure, "write the result to standard output: "+werr.Error(), "")
 			code = 1
@@ -145,7 +141,7 @@ func (p *Plugin) query(ctx context.Context, answer func(context.Context, []byte)
 		text, err = json.MarshalIndent(value, "", "    ")
 	}
 	if err == nil {
-		_, err = os.Stdout.Write(append(text, '\n'))
+		_, err = Stdout.Write(append(text, '\n'))
 	}
 	if err != nil {
 		printError(ErrorOf(err, p.Codes))
@@ -154,16 +150,32 @@ func (p *Plugin) query(ctx context.Context, answer func(context.Context, []byte)
 	return 0
 }
 
-// onSignal ends the context when somebody wants the process to end. It is signal.NotifyContext and signal.Notify in
-// one: each costs a tenth of a millisecond, before a command has begun.
-func onSignal(cancel context.CancelFunc, list []os.Signal) {
-	caught := make(chan os.Signal, 1)
-	signal.Notify(caught, list...)
-	go func() {
-		for s := range caught {
-			if s != syscall.SIGPIPE {
-				cancel()
+// canBeToldToEnd has the command end when somebody wants that, if it takes longer than quick.
+func (r *run) canBeToldToEnd(cancel context.CancelFunc, quick time.Duration) {
+	begin := func() {
+		onSignal(func() {
+			cancel()
+			if !r.read.Load() { // nothing can interrupt a read of standard input, and nothing has been done yet
+				r.fails(types.NewError(types.ErrTryAgainLater, r.plugin.Name+" was told to end while standard input was open: the configuration had not come to its end", ""))
+				os.Exit(1)
 			}
+		})
+	}
+	if quick == 0 {
+		begin()
+		return
+	}
+	time.AfterFunc(quick, begin)
+}
+
+// onSignal calls stop when somebody wants the process to end. It is signal.NotifyContext for less: a tenth of a
+// millisecond.
+func onSignal(stop func()) {
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for range caught {
+			stop()
 		}
 	}()
 }
@@ -212,8 +224,8 @@ func printError(e *types.Error) {
 	if err != nil {
 		b = []byte(`{"code":999,"msg":"an error that cannot be encoded"}`)
 	}
-	if _, err := os.Stdout.Write(append(b, '\n')); err != nil {
-		fmt.Fprintf(os.Stderr, "%s\n", b) // the only place that is left
+	if _, err := Stdout.Write(append(b, '\n')); err != nil {
+		_, _ = fmt.Fprintf(Stderr, "%s\n", b) // the only place that is left
 	}
 }
 

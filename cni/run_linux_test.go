@@ -59,25 +59,42 @@ func TestStreamsThatAreClosed(t *testing.T) {
 	}
 }
 
+// stopped sends a signal to a call that waits.
+func stopped(t *testing.T, how string, s syscall.Signal) *call {
+	t.Helper()
+	c := newCall(t, how)
+	c.cmd.Stderr = nil
+	stderr, err := c.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(stderr).ReadString('\n'); err != nil { // it waits now
+		t.Error(err)
+	}
+	if err := c.cmd.Process.Signal(s); err != nil {
+		t.Error(err)
+	}
+	_ = c.cmd.Wait()
+	return c
+}
+
+// Most commands end before anybody could tell them to, and do not pay for being told: a signal ends them, and what they
+// leave is what a killed one leaves.
+func TestAQuickCommandThatIsStoppedIsKilled(t *testing.T) {
+	t.Parallel()
+	c := stopped(t, "waits, and is quick", syscall.SIGTERM)
+	if status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v", c.cmd.ProcessState)
+	}
+}
+
 func TestACommandThatIsStoppedAnswersTryAgainLater(t *testing.T) {
 	t.Parallel()
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		c := newCall(t, "waits for its end")
-		c.cmd.Stderr = nil
-		stderr, err := c.cmd.StderrPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := bufio.NewReader(stderr).ReadString('\n'); err != nil { // it waits now
-			t.Error(err)
-		}
-		if err := c.cmd.Process.Signal(s); err != nil {
-			t.Error(err)
-		}
-		_ = c.cmd.Wait()
+		c := stopped(t, "waits for its end", s)
 		var e types.Error
 		if c.document(&e); e.Code != types.ErrTryAgainLater || c.cmd.ProcessState.ExitCode() != 1 {
 			t.Errorf("%v: %v, %+v", s, c.cmd.ProcessState, e)
@@ -92,7 +109,7 @@ func TestACommandThatIsStoppedAnswersTryAgainLater(t *testing.T) {
 // ends.
 func TestACommandEndsWhileStandardInputIsOpen(t *testing.T) {
 	t.Parallel()
-	c := newCall(t, "succeeds")
+	c := newCall(t, "is told to end")
 	c.cmd.Stdin = nil
 	in, err := c.cmd.StdinPipe()
 	if err != nil {

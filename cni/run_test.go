@@ -67,8 +67,11 @@ func statusOf(how string) func(context.Context, *cni.Command) error {
 	return func(context.Context, *cni.Command) error { return cni.Unavailable(errMaster, nil) }
 }
 
-// limits are those of calls that do not end, or late.
+// limits are those of calls that do not end, or late, or that can be told to end from the start.
 var limits = map[string]cni.Limits{
+	"waits for its end":       {Command: time.Minute, Undo: time.Minute},
+	"is told to end":          {Command: time.Minute, Undo: time.Minute},
+	"waits, and is quick":     {Command: time.Minute, Undo: time.Minute, Quick: time.Hour},
 	"hangs":                   {Command: 50 * time.Millisecond, Undo: 50 * time.Millisecond, Status: 50 * time.Millisecond, EndOfStatus: 50 * time.Millisecond},
 	"ends at its deadline":    {Command: 50 * time.Millisecond, Undo: time.Minute},
 	"undoes for longer still": {Command: 50 * time.Millisecond, Undo: time.Minute},
@@ -112,6 +115,11 @@ var adds = map[string]func(context.Context, *cni.Command) (types.Result, error){
 	"cannot be converted": func(context.Context, *cni.Command) (types.Result, error) { return oddResult{convert: errUnknown}, nil },
 	"cannot be printed":   func(context.Context, *cni.Command) (types.Result, error) { return oddResult{print: errUnknown}, nil },
 	"waits for its end": func(ctx context.Context, _ *cni.Command) (types.Result, error) {
+		fmt.Fprintln(os.Stderr, "waiting")
+		<-ctx.Done()
+		return nil, ctx.Err()
+	},
+	"waits, and is quick": func(ctx context.Context, _ *cni.Command) (types.Result, error) {
 		fmt.Fprintln(os.Stderr, "waiting")
 		<-ctx.Done()
 		return nil, ctx.Err()

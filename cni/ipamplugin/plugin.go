@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -85,9 +84,9 @@ func openLog(file, level string) (*slog.Logger, io.Closer, error) {
 func OpenLog(plugin, file, level string) (*slog.Logger, io.Closer, error) {
 	usual := platform.DefaultLogFile(plugin)
 	if file = cmp.Or(file, usual); file == usual {
-		return log.OpenFor(file, level, os.Stderr)
+		return log.OpenFor(file, level, cni.Stderr)
 	}
-	return log.OpenFor(file, level, os.Stderr, slog.String("plugin", plugin))
+	return log.OpenFor(file, level, cni.Stderr, slog.String("plugin", plugin))
 }
 
 // command is one CNI command with all it needs.

@@ -129,7 +129,7 @@ func (f hostFiles) shown(file string) string {
 	return "/" + strings.TrimPrefix(strings.TrimPrefix(file, filepath.Clean(f.root)), "/")
 }
 
-var addressLike = regexp.MustCompile(`[0-9a-fA-F:.]*[:.][0-9a-fA-F:.]*`)
+var addressLike = lazily(`[0-9a-fA-F:.]*[:.][0-9a-fA-F:.]*`)
 
 // addressesIn are those of the text that are for pods, comments left out.
 func addressesIn(text string, space ipam.AddressSpace) (list []string) {
@@ -137,7 +137,7 @@ func addressesIn(text string, space ipam.AddressSpace) (list []string) {
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			continue
 		}
-		for _, word := range addressLike.FindAllString(line, -1) {
+		for _, word := range addressLike().FindAllString(line, -1) {
 			if a, err := netip.ParseAddr(word); err == nil && lists(space, a) && !slices.Contains(list, a.String()) {
 				list = append(list, a.String())
 			}

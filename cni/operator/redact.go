@@ -3,7 +3,6 @@ package operator
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"slices"
 )
 
@@ -16,15 +15,15 @@ const hidden = "(left out)"
 const secretWord = `(?:token|passw|passphrase|secret|credential|private|api_?-?key|access_?-?key|auth|cookie|session|signature|bearer|\bsig\b|\bpwd\b)`
 
 var (
-	secretName = regexp.MustCompile(`(?i)` + secretWord + `|key$`)
+	secretName = lazily(`(?i)` + secretWord + `|key$`)
 
 	// NAME=VALUE, NAME: VALUE, with quotes or without, also inside of what is quoted once more.
-	secretPair = regexp.MustCompile(`(?i)([\w.-]*` + secretWord + `[\w.-]*\\?["']?\s*[=:]\s*)(\\"(?:[^"\\]|\\[^"])*(?:\\")?|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"']+)`)
+	secretPair = lazily(`(?i)([\w.-]*` + secretWord + `[\w.-]*\\?["']?\s*[=:]\s*)(\\"(?:[^"\\]|\\[^"])*(?:\\")?|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"']+)`)
 
-	userInURL  = regexp.MustCompile(`(://)[^/\s@"']+@`)
-	scheme     = regexp.MustCompile(`(?i)\b(basic|bearer) [\w.~+/=-]{6,}`)
-	webToken   = regexp.MustCompile(`\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?`) // base64 of {" begins so
-	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)`)
+	userInURL  = lazily(`(://)[^/\s@"']+@`)
+	scheme     = lazily(`(?i)\b(basic|bearer) [\w.~+/=-]{6,}`)
+	webToken   = lazily(`\beyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?`) // base64 of {" begins so
+	privateKey = lazily(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)`)
 )
 
 // redact leaves out secrets of a text. A JSON document stays one.
@@ -58,7 +57,7 @@ func redactText(text []byte) []byte {
 	if len(text) < large {
 		return redactLines(text)
 	}
-	text = privateKey.ReplaceAll(text, []byte(hidden))
+	text = privateKey().ReplaceAll(text, []byte(hidden))
 	out := make([]byte, 0, len(text))
 	for line := range bytes.Lines(text) {
 		low := bytes.ToLower(line)
@@ -71,18 +70,18 @@ func redactText(text []byte) []byte {
 }
 
 func redactLines(text []byte) []byte {
-	text = privateKey.ReplaceAll(text, []byte(hidden))
-	text = scheme.ReplaceAll(text, []byte("$1 "+hidden))
-	text = webToken.ReplaceAll(text, []byte(hidden))
-	text = userInURL.ReplaceAll(text, []byte("$1"+hidden+"@"))
-	return secretPair.ReplaceAll(text, []byte("$1"+hidden))
+	text = privateKey().ReplaceAll(text, []byte(hidden))
+	text = scheme().ReplaceAll(text, []byte("$1 "+hidden))
+	text = webToken().ReplaceAll(text, []byte(hidden))
+	text = userInURL().ReplaceAll(text, []byte("$1"+hidden+"@"))
+	return secretPair().ReplaceAll(text, []byte("$1"+hidden))
 }
 
 func redactValue(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for key, value := range v {
-			if secretName.MatchString(key) && value != nil {
+			if secretName().MatchString(key) && value != nil {
 				v[key] = hidden
 			} else {
 				v[key] = redactValue(value)

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,7 +191,7 @@ func printTables(s shownState, now time.Time, width int, w io.Writer) {
 		for _, e := range n.Endpoints {
 			addresses := join(e.Addresses)
 			if width > 0 { // their length is that of the network's prefixes
-				addresses = prefixLength.ReplaceAllString(addresses, "")
+				addresses = prefixLength().ReplaceAllString(addresses, "")
 			}
 			pods.Add(e.pod(), n.Name, e.ContainerID, e.IfName, addresses, e.MAC, e.HostIfName, e.State, at(e.Created), console.Age(now.Sub(e.Created)))
 		}
@@ -207,7 +206,7 @@ func printTables(s shownState, now time.Time, width int, w io.Writer) {
 	}
 }
 
-var prefixLength = regexp.MustCompile(`/\d+`)
+var prefixLength = lazily(`/\d+`)
 
 // printPods prints all that is known of pods.
 func printPods(s shownState, now time.Time, w io.Writer) {
