@@ -283,7 +283,8 @@ vulncheck: setup-build $(TOOLS)/govulncheck ## known vulnerabilities in what we 
 .PHONY: bench
 bench: require-root setup-test azure-vnet azure-vnet-ipam $(REFERENCE)/.built ## a table of our plugins against the reference plugins, and output/bench.json; BENCH=regexp COUNT=n for Go benchmarks instead; needs root
 ifeq ($(BENCH),)
-	go run ./test/bench -bin $(BIN) -reference $(REFERENCE) -json $(OUTPUT)/bench.json -only '$(SECTION)'
+	$(HOST) $(BUILD) -ldflags '-s -w' -o $(OUTPUT)/bench/floor ./test/bench/floor
+	go run ./test/bench -bin $(BIN) -reference $(REFERENCE) -floor $(OUTPUT)/bench -json $(OUTPUT)/bench.json -only '$(SECTION)'
 else
 	AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) \
 		go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $$(grep -rl --include='*_test.go' '^func Benchmark' cni ipam netlink network nft platform store test | xargs -n 1 dirname | sort -u | sed 's,^,./,') | tee $(OUTPUT)/bench.txt

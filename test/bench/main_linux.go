@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"syscall"
 
@@ -24,6 +25,7 @@ func main() {
 	var b bench
 	flag.StringVar(&b.bin, "bin", "", "folder of the two plugins")
 	flag.StringVar(&b.reference, "reference", "", "folder of the reference plugins")
+	flag.StringVar(&b.floor, "floor", "", "folder of test/bench/floor")
 	file := flag.String("json", "", "file for the report; with -plot and -markdown: to read")
 	only := flag.String("only", ".", "sections to measure: commands, bursts, ipam, packets")
 	plot := flag.String("plot", "", "folder for charts of the report, instead of measuring")
@@ -51,6 +53,7 @@ func main() {
 // bench is one run.
 type bench struct {
 	bin, reference string
+	floor          string // folder of test/bench/floor
 	report         *report
 	files          bool // the programs themselves are measured
 }
@@ -89,17 +92,17 @@ var pairs = []pair{
 	{"transparent", "ptp + host-local", map[string]any{"type": "ptp"}},
 }
 
-// vm is a simulated VM with the plugins of a pair. Its state, and that of host-local, lies in memory, as that of ours
-// does on a node (/var/run).
-type vm struct {
-	*node.Node
+// vms are two simulated VMs: one with ours, the other with the reference, so that neither pays for what the other leaves
+// on a host. Their state lies in memory, as that of ours does on a node (/var/run).
+type vms struct {
+	nodes  [2]*node.Node
+	lists  [2]*libcni.NetworkConfigList
 	fabric *fabric.Fabric
 	dir    string
-	lists  [2]*libcni.NetworkConfigList // ours, the reference
 }
 
-func (b *bench) vm(p pair, addresses int) (_ *vm, err error) {
-	v := &vm{}
+func (b *bench) vms(p pair, addresses int) (_ *vms, err error) {
+	v := &vms{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, v.close())
@@ -108,20 +111,22 @@ func (b *bench) vm(p pair, addresses int) (_ *vm, err error) {
 	if v.dir, err = os.MkdirTemp("/dev/shm", "azure-vnet-bench-"); err != nil {
 		return nil, err
 	}
-	if v.fabric, err = fabric.New(fabric.Default(1, addresses)); err != nil {
+	if v.fabric, err = fabric.New(fabric.Default(2, addresses)); err != nil {
 		return nil, err
 	}
-	if v.Node, err = node.New(v.fabric.VMs[0], v.dir, b.bin, b.reference); err != nil {
-		return nil, err
+	for i, name := range []string{"ours", "reference"} {
+		if v.nodes[i], err = node.New(v.fabric.VMs[i], filepath.Join(v.dir, name), b.bin, b.reference, b.floor); err != nil {
+			return nil, err
+		}
 	}
-	if v.lists[0], err = node.List(v.Conf(map[string]any{"cniVersion": "1.0.0", "mode": p.mode, "logLevel": "info"})); err != nil {
+	if v.lists[ours], err = node.List(v.nodes[ours].Conf(map[string]any{"cniVersion": "1.0.0", "mode": p.mode, "logLevel": "info"})); err != nil {
 		return nil, err
 	}
 	other := map[string]any{"cniVersion": "1.0.0", "name": "reference", "ipam": hostLocal(v.dir)}
 	for k, value := range p.plugin {
 		other[k] = value
 	}
-	v.lists[1], err = node.List(other)
+	v.lists[theReference], err = node.List(other)
 	return v, err
 }
 
@@ -129,7 +134,7 @@ func hostLocal(dir string) map[string]any {
 	return map[string]any{"type": "host-local", "dataDir": dir + "/host-local", "ranges": [][]map[string]any{{{"subnet": "10.88.0.0/16"}}}}
 }
 
-func (v *vm) close() error {
+func (v *vms) close() error {
 	var err error
 	if v.fabric != nil {
 		err = v.fabric.Close()
@@ -138,10 +143,10 @@ func (v *vm) close() error {
 }
 
 // fill adds pods of ours and as many of the reference.
-func (v *vm) fill(ctx context.Context, count int) error {
+func (v *vms) fill(ctx context.Context, count int) error {
 	for range count {
-		for _, list := range v.lists {
-			if _, err := v.AddPod(ctx, list); err != nil {
+		for i, list := range v.lists {
+			if _, err := v.nodes[i].AddPod(ctx, list); err != nil {
 				return err
 			}
 		}

@@ -26,16 +26,26 @@ type row struct {
 	// 0: there is no target.
 	Ratio  float64 `json:"ratio,omitempty"`
 	Target float64 `json:"target,omitempty"`
+	// Lowest and Highest are the ratio in each fifth of the run alone; 0 of what was measured fewer than five times.
+	Lowest  float64 `json:"lowest,omitempty"`
+	Highest float64 `json:"highest,omitempty"`
 }
 
+// met says whether the target is met. Where parts of the run disagree, the machine was too noisy to judge.
 func (r row) met() string {
+	lowest, highest := r.Lowest, r.Highest
+	if highest == 0 {
+		lowest, highest = r.Ratio, r.Ratio
+	}
 	switch {
 	case r.Target == 0:
 		return ""
-	case r.Ratio <= r.Target:
+	case highest <= r.Target:
 		return "met"
+	case lowest > r.Target:
+		return "MISSED"
 	}
-	return "MISSED"
+	return "unsure"
 }
 
 // cells are the row as people read it: what, ours, the reference's, ratio, target, and whether it is met.
@@ -43,6 +53,9 @@ func (r row) cells() []string {
 	reference, ratio, target := "", "", ""
 	if r.Reference != 0 {
 		reference, ratio = number(r.Reference), fmt.Sprintf("%.2f", r.Ratio)
+	}
+	if r.Highest != 0 {
+		ratio += fmt.Sprintf(" (%.2f–%.2f)", r.Lowest, r.Highest)
 	}
 	if r.Target != 0 {
 		target = "≤ " + number(r.Target)
@@ -76,10 +89,23 @@ func processor() string {
 	return runtime.GOARCH
 }
 
-// compare adds a row of two medians.
+// parts is into how many a run is divided, to see how much a ratio depends on when it was measured.
+const parts = 5
+
+// compare adds a row of two medians. The samples are in the order in which they were taken, in turn.
 func (r *report) compare(group, measure, unit string, ours, reference []float64, target float64) {
 	o, ref := quantile(ours, 0.5), quantile(reference, 0.5)
-	r.Rows = append(r.Rows, row{group, measure, unit, o, ref, o / ref, target})
+	line := row{Group: group, Measure: measure, Unit: unit, Ours: o, Reference: ref, Ratio: o / ref, Target: target}
+	if n := min(len(ours), len(reference)) / parts; n > 0 && unit == "ms" {
+		for i := range parts {
+			ratio := quantile(ours[i*n:(i+1)*n], 0.5) / quantile(reference[i*n:(i+1)*n], 0.5)
+			if i == 0 {
+				line.Lowest, line.Highest = ratio, ratio
+			}
+			line.Lowest, line.Highest = min(line.Lowest, ratio), max(line.Highest, ratio)
+		}
+	}
+	r.Rows = append(r.Rows, line)
 }
 
 // single adds a row that has no reference.
@@ -96,13 +122,35 @@ func (r *report) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	_, _ = fmt.Fprintf(t, "%s, %s\n", r.Date, r.Machine)
 	r.table(t, "\n%s\tours\treference\tratio\ttarget\t\n", "  %s\n", "\t")
+	_, _ = fmt.Fprintf(t, "\n%s\n", r.noise())
 	return t.Flush()
 }
 
 // markdown prints the table as documents have it.
 func (r *report) markdown(w io.Writer) {
 	_, _ = fmt.Fprintf(w, "Measured on %s, %s.\n", r.Date, r.Machine)
+	_, _ = fmt.Fprintln(w, r.noise())
 	r.table(w, "\n| %s | ours | reference | ratio | target | |\n|---|---|---|---|---|---|\n", "| %s |\n", " | ")
+}
+
+// noise says how much the ratios of medians differed within the run.
+func (r *report) noise() string {
+	var spreads []float64
+	for _, row := range r.Rows {
+		if row.Highest != 0 {
+			spreads = append(spreads, (row.Highest-row.Lowest)/row.Ratio)
+		}
+	}
+	if len(spreads) == 0 {
+		return "Nothing was measured often enough to say how noisy the machine was."
+	}
+	const quiet = 0.15
+	half := quantile(spreads, 0.5)
+	verdict := "quiet enough"
+	if half > quiet {
+		verdict = "too noisy to compare this run with another"
+	}
+	return fmt.Sprintf("In half of the rows the fifths of the run differ by less than %.0f %%: the machine was %s.", half*100, verdict)
 }
 
 // table prints a head with the name of each group, and its rows.
