@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -30,7 +31,7 @@ func podSpace(ifaces []platform.Interface, eth0 ...string) ipam.AddressSpace {
 		}
 		return addrs
 	}
-	return ipam.Space([]ipam.Subnet{
+	return ipam.Space([]source.Subnet{
 		{MAC: "00:0d:3a:00:00:02", Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: list(append(eth0, "10.240.1.1", "10.240.1.2", "10.240.1.3")...)},
 		{MAC: "00:0d:3a:00:00:02", Primary: true, Prefix: netip.MustParsePrefix("fd00::/64"), Addresses: list("fd00::1:1", "fd00::1:2")},
 		{MAC: "00:0d:3a:00:00:03", Prefix: netip.MustParsePrefix("10.241.0.0/16"), Addresses: list("10.241.1.1", "10.241.1.2")},

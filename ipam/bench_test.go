@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 )
@@ -17,11 +18,11 @@ import (
 func benchState(b *testing.B, n, used int) *State {
 	b.Helper()
 	s := &State{Answer: SourceStatus{Refreshed: testTime, Attempted: testTime}}
-	sub := Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16")}
+	sub := source.Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16")}
 	for a := addr("10.240.0.5"); len(sub.Addresses) < n; a = a.Next() {
 		sub.Addresses = append(sub.Addresses, a)
 	}
-	s.Refresh([]Subnet{sub}, hostOf(iface("eth0", classicMAC)))
+	s.Refresh([]source.Subnet{sub}, hostOf(iface("eth0", classicMAC)))
 	for range n - used { // an old node: every address was in use once
 		if _, err := s.Allocate(Request{Owner: benchOwner(0)}, testTime); err != nil {
 			b.Fatal(err)

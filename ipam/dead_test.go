@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-container-networking/ipam/source"
 )
 
 // in gives an address to a container whose network namespace has this number.
@@ -107,7 +109,7 @@ func TestTryChangesNothing(t *testing.T) {
 	try("b", ErrFull)
 	r.refuse("b", ErrFull)
 	r.fail("it sleeps")
-	if got := try("a", nil); !errors.Is(got.Source, ErrSource) || got.Space.Pools[0].Available() != 1 {
+	if got := try("a", nil); !errors.Is(got.Source, source.ErrUnavailable) || got.Space.Pools[0].Available() != 1 {
 		t.Errorf("the trial says %+v", got)
 	}
 	if err := r.Check(r.Context(), Owner{"azure", "a", "eth0"}, nil); err != nil {
@@ -119,7 +121,7 @@ func TestTryChangesNothing(t *testing.T) {
 func TestWhatIsNotThisHosts(t *testing.T) {
 	r := newRig(t)
 	r.source.set(func(f *fakeSource) {
-		f.subnets = []Subnet{{MAC: "00:0d:3a:00:00:aa", Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5")}}}
+		f.subnets = []source.Subnet{{MAC: "00:0d:3a:00:00:aa", Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5")}}}
 	})
 	r.refuse("a", ErrForeign, "00:0d:3a:00:00:aa")
 }

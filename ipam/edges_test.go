@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -15,8 +16,8 @@ import (
 func TestABindingEndsWithItsPool(t *testing.T) {
 	r := newRig(t, "10.240.0.5", "10.240.0.6")
 	r.give("a", "10.240.0.5")
-	moved := Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("10.250.0.0/24"), Addresses: addrs(t, "10.250.0.5", "10.250.0.6")}
-	r.source.set(func(f *fakeSource) { f.subnets = []Subnet{moved} })
+	moved := source.Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("10.250.0.0/24"), Addresses: addrs(t, "10.250.0.5", "10.250.0.6")}
+	r.source.set(func(f *fakeSource) { f.subnets = []source.Subnet{moved} })
 	r.pass(2 * time.Hour)
 	r.refuse("b", ErrExhausted) // a lives in the former subnet, where the network's bridge may be
 	if _, err := r.Release(t.Context(), Owner{"azure", "a", "eth0"}, netip.Addr{}); err != nil {
@@ -107,7 +108,7 @@ func TestWhoWasDeletedMeanwhileHoldsNothing(t *testing.T) {
 func TestAnAddressOfAnotherPoolIsNamed(t *testing.T) {
 	s := &AddressSpace{}
 	host := hostOf(iface("eth0", classicMAC), iface("eth1", "00:0d:3a:00:00:02"))
-	s.Refresh([]Subnet{
+	s.Refresh([]source.Subnet{
 		{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: addrs(t, "10.240.0.5")},
 		{MAC: "00:0d:3a:00:00:02", Prefix: prefix("10.250.0.0/16"), Addresses: addrs(t, "10.250.0.5")},
 	}, host)
@@ -120,34 +121,13 @@ func TestAnAddressOfAnotherPoolIsNamed(t *testing.T) {
 	}
 }
 
-// Windows PowerShell writes a byte-order mark, in two encodings.
-func TestAFileWithAByteOrderMark(t *testing.T) {
-	const text = `{"Interfaces":[{"MacAddress":"000D3A000001","IsPrimary":true,"IPSubnets":[{"Prefix":"10.240.0.0/16","IPAddresses":[{"Address":"10.240.0.5","IsPrimary":false}]}]}]}`
-	wide := func(first, second int) []byte {
-		b := []byte{0xff, 0xfe}[:0]
-		for _, c := range []byte("\xef" + text) { // the first becomes the mark
-			pair := [2]byte{}
-			pair[first], pair[second] = c, 0
-			b = append(b, pair[:]...)
-		}
-		b[first], b[second] = 0xff, 0xfe
-		return b
-	}
-	for name, raw := range map[string][]byte{"none": []byte(text), "UTF-8": []byte("\xef\xbb\xbf" + text), "UTF-16, little": wide(0, 1), "UTF-16, big": wide(1, 0)} {
-		subnets, err := parseFile(raw)
-		if err != nil || len(subnets) != 1 || len(subnets[0].Addresses) != 1 {
-			t.Errorf("%s: %v, %v", name, subnets, err)
-		}
-	}
-}
-
 // A second NIC in the subnet of the first is another pool: a pod of one network never gets an address of the other's
 // NIC.
 func TestTwoNICsInOneSubnet(t *testing.T) {
 	t.Parallel()
 	eth0, eth1 := iface("eth0", "00:0d:3a:00:00:01"), iface("eth1", "00:0d:3a:00:00:02")
 	subnet := prefix("10.240.0.0/24")
-	answer := []Subnet{
+	answer := []source.Subnet{
 		{MAC: eth0.MAC.String(), Primary: true, Prefix: subnet, Addresses: addrs(t, "10.240.0.5", "10.240.0.6")},
 		{MAC: eth1.MAC.String(), Prefix: subnet, Addresses: addrs(t, "10.240.0.7")},
 	}

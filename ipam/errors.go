@@ -24,10 +24,6 @@ var (
 	ErrOnlyOnHost = fmt.Errorf("%w but what the host itself has", ErrExhausted)
 	// ErrNotReserved: CHECK found no reservation of this owner.
 	ErrNotReserved = errors.New("no address is reserved")
-	// ErrSource: the source could not be asked, or its answer makes no sense.
-	ErrSource = errors.New("source of addresses unavailable")
-	// ErrFile is ErrSource where the source is a file, as on Azure Stack.
-	ErrFile = fmt.Errorf("%w", ErrSource)
 	// ErrNoneAssigned: the source knows this VM's NICs, and no address on them that is for containers.
 	ErrNoneAssigned = fmt.Errorf("%w: no NIC of this VM has secondary addresses", ErrNoPool)
 	// ErrForeign is ErrNoPool where the source lists NICs, and not one that this host has.

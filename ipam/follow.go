@@ -3,6 +3,8 @@ package ipam
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/Azure/azure-container-networking/ipam/source"
 )
 
 // This file lets an address space follow what the source lists.
@@ -10,7 +12,7 @@ import (
 // Host is what a source's answer is compared with: the interfaces of this host.
 type Host interface {
 	// NIC finds the interface that carries a subnet.
-	NIC(Subnet) (NIC, bool)
+	NIC(source.Subnet) (NIC, bool)
 	// HasMAC says whether an interface with that MAC is there.
 	HasMAC(mac string) bool
 }
@@ -25,7 +27,7 @@ type NIC struct {
 // left out. Addresses that vanished are not given out any more but
 // stay with their owners. Nothing that is reserved is ever dropped here, whatever the answer says, and an
 // answer in which this host does not appear at all changes nothing but Unmatched.
-func (s *AddressSpace) Refresh(subnets []Subnet, host Host) {
+func (s *AddressSpace) Refresh(subnets []source.Subnet, host Host) {
 	listed := map[*Pool][]netip.Addr{}
 	once := map[netip.Addr]bool{} // an address in two subnets of the answer belongs to the first
 	s.Unmatched = nil
@@ -59,7 +61,7 @@ func (s *AddressSpace) Refresh(subnets []Subnet, host Host) {
 }
 
 // lacks says whether Refresh with the same arguments would bring addresses that are not listed now.
-func (s *AddressSpace) lacks(subnets []Subnet, host Host) bool {
+func (s *AddressSpace) lacks(subnets []source.Subnet, host Host) bool {
 	known := func(a netip.Addr) bool {
 		return slices.ContainsFunc(s.Pools, func(p *Pool) bool { return p.Listed.contains(a) })
 	}

@@ -13,7 +13,7 @@ import (
 const underWay = 130 * time.Second
 
 // Refresh asks the source now, or takes the answer of somebody who has asked since.
-// Errors: ErrSource, ErrNoneAssigned, and the store's.
+// Errors: source.ErrUnavailable, ErrNoneAssigned, and the store's.
 func (m *Manager) Refresh(ctx context.Context) error { return m.refresh(ctx, m.Now(), true) }
 
 // Free frees the addresses that pick chooses, unless a container may have them yet: one has the address, or was given

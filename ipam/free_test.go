@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-container-networking/ipam/source"
 )
 
 // What a container has, or may be about to have, is not freed for a person who did not insist.
@@ -72,7 +74,7 @@ func TestRefreshAsksAtOnce(t *testing.T) {
 	r.wantQuestions(2)
 	r.pass(time.Millisecond)
 	r.fail("the agent is down")
-	if err := r.Refresh(t.Context()); !errors.Is(err, ErrSource) {
+	if err := r.Refresh(t.Context()); !errors.Is(err, source.ErrUnavailable) {
 		t.Errorf("error %v", err)
 	}
 }

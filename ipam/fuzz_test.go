@@ -3,12 +3,14 @@ package ipam
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/ipam/source"
 )
 
 // seeds adds the files of testdata/seeds. They are short: the fuzzer takes for ever to minimise a long one.
@@ -27,11 +29,11 @@ func seeds(f *testing.F, pattern string) {
 	}
 }
 
-// sensible checks what newSubnet promises of every answer.
-func sensible(t *testing.T, subnets []Subnet) {
+// sensible checks what package source promises of every answer.
+func sensible(t *testing.T, subnets []source.Subnet) {
 	t.Helper()
 	for _, s := range subnets {
-		if mac, ok := parseMAC(s.MAC); !ok || mac != s.MAC {
+		if mac, err := net.ParseMAC(s.MAC); s.MAC != "*" && (err != nil || mac.String() != s.MAC) {
 			t.Errorf("MAC %q", s.MAC)
 		}
 		if s.Prefix != s.Prefix.Masked() {
@@ -78,7 +80,7 @@ func exercise(t *testing.T, s *AddressSpace) {
 func FuzzParseInterfaces(f *testing.F) {
 	seeds(f, "interfaces-*.xml")
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if subnets, err := parseInterfaces(bytes.NewReader(raw)); err == nil {
+		if subnets, err := source.ParseXML(bytes.NewReader(raw)); err == nil {
 			sensible(t, subnets)
 		}
 	})
@@ -87,7 +89,7 @@ func FuzzParseInterfaces(f *testing.F) {
 func FuzzParseFile(f *testing.F) {
 	seeds(f, "interfaces-*.json")
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if subnets, err := parseFile(raw); err == nil {
+		if subnets, err := source.ParseJSON(raw); err == nil {
 			sensible(t, subnets)
 		}
 	})
@@ -95,7 +97,7 @@ func FuzzParseFile(f *testing.F) {
 
 func FuzzState(f *testing.F) {
 	var s State
-	s.Refresh([]Subnet{
+	s.Refresh([]source.Subnet{
 		{MAC: "*", Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6"), addr("10.240.0.9")}},
 		{MAC: classicMAC, Prefix: prefix("fd00::/64"), Addresses: []netip.Addr{addr("fd00::5")}},
 	}, hostOf(iface("eth0", classicMAC)))
@@ -130,7 +132,7 @@ func FuzzState(f *testing.F) {
 			}
 		}
 		exercise(t, &s.AddressSpace)
-		s.Refresh([]Subnet{{MAC: "*", Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6")}}}, hostOf(iface("eth0", classicMAC)))
+		s.Refresh([]source.Subnet{{MAC: "*", Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6")}}}, hostOf(iface("eth0", classicMAC)))
 		exercise(t, &s.AddressSpace)
 		written := recordsOf(&s)
 		back := AddressSpace{}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/google/go-cmp/cmp"
 )
@@ -141,7 +142,7 @@ func TestImportedPoolIsTheSourcesPool(t *testing.T) {
 	nic := iface("eth0", classicMAC)
 	bridge := iface("azure0", classicMAC)
 	bridge.Kind = "bridge"
-	s.Refresh([]Subnet{{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: addrs(t, "10.240.0.5", "10.240.0.20", "10.240.0.104", "10.240.0.164")}},
+	s.Refresh([]source.Subnet{{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: addrs(t, "10.240.0.5", "10.240.0.20", "10.240.0.104", "10.240.0.164")}},
 		hostOf(loopback(), nic, bridge))
 	if len(s.Pools) != 1 || s.Pools[0].MAC != classicMAC || s.Pools[0].Available() != 1 {
 		t.Errorf("pools %s", dump(t, s.Pools))
@@ -155,7 +156,7 @@ func TestImportedPoolIsTheSourcesPool(t *testing.T) {
 func TestImportedNetworkStaysOnItsNIC(t *testing.T) {
 	t.Parallel()
 	s := importClassic(t, "v1.4.59/bridge", true)
-	s.Refresh([]Subnet{
+	s.Refresh([]source.Subnet{
 		{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: addrs(t, "10.240.0.5", "10.240.0.39")},
 		{MAC: macs[0], Prefix: prefix("10.241.0.0/16"), Addresses: addrs(t, "10.241.0.5")},
 	}, hostOf(loopback(), iface("eth0", classicMAC), iface("eth1", macs[0])))

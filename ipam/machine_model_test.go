@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -59,7 +60,7 @@ func newModel(t *rapid.T) *model {
 func (m *model) now() time.Time { return time.Unix(int64(m.clock), 0) }
 
 // NIC and HasMAC make the model the Host.
-func (m *model) NIC(s Subnet) (NIC, bool) {
+func (m *model) NIC(s source.Subnet) (NIC, bool) {
 	if s.MAC == "*" {
 		for _, mac := range slices.Sorted(maps.Keys(m.nics)) {
 			return NIC{m.nics[mac], mac}, true

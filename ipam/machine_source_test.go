@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"pgregory.net/rapid"
+
+	"github.com/Azure/azure-container-networking/ipam/source"
 )
 
 // addressIn is the n-th address of a prefix.
@@ -17,10 +19,10 @@ func addressIn(p netip.Prefix, n int) netip.Addr {
 }
 
 // everySubnet is a complete and good answer of the source.
-func everySubnet(m *model) []Subnet {
-	var subnets []Subnet
+func everySubnet(m *model) []source.Subnet {
+	var subnets []source.Subnet
 	for i, p := range prefixes {
-		sub := Subnet{MAC: macs[i%2], Primary: i%2 == 0, Prefix: p}
+		sub := source.Subnet{MAC: macs[i%2], Primary: i%2 == 0, Prefix: p}
 		for n := 2; n < 14; n++ {
 			sub.Addresses = append(sub.Addresses, addressIn(p, n))
 		}
@@ -33,10 +35,10 @@ func everySubnet(m *model) []Subnet {
 }
 
 // subnets is any answer: partial, with NICs that are not there, with addresses in two subnets.
-func (m *model) subnets() []Subnet {
-	var subnets []Subnet
+func (m *model) subnets() []source.Subnet {
+	var subnets []source.Subnet
 	for range rapid.IntRange(0, 5).Draw(m.T, "subnets") {
-		sub := Subnet{
+		sub := source.Subnet{
 			MAC:     rapid.SampledFrom(append([]string{"*"}, macs...)).Draw(m.T, "MAC"),
 			Primary: rapid.Bool().Draw(m.T, "primary"),
 			Prefix:  rapid.SampledFrom(prefixes).Draw(m.T, "prefix"),
@@ -67,7 +69,7 @@ func (m *model) replaceNIC() {
 
 // refresh compares with what the answer lists on the NICs that are there. An answer without an address for this
 // host changes nothing but which NICs are known.
-func (m *model) refresh(subnets []Subnet) {
+func (m *model) refresh(subnets []source.Subnet) {
 	m.Helper()
 	listed := map[netip.Addr]*nicPool{}
 	for _, sub := range subnets {

@@ -82,7 +82,7 @@ type Manager struct {
 var errStale = errors.New("answer of the source is stale")
 
 // Allocate gives the owner one address for each request, all or none.
-// Errors: ErrExhausted, ErrNoPool, ErrNotListed, ErrInUse, ErrOnHost, ErrSource, and the store's.
+// Errors: ErrExhausted, ErrNoPool, ErrNotListed, ErrInUse, ErrOnHost, source.ErrUnavailable, and the store's.
 func (m *Manager) Allocate(ctx context.Context, requests []Request) ([]Assigned, error) {
 	started := m.Now()
 	if err := m.leaveToHost(requests); err != nil {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-container-networking/ipam/source"
 )
 
 func TestAddressesInUseWithoutAStateAreAdopted(t *testing.T) {
@@ -68,7 +70,7 @@ func TestStatusSaysWhetherAnAddressCouldBeGiven(t *testing.T) {
 	r := newRig(t, "10.240.0.5")
 	v4, v6 := Request{Owner: Owner{Network: "azure"}}, Request{Owner: Owner{Network: "azure"}, IPv6: true}
 	r.fail("the agent is down")
-	if err := r.Status(t.Context(), v4); !errors.Is(err, ErrSource) {
+	if err := r.Status(t.Context(), v4); !errors.Is(err, source.ErrUnavailable) {
 		t.Errorf("nothing known: %v", err)
 	}
 	r.pass(time.Minute)
@@ -145,7 +147,7 @@ func TestCheckComparesWithTheResult(t *testing.T) {
 func TestFileIsReadAgainWhenItHasChanged(t *testing.T) {
 	r := newRig(t)
 	path := filepath.Join(t.TempDir(), "interfaces.json")
-	r.Source, r.Environment, r.URL = File{path}, "mas", path
+	r.Source, r.Environment, r.URL = source.File{Path: path}, "mas", path
 	write := func(text string) {
 		t.Helper()
 		r.pass(time.Millisecond)
@@ -156,7 +158,7 @@ func TestFileIsReadAgainWhenItHasChanged(t *testing.T) {
 	list := func(address string) string {
 		return `{"Interfaces":[{"MacAddress":"00-0D-3A-11-22-33","IPSubnets":[{"Prefix":"10.240.0.0/16","IPAddresses":[` + address + `]}]}]}`
 	}
-	r.refuse("a", ErrSource, "interfaces.json")
+	r.refuse("a", source.ErrUnavailable, "interfaces.json")
 	write(list(`{"Address":"10.240.0.5"}`)) // at once: a changed file needs no interval
 	r.give("a", "10.240.0.5")
 	r.refuse("b", ErrExhausted)

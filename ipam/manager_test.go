@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 )
@@ -22,7 +23,7 @@ import (
 // fakeSource answers what it is told, and counts.
 type fakeSource struct {
 	mu      sync.Mutex
-	subnets []Subnet
+	subnets []source.Subnet
 	err     error
 	stamp   string
 	asked   int
@@ -30,7 +31,7 @@ type fakeSource struct {
 	begun   chan struct{} // … after saying so here
 }
 
-func (f *fakeSource) Subnets(context.Context) ([]Subnet, error) {
+func (f *fakeSource) Subnets(context.Context) ([]source.Subnet, error) {
 	f.mu.Lock()
 	f.asked++
 	subnets, err, gate := f.subnets, f.err, f.gate
@@ -92,8 +93,8 @@ func newRig(t *testing.T, listed ...string) *rig {
 
 // list makes the source list these addresses, of either family.
 func (r *rig) list(texts ...string) {
-	v4 := Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16")}
-	v6 := Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("fd00::/64")}
+	v4 := source.Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16")}
+	v6 := source.Subnet{MAC: classicMAC, Primary: true, Prefix: prefix("fd00::/64")}
 	for _, s := range texts {
 		if a := addr(s); a.Is4() {
 			v4.Addresses = append(v4.Addresses, a)
@@ -101,11 +102,11 @@ func (r *rig) list(texts ...string) {
 			v6.Addresses = append(v6.Addresses, a)
 		}
 	}
-	r.source.set(func(f *fakeSource) { f.subnets, f.err = []Subnet{v4, v6}, nil })
+	r.source.set(func(f *fakeSource) { f.subnets, f.err = []source.Subnet{v4, v6}, nil })
 }
 
 func (r *rig) fail(why string) {
-	r.source.set(func(f *fakeSource) { f.err = fmt.Errorf("%w: %s", ErrSource, why) })
+	r.source.set(func(f *fakeSource) { f.err = fmt.Errorf("%w: %s", source.ErrUnavailable, why) })
 }
 
 func (r *rig) pass(d time.Duration) { r.clock.Add(int64(d)) }
@@ -183,7 +184,7 @@ func TestFailureOfTheSourceIsRememberedForTheInterval(t *testing.T) {
 	r := newRig(t)
 	r.fail("the agent is down")
 	for range 5 {
-		r.refuse("a", ErrSource, "the agent is down")
+		r.refuse("a", source.ErrUnavailable, "the agent is down")
 		r.pass(time.Second)
 	}
 	r.wantQuestions(1)
@@ -221,7 +222,7 @@ func TestOneProcessAsksAndAllTakeItsAnswer(t *testing.T) {
 	for name, c := range map[string]struct {
 		failure string
 		want    error
-	}{"good": {}, "bad": {"the agent is down", ErrSource}} {
+	}{"good": {}, "bad": {"the agent is down", source.ErrUnavailable}} {
 		t.Run(name, func(t *testing.T) {
 			const callers = 32
 			var listed []string

@@ -15,14 +15,6 @@ func (o Owner) String() string { return o.Network + "/" + o.ContainerID + "/" + 
 // Unknown says that it is not, or not fully, known who holds the address: it was found in use (import.go).
 func (o Owner) Unknown() bool { return o.Network == "" }
 
-// Subnet is what a source says about one subnet of one NIC.
-type Subnet struct {
-	MAC       string       // of the NIC, "00:0d:3a:11:22:33"; "*" stands for the first usable interface
-	Primary   bool         // the NIC is the VM's primary one
-	Prefix    netip.Prefix // 10.240.0.0/16
-	Addresses []netip.Addr // what containers may get: the NIC's secondary addresses
-}
-
 // Assigned is one address that was given, with all that a result needs.
 type Assigned struct {
 	Address   netip.Addr

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -38,12 +39,12 @@ func (a SourceStatus) err() error {
 	if a.Failure == "" {
 		return nil
 	}
-	kind := ErrSource
+	kind := source.ErrUnavailable
 	switch {
 	case a.NoneAssigned:
 		kind = ErrNoneAssigned
 	case a.Environment == azure.EnvironmentStack:
-		kind = ErrFile
+		kind = source.ErrFile
 	}
 	return fmt.Errorf("%w: %s (asked at %s)", kind, a.Failure, a.Attempted.Format(time.RFC3339))
 }
@@ -86,7 +87,7 @@ func (m *Manager) ask(ctx context.Context) error {
 	}
 	host := hostInterfaces{ifaces, m.Master}
 	stamp := m.Source.Stamp() // before the answer: a change in between is noticed next time
-	subnets, err := step.Get(m.Log, "ask the source", func() ([]Subnet, error) { return m.Source.Subnets(ctx) }, slog.String("environment", m.Environment))
+	subnets, err := step.Get(m.Log, "ask the source", func() ([]source.Subnet, error) { return m.Source.Subnets(ctx) }, slog.String("environment", m.Environment))
 	if err == nil {
 		err = m.usable(subnets)
 	}
@@ -99,7 +100,7 @@ func (m *Manager) ask(ctx context.Context) error {
 		s.Answer.Attempted = m.Now().UTC()
 		if err != nil {
 			s.Answer.NoneAssigned = errors.Is(err, ErrNoneAssigned)
-			s.Answer.Failure = strings.TrimPrefix(strings.TrimPrefix(err.Error(), ErrSource.Error()+": "), ErrNoneAssigned.Error()+": ")
+			s.Answer.Failure = strings.TrimPrefix(strings.TrimPrefix(err.Error(), source.ErrUnavailable.Error()+": "), ErrNoneAssigned.Error()+": ")
 			return nil
 		}
 		s.Answer.Failure, s.Answer.NoneAssigned, s.Answer.Refreshed = "", false, s.Answer.Attempted
@@ -127,7 +128,7 @@ func (m *Manager) adopt(s *State, inUse map[netip.Addr]Owner) error {
 
 // inUseOfNew looks for addresses in use when the answer lists some that the state does not: it is new, or was lost, and
 // the answer that came first was perhaps not complete. Then containers may hold addresses that nobody has written down.
-func (m *Manager) inUseOfNew(ctx context.Context, subnets []Subnet, host Host) (inUse map[netip.Addr]Owner, err error) {
+func (m *Manager) inUseOfNew(ctx context.Context, subnets []source.Subnet, host Host) (inUse map[netip.Addr]Owner, err error) {
 	news := false
 	err = m.Store.View(ctx, func(s *State) error {
 		news = s.Answer.Refreshed.IsZero() || s.lacks(subnets, host)
@@ -143,8 +144,8 @@ func (m *Manager) inUseOfNew(ctx context.Context, subnets []Subnet, host Host) (
 }
 
 // usable rejects an answer without addresses: an agent that restarts answers with an empty list for a while.
-// Errors: ErrNoneAssigned if it lists NICs, else ErrSource.
-func (m *Manager) usable(subnets []Subnet) error {
+// Errors: ErrNoneAssigned if it lists NICs, else source.ErrUnavailable.
+func (m *Manager) usable(subnets []source.Subnet) error {
 	for _, s := range subnets {
 		if len(s.Addresses) > 0 {
 			return nil
@@ -153,5 +154,5 @@ func (m *Manager) usable(subnets []Subnet) error {
 	if len(subnets) > 0 {
 		return fmt.Errorf("%w: the answer of %s lists the primary address of each only", ErrNoneAssigned, m.URL)
 	}
-	return fmt.Errorf("%w: the answer of %s lists no NIC", ErrSource, m.URL)
+	return fmt.Errorf("%w: the answer of %s lists no NIC", source.ErrUnavailable, m.URL)
 }

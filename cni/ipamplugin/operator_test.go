@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -126,7 +127,7 @@ func (n *node) hold(address, container string, age time.Duration) {
 				listed = append(listed, netip.AddrFrom4([4]byte{198, 51, 100, 4 + i}))
 			}
 			mac := net.HardwareAddr{2, 0, 0, 0, 0, 0x99}
-			state.AddressSpace = ipam.Space([]ipam.Subnet{{MAC: mac.String(), Prefix: netip.MustParsePrefix("198.51.100.0/24"), Addresses: listed}}, []platform.Interface{{Name: "nic9", MAC: mac}}, "")
+			state.AddressSpace = ipam.Space([]source.Subnet{{MAC: mac.String(), Prefix: netip.MustParsePrefix("198.51.100.0/24"), Addresses: listed}}, []platform.Interface{{Name: "nic9", MAC: mac}}, "")
 		}
 		state.Adopt(map[netip.Addr]ipam.Owner{netip.MustParseAddr(address): {Network: "azure", ContainerID: container, IfName: "eth0"}}, time.Now().Add(-age))
 		return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/log"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -48,8 +49,8 @@ var codes = append([]cni.Code{
 	{Err: ipam.ErrNotReserved, Code: cni.CodeDifference},
 	{Err: ipam.ErrElsewhere, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address of that pool; or run azure-vnet cleanup for the network when it has no pods, which ends its binding"},
 	{Err: ipam.ErrSearch, Code: types.ErrTryAgainLater, Remedy: "let the plugin run as root, with CAP_SYS_ADMIN: it looks into the network namespaces of this host"},
-	{Err: ipam.ErrFile, Code: types.ErrTryAgainLater, Remedy: "write the file that the message names, which lists this VM's addresses (docs/ipam.md)"},
-	{Err: ipam.ErrSource, Code: types.ErrTryAgainLater, Remedy: remedySource(azure.HostAgentURL)},
+	{Err: source.ErrFile, Code: types.ErrTryAgainLater, Remedy: "write the file that the message names, which lists this VM's addresses (docs/ipam.md)"},
+	{Err: source.ErrUnavailable, Code: types.ErrTryAgainLater, Remedy: remedySource(azure.HostAgentURL)},
 }, StoreCodes...)
 
 func remedySource(url string) string {
@@ -58,7 +59,7 @@ func remedySource(url string) string {
 
 // explained names the configuration's source, if that is what failed.
 func (c *command) explained(err error) error {
-	if !errors.Is(err, ipam.ErrSource) || c.manager.Environment == azure.EnvironmentStack {
+	if !errors.Is(err, source.ErrUnavailable) || c.manager.Environment == azure.EnvironmentStack {
 		return err
 	}
 	if said := Explain(err); said.Code == types.ErrTryAgainLater && said.Details == remedySource(azure.HostAgentURL) {
@@ -123,10 +124,10 @@ func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) 
 	switch m.Environment {
 	case azure.EnvironmentStack:
 		m.URL = cmp.Or(conf.IPAM.InterfacesFile, platform.DefaultInterfacesFile)
-		m.Source = ipam.File{Path: m.URL}
+		m.Source = source.File{Path: m.URL}
 	default:
 		m.Environment, m.URL = azure.EnvironmentAzure, cmp.Or(conf.IPAM.QueryURL, azure.HostAgentURL)
-		m.Source = ipam.HostAgent{URL: m.URL}
+		m.Source = source.HostAgent{URL: m.URL}
 	}
 	dir := cmp.Or(conf.DataDir, platform.DefaultDataDir)
 	m.RefreshLock = filepath.Join(dir, Name+"-refresh.lock")

@@ -13,6 +13,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni/console/consoletest"
 	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -158,7 +159,7 @@ func TestMetricsText(t *testing.T) {
 	for i := range byte(5) {
 		listed = append(listed, netip.AddrFrom4([4]byte{10, 240, 0, 4 + i}))
 	}
-	g.ipam.AddressSpace = ipam.Space([]ipam.Subnet{{MAC: "00:0d:3a:11:22:33", Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: listed}},
+	g.ipam.AddressSpace = ipam.Space([]source.Subnet{{MAC: "00:0d:3a:11:22:33", Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: listed}},
 		[]platform.Interface{{Name: "eth0", MAC: []byte{0, 0xd, 0x3a, 0x11, 0x22, 0x33}}}, "")
 	g.ipam.Adopt(map[netip.Addr]ipam.Owner{listed[0]: {Network: "azure", ContainerID: "c", IfName: "eth0"}}, noon)
 	g.ipam.Answer = ipam.SourceStatus{Refreshed: noon, Failure: "x"}

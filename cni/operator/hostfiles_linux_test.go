@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
@@ -106,7 +107,7 @@ func twoNICs() ipam.AddressSpace {
 		}
 		return addrs
 	}
-	return ipam.Space([]ipam.Subnet{
+	return ipam.Space([]source.Subnet{
 		{MAC: "00:0d:3a:00:00:02", Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: list("10.240.1.1", "10.240.1.2", "10.240.1.3")},
 		{MAC: "00:0d:3a:00:00:02", Primary: true, Prefix: netip.MustParsePrefix("fd00::/64"), Addresses: list("fd00::1:1", "fd00::1:2")},
 		{MAC: "00:0d:3a:00:00:03", Prefix: netip.MustParsePrefix("10.241.0.0/16"), Addresses: list("10.241.1.1", "10.241.1.2")},

@@ -79,7 +79,7 @@ func (r *repository) wrongLinks(d *document) (lies []string) {
 	return lies
 }
 
-// wrongPaths: code that is a path in the repository, such as `ipam/http.go`.
+// wrongPaths: code that is a path in the repository, such as `ipam/pool.go`.
 func (r *repository) wrongPaths(d *document) (lies []string) {
 	for _, s := range d.spans {
 		name := strings.TrimSuffix(s.text, "/")

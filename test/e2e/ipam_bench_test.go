@@ -16,6 +16,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -91,14 +92,14 @@ func filledNode(b *testing.B, vm *fabric.VM, size, held int) *node.Node {
 		b.Fatal(err)
 	}
 	s := store.New(store.Options[ipam.State]{Path: filepath.Join(n.DataDir(), "azure-vnet-ipam.json"), Schema: ipam.Schema, Boot: boot, Log: slog.Default()})
-	sub := ipam.Subnet{MAC: "00:0d:3a:00:00:01", Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16")}
+	sub := source.Subnet{MAC: "00:0d:3a:00:00:01", Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16")}
 	for a := addr("10.240.0.5"); len(sub.Addresses) < size; a = a.Next() {
 		sub.Addresses = append(sub.Addresses, a)
 	}
 	err = s.Update(b.Context(), func(s *ipam.State) error {
 		now := time.Now().UTC()
 		s.Answer = ipam.SourceStatus{Environment: "azure", URL: azure.HostAgentURL, Refreshed: now, Attempted: now}
-		s.Refresh([]ipam.Subnet{sub}, oneNIC{})
+		s.Refresh([]source.Subnet{sub}, oneNIC{})
 		for i := range size {
 			if _, err := s.Allocate(ipam.Request{Owner: ipam.Owner{Network: "hand", ContainerID: fmt.Sprintf("%064x", i), IfName: "eth0"}}, now); err != nil {
 				return err
@@ -116,8 +117,8 @@ func filledNode(b *testing.B, vm *fabric.VM, size, held int) *node.Node {
 // oneNIC is a host that has each interface that is asked for.
 type oneNIC struct{}
 
-func (oneNIC) NIC(s ipam.Subnet) (ipam.NIC, bool) { return ipam.NIC{Name: "eth0", MAC: s.MAC}, true }
-func (oneNIC) HasMAC(string) bool                 { return true }
+func (oneNIC) NIC(s source.Subnet) (ipam.NIC, bool) { return ipam.NIC{Name: "eth0", MAC: s.MAC}, true }
+func (oneNIC) HasMAC(string) bool                   { return true }
 
 func timed(b *testing.B, n *node.Node, command string) time.Duration {
 	b.Helper()

@@ -22,6 +22,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 )
@@ -119,9 +120,9 @@ func newNode(random *rand.Rand) (*node, error) {
 }
 
 // Subnets implements ipam.Source: the host agent.
-func (n *node) Subnets(context.Context) ([]ipam.Subnet, error) {
+func (n *node) Subnets(context.Context) ([]source.Subnet, error) {
 	n.asked = append(n.asked, n.now)
-	return []ipam.Subnet{{MAC: nic.String(), Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: n.source}}, nil
+	return []source.Subnet{{MAC: nic.String(), Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: n.source}}, nil
 }
 
 // Stamp implements ipam.Source.

@@ -1,4 +1,4 @@
-package ipam
+package source
 
 import (
 	"context"
@@ -22,7 +22,7 @@ type HostAgent struct{ URL string }
 // Stamp implements Source: only asking can tell.
 func (HostAgent) Stamp() string { return "" }
 
-// Subnets asks the host agent. All errors wrap ErrSource and name the cause.
+// Subnets asks the host agent. All errors wrap ErrUnavailable and name the cause.
 func (h HostAgent) Subnets(ctx context.Context) ([]Subnet, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
@@ -30,22 +30,22 @@ func (h HostAgent) Subnets(ctx context.Context) ([]Subnet, error) {
 	// comes from the host or not at all.
 	answer, err := get(ctx, h.URL)
 	if err != nil {
-		return nil, fmt.Errorf("%w: ask the host agent %s: %w", ErrSource, h.URL, err)
+		return nil, fmt.Errorf("%w: ask the host agent %s: %w", ErrUnavailable, h.URL, err)
 	}
 	defer func() { _ = answer.Close() }()
 	body := &io.LimitedReader{R: answer, N: maxAnswer}
-	subnets, err := parseInterfaces(body)
+	subnets, err := ParseXML(body)
 	if body.N <= 0 {
-		return nil, fmt.Errorf("%w: the answer of host agent %s is larger than %d bytes", ErrSource, h.URL, maxAnswer)
+		return nil, fmt.Errorf("%w: the answer of host agent %s is larger than %d bytes", ErrUnavailable, h.URL, maxAnswer)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: the answer of host agent %s: %w", ErrSource, h.URL, err)
+		return nil, fmt.Errorf("%w: the answer of host agent %s: %w", ErrUnavailable, h.URL, err)
 	}
 	return subnets, nil
 }
 
-// parseInterfaces reads the host agent's XML.
-func parseInterfaces(r io.Reader) ([]Subnet, error) {
+// ParseXML reads what the host agent answers, of any size.
+func ParseXML(r io.Reader) ([]Subnet, error) {
 	var l struct {
 		XMLName xml.Name
 		listing

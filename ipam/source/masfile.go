@@ -1,4 +1,4 @@
-package ipam
+package source
 
 import (
 	"bytes"
@@ -28,14 +28,15 @@ func (f File) Subnets(context.Context) ([]Subnet, error) {
 	if len(raw) > maxAnswer {
 		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrFile, f.Path, maxAnswer)
 	}
-	subnets, err := parseFile(raw)
+	subnets, err := ParseJSON(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrFile, f.Path, err)
 	}
 	return subnets, nil
 }
 
-func parseFile(raw []byte) ([]Subnet, error) {
+// ParseJSON reads what the file has, with a byte-order mark or without.
+func ParseJSON(raw []byte) ([]Subnet, error) {
 	var l listing
 	if err := json.Unmarshal(plain(raw), &l); err != nil {
 		return nil, fmt.Errorf("decode JSON: %w", err)

@@ -1,4 +1,4 @@
-package ipam
+package source
 
 import (
 	"encoding/xml"

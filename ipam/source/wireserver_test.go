@@ -1,4 +1,4 @@
-package ipam
+package source
 
 import (
 	"context"
@@ -66,7 +66,7 @@ func TestHostAgentThatMisbehaves(t *testing.T) {
 				}
 				return
 			}
-			if !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "host agent") {
+			if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "host agent") {
 				t.Errorf("%v: no %q in it", err, c.text)
 			}
 		})
@@ -82,7 +82,7 @@ func TestRedirectOfTheHostAgentIsNotFollowed(t *testing.T) {
 	}))
 	defer elsewhere.Close()
 	_, err := agent(t, ipamtest.Fault{Redirect: elsewhere.URL}).Subnets(t.Context())
-	if !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), "302") || visits.Load() != 0 {
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "302") || visits.Load() != 0 {
 		t.Errorf("%v, %d visits", err, visits.Load())
 	}
 }
@@ -103,7 +103,7 @@ func TestAnswerIsReadUpToItsLimit(t *testing.T) {
 		sent <- n
 	}))
 	defer s.Close()
-	if _, err := (HostAgent{URL: agentURL(s)}).Subnets(t.Context()); !errors.Is(err, ErrSource) {
+	if _, err := (HostAgent{URL: agentURL(s)}).Subnets(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Error(err)
 	}
 	// What is beyond 4 MiB lies in the sockets' buffers.
@@ -120,7 +120,7 @@ func TestSlowHostAgentIsGivenUpWithTheContext(t *testing.T) {
 		<-r.Context().Done() // the client has gone
 	}))
 	defer s.Close()
-	if _, err := (HostAgent{URL: agentURL(s)}).Subnets(ctx); !errors.Is(err, ErrSource) || !errors.Is(err, context.Canceled) {
+	if _, err := (HostAgent{URL: agentURL(s)}).Subnets(ctx); !errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -128,7 +128,7 @@ func TestSlowHostAgentIsGivenUpWithTheContext(t *testing.T) {
 func TestHostAgentWithoutAnAddressIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"", "::", "http://", "file:///etc/passwd", "http://127.0.0.1:1/"} {
-		if _, err := (HostAgent{URL: url}).Subnets(t.Context()); !errors.Is(err, ErrSource) {
+		if _, err := (HostAgent{URL: url}).Subnets(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
@@ -179,12 +179,12 @@ func TestFileThatIsUnusable(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := (File{path}).Subnets(t.Context()); !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), path) {
+		if _, err := (File{path}).Subnets(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, missing := range []string{filepath.Join(dir, "missing"), dir} {
-		if _, err := (File{missing}).Subnets(t.Context()); !errors.Is(err, ErrSource) || !strings.Contains(err.Error(), missing) {
+		if _, err := (File{missing}).Subnets(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), missing) {
 			t.Errorf("%s: %v", missing, err)
 		}
 	}

@@ -5,13 +5,14 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/ipam/source"
 	"github.com/Azure/azure-container-networking/platform"
 )
 
 // Source is where addresses come from: the host agent in Azure, a file on Azure Stack.
 type Source interface {
-	// Subnets lists the subnets of all NICs. Errors wrap ErrSource.
-	Subnets(ctx context.Context) ([]Subnet, error)
+	// Subnets lists the subnets of all NICs. Errors wrap source.ErrUnavailable.
+	Subnets(ctx context.Context) ([]source.Subnet, error)
 	// Stamp changes when the source has changed and is cheap to get; "" if only asking can tell.
 	Stamp() string
 }
@@ -26,7 +27,7 @@ type hostInterfaces struct {
 // its synthetic NIC, and our bridge has its master's. Bridges, veths, slaves of anything but a bridge,
 // loopback and what we made never match; a veth does when the configuration names it as master (a node that
 // is itself a container).
-func (h hostInterfaces) NIC(sub Subnet) (NIC, bool) {
+func (h hostInterfaces) NIC(sub source.Subnet) (NIC, bool) {
 	for _, i := range h.ifaces {
 		if mac := i.MAC.String(); h.usable(i) && (mac == sub.MAC || sub.MAC == "*") {
 			return NIC{Name: platform.AdapterName(i.Name), MAC: mac}, true
@@ -41,13 +42,13 @@ func (h hostInterfaces) usable(i platform.Interface) bool {
 
 // HasMAC implements Host. Our bridge keeps the MAC of a NIC that is gone: only NICs count.
 func (h hostInterfaces) HasMAC(mac string) bool {
-	_, found := h.NIC(Subnet{MAC: mac})
+	_, found := h.NIC(source.Subnet{MAC: mac})
 	return found
 }
 
 // Space is what a source's answer is worth on a host with these interfaces, of which the configuration may name one as
 // master; nobody holds anything of it.
-func Space(answer []Subnet, ifaces []platform.Interface, master string) AddressSpace {
+func Space(answer []source.Subnet, ifaces []platform.Interface, master string) AddressSpace {
 	var s AddressSpace
 	s.Refresh(answer, hostInterfaces{ifaces, master})
 	return s
