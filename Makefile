@@ -155,7 +155,7 @@ CLUSTER_FLAGS ?=
 .PHONY: test-cluster
 test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built cluster-releases ## Kubernetes' own network tests on a cluster of the fabric; MODES=… PROXIES=… FAMILIES=… FOCUS=… for some; needs root
 	$(HOST) $(BUILD) -o $(CLUSTER)/cluster ./test/cluster
-	$(CLUSTER)/cluster -dir $(CLUSTER) -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(if $(CHAOS),-chaos) $(CLUSTER_FLAGS)
+	$(CLUSTER)/cluster -dir $(CLUSTER) -machine $(OUTPUT)/machine -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(if $(CHAOS),-chaos) $(CLUSTER_FLAGS)
 
 # Two versions of this checkout, which the installer finds on each node.
 .PHONY: cluster-releases

@@ -17,7 +17,7 @@ import (
 
 // inputs are what a cluster is made of.
 type inputs struct {
-	userland      string   // a Debian with containerd and all that a kubelet calls
+	userland      string   // a Debian with containerd, all that a kubelet calls, and those who manage a host's network: as in boot.sh
 	programs      string   // Kubernetes' programs; two releases of the plugins in folders v2.0.1 and v2.0.2, images in images
 	images        []string // archives
 	configuration string   // the shipped one
@@ -53,6 +53,7 @@ func vms(family string) fabric.Config {
 	}
 	for i := range cfg.VMs {
 		cfg.VMs[i].Name = fmt.Sprintf("node%d", i)
+		cfg.VMs[i].NICs[0].Veth = cfg.VMs[i].Name == managed // which takes a macvlan for somebody else's
 	}
 	control := &cfg.VMs[0]
 	control.Name = "control"

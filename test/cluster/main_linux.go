@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 func main() {
 	dir := flag.String("dir", "", "folder of what the cluster is made of, and of the logs")
+	machine := flag.String("machine", "", "a Debian with systemd-networkd, NetworkManager and a bus, of the release of that in the folder")
 	modes := flag.String("modes", "transparent bridge tunnel", "modes of the plugin")
 	proxies := flag.String("proxies", "iptables nftables", "modes of kube-proxy")
 	families := flag.String("families", "ipv4 dual", "ipv4, dual")
@@ -24,18 +26,19 @@ func main() {
 	procs := flag.Int("procs", 6, "tests at once")
 	limit := flag.Duration("limit", time.Hour, "after which a cell is given up")
 	chaos := flag.Bool("chaos", false, "instead of the tests: what happens to a node, and for how long nobody is answered")
+	only := flag.String("events", "", "pattern of the names of what happens with -chaos; all of it without")
 	hold := flag.Bool("hold", false, "start the first cell's cluster, say how to enter it, and wait to be interrupted")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	in, err := prepare(*dir)
+	in, err := prepare(*dir, *machine)
 	if err == nil {
 		cells := table(strings.Fields(*modes), strings.Fields(*proxies), strings.Fields(*families))
 		switch {
 		case *hold:
 			err = in.hold(ctx, cells[0])
 		case *chaos:
-			err = in.chaos(ctx, cells)
+			err = in.chaos(ctx, cells, *only)
 		default:
 			err = in.test(ctx, cells, *focus, *procs, *limit)
 		}
@@ -47,12 +50,15 @@ func main() {
 }
 
 // prepare makes the images.
-func prepare(dir string) (inputs, error) {
+func prepare(dir, machine string) (inputs, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return inputs{}, err
 	}
-	in := inputs{userland: filepath.Join(dir, "node"), programs: filepath.Join(dir, "bin"), logs: filepath.Join(dir, "logs"),
+	if machine, err = filepath.Abs(machine); err != nil {
+		return inputs{}, err
+	}
+	in := inputs{userland: machine + ":" + filepath.Join(dir, "node"), programs: filepath.Join(dir, "bin"), logs: filepath.Join(dir, "logs"),
 		configuration: "cni/conf/10-azure-linux.conflist"}
 	images := filepath.Join(in.programs, "images")
 	if err := errors.Join(os.RemoveAll(in.logs), os.MkdirAll(images, 0o755)); err != nil {
@@ -130,12 +136,16 @@ func (in inputs) judge(ctx context.Context, cell cell, focus string, procs int, 
 }
 
 // chaos lets things go wrong in a cluster of each cell.
-func (in inputs) chaos(ctx context.Context, cells []cell) error {
+func (in inputs) chaos(ctx context.Context, cells []cell, only string) error {
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, cell := range cells {
 		c, err := startCluster(ctx, in, cell)
 		if err == nil {
-			err = c.chaos(ctx, cell)
+			err = c.chaos(ctx, cell, pattern)
 		}
 		errs = append(errs, err, c.close(in.logsOf(cell)))
 		if ctx.Err() != nil {
