@@ -112,7 +112,7 @@ examine() { # examine FOLDER
     [ -s "$work/findings" ] || return 0
     say "doctor finds on this node, before anything is changed:"
     # The remedies are for after the installation.
-    sed -e "s,$1/azure-vnet,$bin/azure-vnet,g" -e "s,$1/$conflist[.a-z]*,$conf/$conflist,g" -e "s/^/$self:   /" "$work/findings"
+    sed -e "s,$1/azure-vnet,$bin/azure-vnet,g" -e "s,$1/${conflist}[.a-z]*,$conf/$conflist,g" -e "s/^/$self:   /" "$work/findings"
 }
 
 # findings are those of doctor's that are no "ok", with their remedies, which follow them. That the plugins are missing is no news.
