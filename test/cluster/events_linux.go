@@ -54,8 +54,9 @@ func events(cell cell) []event {
 		event{name: "the disk is full while 40 pods come and go", limit: 4 * time.Second, make: fullDisk},
 		event{name: "the node is drained, upgraded, and used again", limit: 2 * time.Second, make: drain},
 		event{name: "the node is switched off and on", limit: 5 * time.Second, there: time.Minute, make: func(ctx context.Context, c *cluster) error {
-			return c.workers[0].reboot(ctx)
+			return c.workers[0].reboot(ctx, func(context.Context) error { return nil })
 		}},
+		event{name: "the same, and its /run is on the disk", limit: 5 * time.Second, there: time.Minute, make: rebootWithState},
 	)
 }
 
@@ -98,6 +99,18 @@ func drain(ctx context.Context, c *cluster) error {
 		}
 	}
 	return nil
+}
+
+// rebootWithState reboots a node whose plugins have their state where it outlasts a boot.
+func rebootWithState(ctx context.Context, c *cluster) error {
+	w := c.workers[0]
+	if _, err := w.run(ctx, "sh", "-c", "mkdir -p /var/kept && cp -a /run/azure-vnet*.json* /var/kept/ && grep -q 10.240 /var/kept/azure-vnet-ipam.json"); err != nil {
+		return err
+	}
+	return w.reboot(ctx, func(ctx context.Context) error {
+		_, err := w.run(ctx, "cp", "-a", "/var/kept/.", "/run/")
+		return err
+	})
 }
 
 // churn fills the node with pods and empties it again.

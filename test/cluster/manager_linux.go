@@ -32,16 +32,33 @@ func (w *worker) manager() manager {
 
 // manage lets the node's manager configure a NIC that has nothing yet, as at each boot.
 func (w *worker) manage(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("given up after two minutes"))
+	defer cancel()
 	if _, err := w.run(ctx, "sh", "-c", "ip address flush dev eth0 && ip link set eth0 down"); err != nil {
+		return err
+	}
+	if err := w.startBus(ctx); err != nil {
 		return err
 	}
 	return w.startManager(ctx)
 }
 
+// startBus starts the bus by which the installer tells the manager that there are new files.
+func (m *machine) startBus(ctx context.Context) error {
+	if _, err := m.run(ctx, "mkdir", "-p", "/run/dbus"); err != nil {
+		return err
+	}
+	if err := m.start(ctx, "dbus", "dbus-daemon", "--system", "--nofork", "--nopidfile"); err != nil {
+		return err
+	}
+	return until(ctx, "the bus of "+m.name, func(ctx context.Context) error {
+		_, err := m.run(ctx, "test", "-S", "/run/dbus/system_bus_socket")
+		return err
+	})
+}
+
 // startManager starts the manager and waits until it has configured the NIC.
 func (w *worker) startManager(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("given up after two minutes"))
-	defer cancel()
 	m := w.manager()
 	if err := m.start(ctx, w.machine); err != nil {
 		return err
@@ -103,20 +120,9 @@ var networkManager = manager{
 		}
 	},
 	start: func(ctx context.Context, m *machine) error {
-		// It reads no profile that others may read. The bus stays when it is started again.
-		if _, err := m.run(ctx, "sh", "-c", "chmod 600 /etc/NetworkManager/system-connections/* && mkdir -p /run/dbus"); err != nil {
+		// It reads no profile that others may read.
+		if _, err := m.run(ctx, "sh", "-c", "chmod 600 /etc/NetworkManager/system-connections/*"); err != nil {
 			return err
-		}
-		if _, err := m.run(ctx, "test", "-S", "/run/dbus/system_bus_socket"); err != nil {
-			if err := m.start(ctx, "dbus", "dbus-daemon", "--system", "--nofork", "--nopidfile"); err != nil {
-				return err
-			}
-			if err := until(ctx, "the bus of "+m.name, func(ctx context.Context) error {
-				_, err := m.run(ctx, "test", "-S", "/run/dbus/system_bus_socket")
-				return err
-			}); err != nil {
-				return err
-			}
 		}
 		return m.start(ctx, "NetworkManager", "NetworkManager", "--debug")
 	},

@@ -111,9 +111,9 @@ func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell ce
 	return w, w.join(ctx)
 }
 
-// reboot switches the node off and on, and starts what a node starts at its boot.
-func (w *worker) reboot(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{w.reset, w.manage, w.startContainerd, w.join} {
+// reboot switches the node off and on, and starts what a node starts at its boot; early is called before the runtime.
+func (w *worker) reboot(ctx context.Context, early func(context.Context) error) error {
+	for _, step := range []func(context.Context) error{w.reset, w.manage, early, w.startContainerd, w.join} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -13,11 +13,11 @@ import (
 )
 
 // whole waits until all pods of the node are ready and say the addresses that they have, and nobody else has one: no address is lost, given
-// twice, or kept for a pod that is gone. Then the node's doctor must find nothing wrong.
+// twice, or kept for a pod that is gone. The node's doctor must find nothing wrong: what is, the repair unit has put right.
 func (c *cluster) whole(ctx context.Context, w *worker) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("given up after three minutes"))
 	defer cancel()
-	if err := until(ctx, "the pods of "+w.name, func(ctx context.Context) error {
+	return until(ctx, "the pods of "+w.name, func(ctx context.Context) error {
 		wanted, err := c.said(ctx, w)
 		if err != nil {
 			return err
@@ -30,15 +30,15 @@ func (c *cluster) whole(ctx context.Context, w *worker) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(
+		if err := errors.Join(
 			same("the plugin's addresses and Kubernetes'", kept, wanted),
 			same("the addresses in the pods and Kubernetes'", there, slices.Sorted(maps.Keys(wanted))),
-			w.assigned(wanted))
-	}); err != nil {
+			w.assigned(wanted)); err != nil {
+			return err
+		}
+		_, err = w.run(ctx, "/opt/cni/bin/azure-vnet", "doctor")
 		return err
-	}
-	_, err := w.run(ctx, "/opt/cni/bin/azure-vnet", "doctor")
-	return err
+	})
 }
 
 func same(what string, got, want any) error {
