@@ -36,8 +36,10 @@ type cluster struct {
 	fabric  *fabric.Fabric
 	dir     string
 	control *control
-	workers []*worker
-	vms     []*machine
+
+	kubectlHere string // for what needs no cluster
+	workers     []*worker
+	vms         []*machine
 
 	// background is the controller of load balancers, and who watches the VMs; stop ends them.
 	background sync.WaitGroup
@@ -69,7 +71,7 @@ func vms(family string) fabric.Config {
 
 // startCluster starts all of it and waits until pods have names. What is returned beside an error is to be closed, too.
 func startCluster(ctx context.Context, in inputs, cell cell) (c *cluster, err error) {
-	c = &cluster{}
+	c = &cluster{kubectlHere: filepath.Join(in.programs, "kubectl")}
 	if c.dir, err = os.MkdirTemp("", "cluster"); err != nil {
 		return c, err
 	}

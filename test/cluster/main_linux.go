@@ -16,6 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What a cluster is compared with, as seen from the repository's root.
+const (
+	quickstartDoc = "docs/quickstart-kubeadm.md"
+	manifestsDir  = "scripts/kubernetes"
+)
+
 func main() {
 	dir := flag.String("dir", "", "folder of what the cluster is made of, and of the logs")
 	machine := flag.String("machine", "", "a Debian with systemd-networkd, NetworkManager and a bus, of the release of that in the folder")
@@ -27,6 +33,7 @@ func main() {
 	limit := flag.Duration("limit", time.Hour, "after which a cell is given up")
 	chaos := flag.Bool("chaos", false, "instead of the tests: what happens to a node, and for how long nobody is answered")
 	only := flag.String("events", "", "pattern of the names of what happens with -chaos; all of it without")
+	quickstart := flag.Bool("quickstart", false, "instead of the tests: only what each cell begins with, the commands of the quickstart")
 	hold := flag.Bool("hold", false, "start the first cell's cluster, say how to enter it, and wait to be interrupted")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
@@ -37,6 +44,8 @@ func main() {
 		switch {
 		case *hold:
 			err = in.hold(ctx, cells[0])
+		case *quickstart:
+			err = in.each(ctx, cells, func(c *cluster, _ cell) error { return c.quickstart(ctx, quickstartDoc, manifestsDir) })
 		case *chaos:
 			err = in.chaos(ctx, cells, *only)
 		default:
@@ -123,6 +132,9 @@ func (in inputs) judge(ctx context.Context, cell cell, focus string, procs int, 
 	logs := in.logsOf(cell)
 	if err == nil {
 		fmt.Printf("%s: the cluster is ready\n", cell)
+		err = c.quickstart(ctx, quickstartDoc, manifestsDir)
+	}
+	if err == nil {
 		v, err = c.control.judge(ctx, focus, list, procs)
 	}
 	if err == nil {
@@ -141,11 +153,16 @@ func (in inputs) chaos(ctx context.Context, cells []cell, only string) error {
 	if err != nil {
 		return err
 	}
+	return in.each(ctx, cells, func(c *cluster, cell cell) error { return c.chaos(ctx, cell, pattern) })
+}
+
+// each does something with a cluster of each cell.
+func (in inputs) each(ctx context.Context, cells []cell, do func(*cluster, cell) error) error {
 	var errs []error
 	for _, cell := range cells {
 		c, err := startCluster(ctx, in, cell)
 		if err == nil {
-			err = c.chaos(ctx, cell, pattern)
+			err = do(c, cell)
 		}
 		errs = append(errs, err, c.close(in.logsOf(cell)))
 		if ctx.Err() != nil {

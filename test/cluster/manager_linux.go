@@ -17,6 +17,7 @@ type manager struct {
 	files func(fabric.NICConfig) map[string]string
 	start func(context.Context, *machine) error
 	ready string // a line of the shell that succeeds when the NIC is configured
+	back  string // the same after a restart, when the NIC may be a port of the bridge
 }
 
 // managed is the node that has NetworkManager, as RHEL has. The other has systemd-networkd, as Ubuntu.
@@ -40,7 +41,7 @@ func (w *worker) manage(ctx context.Context) error {
 	if err := w.startBus(ctx); err != nil {
 		return err
 	}
-	return w.startManager(ctx)
+	return w.startManager(ctx, w.manager().ready)
 }
 
 // startBus starts the bus by which the installer tells the manager that there are new files.
@@ -57,14 +58,14 @@ func (m *machine) startBus(ctx context.Context) error {
 	})
 }
 
-// startManager starts the manager and waits until it has configured the NIC.
-func (w *worker) startManager(ctx context.Context) error {
+// startManager starts the manager and waits until it is ready.
+func (w *worker) startManager(ctx context.Context, ready string) error {
 	m := w.manager()
 	if err := m.start(ctx, w.machine); err != nil {
 		return err
 	}
 	return until(ctx, m.name+" of "+w.name, func(ctx context.Context) error {
-		_, err := w.run(ctx, "sh", "-c", m.ready)
+		_, err := w.run(ctx, "sh", "-c", ready)
 		return err
 	})
 }
@@ -74,8 +75,10 @@ func (w *worker) remanage(ctx context.Context) error {
 	if err := w.signal(ctx, "TERM", w.manager().name); err != nil {
 		return err
 	}
-	return w.startManager(ctx)
+	return w.startManager(ctx, w.manager().back)
 }
+
+const networkdConfigured = "find /run/systemd/netif/links -type f -newer /run/systemd-networkd.pid -exec grep ADMIN_STATE=configured {} + | grep -q ."
 
 var networkd = manager{
 	name: "systemd-networkd",
@@ -99,7 +102,8 @@ var networkd = manager{
 		}
 		return m.start(ctx, "systemd-networkd", "/lib/systemd/systemd-networkd")
 	},
-	ready: "find /run/systemd/netif/links -type f -newer /run/systemd-networkd.pid -exec grep ADMIN_STATE=configured {} + | grep -q .",
+	ready: networkdConfigured,
+	back:  networkdConfigured,
 }
 
 var networkManager = manager{
@@ -127,6 +131,8 @@ var networkManager = manager{
 		return m.start(ctx, "NetworkManager", "NetworkManager", "--debug")
 	},
 	ready: "nmcli -t -f DEVICE,STATE device | grep '^eth0:connected$'",
+	// It begins with the NIC anew, and waits for addresses there which the bridge has.
+	back: "nmcli -t -f DEVICE,STATE device | grep -E '^eth0:connect(ed|ing)'",
 }
 
 type nicAddress struct {

@@ -142,13 +142,20 @@ func (w *worker) join(ctx context.Context) error {
 		w.start(ctx, "kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override="+w.name))
 }
 
+// startKubelet starts the kubelet until it stays, as systemd does: it ends when the runtime is not ready to talk to it yet.
 func (w *worker) startKubelet(ctx context.Context) error {
 	var addrs []string
 	for _, a := range w.addrs {
 		addrs = append(addrs, a.String())
 	}
-	return w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile, "--hostname-override="+w.name,
-		"--node-ip="+strings.Join(addrs, ","))
+	return until(ctx, "the kubelet of "+w.name, func(ctx context.Context) error {
+		if _, err := w.run(ctx, "sh", "-c", `p=$(cat /run/kubelet.pid) && test -d /proc/$p`); err != nil {
+			return errors.Join(err, w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile, "--hostname-override="+w.name,
+				"--node-ip="+strings.Join(addrs, ",")))
+		}
+		_, err := w.run(ctx, "bash", "-c", "</dev/tcp/127.0.0.1/10248") // where it says that it is well
+		return err
+	})
 }
 
 // install puts the plugins onto the node as an operator does: by the installer, from a folder. Where a shipped configuration is not what is
