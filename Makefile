@@ -151,11 +151,13 @@ PROCS    ?= 6
 CLUSTER  := $(OUTPUT)/cluster
 # CHAOS=1 has no tests, but what goes wrong on a node, and says for how long nobody is answered.
 CHAOS ?=
+# QUICKSTART=1 has nothing but the commands of the quickstart, with which each cell begins.
+QUICKSTART ?=
 CLUSTER_FLAGS ?=
 .PHONY: test-cluster
 test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built cluster-releases ## Kubernetes' own network tests on a cluster of the fabric; MODES=… PROXIES=… FAMILIES=… FOCUS=… for some; needs root
 	$(HOST) $(BUILD) -o $(CLUSTER)/cluster ./test/cluster
-	$(CLUSTER)/cluster -dir $(CLUSTER) -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(if $(CHAOS),-chaos) $(CLUSTER_FLAGS)
+	$(CLUSTER)/cluster -dir $(CLUSTER) -machine $(OUTPUT)/machine -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(if $(CHAOS),-chaos) $(if $(QUICKSTART),-quickstart) $(CLUSTER_FLAGS)
 
 # Two versions of this checkout, which the installer finds on each node.
 .PHONY: cluster-releases

@@ -84,7 +84,9 @@ func (h *Handle) arrived(conf, known hostConf, dev device) error {
 	}
 	var missing []string
 	for _, m := range conf.all() {
-		if !there[m.keys()[0]] {
+		keys := m.keys()
+		one, paths := keys[0], keys[1:] // the paths may be the same one now: what both devices had
+		if !there[one] && (len(paths) == 0 || slices.ContainsFunc(paths, func(k string) bool { return !there[k] })) {
 			missing = append(missing, m.name())
 		}
 	}

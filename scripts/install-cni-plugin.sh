@@ -95,17 +95,38 @@ check_machine() {
     fi
 }
 
-# check_kernel lets the new plugin look what the kernel has. That takes the right to configure networks, which a container that
-# only installs does not have; each ADD looks again.
-check_kernel() { # check_kernel FOLDER
+# examine lets the new plugin look at this node before anything is changed. The kernel must have everything; what else is wrong is said
+# by doctor, and does not stop the installation, which may be what puts it right. That takes the right to configure networks, which a
+# container that only installs does not have; each ADD looks again.
+examine() { # examine FOLDER
     version_said=$("$1/azure-vnet" --version 2>&1) || die 3 "the new azure-vnet does not run on this machine: $version_said" "see that $1 is not mounted noexec, and that the archive is for $arch"
     capabilities=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status 2>/dev/null || :)
     case $capabilities in # bit 12, CAP_NET_ADMIN: the fourth digit from the right is odd
     *[13579bdf]???) ;;
     *) return 0 ;;
     esac
-    missing=$("$1/azure-vnet" doctor --config "$1/$conflist" --data-dir "$work" 2>/dev/null | grep -A 1 '^failure  *kernel ' || :)
+    "$1/azure-vnet" doctor --config "$(configured "$1")" --data-dir "$(data_dir)" >"$work/doctor" 2>/dev/null || :
+    missing=$(grep -A 1 '^failure  *kernel ' "$work/doctor" || :)
     [ -z "$missing" ] || die 3 "the kernel cannot run the plugins: $missing" "docs/network.md, Kernel"
+    findings <"$work/doctor" >"$work/findings"
+    [ -s "$work/findings" ] || return 0
+    say "doctor finds on this node, before anything is changed:"
+    # The remedies are for after the installation.
+    sed -e "s,$1/azure-vnet,$bin/azure-vnet,g" -e "s,$1/${conflist}[.a-z]*,$conf/$conflist,g" -e "s/^/$self:   /" "$work/findings"
+}
+
+# findings are those of doctor's that are no "ok", with their remedies, which follow them. That the plugins are missing is no news.
+findings() {
+    wrong=
+    while IFS= read -r line; do
+        case $line in
+        'failure  plugins '* | 'warning  plugins '*) wrong= ;;
+        'failure '* | 'warning '*) wrong=yes ;;
+        ' '*) ;; # more of the one before
+        *) wrong= ;;
+        esac
+        [ -z "$wrong" ] || echo "$line"
+    done
 }
 
 # check_configuration looks whether the new plugin can serve this node, before it replaces one that does: each ADD, and each DEL, would
@@ -597,9 +618,10 @@ install_plugins() {
         fresh=yes
         fetch_verified "$source" "$archive"
         unpack "$archive"
-        check_kernel "$work/new"
     fi
-    if [ -n "$fresh" ]; then check_configuration "$work/new"; else check_configuration "$kept"; fi
+    incoming=${fresh:+$work/new}
+    examine "${incoming:-$kept}"
+    check_configuration "${incoming:-$kept}"
     install_reference
     if [ -n "$dry_run" ]; then
         say "would install $version into $bin, and ${wanted:-no reference plugin}; now there is ${current:-nothing of ours}"

@@ -312,6 +312,7 @@ for goal in "${@:-build}"; do
     cluster) # nodes of Kubernetes, and images; what an operator sees
         need_go
         need nsenter util-linux
+        need_machine # who manages the nodes' network
         need_cluster
         ;;
     kernels) # qemu and kernels; the tools that go into the guests, with what lists and loads modules there

@@ -4,7 +4,8 @@
 # VM's own cgroups.
 #
 #   GROUP     the name of the VM's cgroup
-#   USERLAND  a Debian that others use, too: what is written lies in FOLDER
+#   USERLAND  a Debian that others use, too, or several with a colon between them, of which the first one's files count. What is written
+#             lies in FOLDER, and outlasts the VM
 #   PROGRAMS  what the VM sees as /opt/cluster
 #   FIRST     the program that becomes the VM's first process
 set -eu
@@ -47,7 +48,8 @@ mount -t proc proc mnt/proc
 mount --bind mnt/proc/sys/net proc/sys/net
 umount mnt/proc
 mount -t tmpfs sys mnt/sys
-for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
+boot=$(cat proc/sys/kernel/random/uuid) # of this VM, another one each time
+for setting in "kernel/random/boot_id=$boot" vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
     file=${setting%=*}
     mkdir -p "mnt/sys/${file%/*}"
     echo "${setting#*=}" >"mnt/sys/$file"

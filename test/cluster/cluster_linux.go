@@ -17,7 +17,7 @@ import (
 
 // inputs are what a cluster is made of.
 type inputs struct {
-	userland      string   // a Debian with containerd and all that a kubelet calls
+	userland      string   // a Debian with containerd, all that a kubelet calls, and those who manage a host's network: as in boot.sh
 	programs      string   // Kubernetes' programs; two releases of the plugins in folders v2.0.1 and v2.0.2, images in images
 	images        []string // archives
 	configuration string   // the shipped one
@@ -36,8 +36,10 @@ type cluster struct {
 	fabric  *fabric.Fabric
 	dir     string
 	control *control
-	workers []*worker
-	vms     []*machine
+
+	kubectlHere string // for what needs no cluster
+	workers     []*worker
+	vms         []*machine
 
 	// background is the controller of load balancers, and who watches the VMs; stop ends them.
 	background sync.WaitGroup
@@ -53,6 +55,7 @@ func vms(family string) fabric.Config {
 	}
 	for i := range cfg.VMs {
 		cfg.VMs[i].Name = fmt.Sprintf("node%d", i)
+		cfg.VMs[i].NICs[0].Veth = cfg.VMs[i].Name == managed // which takes a macvlan for somebody else's
 	}
 	control := &cfg.VMs[0]
 	control.Name = "control"
@@ -68,7 +71,7 @@ func vms(family string) fabric.Config {
 
 // startCluster starts all of it and waits until pods have names. What is returned beside an error is to be closed, too.
 func startCluster(ctx context.Context, in inputs, cell cell) (c *cluster, err error) {
-	c = &cluster{}
+	c = &cluster{kubectlHere: filepath.Join(in.programs, "kubectl")}
 	if c.dir, err = os.MkdirTemp("", "cluster"); err != nil {
 		return c, err
 	}

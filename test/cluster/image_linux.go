@@ -19,6 +19,10 @@ const (
 	dnsImage     = "registry.k8s.io/coredns/coredns:test"
 	busyboxImage = "registry.k8s.io/e2e-test-images/busybox:1.37.0-1"
 	resetImage   = "registry.k8s.io/e2e-test-images/regression-issue-74839:1.2"
+
+	// Those of docs/quickstart-kubeadm.md.
+	webImage    = "docker.io/library/nginx:1.28"
+	clientImage = "docker.io/library/busybox:1.36"
 )
 
 // agnhostImages are those of which the tests want agnhost, or programs that are beside it here.
@@ -62,6 +66,8 @@ func makeImages(dir string, programs, base, busybox string) ([]string, error) {
 			files: []entry{{path: "agnhost", from: program("agnhost")}, {path: "agnhost-2", link: "agnhost"}, {path: "coredns", from: program("coredns")}, {path: "uploads/"},
 				{path: "usr/local/bin/wget", text: wget},
 				{path: "localhost.crt", from: program("localhost.crt")}, {path: "localhost.key", from: program("localhost.key")}}},
+		"web.tar":     {names: []string{webImage}, files: []entry{{path: "agnhost", from: program("agnhost")}}, entrypoint: []string{"/agnhost", "netexec", "--http-port=80"}},
+		"client.tar":  {names: []string{clientImage}, base: base, command: []string{"sh"}, files: []entry{{path: "usr/local/bin/wget", text: wget}}},
 		"busybox.tar": {names: []string{busyboxImage}, files: busyboxFiles(busybox), command: []string{"sh"}},
 	}
 	var archives []string
@@ -79,7 +85,7 @@ func makeImages(dir string, programs, base, busybox string) ([]string, error) {
 func busyboxFiles(program string) []entry {
 	files := []entry{{path: "bin/"}, {path: "tmp/"}, {path: "etc/"}, {path: "bin/busybox", from: program}}
 	for _, applet := range []string{"sh", "cat", "echo", "ls", "sleep", "wget", "nc", "ping", "ip", "mkdir", "rm", "true", "false", "test", "hostname", "grep",
-		"sed", "awk", "env", "id", "touch", "stat", "cp", "mv", "chmod", "date", "head", "tail", "seq", "nslookup", "netstat", "ps", "kill", "printf", "tee", "vi", "du", "df", "mount", "httpd"} {
+		"sed", "awk", "env", "id", "touch", "stat", "cp", "mv", "chmod", "date", "head", "tail", "seq", "nslookup", "netstat", "ps", "kill", "printf", "tee", "vi", "du", "df", "mount", "httpd", "sysctl"} {
 		files = append(files, entry{path: "bin/" + applet, link: "busybox"})
 	}
 	return files

@@ -26,16 +26,17 @@ var bootScript []byte
 type machine struct {
 	vm    *fabric.VM
 	name  string
-	dir   string // of its files, and of the logs of its daemons
-	group string // the name of its cgroup in each hierarchy
+	dir   string   // of its files, and of the logs of its daemons
+	group string   // the name of its cgroup in each hierarchy
+	begin []string // boot.sh with its arguments
 	init  *fabric.Cmd
 }
 
 // path is where programs are looked for on a VM.
 const path = "PATH=/opt/cluster:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// boot starts a VM. dir is made; userland and programs are folders that boot.sh explains.
-func boot(ctx context.Context, vm *fabric.VM, dir, userland, programs string) (_ *machine, err error) {
+// boot starts a VM for the first time. dir is made; userland and programs are folders that boot.sh explains.
+func boot(ctx context.Context, vm *fabric.VM, dir, userland, programs string) (*machine, error) {
 	name := vm.Config.Name
 	m := &machine{vm: vm, name: name, dir: dir, group: fmt.Sprintf("test-cluster-%d-%s", os.Getpid(), name)}
 	for _, d := range []string{"upper", "work", "root", "log"} {
@@ -47,21 +48,38 @@ func boot(ctx context.Context, vm *fabric.VM, dir, userland, programs string) (_
 	if err := os.WriteFile(script, bootScript, 0o755); err != nil {
 		return nil, err
 	}
-	m.init = vm.Ns.Command(ctx, script, name, m.group, dir, userland, programs, "/opt/cluster/pause")
+	m.begin = []string{script, name, m.group, dir, userland, programs, "/opt/cluster/pause"}
+	return m, m.on(ctx)
+}
+
+// on starts the first process of a VM that is off. The VM outlasts ctx.
+func (m *machine) on(ctx context.Context) error {
+	m.init = m.vm.Ns.Command(context.WithoutCancel(ctx), m.begin[0], m.begin[1:]...)
 	m.init.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC
 	var stderr bytes.Buffer
 	m.init.Stderr = &stderr
 	out, err := m.init.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := m.init.Start(); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := out.Read(make([]byte, 1)); err != nil { // "ready"
-		return nil, errors.Join(fmt.Errorf("boot %s: %w", name, err), m.halt(), errors.New(stderr.String()))
+		return errors.Join(fmt.Errorf("boot %s: %w", m.name, err), m.halt(), errors.New(stderr.String()))
 	}
-	return m, nil
+	return nil
+}
+
+// reset switches the VM off and on, without a warning: of what it had there is what was written to its disk.
+func (m *machine) reset(ctx context.Context) error {
+	if err := m.halt(); err != nil {
+		return err
+	}
+	if err := m.vm.Restart(); err != nil {
+		return err
+	}
+	return m.on(ctx)
 }
 
 // halt ends all processes of the VM, and with them its mounts, and removes its cgroups. Its files stay.
@@ -110,14 +128,15 @@ func (m *machine) run(ctx context.Context, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// start starts a daemon, whose output goes to a file of its name. It writes its process's number, on the VM, to /run/NAME.pid.
+// start starts a daemon, whose output goes to a file of its name, and which ends with the VM. It writes its process's number, on the VM, to
+// /run/NAME.pid.
 func (m *machine) start(ctx context.Context, name string, args ...string) error {
 	log, err := os.OpenFile(m.log(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := m.command(ctx, append([]string{"/bin/sh", "-c", `echo $$ >/run/$0.pid; exec "$@"`, name}, args...)...)
+	cmd := m.command(context.WithoutCancel(ctx), append([]string{"/bin/sh", "-c", `echo $$ >/run/$0.pid; exec "$@"`, name}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return err

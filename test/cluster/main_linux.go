@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What a cluster is compared with, as seen from the repository's root.
+const (
+	quickstartDoc = "docs/quickstart-kubeadm.md"
+	manifestsDir  = "scripts/kubernetes"
+)
+
 func main() {
 	dir := flag.String("dir", "", "folder of what the cluster is made of, and of the logs")
+	machine := flag.String("machine", "", "a Debian with systemd-networkd, NetworkManager and a bus, of the release of that in the folder")
 	modes := flag.String("modes", "transparent bridge tunnel", "modes of the plugin")
 	proxies := flag.String("proxies", "iptables nftables", "modes of kube-proxy")
 	families := flag.String("families", "ipv4 dual", "ipv4, dual")
@@ -24,18 +32,22 @@ func main() {
 	procs := flag.Int("procs", 6, "tests at once")
 	limit := flag.Duration("limit", time.Hour, "after which a cell is given up")
 	chaos := flag.Bool("chaos", false, "instead of the tests: what happens to a node, and for how long nobody is answered")
+	only := flag.String("events", "", "pattern of the names of what happens with -chaos; all of it without")
+	quickstart := flag.Bool("quickstart", false, "instead of the tests: only what each cell begins with, the commands of the quickstart")
 	hold := flag.Bool("hold", false, "start the first cell's cluster, say how to enter it, and wait to be interrupted")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	in, err := prepare(*dir)
+	in, err := prepare(*dir, *machine)
 	if err == nil {
 		cells := table(strings.Fields(*modes), strings.Fields(*proxies), strings.Fields(*families))
 		switch {
 		case *hold:
 			err = in.hold(ctx, cells[0])
+		case *quickstart:
+			err = in.each(ctx, cells, func(c *cluster, _ cell) error { return c.quickstart(ctx, quickstartDoc, manifestsDir) })
 		case *chaos:
-			err = in.chaos(ctx, cells)
+			err = in.chaos(ctx, cells, *only)
 		default:
 			err = in.test(ctx, cells, *focus, *procs, *limit)
 		}
@@ -47,12 +59,15 @@ func main() {
 }
 
 // prepare makes the images.
-func prepare(dir string) (inputs, error) {
+func prepare(dir, machine string) (inputs, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return inputs{}, err
 	}
-	in := inputs{userland: filepath.Join(dir, "node"), programs: filepath.Join(dir, "bin"), logs: filepath.Join(dir, "logs"),
+	if machine, err = filepath.Abs(machine); err != nil {
+		return inputs{}, err
+	}
+	in := inputs{userland: machine + ":" + filepath.Join(dir, "node"), programs: filepath.Join(dir, "bin"), logs: filepath.Join(dir, "logs"),
 		configuration: "cni/conf/10-azure-linux.conflist"}
 	images := filepath.Join(in.programs, "images")
 	if err := errors.Join(os.RemoveAll(in.logs), os.MkdirAll(images, 0o755)); err != nil {
@@ -117,6 +132,9 @@ func (in inputs) judge(ctx context.Context, cell cell, focus string, procs int, 
 	logs := in.logsOf(cell)
 	if err == nil {
 		fmt.Printf("%s: the cluster is ready\n", cell)
+		err = c.quickstart(ctx, quickstartDoc, manifestsDir)
+	}
+	if err == nil {
 		v, err = c.control.judge(ctx, focus, list, procs)
 	}
 	if err == nil {
@@ -130,12 +148,21 @@ func (in inputs) judge(ctx context.Context, cell cell, focus string, procs int, 
 }
 
 // chaos lets things go wrong in a cluster of each cell.
-func (in inputs) chaos(ctx context.Context, cells []cell) error {
+func (in inputs) chaos(ctx context.Context, cells []cell, only string) error {
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	return in.each(ctx, cells, func(c *cluster, cell cell) error { return c.chaos(ctx, cell, pattern) })
+}
+
+// each does something with a cluster of each cell.
+func (in inputs) each(ctx context.Context, cells []cell, do func(*cluster, cell) error) error {
 	var errs []error
 	for _, cell := range cells {
 		c, err := startCluster(ctx, in, cell)
 		if err == nil {
-			err = c.chaos(ctx, cell)
+			err = do(c, cell)
 		}
 		errs = append(errs, err, c.close(in.logsOf(cell)))
 		if ctx.Err() != nil {

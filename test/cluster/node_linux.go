@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
 )
 
 // worker is a VM with containerd, a kubelet, kube-proxy and the plugins.
@@ -79,26 +82,25 @@ func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell ce
 	if cell.mode == "transparent" {
 		local = "detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: azv}\n"
 	}
-	for file, text := range map[string]string{
+	files := map[string]string{
 		configFile:                     c.kubeconfig(),
 		"/etc/containerd/config.toml":  containerdConfig,
 		"/etc/kubernetes/kubelet.yaml": fmt.Sprintf(kubeletConfig, w.pods),
 		"/etc/kubernetes/proxy.yaml":   fmt.Sprintf(proxyConfig, cell.proxy, local),
-	} {
+	}
+	maps.Copy(files, w.manager().files(nic))
+	for file, text := range files {
 		if err := w.write(ctx, file, text); err != nil {
 			return nil, err
 		}
 	}
+	if err := w.manage(ctx); err != nil {
+		return nil, err
+	}
 	if err := w.install(ctx, in, cell); err != nil {
 		return nil, err
 	}
-	if err := w.start(ctx, "containerd", "containerd"); err != nil {
-		return nil, err
-	}
-	if err := until(ctx, "containerd of "+w.name, func(ctx context.Context) error {
-		_, err := w.run(ctx, "ctr", "version")
-		return err
-	}); err != nil {
+	if err := w.startContainerd(ctx); err != nil {
 		return nil, err
 	}
 	for _, image := range in.images {
@@ -107,6 +109,26 @@ func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell ce
 		}
 	}
 	return w, w.join(ctx)
+}
+
+// reboot switches the node off and on, and starts what a node starts at its boot; early is called before the runtime.
+func (w *worker) reboot(ctx context.Context, early func(context.Context) error) error {
+	for _, step := range []func(context.Context) error{w.reset, w.manage, early, w.startContainerd, w.join} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) startContainerd(ctx context.Context) error {
+	if err := w.start(ctx, "containerd", "containerd"); err != nil {
+		return err
+	}
+	return until(ctx, "containerd of "+w.name, func(ctx context.Context) error {
+		_, err := w.run(ctx, "ctr", "version")
+		return err
+	})
 }
 
 // unit runs what the installer's unit says as systemd would: again, whenever it ends. It does when the plugins have been upgraded.
@@ -120,20 +142,28 @@ func (w *worker) join(ctx context.Context) error {
 		w.start(ctx, "kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override="+w.name))
 }
 
+// startKubelet starts the kubelet until it stays, as systemd does: it ends when the runtime is not ready to talk to it yet.
 func (w *worker) startKubelet(ctx context.Context) error {
 	var addrs []string
 	for _, a := range w.addrs {
 		addrs = append(addrs, a.String())
 	}
-	return w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile, "--hostname-override="+w.name,
-		"--node-ip="+strings.Join(addrs, ","))
+	return until(ctx, "the kubelet of "+w.name, func(ctx context.Context) error {
+		if _, err := w.run(ctx, "sh", "-c", `p=$(cat /run/kubelet.pid) && test -d /proc/$p`); err != nil {
+			return errors.Join(err, w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile, "--hostname-override="+w.name,
+				"--node-ip="+strings.Join(addrs, ",")))
+		}
+		_, err := w.run(ctx, "bash", "-c", "</dev/tcp/127.0.0.1/10248") // where it says that it is well
+		return err
+	})
 }
 
-// install puts the plugins onto the node as an operator does: by the installer, from a folder. Where the shipped configuration is not what
-// is wanted, the operator's own is there first.
+// install puts the plugins onto the node as an operator does: by the installer, from a folder. Where a shipped configuration is not what is
+// wanted, the operator's own is there first.
 func (w *worker) install(ctx context.Context, in inputs, cell cell) error {
-	if cell.mode != "bridge" || cell.family != "ipv4" {
-		conf, err := configuration(in.configuration, cell)
+	nic := w.vm.Config.PrimaryNIC()
+	if nic.Veth || cell.family == "dual" {
+		conf, err := configuration(in.configuration, cell, nic)
 		if err != nil {
 			return err
 		}
@@ -141,12 +171,15 @@ func (w *worker) install(ctx context.Context, in inputs, cell cell) error {
 			return err
 		}
 	}
-	_, err := w.run(ctx, "sh", "/opt/cluster/v2.0.1/install-cni-plugin.sh", "--from", "/opt/cluster/v2.0.1")
+	if _, err := w.run(ctx, "sh", "/opt/cluster/v2.0.1/install-cni-plugin.sh", "--from", "/opt/cluster/v2.0.1", "--mode", cell.mode); err != nil {
+		return err
+	}
+	_, err := w.run(ctx, "grep", "-E", `"mode": *"`+cell.mode+`"`, "/etc/cni/net.d/10-azure.conflist")
 	return err
 }
 
-// configuration is the shipped one with another mode and other families.
-func configuration(shipped string, cell cell) (string, error) {
+// configuration is the shipped one with another mode, other families, and a NIC that would not be taken by itself.
+func configuration(shipped string, cell cell, nic fabric.NICConfig) (string, error) {
 	b, err := os.ReadFile(shipped)
 	if err != nil {
 		return "", err
@@ -162,6 +195,9 @@ func configuration(shipped string, cell cell) (string, error) {
 	list.Plugins[0]["mode"] = cell.mode
 	if cell.family == "dual" {
 		list.Plugins[0]["ipam"] = map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}
+	}
+	if nic.Veth {
+		list.Plugins[0]["master"] = nic.Name
 	}
 	b, err = json.MarshalIndent(list, "", "  ")
 	return string(b) + "\n", err

@@ -97,6 +97,42 @@ func TestAMasterThatGetsIPv6LaterComesBack(t *testing.T) {
 	}
 }
 
+// systemd-networkd, started anew, gives the master its static address and route of IPv6 again. The kernel makes one route of two paths of
+// that route and the bridge's: only the bridge has it after a repair, and after cleanup only the master.
+func TestAStaticRouteOfIPv6ThatTheMasterGetsAgain(t *testing.T) {
+	for _, mode := range []string{"bridge", "tunnel"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.DefaultDual(1, 4))
+			n := l.nodes[0]
+			list := l.list(n, dualConf(mode))
+			defaults := func() string { return l.run(n, "ip -6 route show default") }
+			p := l.add(n, list)
+			before := defaults()
+			again := []string{"ip addr add 10.240.0.4/16 dev eth0", "ip addr add fd00::4/64 dev eth0 nodad", "ip route append default via 10.240.0.1 dev eth0",
+				"ip -6 route append default via fe80::1234:5678:9abc dev eth0"}
+			for _, line := range again {
+				l.run(n, line)
+			}
+			if got := defaults(); strings.Count(got, "nexthop") != 2 {
+				t.Fatalf("the kernel does not make one route of both: the test proves nothing: %s", got)
+			}
+			l.repaired(n)
+			if after := defaults(); after != before {
+				t.Errorf("after the repair the route is %q, and was %q", after, before)
+			}
+			l.live(n, mode, p, l.add(n, list))
+			for _, line := range again {
+				l.run(n, line)
+			}
+			l.cleanup(n)
+			if after := defaults(); after != strings.ReplaceAll(before, "azure0", "eth0") {
+				t.Errorf("after cleanup the route is %q, and was %q", after, before)
+			}
+			l.online(n, "after cleanup")
+		})
+	}
+}
+
 // confFile is a file with the node's configuration, for commands that look there where state and log are.
 func (l *lab) confFile(n *node.Node) string {
 	l.Helper()

@@ -35,7 +35,8 @@ type Fabric struct {
 // VM is a simulated virtual machine.
 type VM struct {
 	Config VMConfig
-	// Ns is the machine's root network namespace.
+	// Ns is the machine's root network namespace, another one after each
+	// [VM.Restart].
 	Ns *Namespace
 	// Agent answers the VM's queries of [HostAgent]. It lists the addresses
 	// of Config; what else it is told to list the fabric does not deliver.
@@ -90,12 +91,8 @@ func (f *Fabric) addVM(cfg VMConfig) error {
 			f.agents[a] = vm.Agent
 		}
 	}
-	settings := nodeSysctls
-	if !cfg.dual() {
-		settings = slices.Concat(settings, noIPv6)
-	}
 	var err error
-	vm.Ns, err = newNamespace(cfg.Name, func() error { return setSysctls(settings) })
+	vm.Ns, err = vm.start()
 	return err
 }
 

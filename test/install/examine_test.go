@@ -1,0 +1,61 @@
+//go:build linux
+
+package install
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-container-networking/test/fabric"
+)
+
+// looked is what the installer says of the node before it begins with anything.
+func looked(t *testing.T, s said, begins string) string {
+	t.Helper()
+	before, _, found := strings.Cut(s.text, begins)
+	if s.code != 0 || !found {
+		t.Fatalf("exit %d, or without %q:\n%s", s.code, begins, s.text)
+	}
+	return before
+}
+
+// Before the installer changes something it says what is wrong on the node, with the remedy, and a dry run says the same. A node on which
+// nothing is wrong is no news, nor is that the plugins are not there yet.
+func TestAnInstallationBeginsWithALook(t *testing.T) {
+	for _, userland := range []string{"debian", "busybox"} {
+		t.Run(userland, func(t *testing.T) {
+			cfg := fabric.Default(1, 2)
+			m := newMachine(t, userland, cfg)
+			m.release(older, "/media/old")
+			const head = "doctor finds on this node, before anything is changed:"
+			if s := looked(t, m.installer("--from", "/media/old", "--dry-run"), "would install "+older); strings.Contains(s, head) {
+				t.Errorf("of a node that is well a dry run says:\n%s", s)
+			}
+			for _, a := range cfg.VMs[0].NICs[0].Pods { // as cloud-init does
+				if out, err := m.node.VM.Ns.Command(t.Context(), "ip", "address", "add", a.String()+"/16", "dev", "eth0").CombinedOutput(); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+			}
+			files, network := m.files(), m.network()
+			dry := looked(t, m.installer("--from", "/media/old", "--dry-run"), "would install "+older)
+			m.untouched(files, network)
+			for _, want := range []string{head, "failure  host-addresses ", "remedy: /opt/cni/bin/azure-vnet host release --yes --config /etc/cni/net.d/10-azure.conflist"} {
+				if !strings.Contains(dry, want) {
+					t.Errorf("the dry run does not say %q:\n%s", want, dry)
+				}
+			}
+			if strings.Contains(dry, "  plugins ") {
+				t.Errorf("what the installation is about is no finding:\n%s", dry)
+			}
+			if wet := looked(t, m.installer("--from", "/media/old"), "installing /opt/cni/bin/"); !strings.Contains(wet, dry) { // which warns where it has no lock, too
+				t.Errorf("the installation says something else than the dry run:\n%s\n%s", wet, dry)
+			}
+			if s := m.run(nil, "/opt/cni/bin/azure-vnet", "host", "release", "--yes"); s.code != 0 {
+				t.Fatal(s.text)
+			}
+			if s := m.installer("--from", "/media/old"); s.code != 0 || strings.Contains(s.text, head) {
+				t.Errorf("of a node that is well again the installer says (exit %d):\n%s", s.code, s.text)
+			}
+		})
+	}
+}
