@@ -204,7 +204,7 @@ test-windows: require-root setup-windows $(WINE_DIR)/prefix/.made
 	cd test/hnssim/conformance && GOOS=windows go test -c -tags integration -o $(CURDIR)/$(WINE_DIR)/hcn.exe github.com/Microsoft/hcsshim/hcn
 	cd test/hnssim/conformance && GOOS=windows go test -c -o $(CURDIR)/$(WINE_DIR)/docs.exe .
 	test/wine/run.sh $(WINE_DIR)/prefix $(MAKE) --no-print-directory on-wine
-	$(MAKE) --no-print-directory GOOS=windows GOARCH=amd64 azure-vnet azure-vnet-ipam
+	$(MAKE) --no-print-directory GOOS=windows GOARCH=amd64 azure-vnet azure-vnet-ipam azure-vnet-install
 	cd test/gocni && $(HOST) $(BUILD) -o $(CURDIR)/$(WINE_DIR)/gocni .
 	AZURE_CNI_WINDOWS_BIN=$(CURDIR)/$(OUTPUT)/windows_amd64 WINE_PREFIX=$(CURDIR)/$(WINE_DIR)/prefix GOCNI_BIN=$(CURDIR)/$(WINE_DIR)/gocni \
 		go test -count=1 -tags wine -parallel 12 $(TESTFLAGS) ./test/windows

@@ -20,6 +20,11 @@ Usage:
   azure-vnet-install [--dry-run] install VERSION   the plugins that lie beside this program
   azure-vnet-install [--dry-run] rollback          back to the version before
   azure-vnet-install [--dry-run] uninstall         clean up the host, and remove what was installed
+  azure-vnet-install selftest                      find out how this Windows' HNS answers, and print it as JSON
+  azure-vnet-install selftest keep FILE            so, into a file; its networks stay there for
+  azure-vnet-install selftest after EVENT FILE     find out what EVENT (restart, reboot, clock) has left of them, and print all
+
+selftest needs no Azure, and interrupts nothing: its networks have no adapter, and it removes them.
 `
 
 // patience is how long a plugin that runs may keep its file from being replaced: Windows does not replace a running
@@ -50,6 +55,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = l.rollback()
 	case flags.Arg(0) == "uninstall" && flags.NArg() == 1:
 		err = l.uninstall()
+	case flags.Arg(0) == "selftest" && !*dry && isSelftest(flags.Args()[1:]):
+		err = runSelftest(flags.Args()[1:], stdout, stderr)
 	default:
 		flags.Usage()
 		return 2

@@ -38,7 +38,7 @@ const (
 var binaries, prefix, gocni = os.Getenv("AZURE_CNI_WINDOWS_BIN"), os.Getenv("WINE_PREFIX"), os.Getenv("GOCNI_BIN")
 
 func TestMain(m *testing.M) {
-	for _, file := range []string{filepath.Join(binaries, "azure-vnet.exe"), filepath.Join(binaries, "azure-vnet-ipam.exe"), filepath.Join(prefix, "drive_c"), gocni} {
+	for _, file := range []string{filepath.Join(binaries, "azure-vnet.exe"), filepath.Join(binaries, "azure-vnet-ipam.exe"), filepath.Join(binaries, "azure-vnet-install.exe"), filepath.Join(prefix, "drive_c"), gocni} {
 		if _, err := os.Stat(file); err != nil {
 			fmt.Fprintf(os.Stderr, "test/windows: %v; run \"make test-windows\"\n", err)
 			os.Exit(1)
