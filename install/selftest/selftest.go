@@ -176,6 +176,7 @@ func (t *trial) examine(v version, net, name, mac string, port uint16) {
 	probe(MACTwice, func(e *endpointDoc) { e.mac = mac })
 	if _, hcn := v.(v2); hcn {
 		probe(NoNextHop, func(e *endpointDoc) { e.hop = "0.0.0.0" })
+		probe(OtherFamily, func(e *endpointDoc) { e.address, e.length = "2001:db8::10", 64 })
 	}
 	t.examinePolicies(v, network, second, port)
 	t.examineDeletion(v, network, first)

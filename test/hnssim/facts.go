@@ -75,8 +75,9 @@ func guessed() selftest.Facts {
 	}
 	taken(f.Answers, selftest.AllowHost, selftest.AllowSwitch, selftest.Destinations, selftest.EndpointTwice, selftest.Nameless,
 		selftest.NoLength, selftest.MACTwice)
-	f.Answers[selftest.NoNextHop] = selftest.Answers{V2: &selftest.Answer{}}
-	f.Answers[selftest.SchemaZero] = selftest.Answers{V2: &selftest.Answer{}}
+	for _, c := range []selftest.Case{selftest.NoNextHop, selftest.OtherFamily, selftest.SchemaZero} {
+		f.Answers[c] = selftest.Answers{V2: &selftest.Answer{}}
+	}
 	taken(f.Private, selftest.ACL, selftest.OutBoundNAT, selftest.PortMapping)
 	return f
 }

@@ -303,6 +303,8 @@ func (m *model) checkAddresses(n *Network, e *Endpoint) error {
 		i := slices.IndexFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 		switch {
 		case e.Flags&remote != 0:
+		case i < 0 && a.Is6() && !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() }):
+			err = m.strict(selftest.OtherFamily, InvalidIP, "address %v is in none of %v", a, prefixes)
 		case i < 0:
 			err = m.refuse(selftest.AddressForeign, "address %v is in none of %v", a, prefixes)
 		case c.PrefixLength == 0:
