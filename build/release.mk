@@ -129,7 +129,7 @@ test-quickstart: setup-build ## the files and commands of the quickstart, by the
 POWERSHELL := $(TOOLS)/powershell
 .PHONY: lint-powershell
 lint-powershell: setup-lint $(POWERSHELL)/node_modules/.package-lock.json
-	node $(POWERSHELL)/check.mjs scripts/*.ps1
+	node $(POWERSHELL)/check.mjs scripts/*.ps1 test/windows/*.ps1
 
 $(POWERSHELL)/node_modules/.package-lock.json: build/powershell/package.json build/powershell/package-lock.json build/powershell/check.mjs
 	@mkdir -p $(POWERSHELL)
