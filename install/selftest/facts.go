@@ -62,7 +62,7 @@ const (
 	EndpointTwice Case = "endpointNameTwice"
 	Nameless      Case = "endpointNameless"
 	NoLength      Case = "addressWithoutPrefixLength"
-	NoNextHop     Case = "nextHopZero" // v2: a route by 0.0.0.0
+	NoNextHop     Case = "nextHopZero"          // v2: a route by 0.0.0.0
 	OtherFamily   Case = "addressOfOtherFamily" // v2: IPv6 where the network has IPv4 only
 	MACTwice      Case = "macTwice"
 	SchemaZero    Case = "namespaceSchemaZero" // v2: schema version 0.0

@@ -90,8 +90,9 @@ func TestSelftestFindsOutTheFacts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if name == "no policies without an adapter" { // of these nothing is known
+				answers, _ := w["answers"].(map[string]any)
 				for _, c := range []selftest.Case{selftest.ACLTwice, selftest.AllowHost, selftest.AllowSwitch, selftest.Destinations, selftest.PortTaken} {
-					delete(w["answers"].(map[string]any), string(c))
+					delete(answers, string(c))
 				}
 			}
 			if diff := cmp.Diff(w, g); diff != "" {
