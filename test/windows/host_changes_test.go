@@ -63,6 +63,7 @@ func TestAdapters(t *testing.T) {
 		"two NICs: the named one":                         {fabric: twoNICs(), conf: map[string]any{"master": "eth0"}, adapter: "eth0", address: "10.240.1.1"},
 		"adapterName wins over the master":                {fabric: twoNICs(), conf: map[string]any{"master": "eth0", "adapterName": "eth1"}, adapter: "eth1", address: "10.240.1.1"},
 		"adapterName of what is behind a switch: no name": {conf: map[string]any{"adapterName": "vEthernet (Ethernet)"}, adapter: "", address: "10.240.1.1"},
+		"named in capitals":                               {conf: map[string]any{"master": "ETH0", "adapterName": "ETH0"}, adapter: "eth0", address: "10.240.1.1"},
 		"a master that is not there":                      {conf: map[string]any{"master": "Ethernet 7"}, code: 102},
 		"an adapter that HNS does not know":               {conf: map[string]any{"adapterName": "Ethernet 7"}, code: 102},
 	} {
