@@ -18,6 +18,9 @@ func openRead(_ context.Context, path string) (*os.File, error) {
 	return f, err
 }
 
+// opening opens a lock file by what takes the lock.
+func opening(_ context.Context, try func() (bool, error)) (bool, error) { return try() }
+
 func rename(_ context.Context, from, to string) error { return os.Rename(from, to) }
 
 // syncDir makes a rename survive a power loss. A file system that cannot sync folders says EINVAL.
