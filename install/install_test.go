@@ -136,6 +136,26 @@ func TestForeignPluginsComeBack(t *testing.T) {
 	h.want(map[string]string{"bin/azure-vnet.exe": "classic", "bin/azure-vnet-ipam.exe": "", "netconf/" + conflist: "classic"})
 }
 
+// What the plugins kept goes with them; what others keep beside it stays.
+func TestUninstallForgetsTheState(t *testing.T) {
+	h := newHost(t)
+	h.must(h.install(h.release("v1", "one"), "v1"))
+	ours := []string{"azure-vnet.json", "azure-vnet.json.bak", "azure-vnet.lock", "azure-vnet.log", "azure-vnet.log.1", "azure-vnet-ipam.json", "azure-vnet-ipam.json.bak",
+		"azure-vnet-ipam.lock", "azure-vnet-ipam.log", "azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock", "azure-vnet-metrics.json"}
+	for _, f := range append(ours, "kubelet.log", "azure-vnet.log.txt") {
+		h.write(f, "x")
+	}
+	h.clean = errors.New("HNS hangs")
+	h.fails(h.uninstall(), "HNS hangs")
+	h.want(map[string]string{"azure-vnet.json": "x"})
+	h.clean = nil
+	h.must(h.uninstall())
+	for _, f := range ours {
+		h.want(map[string]string{f: ""})
+	}
+	h.want(map[string]string{"kubelet.log": "x", "azure-vnet.log.txt": "x"})
+}
+
 // Whatever step fails: the file that could not be replaced is whole, and the same command goes on.
 func TestAnInterruptedInstallationGoesOn(t *testing.T) {
 	h := newHost(t)

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -68,11 +69,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// cleanup lets a plugin give the host back what it had.
+// cleanup lets a plugin give the host back what it had. An address that is reserved afterwards is that of a container of
+// another network plugin.
 func cleanup(plugin, dataDir string) error {
 	out, err := exec.Command(plugin, "cleanup", "--yes", "--data-dir", dataDir).CombinedOutput()
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s cleanup: %w", plugin, err), errors.New(string(out)))
+	}
+	ipam := filepath.Join(filepath.Dir(plugin), "azure-vnet-ipam"+filepath.Ext(plugin))
+	held, err := exec.Command(ipam, "show", "-o", "json", "--data-dir", dataDir).CombinedOutput()
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s show: %w", ipam, err), errors.New(string(held)))
+	}
+	if bytes.Contains(held, []byte(`"containerID"`)) {
+		return errors.New("azure-vnet-ipam serves another network plugin, whose containers have to go first: azure-vnet-ipam show")
 	}
 	return nil
 }
