@@ -32,6 +32,9 @@ func (l layout) install(from, version string) error {
 	if err = l.protect(); err != nil {
 		return err
 	}
+	if err = l.offerARP(); err != nil {
+		return err
+	}
 	if s, err = l.keepBefore(s); err != nil {
 		return err
 	}
@@ -49,6 +52,22 @@ func (l layout) install(from, version string) error {
 	}
 	l.Say("installed " + version)
 	return l.forgetOthers(s)
+}
+
+// offerARP tells HNS the fabric's MAC if that is wanted, and else says that it could. It is the node's, not the plugins':
+// uninstalling leaves it.
+func (l layout) offerARP() error {
+	told, err := l.RemoteARP(l.SetARP)
+	switch {
+	case err != nil:
+		return err
+	case told:
+	case l.SetARP:
+		l.Say("SDNRemoteArpMacAddress is set; HNS reads it when it starts: Restart-Service -Force hns on a drained node, or reboot")
+	default:
+		l.Say("HNS is not told the MAC of Azure's network (SDNRemoteArpMacAddress), as on every node that Azure sets up: --remote-arp sets it")
+	}
+	return nil
 }
 
 // replaced is the store's name for a version that is installed again, built anew: its files stay known as ours for a

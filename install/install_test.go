@@ -15,6 +15,7 @@ type host struct {
 	*testing.T
 	layout
 	restricted, writers []string
+	arpTold, arpSet     bool
 	rights              error
 	dir                 string
 	said                string
@@ -29,6 +30,10 @@ func newHost(t *testing.T) *host {
 		Cleanup: func(string, string) error { h.calls++; return h.clean }, Say: func(s string) { h.said += s + "\n" },
 		Restrict: func(dir string) error { h.restricted = append(h.restricted, dir); return h.rights },
 		Writers:  func(string) ([]string, error) { return h.writers, nil },
+		RemoteARP: func(set bool) (bool, error) {
+			h.arpSet = set && !h.arpTold
+			return h.arpTold, nil
+		},
 	}
 	return h
 }
@@ -154,6 +159,22 @@ func TestUninstallForgetsTheState(t *testing.T) {
 		h.want(map[string]string{f: ""})
 	}
 	h.want(map[string]string{"kubelet.log": "x", "azure-vnet.log.txt": "x"})
+}
+
+func TestTheFabricsMACIsOffered(t *testing.T) {
+	for _, c := range []struct {
+		told, want, set bool
+		says            string
+	}{
+		{true, false, false, ""}, {true, true, false, ""}, {false, false, false, "--remote-arp sets it"}, {false, true, true, "Restart-Service -Force hns"},
+	} {
+		h := newHost(t)
+		h.arpTold, h.SetARP = c.told, c.want
+		h.must(h.install(h.release("v1", "one"), "v1"))
+		if h.arpSet != c.set || !strings.Contains(h.said, c.says) || c.says == "" && strings.Contains(h.said, "SDNRemote") {
+			t.Errorf("%+v: set %v, said %s", c, h.arpSet, h.said)
+		}
+	}
 }
 
 // Whatever step fails: the file that could not be replaced is whole, and the same command goes on.

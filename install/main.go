@@ -18,7 +18,9 @@ import (
 const usage = `Puts the Azure VNET CNI plugins in place: install-cni-plugin.ps1 calls this.
 
 Usage:
-  azure-vnet-install [--dry-run] install VERSION   the plugins that lie beside this program
+  azure-vnet-install [--dry-run] [--remote-arp] install VERSION
+                                                   the plugins that lie beside this program; --remote-arp sets
+                                                   SDNRemoteArpMacAddress as on every node that Azure sets up
   azure-vnet-install [--dry-run] rollback          back to the version before
   azure-vnet-install [--dry-run] uninstall         clean up the host, and remove what was installed
   azure-vnet-install selftest                      find out how this Windows' HNS answers, and print it as JSON
@@ -40,12 +42,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	flags.Usage = func() { _, _ = fmt.Fprint(stderr, usage) }
 	dry := flags.Bool("dry-run", false, "change nothing, say what would be done")
+	arp := flags.Bool("remote-arp", false, "tell HNS the MAC of Azure's network")
 	if flags.Parse(args) != nil {
 		return 2
 	}
 	l := layout{
 		Bin: `C:\k\azurecni\bin`, Conf: `C:\k\azurecni\netconf`, Store: `C:\k\azurecni\store`, Ext: ".exe",
-		State: `C:\k`, Patience: patience, Cleanup: cleanup, Restrict: restrict, Writers: writers, DryRun: *dry, Say: func(s string) { _, _ = fmt.Fprintln(stdout, s) },
+		State: `C:\k`, Patience: patience, Cleanup: cleanup, Restrict: restrict, Writers: writers, RemoteARP: remoteARP, DryRun: *dry, SetARP: *arp,
+		Say: func(s string) { _, _ = fmt.Fprintln(stdout, s) },
 	}
 	self, err := os.Executable()
 	switch {

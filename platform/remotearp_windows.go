@@ -36,3 +36,16 @@ func RemoteARPMAC() (string, error) {
 	}
 	return "", fmt.Errorf(`HKLM\%s: %w`, HNSStateKey, err)
 }
+
+// SetRemoteARPMAC sets the value to FabricMAC. HNS reads it when the service starts.
+func SetRemoteARPMAC() error {
+	key, _, err := registry.CreateKey(registry.LOCAL_MACHINE, HNSStateKey, registry.SET_VALUE)
+	if err == nil {
+		defer func() { _ = key.Close() }()
+		err = key.SetStringValue(RemoteARPValue, FabricMAC)
+	}
+	if err != nil {
+		return fmt.Errorf(`set %s in HKLM\%s: %w`, RemoteARPValue, HNSStateKey, err)
+	}
+	return nil
+}

@@ -73,3 +73,23 @@ func TestUninstallLeavesNothing(t *testing.T) {
 		return err
 	}))
 }
+
+// The value that Azure sets on its own nodes is offered, and set when somebody wants it.
+func TestTheInstallerSetsTheFabricsMAC(t *testing.T) {
+	h := newHost(t, options{})
+	h.release()
+	const key = `HKLM\SYSTEM\CurrentControlSet\Services\hns\State`
+	h.run("reg", "delete", key, "/v", "SDNRemoteArpMacAddress", "/f")
+	if out, err := h.install("install", "v1"); err != nil || !strings.Contains(out, "--remote-arp") {
+		t.Errorf("without the value: %v: %s", err, out)
+	}
+	if out, err := h.install("--remote-arp", "install", "v1"); err != nil || !strings.Contains(out, "Restart-Service") {
+		t.Errorf("it is to be set: %v: %s", err, out)
+	}
+	if got := h.selftest().Host.RemoteARPMAC; got != "12-34-56-78-9a-bc" {
+		t.Errorf("the value is %q", got)
+	}
+	if out, err := h.install("install", "v1"); err != nil || strings.Contains(out, "SDNRemote") {
+		t.Errorf("with the value: %v: %s", err, out)
+	}
+}
