@@ -1,8 +1,12 @@
 package selftest
 
 import (
+	"net"
+	"net/netip"
 	"unsafe"
 
+	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/platform"
 	"golang.org/x/sys/windows"
 )
 
@@ -51,6 +55,11 @@ func (d dlls) V2(op, kind, id, body string) (string, HRESULT) {
 		return answer(code, nil, result)
 	}
 	return d.properties(kind, handle, body)
+}
+
+// AddNeighbor implements Service.
+func (dlls) AddNeighbor(compartment uint32, adapter net.HardwareAddr, hop netip.Addr) error {
+	return platform.AddNeighbor(compartment, adapter, hop, azure.FabricMAC)
 }
 
 // create makes an object, an endpoint in the network of that ID, and returns its properties. The ID that is asked for is

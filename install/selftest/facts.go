@@ -25,6 +25,8 @@ type Facts struct {
 	EndpointsGo bool `json:"endpointsGoWithNetwork"`
 	// V1States are how v1 lists an endpoint that HCN made.
 	V1States States `json:"v1States"`
+	// IPv6Neighbor is what came of making a next hop a neighbour in a namespace: ok, or the error.
+	IPv6Neighbor string `json:"ipv6Neighbor,omitempty"`
 	// Restart of the service hns, Reboot: what is there afterwards.
 	Restart *Kept `json:"restart,omitempty"`
 	Reboot  *Kept `json:"reboot,omitempty"`

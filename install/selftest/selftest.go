@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -287,11 +289,42 @@ func (t *trial) examineStates(endpoint string) {
 	t.facts.V1States.Free = t.stateV1(endpoint)
 	attach("", "Add")
 	t.facts.V1States.Attached = t.stateV1(endpoint)
+	t.tryNeighbor(namespace, endpoint)
 	attach(AttachTwice, "Add")
 	attach("", "Remove")
 	attach(DetachTwice, "Remove")
 	if t.err == nil {
 		t.remove(t.v2, kindNamespace, namespace)
+	}
+}
+
+// tryNeighbor tells the endpoint in the namespace the MAC of a next hop.
+func (t *trial) tryNeighbor(namespace, endpoint string) {
+	if t.err != nil {
+		return
+	}
+	var ns struct {
+		NamespaceID uint32 `json:"NamespaceId"`
+	}
+	var e struct{ MacAddress string }
+	for _, o := range []struct {
+		kind, id string
+		into     any
+	}{{kindNamespace, namespace, &ns}, {kindEndpoint, endpoint, &e}} {
+		doc, a, err := t.v2.query(t.ctx, o.kind, o.id)
+		if t.err = errors.Join(err, refused("look at "+o.kind, a)); t.err == nil {
+			t.err = json.Unmarshal([]byte(doc), o.into)
+		}
+		if t.err != nil {
+			return
+		}
+	}
+	mac, err := net.ParseMAC(e.MacAddress)
+	if err == nil {
+		err = t.v2.s.AddNeighbor(ns.NamespaceID, mac, netip.MustParseAddr("2001:db8::1"))
+	}
+	if t.facts.IPv6Neighbor = "ok"; err != nil {
+		t.facts.IPv6Neighbor = err.Error()
 	}
 }
 

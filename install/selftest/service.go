@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -17,6 +19,8 @@ type Service interface {
 	// Namespace. The ID is the object's; for Create Endpoint it is the network's. The reply is what was asked for, or of a
 	// Create the properties of what was made; on failure it is the error record.
 	V2(op, kind, id, body string) (reply string, code HRESULT)
+	// AddNeighbor is platform.AddNeighbor, with the MAC of Azure's network.
+	AddNeighbor(compartment uint32, adapter net.HardwareAddr, hop netip.Addr) error
 }
 
 // limit is how long a call of HNS may take. It cannot be taken back.

@@ -3,6 +3,9 @@ package hnssim
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +30,10 @@ func (c client) V2(op, kind, id, body string) (string, selftest.HRESULT) {
 	return text, selftest.HRESULT(code)
 }
 
+func (c client) AddNeighbor(_ uint32, adapter net.HardwareAddr, hop netip.Addr) error {
+	return fmt.Errorf("no neighbour %v of %v", hop, adapter)
+}
+
 const selftestName = selftest.Prefix + "hnssim"
 
 // found is what selftest finds out, as far as the server's facts can say it.
@@ -37,6 +44,10 @@ func (c client) found(o Options) (got, want string) {
 		c.Fatal(err)
 	}
 	w := o.Facts
+	if want := "no neighbour 2001:db8::1 of 00:15:5d:fe:00:02"; f.IPv6Neighbor != want && f.Answers[selftest.MissingNamespace].V2 != nil {
+		c.Errorf("the neighbour: %q", f.IPv6Neighbor)
+	}
+	f.IPv6Neighbor = ""
 	f.Windows, w.Windows, w.Restart, w.Reboot, w.Host = "", "", nil, nil, nil
 	return encode(f), encode(w)
 }
