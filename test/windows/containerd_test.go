@@ -44,7 +44,7 @@ func TestContainerdsClientAndTheShippedConflist(t *testing.T) {
 	h.wantDocument("Create", "Network", "network-v2.json", "Ethernet 2", "eth0")
 	h.wantDocument("Create", "Endpoint", "shipped-endpoint-v2.json", "NETWORK-ID", upper(h.hns.Networks()[0].ID))
 	e := h.hns.Endpoints()
-	if len(e) != 1 || e[0].HostComputeNamespace != ns {
+	if len(e) != 1 || upper(e[0].HostComputeNamespace) != ns {
 		t.Errorf("endpoints: %+v, want one in namespace %s", e, ns)
 	}
 
