@@ -178,9 +178,7 @@ func TestCleanupTakesTheNetworkAway(t *testing.T) {
 	h.wantNothing()
 	r, err := h.node.Operator(h.ctx, "azure-vnet", "cleanup", "--yes")
 	h.must(err)
-	if r.Exit != 0 {
-		t.Fatalf("%s %s", r.Stdout, r.Stderr)
-	}
+	h.wantExit0("cleanup", r)
 	h.wantNothing()
 	if n := h.hns.Networks(); len(n) > 0 {
 		t.Errorf("networks: %+v", n)

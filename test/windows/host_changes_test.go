@@ -183,9 +183,7 @@ func TestSixtyFourAtOnce(t *testing.T) {
 		replies := make([]node.Reply, pods)
 		each(pods, func(i int) { replies[i] = h.call(command, id(i), namespaces[i], conf) })
 		for _, r := range replies {
-			if r.Exit != 0 {
-				t.Fatalf("%s: %s %s", command, r.Stdout, r.Stderr)
-			}
+			h.wantExit0(command, r)
 		}
 	}
 	all("ADD")
@@ -208,9 +206,7 @@ func TestKilledAtRandom(t *testing.T) {
 	for _, command := range []string{"ADD", "DEL"} {
 		h.hns.Forget()
 		began := time.Now()
-		if r := h.call(command, id(1), ns, conf); r.Exit != 0 {
-			t.Fatalf("%s %s", r.Stdout, r.Stderr)
-		}
+		h.wantExit0(command, h.call(command, id(1), ns, conf))
 		lasts[command], calls[command] = time.Since(began), len(h.hns.Calls())
 	}
 	killed := 0

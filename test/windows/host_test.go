@@ -273,6 +273,14 @@ func ours(stderr []byte) (said string) {
 	return said
 }
 
+// wantExit0 is for what prints whatever it likes.
+func (h *host) wantExit0(what string, r node.Reply) {
+	h.Helper()
+	if r.Exit != 0 {
+		h.Fatalf("%s: exit %d: %s %s", what, r.Exit, r.Stdout, r.Stderr)
+	}
+}
+
 func (h *host) wantSuccess(r node.Reply) {
 	h.Helper()
 	if r.Exit != 0 || len(r.Stdout) > 0 || ours(r.Stderr) != "" {
@@ -337,9 +345,7 @@ func (h *host) show(plugin string, into any) {
 	h.Helper()
 	r, err := h.node.Operator(h.ctx, plugin, "show", "-o", "json")
 	h.must(err)
-	if r.Exit != 0 {
-		h.Fatalf("%s show: %s %s", plugin, r.Stdout, r.Stderr)
-	}
+	h.wantExit0(plugin+" show", r)
 	h.must(json.Unmarshal(r.Stdout, into))
 }
 
