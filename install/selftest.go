@@ -27,7 +27,9 @@ type prober struct {
 // document is what is printed, and in the file of keep.
 type document struct {
 	selftest.Facts
-	Left *selftest.Left `json:"left,omitempty"`
+	// Error is why it does not tell all.
+	Error string         `json:"error,omitempty"`
+	Left  *selftest.Left `json:"left,omitempty"`
 }
 
 var events = []string{"restart", "reboot", "clock"}
@@ -59,7 +61,8 @@ func runSelftest(args []string, stdout, stderr io.Writer) error {
 	d := document{}
 	name := selftest.Prefix + rand.Text()[:8]
 	if d.Facts, err = p.find(ctx, name); err != nil {
-		return err
+		d.Error = err.Error()
+		return errors.Join(err, write(stdout, d))
 	}
 	if len(args) == 0 {
 		return write(stdout, d)
@@ -82,12 +85,10 @@ func (p prober) find(ctx context.Context, name string) (f selftest.Facts, err er
 	if err != nil {
 		return f, err
 	}
-	if f, err = selftest.Run(ctx, p.HNS, name, port); err != nil {
-		return f, err
-	}
-	host, err := p.Host()
+	f, err = selftest.Run(ctx, p.HNS, name, port)
+	host, herr := p.Host()
 	f.Windows, f.Host = p.Build(), &host
-	return f, err
+	return f, errors.Join(err, herr)
 }
 
 // freePort is a port that nobody listens on.

@@ -35,7 +35,7 @@ type madeObject struct {
 const nowhere = "5e1f7e57-0000-4000-8000-000000000000"
 
 // Run finds out how HNS answers. Its networks are of type Private, their names begin with name, and they are removed at
-// the end, also if ctx ends. port is one of the host that nothing uses. Without HCN the answers of v2 are absent.
+// the end, also if ctx ends. What was found out before an error is returned with it. port is one of the host that nothing uses. Without HCN the answers of v2 are absent.
 // Addresses are of 198.18.0.0/15, which is for tests (RFC 2544).
 func Run(ctx context.Context, s Service, name string, port uint16) (f Facts, err error) {
 	f = Facts{Answers: map[Case]Answers{}, Private: map[Case]Answers{}}
@@ -44,12 +44,18 @@ func Run(ctx context.Context, s Service, name string, port uint16) (f Facts, err
 	if t.askVersion(); t.err == nil {
 		t.askForV2()
 	}
-	t.examine(t.v1, "198.18.1.", name+"-v1", "00-15-5D-FE-00-01", port)
-	if t.hasV2 {
-		t.examine(t.v2, "198.18.2.", name+"-v2", "00-15-5D-FE-00-02", port)
-		t.examineNamespaces()
+	if t.err != nil {
+		return f, t.err
 	}
-	return f, t.err
+	t.examine(t.v1, "198.18.1.", name+"-v1", "00-15-5D-FE-00-01", port)
+	if !t.hasV2 {
+		return f, t.err
+	}
+	inV1 := t.err // v2 may answer all the same
+	t.err = ctx.Err()
+	t.examineNamespaces()
+	t.examine(t.v2, "198.18.2.", name+"-v2", "00-15-5D-FE-00-02", port)
+	return f, errors.Join(inV1, t.err)
 }
 
 func (t *trial) askVersion() {

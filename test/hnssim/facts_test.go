@@ -141,6 +141,23 @@ func TestSelftestLeavesNothing(t *testing.T) {
 	}
 }
 
+// Where one version is of no use, the other one tells what it can.
+func TestSelftestTellsWhatItCan(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, Options{Lenient: true})
+	c.On(Rule{Op: Create, Kind: KindNetwork, Nth: 1, Code: eFail}) // v1's
+	f, err := selftest.Run(context.Background(), c, selftestName, 49152)
+	if err == nil || f.HNS.Major == 0 || f.Answers[selftest.AddressTaken].V1 != nil || f.Answers[selftest.AddressTaken].V2 == nil {
+		t.Errorf("%v: %+v", err, f.Answers)
+	}
+	c.Forget()
+	c.On(Rule{Op: Create, Kind: KindNetwork, Nth: 4, Code: eFail}) // v2's
+	f, err = selftest.Run(context.Background(), c, selftestName, 49152)
+	if err == nil || f.Answers[selftest.AddressTaken].V1 == nil || f.Answers[selftest.MissingNamespace].V2 == nil {
+		t.Errorf("%v: %+v", err, f.Answers)
+	}
+}
+
 // Whoever presses Ctrl-C while HNS hangs need not wait for it.
 func TestSelftestEndsByAnInterrupt(t *testing.T) {
 	t.Parallel()

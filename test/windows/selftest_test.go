@@ -127,9 +127,13 @@ func TestSelftestThatFailsLeavesNothing(t *testing.T) {
 	h := newHost(t, options{hns: hnssim.Options{Lenient: true}})
 	h.added(id(1), h.hns.AddNamespace(), h.conf(nil))
 	h.hns.On(hnssim.Rule{Op: hnssim.Delete, Kind: hnssim.KindEndpoint, Nth: 2, Code: 0x800706BA})
-	out, err := h.installer("selftest").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "0x800706ba") {
-		t.Errorf("%v: %s", err, out)
+	out, err := h.installer("selftest").Output()
+	var told struct {
+		Answers map[string]any
+		Error   string
+	}
+	if err == nil || !strings.Contains(stderrOf(err), "0x800706ba") || json.Unmarshal(out, &told) != nil || len(told.Answers) == 0 || told.Error == "" {
+		t.Errorf("%v: %s%s", err, out, stderrOf(err))
 	}
 	h.wantOnlyAzure()
 	h.hns.Forget()
