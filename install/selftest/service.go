@@ -67,6 +67,8 @@ const (
 	kindNetwork   = "Network"
 	kindEndpoint  = "Endpoint"
 	kindNamespace = "Namespace"
+
+	l2Bridge = "L2Bridge" // v1 has it in small letters
 )
 
 // networkDoc and endpointDoc are what is sent, in either version.
@@ -136,7 +138,7 @@ func (v v1) make(ctx context.Context, path string, doc any) (id string, a Answer
 func (v v1) createNetwork(ctx context.Context, n networkDoc) (string, Answer, error) {
 	doc := object{"Name": n.name, "Type": "private", "Subnets": []object{{"AddressPrefix": n.subnet, "GatewayAddress": n.gateway}}}
 	if n.adapter != "" {
-		doc["Type"], doc["NetworkAdapterName"] = "l2bridge", n.adapter
+		doc["Type"], doc["NetworkAdapterName"] = strings.ToLower(l2Bridge), n.adapter
 	}
 	return v.make(ctx, "/networks/", doc)
 }
@@ -248,7 +250,7 @@ func (v v2) createNetwork(ctx context.Context, n networkDoc) (string, Answer, er
 	subnet := object{"IpAddressPrefix": n.subnet, "Routes": []object{{"NextHop": n.gateway, "DestinationPrefix": "0.0.0.0/0"}}}
 	doc := object{"Name": n.name, "Type": "Private", "Ipams": []object{{"Type": "Static", "Subnets": []object{subnet}}}, "Flags": nonPersistent}
 	if n.adapter != "" {
-		doc["Type"] = "L2Bridge"
+		doc["Type"] = l2Bridge
 		doc["Policies"] = []object{{"Type": "NetAdapterName", "Settings": object{"NetworkAdapterName": n.adapter}}}
 	}
 	return v.make(ctx, kindNetwork, "", doc)
