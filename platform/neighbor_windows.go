@@ -43,12 +43,15 @@ func AddNeighbor(compartment uint32, adapter net.HardwareAddr, address netip.Add
 		}
 	}
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	was, _, _ := get.Call()
+	defer func() {
+		if r, _, _ := set.Call(was); r == 0 {
+			runtime.UnlockOSThread() // else the thread ends with the goroutine: nobody else may find himself there
+		}
+	}()
 	if r, _, _ := set.Call(uintptr(compartment)); r != 0 {
 		return fmt.Errorf("enter network compartment %d: %w", compartment, windows.Errno(r))
 	}
-	defer func() { _, _, _ = set.Call(was) }()
 	luid, err := waitForAdapter(adapter)
 	if err != nil {
 		return fmt.Errorf("network compartment %d: %w", compartment, err)

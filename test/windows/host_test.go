@@ -34,6 +34,9 @@ const (
 	binDir = `C:\k\azurecni\bin`
 )
 
+// recording, if there is one, is what selftest has printed on a Windows that HNS is to be like.
+var recording = os.Getenv("HNS_FACTS")
+
 // The Makefile says where these are.
 var binaries, prefix, gocni = os.Getenv("AZURE_CNI_WINDOWS_BIN"), os.Getenv("WINE_PREFIX"), os.Getenv("GOCNI_BIN")
 
@@ -72,6 +75,12 @@ func newHost(t *testing.T, o options) *host {
 	}
 	if o.fabric.VMs == nil {
 		o.fabric = fabric.Default(1, 20)
+	}
+	if recording != "" && o.hns.Facts.Answers == nil {
+		var err error
+		if o.hns.Facts, err = hnssim.ReadFacts(recording); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if o.hns.Adapters == nil {
 		o.hns.Adapters = []string{"eth0"}
