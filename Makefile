@@ -205,13 +205,25 @@ else
 test-windows: require-root setup-windows $(WINE_DIR)/prefix/.made
 	cd test/hnssim/conformance && GOOS=windows go test -c -tags integration -o $(CURDIR)/$(WINE_DIR)/hcn.exe github.com/Microsoft/hcsshim/hcn
 	cd test/hnssim/conformance && GOOS=windows go test -c -o $(CURDIR)/$(WINE_DIR)/docs.exe .
+	$(MAKE) --no-print-directory $(WINE_DIR)/winkernel.exe
 	test/wine/run.sh $(WINE_DIR)/prefix $(MAKE) --no-print-directory on-wine
-	$(MAKE) --no-print-directory GOOS=windows GOARCH=amd64 azure-vnet azure-vnet-ipam
+	$(MAKE) --no-print-directory GOOS=windows GOARCH=amd64 azure-vnet azure-vnet-ipam azure-vnet-install
 	cd test/gocni && $(HOST) $(BUILD) -o $(CURDIR)/$(WINE_DIR)/gocni .
 	AZURE_CNI_WINDOWS_BIN=$(CURDIR)/$(OUTPUT)/windows_amd64 WINE_PREFIX=$(CURDIR)/$(WINE_DIR)/prefix GOCNI_BIN=$(CURDIR)/$(WINE_DIR)/gocni \
 		go test -count=1 -tags wine -parallel 12 $(TESTFLAGS) ./test/windows
 	@echo "make test-windows: passed, on Wine with a simulated HNS"
 endif
+
+# kube-proxy's tests of HNS, which Kubernetes skips. Of a copy: Go replaces no file of the module cache.
+KUBERNETES_MOD := test/cluster/kubernetes
+$(WINE_DIR)/winkernel.exe: $(KUBERNETES_MOD)/go.mod $(KUBERNETES_MOD)/go.sum
+	rm -rf $(WINE_DIR)/winkernel
+	mkdir -p $(WINE_DIR)/winkernel
+	cp $^ $(WINE_DIR)/winkernel
+	cd $(KUBERNETES_MOD) && cp $$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)/pkg/proxy/winkernel/*.go $(CURDIR)/$(WINE_DIR)/winkernel
+	chmod -R u+w $(WINE_DIR)/winkernel
+	cd $(WINE_DIR)/winkernel && sed -i '/^tool (/,/^)/d' go.mod && sed -i '/t.Skip("Skipping failing test on Windows.")/d' hns_test.go && \
+		GOOS=windows go test -c -o ../winkernel.exe .
 
 # What test/wine/run.sh runs; $$WINE and $$INNET come from there. The tests with the tag wine are programs of Linux that start
 # programs of Windows.

@@ -16,10 +16,14 @@ define sum
 cd $(dir $(1)) && for s in 256 512; do sha$${s}sum $(notdir $(1)) > $(notdir $(1)).sha$$s; done
 endef
 
+# Windows' installer; Linux has a script.
+.PHONY: azure-vnet-install
+azure-vnet-install: setup-build
+	$(BUILD) -ldflags '-s -w' -o $(BIN)/azure-vnet-install$(EXE) ./install
+
 .PHONY: azure-cni-plugins
-azure-cni-plugins: azure-vnet azure-vnet-ipam ## build both, and the archive output/azure-vnet-cni-<os>-<arch>-<version>.tgz (Windows: .zip)
+azure-cni-plugins: azure-vnet azure-vnet-ipam $(if $(EXE),azure-vnet-install) ## build both, and the archive output/azure-vnet-cni-<os>-<arch>-<version>.tgz (Windows: .zip)
 	@mkdir -p $(ARCHIVE_DIR)
-	$(if $(EXE),$(BUILD) -ldflags '-s -w' -o $(BIN)/azure-vnet-install$(EXE) ./install)
 	$(HOST) go run ./build/pack -os $(GOOS) -arch $(GOARCH) -version $(VERSION) -time $(SOURCE_DATE_EPOCH) -bin $(BIN) -out $(ARCHIVE_DIR)
 	@$(call sum,$(ARCHIVE_DIR)/$(ARCHIVE_NAME)$(if $(filter windows,$(GOOS)),.zip,.tgz))
 
@@ -125,7 +129,7 @@ test-quickstart: setup-build ## the files and commands of the quickstart, by the
 POWERSHELL := $(TOOLS)/powershell
 .PHONY: lint-powershell
 lint-powershell: setup-lint $(POWERSHELL)/node_modules/.package-lock.json
-	node $(POWERSHELL)/check.mjs scripts/*.ps1
+	node $(POWERSHELL)/check.mjs scripts/*.ps1 test/windows/*.ps1
 
 $(POWERSHELL)/node_modules/.package-lock.json: build/powershell/package.json build/powershell/package-lock.json build/powershell/check.mjs
 	@mkdir -p $(POWERSHELL)

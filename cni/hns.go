@@ -62,7 +62,7 @@ func (n *NetConf) HNSPolicies() (endpoint, network []json.RawMessage, err error)
 
 // HNSDNS is what HNS is told of a pod's DNS: what the runtime says if it names servers or suffixes, else the
 // configuration's, with the pod's namespace before the first suffix, so that names of its own services are found first.
-// Nothing at all leaves it to Windows.
+// Nothing at all leaves it to the IPAM plugin.
 // Error: code 7.
 func (n *NetConf) HNSDNS(podNamespace string) (types.DNS, error) {
 	r := n.RuntimeConfig.DNS

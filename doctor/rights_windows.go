@@ -10,7 +10,6 @@ import (
 
 	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/platform"
-	"golang.org/x/sys/windows/registry"
 )
 
 // openToOthers: see platform.Writers.
@@ -44,29 +43,18 @@ func (d *Examination) rights() []finding.Finding {
 	return finding.Report("rights", "only administrators write where SYSTEM reads", wrong)
 }
 
-// Azure's own nodes all have the MAC by which the fabric answers for addresses of other hosts.
-const (
-	hnsState     = `SYSTEM\CurrentControlSet\Services\hns\State`
-	remoteARPMAC = "12-34-56-78-9a-bc"
-	remoteARPKey = "SDNRemoteArpMacAddress"
-)
-
+// remoteARP looks for what Azure's own nodes all have.
 func remoteARP() []finding.Finding {
 	const check = "remote-arp"
-	has := ""
-	key, err := registry.OpenKey(registry.LOCAL_MACHINE, hnsState, registry.QUERY_VALUE)
-	if err == nil {
-		defer func() { _ = key.Close() }()
-		has, _, err = key.GetStringValue(remoteARPKey)
+	has, err := platform.RemoteARPMAC()
+	if err != nil {
+		return finding.Report(check, "", []finding.Finding{{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as an administrator"}})
 	}
-	if err != nil && !errors.Is(err, registry.ErrNotExist) {
-		return finding.Report(check, "", []finding.Finding{{Level: finding.Warning, Found: fmt.Sprintf(`HKLM\%s: %v`, hnsState, err), Remedy: "run doctor as an administrator"}})
-	}
-	if !strings.EqualFold(has, remoteARPMAC) {
+	if !strings.EqualFold(has, platform.FabricMAC) {
 		return finding.Report(check, "", []finding.Finding{{
-			Level: finding.Warning, Found: fmt.Sprintf("%s is %s, and %s on every node that Azure sets up: packets to other hosts may be lost", remoteARPKey, cmp.Or(has, "not set"), remoteARPMAC),
-			Remedy: fmt.Sprintf(`Set-ItemProperty HKLM:\%s %s %s; Restart-Service -Force hns on a drained node`, hnsState, remoteARPKey, remoteARPMAC),
+			Level: finding.Warning, Found: fmt.Sprintf("%s is %s, and %s on every node that Azure sets up: packets to other hosts may be lost", platform.RemoteARPValue, cmp.Or(has, "not set"), platform.FabricMAC),
+			Remedy: fmt.Sprintf(`Set-ItemProperty HKLM:\%s %s %s; Restart-Service -Force hns on a drained node`, platform.HNSStateKey, platform.RemoteARPValue, platform.FabricMAC),
 		}})
 	}
-	return finding.Report(check, remoteARPKey+" is "+has, nil)
+	return finding.Report(check, platform.RemoteARPValue+" is "+has, nil)
 }

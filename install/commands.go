@@ -32,6 +32,9 @@ func (l layout) install(from, version string) error {
 	if err = l.protect(); err != nil {
 		return err
 	}
+	if err = l.offerARP(); err != nil {
+		return err
+	}
 	if s, err = l.keepBefore(s); err != nil {
 		return err
 	}
@@ -49,6 +52,22 @@ func (l layout) install(from, version string) error {
 	}
 	l.Say("installed " + version)
 	return l.forgetOthers(s)
+}
+
+// offerARP tells HNS the fabric's MAC if that is wanted, and else says that it could. It is the node's, not the plugins':
+// uninstalling leaves it.
+func (l layout) offerARP() error {
+	told, err := l.RemoteARP(l.SetARP)
+	switch {
+	case err != nil:
+		return err
+	case told:
+	case l.SetARP:
+		l.Say("SDNRemoteArpMacAddress is set; HNS reads it when it starts: Restart-Service -Force hns on a drained node, or reboot")
+	default:
+		l.Say("HNS is not told the MAC of Azure's network (SDNRemoteArpMacAddress), as on every node that Azure sets up: --remote-arp sets it")
+	}
+	return nil
 }
 
 // replaced is the store's name for a version that is installed again, built anew: its files stay known as ours for a
@@ -165,8 +184,8 @@ func (l layout) rollback() error {
 	return nil
 }
 
-// uninstall cleans up the host while the plugins are there yet, removes what we installed and nobody changed, and puts
-// back what was there before.
+// uninstall cleans up the host while the plugins are there yet, removes what they keep, and what we installed and nobody
+// changed, and puts back what was there before.
 func (l layout) uninstall() error {
 	s, err := l.readState()
 	if err != nil {
@@ -189,6 +208,11 @@ func (l layout) uninstall() error {
 			return err
 		}
 	}
+	if s.Current != before {
+		if err = l.forgetState(); err != nil {
+			return err
+		}
+	}
 	for _, p := range l.plugins() {
 		if err = l.removeOurs(filepath.Join(l.Bin, p), p); err != nil {
 			return err
@@ -202,6 +226,27 @@ func (l layout) uninstall() error {
 	}
 	l.Say("removed " + s.Current)
 	return os.RemoveAll(l.Store)
+}
+
+// forgetState removes what the plugins keep: states, their copies, locks, logs. After the cleanup it says nothing that
+// anybody needs.
+func (l layout) forgetState() error {
+	files := []string{"azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock", "azure-vnet-metrics.json", "azure-vnet-metrics.lock"}
+	for _, p := range []string{"azure-vnet", "azure-vnet-ipam"} {
+		files = append(files, p+".json", p+".json.bak", p+".lock", p+".log")
+		rotated, err := filepath.Glob(filepath.Join(l.State, p+".log.[0-9]*"))
+		if err != nil {
+			return err
+		}
+		for _, r := range rotated {
+			files = append(files, filepath.Base(r))
+		}
+	}
+	var errs []error
+	for _, f := range files {
+		errs = append(errs, remove(filepath.Join(l.State, f)))
+	}
+	return errors.Join(errs...)
 }
 
 func (l layout) removeOurs(path, name string) error {

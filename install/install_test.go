@@ -15,6 +15,7 @@ type host struct {
 	*testing.T
 	layout
 	restricted, writers []string
+	arpTold, arpSet     bool
 	rights              error
 	dir                 string
 	said                string
@@ -29,6 +30,10 @@ func newHost(t *testing.T) *host {
 		Cleanup: func(string, string) error { h.calls++; return h.clean }, Say: func(s string) { h.said += s + "\n" },
 		Restrict: func(dir string) error { h.restricted = append(h.restricted, dir); return h.rights },
 		Writers:  func(string) ([]string, error) { return h.writers, nil },
+		RemoteARP: func(set bool) (bool, error) {
+			h.arpSet = set && !h.arpTold
+			return h.arpTold, nil
+		},
 	}
 	return h
 }
@@ -134,6 +139,42 @@ func TestForeignPluginsComeBack(t *testing.T) {
 	h.wantVersion("v2", "classic")
 	h.must(h.uninstall())
 	h.want(map[string]string{"bin/azure-vnet.exe": "classic", "bin/azure-vnet-ipam.exe": "", "netconf/" + conflist: "classic"})
+}
+
+// What the plugins kept goes with them; what others keep beside it stays.
+func TestUninstallForgetsTheState(t *testing.T) {
+	h := newHost(t)
+	h.must(h.install(h.release("v1", "one"), "v1"))
+	ours := []string{"azure-vnet.json", "azure-vnet.json.bak", "azure-vnet.lock", "azure-vnet.log", "azure-vnet.log.1", "azure-vnet-ipam.json", "azure-vnet-ipam.json.bak",
+		"azure-vnet-ipam.lock", "azure-vnet-ipam.log", "azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock", "azure-vnet-metrics.json"}
+	for _, f := range append(ours, "kubelet.log", "azure-vnet.log.txt") {
+		h.write(f, "x")
+	}
+	h.clean = errors.New("HNS hangs")
+	h.fails(h.uninstall(), "HNS hangs")
+	h.want(map[string]string{"azure-vnet.json": "x"})
+	h.clean = nil
+	h.must(h.uninstall())
+	for _, f := range ours {
+		h.want(map[string]string{f: ""})
+	}
+	h.want(map[string]string{"kubelet.log": "x", "azure-vnet.log.txt": "x"})
+}
+
+func TestTheFabricsMACIsOffered(t *testing.T) {
+	for _, c := range []struct {
+		told, want, set bool
+		says            string
+	}{
+		{true, false, false, ""}, {true, true, false, ""}, {false, false, false, "--remote-arp sets it"}, {false, true, true, "Restart-Service -Force hns"},
+	} {
+		h := newHost(t)
+		h.arpTold, h.SetARP = c.told, c.want
+		h.must(h.install(h.release("v1", "one"), "v1"))
+		if h.arpSet != c.set || !strings.Contains(h.said, c.says) || c.says == "" && strings.Contains(h.said, "SDNRemote") {
+			t.Errorf("%+v: set %v, said %s", c, h.arpSet, h.said)
+		}
+	}
 }
 
 // Whatever step fails: the file that could not be replaced is whole, and the same command goes on.

@@ -22,8 +22,11 @@ type layout struct {
 	Cleanup   func(plugin, dataDir string) error
 	Restrict  func(dir string) error             // lets administrators alone write there
 	Writers   func(dir string) ([]string, error) // who else may
+	// RemoteARP says whether HNS is told the fabric's MAC, and tells it if set is true.
+	RemoteARP func(set bool) (told bool, err error)
 	Say       func(string)
 	DryRun    bool
+	SetARP    bool // let HNS be told the fabric's MAC
 }
 
 const conflist = "10-azure.conflist"

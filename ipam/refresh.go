@@ -54,7 +54,7 @@ func (a SourceStatus) err() error {
 // served from what is known goes on. Without wait, somebody else's question is enough.
 func (m *Manager) refresh(ctx context.Context, started time.Time, wait bool) error {
 	lock := flock.New(m.RefreshLock, flock.SetFlag(refreshLockFlags), flock.SetPermissions(0o600))
-	locked, err := lock.TryLock()
+	locked, err := store.Try(ctx, lock)
 	if err == nil && !locked && wait {
 		err = step.Do(m.Log, "wait for who asks the source", func() error { return store.Wait(ctx, lock) }, slog.String("path", m.RefreshLock))
 		locked = err == nil

@@ -140,7 +140,7 @@ func (s *AddressSpace) candidates(q Request) ([]*Pool, error) {
 	for _, p := range s.Pools {
 		if p.ipv6() != q.IPv6 ||
 			q.Subnet.IsValid() && p.Prefix != q.Subnet.Masked() ||
-			q.Master != "" && p.Interface != platform.AdapterName(q.Master) {
+			q.Master != "" && !platform.SameAdapter(p.Interface, q.Master) {
 			continue
 		}
 		if p.id() == bound && p.lives() && !p.Absent {

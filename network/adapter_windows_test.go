@@ -38,6 +38,9 @@ func TestTheAdapterThatHNSIsTold(t *testing.T) {
 		"another one is behind a switch":                 {switched, "Ethernet 2", "", "Ethernet 2", "Ethernet 2"},
 		"adapterName":                                    {plain, "", "Ethernet 2", "Ethernet 2", "Ethernet"},
 		"adapterName of one that the host does not show": {plain, "", "Ethernet 7", "Ethernet 7", "Ethernet"},
+		"named in capitals":                              {plain, "ETHERNET 2", "", "Ethernet 2", "Ethernet 2"},
+		"adapterName in capitals":                        {plain, "", "ETHERNET 2", "Ethernet 2", "Ethernet"},
+		"behind a switch, named in capitals":             {switched, "ETHERNET", "", "", "Ethernet"},
 		"adapterName of one behind a switch":             {switched, "Ethernet 2", "Ethernet", "", "Ethernet 2"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,13 +19,13 @@ type HNSConfig struct {
 // HNSEndpoint is what an endpoint has on Windows only.
 type HNSEndpoint struct {
 	ID       string            `json:"id,omitempty"` // HNS's, once it is made
-	DNS      PodDNS            `json:"dns,omitzero"` // as the result says
-	Told     PodDNS            `json:"-"`            // what HNS is told of it
+	DNS      PodDNS            `json:"dns,omitzero"` // as the result says, and HNS is told
 	Ports    []PortMapping     `json:"-"`
 	Policies []json.RawMessage `json:"-"` // EndpointPolicy of AdditionalArgs, flat as v1 has it
 }
 
-// PodDNS is what a pod asks for names. Nothing at all leaves it to Windows: the pod has the host's.
+// PodDNS is what a pod asks for names. Nothing at all, not even from the IPAM plugin, leaves it to Windows: the pod has
+// the host's.
 type PodDNS struct {
 	Domain  string   `json:"domain,omitempty"`
 	Servers []string `json:"servers,omitempty"`

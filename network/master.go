@@ -17,7 +17,7 @@ import (
 func pickMaster(ifaces []platform.Interface, want string, pods []netip.Prefix) (platform.Interface, error) {
 	if want != "" {
 		for _, i := range ifaces {
-			if platform.AdapterName(i.Name) == platform.AdapterName(want) {
+			if platform.SameAdapter(i.Name, want) {
 				return i, usableMaster(i, true)
 			}
 		}
@@ -83,12 +83,16 @@ func usableNames(ifaces []platform.Interface) string {
 }
 
 // adapterFor is the adapter that HNS is to be told: none if the host shows, in its place or beside it, the port of the
-// virtual switch that it is behind already.
+// virtual switch that it is behind already. Else in the host's spelling.
 func adapterFor(ifaces []platform.Interface, name string) string {
 	for _, i := range ifaces {
-		if platform.AdapterName(i.Name) == platform.AdapterName(name) && platform.AdapterName(i.Name) != i.Name {
+		if !platform.SameAdapter(i.Name, name) {
+			continue
+		}
+		if platform.AdapterName(i.Name) != i.Name {
 			return ""
 		}
+		name = i.Name
 	}
 	return name
 }

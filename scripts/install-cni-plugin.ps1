@@ -6,7 +6,7 @@ Gets a release and verifies it. The rest is the work of azure-vnet-install.exe, 
 .EXAMPLE
 install-cni-plugin.ps1 v2.0.0
 .EXAMPLE
-install-cni-plugin.ps1 -From D:\release
+powershell -ExecutionPolicy Bypass -File install-cni-plugin.ps1 -From D:\release
 .EXAMPLE
 install-cni-plugin.ps1 -Rollback
 #>
@@ -18,6 +18,8 @@ param(
     [string]$From,
     [switch]$Rollback,
     [switch]$Uninstall,
+    # Tell HNS the MAC of Azure's network, as on every node that Azure sets up: docs/install.md.
+    [switch]$RemoteArp,
     # Check all, change nothing, say what would be done.
     [switch]$DryRun
 )
@@ -103,7 +105,15 @@ try {
     }
     $unpacked = Join-Path $work 'release'
     Expand-Archive -LiteralPath $archive -DestinationPath $unpacked
-    Invoke-Installer (Join-Path $unpacked 'azure-vnet-install.exe') @('install', $Version)
+    $arguments = @('install', $Version)
+    if ($RemoteArp) {
+        $arguments = @('--remote-arp') + $arguments
+    }
+    Invoke-Installer (Join-Path $unpacked 'azure-vnet-install.exe') $arguments
 } finally {
-    Remove-Item -Recurse -Force -LiteralPath $work
+    # A virus scanner may still have the installer open. That does no harm to what was done.
+    Remove-Item -Recurse -Force -LiteralPath $work -ErrorAction SilentlyContinue
+    if (Test-Path -LiteralPath $work) {
+        Write-Warning "Something has files of $work open; remove it"
+    }
 }

@@ -81,7 +81,7 @@ func (c Claims) take(ctx context.Context, spans []span) (*Claim, error) {
 	if c.Path == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(c.Path, claimFlags, fileMode)
+	f, err := openClaims(ctx, c.Path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: lock file: %w", ErrWrite, err)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,10 @@ import (
 
 // claimFlags opens the file for both kinds of locks: an exclusive one needs the right to write.
 const claimFlags = os.O_CREATE | os.O_RDWR | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+
+func openClaims(_ context.Context, path string) (*os.File, error) {
+	return os.OpenFile(path, claimFlags, fileMode)
+}
 
 // lockByte locks one byte for this open file, not for the process, and waits for it in the kernel's queue.
 // Error: errHeld.

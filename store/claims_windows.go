@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,14 @@ import (
 )
 
 const claimFlags = os.O_CREATE | os.O_RDWR
+
+func openClaims(ctx context.Context, path string) (f *os.File, err error) {
+	_, err = opening(ctx, func() (bool, error) {
+		f, err = os.OpenFile(path, claimFlags, fileMode)
+		return true, err
+	})
+	return f, err
+}
 
 // lockByte locks one byte for this handle, and waits for it.
 // Error: errHeld.

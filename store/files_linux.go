@@ -21,6 +21,9 @@ func openRead(_ context.Context, path string) (*os.File, error) {
 	return f, err
 }
 
+// opening opens a lock file by what takes the lock.
+func opening(_ context.Context, try func() (bool, error)) (bool, error) { return try() }
+
 // rename is os.Rename without a look at what is there already.
 func rename(_ context.Context, from, to string) error {
 	if err := syscall.Rename(from, to); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -41,12 +42,27 @@ func rename(ctx context.Context, from, to string) error {
 	return retrySharing(ctx, renameLimit, func() error { return os.Rename(from, to) })
 }
 
+// opening opens a lock file by what takes the lock. Somebody who is no process of ours, a virus scanner, may have the file
+// open in a way that lets nobody else open it.
+func opening(ctx context.Context, try func() (bool, error)) (taken bool, err error) {
+	err = retry(ctx, renameLimit, func() (terr error) {
+		taken, terr = try()
+		return terr
+	}, windows.ERROR_SHARING_VIOLATION)
+	return taken, err
+}
+
 func retrySharing(ctx context.Context, limit time.Duration, fn func() error) error {
+	return retry(ctx, limit, fn, windows.ERROR_SHARING_VIOLATION, windows.ERROR_ACCESS_DENIED)
+}
+
+// retry calls fn again as long as it fails so, and returns its last error.
+func retry(ctx context.Context, limit time.Duration, fn func() error, so ...error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		err := fn()
-		if !errors.Is(err, windows.ERROR_SHARING_VIOLATION) && !errors.Is(err, windows.ERROR_ACCESS_DENIED) {
+		if !slices.ContainsFunc(so, func(e error) bool { return errors.Is(err, e) }) {
 			return err
 		}
 		select {

@@ -86,3 +86,43 @@ func TestAStateBelowTheDefaultFolder(t *testing.T) {
 		t.Errorf("N = %d", got.N)
 	}
 }
+
+// A virus scanner that looks at a lock file and lets nobody else open it delays a command. One that stays is an error.
+func TestALockFileThatAScannerHasOpen(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	mustUpdate(t, h.Store, set(1))
+	claims := Claims{Path: filepath.Join(filepath.Dir(h.path), "claims.lock")}
+	alone := func(path string) func() {
+		name, err := windows.UTF16PtrFromString(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := windows.CreateFile(name, windows.GENERIC_READ, 0, nil, windows.OPEN_ALWAYS, windows.FILE_ATTRIBUTE_NORMAL, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() { _ = windows.CloseHandle(f) }
+	}
+	use := func(ctx context.Context) error {
+		claim, err := claims.TakeAll(ctx)
+		if err == nil {
+			claim.Release()
+		}
+		return errors.Join(err, h.Update(ctx, increment))
+	}
+	const while = 100 * time.Millisecond // it succeeds whenever the scanner ends, within renameLimit
+	for _, path := range []string{LockPath(h.path), claims.Path} {
+		time.AfterFunc(while, alone(path))
+		if err := use(t.Context()); err != nil {
+			t.Errorf("a scanner at %s: %v", filepath.Base(path), err)
+		}
+		done := alone(path)
+		ctx, cancel := context.WithTimeout(t.Context(), while)
+		if err := use(ctx); !errors.Is(err, windows.ERROR_SHARING_VIOLATION) {
+			t.Errorf("a scanner that stays at %s: %v", filepath.Base(path), err)
+		}
+		cancel()
+		done()
+	}
+}

@@ -26,11 +26,14 @@ func WaitShared(ctx context.Context, lock *flock.Flock) error {
 	return wait(ctx, lock, lock.TryRLock, lock.RLock)
 }
 
+// Try is lock.TryLock; on Windows it waits a little for somebody who has the file open and lets nobody else open it.
+func Try(ctx context.Context, lock *flock.Flock) (bool, error) { return opening(ctx, lock.TryLock) }
+
 func wait(ctx context.Context, lock *flock.Flock, try func() (bool, error), take func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if ok, err := try(); ok || err != nil {
+	if ok, err := opening(ctx, try); ok || err != nil {
 		return err
 	}
 	done := make(chan error, 1)

@@ -53,7 +53,7 @@ func (c *command) configureHNS(e *network.Endpoint) error {
 		forEndpoint = append(forEndpoint, hns.LoopbackDSR)
 	}
 	c.config.HNS = &network.HNSConfig{Adapter: c.conf.AdapterName, DNSServers: c.conf.DNS.Nameservers, Policies: forNetwork}
-	e.HNS = &network.HNSEndpoint{Told: podDNS(dns), Policies: forEndpoint}
+	e.HNS = &network.HNSEndpoint{DNS: podDNS(dns), Policies: forEndpoint}
 	for _, p := range ports {
 		e.HNS.Ports = append(e.HNS.Ports, network.PortMapping(p))
 	}
@@ -89,8 +89,7 @@ func (c *command) givenOnHNS(given *types100.Result, e *network.Endpoint) {
 			c.config.HNS.Gateways = append(c.config.HNS.Gateways, gw.Unmap())
 		}
 	}
-	e.HNS.DNS = e.HNS.Told
-	if told := e.HNS.Told; len(told.Servers)+len(told.Search)+len(told.Options) == 0 && told.Domain == "" {
+	if own := e.HNS.DNS; len(own.Servers)+len(own.Search)+len(own.Options) == 0 && own.Domain == "" {
 		e.HNS.DNS = podDNS(given.DNS)
 	}
 }

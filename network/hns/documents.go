@@ -169,7 +169,7 @@ func endpointV1(networkID string, n *network.Network, e *network.Endpoint) ([]by
 	}
 	doc := endpointDocV1{
 		Name: nameOf(e.Owner), VirtualNetwork: networkID, IPAddress: e.Addresses[0].Addr().String(), PrefixLength: e.Addresses[0].Bits(),
-		DNSSuffix: strings.Join(e.HNS.Told.Search, ","), DNSServerList: strings.Join(e.HNS.Told.Servers, ","), DNSDomain: e.HNS.Told.Domain,
+		DNSSuffix: strings.Join(e.HNS.DNS.Search, ","), DNSServerList: strings.Join(e.HNS.DNS.Servers, ","), DNSDomain: e.HNS.DNS.Domain,
 	}
 	given, acls, err := flatPolicies(n, e)
 	if err != nil {
@@ -184,7 +184,7 @@ func endpointV1(networkID string, n *network.Network, e *network.Endpoint) ([]by
 }
 
 func endpointV2(networkID string, n *network.Network, e *network.Endpoint) ([]byte, error) {
-	dns := e.HNS.Told
+	dns := e.HNS.DNS
 	doc := endpointDocV2{
 		Name: nameOf(e.Owner), HostComputeNetwork: networkID, SchemaVersion: schema2,
 		Dns: dnsDocV2{Domain: dns.Domain, Search: dns.Search, ServerList: dns.Servers, Options: dns.Options},

@@ -90,12 +90,12 @@ func TestNetworkDocumentsAreTheDocumentedOnes(t *testing.T) {
 func TestEndpointDocumentsAreTheDocumentedOnes(t *testing.T) {
 	n, e := documented()
 	e.HNS.Policies = append(raws(lastACL), e.HNS.Policies...)
-	e.HNS.Told = network.PodDNS{Servers: []string{"10.0.0.10", "168.63.129.16"}, Search: []string{"default.svc.cluster.local"}}
+	e.HNS.DNS = network.PodDNS{Servers: []string{"10.0.0.10", "168.63.129.16"}, Search: []string{"default.svc.cluster.local"}}
 	doc, err := endpointV1("NETWORK-ID", n, e)
 	wantDoc(t, "endpoint-v1.json", doc, err)
 
 	e.HNS.Ports[0].HostIP = "10.240.0.4"
-	e.HNS.Told = network.PodDNS{Servers: []string{"10.0.0.10"}, Search: []string{"default.svc.cluster.local", "svc.cluster.local"}, Options: []string{"ndots:5"}}
+	e.HNS.DNS = network.PodDNS{Servers: []string{"10.0.0.10"}, Search: []string{"default.svc.cluster.local", "svc.cluster.local"}, Options: []string{"ndots:5"}}
 	doc, err = endpointV2("NETWORK-ID", n, e)
 	wantDoc(t, "endpoint-v2.json", doc, err)
 }
@@ -104,7 +104,7 @@ func TestDocumentsOfTheShippedConfiguration(t *testing.T) {
 	n, e := documented()
 	n.AllowHostAgent = false
 	e.Owner.ContainerID, e.Addresses, e.HNS.Ports = fmt.Sprintf("%08x%056x", 1, 0xc0ffee), prefixList("10.240.1.1/16"), nil
-	e.HNS.Told = network.PodDNS{Servers: []string{"10.0.0.10", "168.63.129.16"}, Search: []string{"default.svc.cluster.local"}}
+	e.HNS.DNS = network.PodDNS{Servers: []string{"10.0.0.10", "168.63.129.16"}, Search: []string{"default.svc.cluster.local"}}
 	doc, err := endpointV1("NETWORK-ID", n, e)
 	wantDoc(t, "shipped-endpoint-v1.json", doc, err)
 	doc, err = endpointV2("NETWORK-ID", n, e)

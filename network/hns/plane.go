@@ -208,13 +208,7 @@ func (w *Dataplane) CreateEndpoint(ctx context.Context, n *network.Network, e *n
 	if e.HNS == nil {
 		e.HNS = &network.HNSEndpoint{}
 	}
-	for i, r := range e.Routes { // Azure's next hop for IPv6 is link-local; see gatewayOf
-		for _, p := range n.Prefixes {
-			if r.GW.Is6() && r.GW.IsLinkLocalUnicast() && p.Addr().Is6() {
-				e.Routes[i].GW = gatewayOf(n, p)
-			}
-		}
-	}
+	hops := standIns(n, e)
 	doc, err := write(n.HNSID, n, e)
 	if err != nil {
 		return err
@@ -227,7 +221,32 @@ func (w *Dataplane) CreateEndpoint(ctx context.Context, n *network.Network, e *n
 		return err
 	}
 	e.HNS.ID, e.MAC, e.HostIfName = made.ID, made.MAC, nameOf(e.Owner)
-	return w.attach(ctx, h, place, e)
+	if err = w.attach(ctx, h, place, e); err != nil {
+		return err
+	}
+	for _, hop := range hops {
+		err = tell(ctx, w, fmt.Sprintf("make %v a neighbour of endpoint %s", hop, nameOf(e.Owner)), func() error { return h.AddNeighbor(place, e.MAC, hop) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// standIns replaces Azure's next hop for IPv6, which is link-local, by one of the subnet (see gatewayOf), and returns
+// those: nobody answers for them, so the pod has to be told their MAC.
+func standIns(n *network.Network, e *network.Endpoint) (hops []netip.Addr) {
+	for i, r := range e.Routes {
+		for _, p := range n.Prefixes {
+			if r.GW.Is6() && r.GW.IsLinkLocalUnicast() && p.Addr().Is6() {
+				e.Routes[i].GW = gatewayOf(n, p)
+				if !slices.Contains(hops, e.Routes[i].GW) {
+					hops = append(hops, e.Routes[i].GW)
+				}
+			}
+		}
+	}
+	return hops
 }
 
 func (w *Dataplane) attach(ctx context.Context, h hns, place string, e *network.Endpoint) error {

@@ -139,6 +139,9 @@ func (f *fakeHNS) PlaceExists(place string) error {
 }
 
 func (f *fakeHNS) Attach(place, id string) error { return f.call("attach " + id + " to " + place) }
+func (f *fakeHNS) AddNeighbor(place, mac string, hop netip.Addr) error {
+	return f.call(fmt.Sprintf("neighbor %v of %s in %s", hop, mac, place))
+}
 func (f *fakeHNS) Detach(place, id string) error { return f.call("detach " + id + " from " + place) }
 
 const namespace = "8967e557-04d5-3f5e-c045-d6d1efdc624c"
@@ -338,6 +341,33 @@ func TestCreateEndpointOnHNS(t *testing.T) {
 		if used.calls[len(used.calls)-1] != "attach new to "+place || e.HNS.ID != "new" || e.MAC != "00:15:5d:00:00:01" || e.HostIfName != "dee435e2b1c9-eth0-azure" {
 			t.Errorf("%s: %v, %+v", name, used.calls, e)
 		}
+	}
+}
+
+// HNS wants a next hop in the subnet, where nobody answers for it. So the pod is told the MAC of Azure's network.
+func TestTheNextHopOfIPv6IsANeighbor(t *testing.T) {
+	const neighbor = "neighbor fd00::1 of 00:15:5d:00:00:01 in " + namespace
+	broken := errors.New("no adapter")
+	for name, c := range map[string]struct {
+		hop   string
+		fail  map[string]error
+		calls []string
+		want  error
+	}{
+		"Azure's":                           {hop: "fe80::1234:5678:9abc", calls: []string{"supported", "create endpoint", "attach new to " + namespace, neighbor}},
+		"it cannot be told":                 {hop: "fe80::1234:5678:9abc", fail: map[string]error{neighbor: broken}, calls: []string{"supported", "create endpoint", "attach new to " + namespace, neighbor}, want: broken},
+		"a router that the IPAM plugin has": {hop: "fd00::ff", calls: []string{"supported", "create endpoint", "attach new to " + namespace}},
+	} {
+		w, _, v2 := newWindows(t, namespace)
+		v2.fail = c.fail
+		n, e := documented()
+		n.HNSID, e.NetNS = "net", namespace
+		n.Prefixes, e.Addresses = prefixList("10.240.0.0/16", "fd00::/64"), prefixList("10.240.0.5/16", "fd00::5/64")
+		e.Routes = append(e.Routes, network.Route{Dst: netip.MustParsePrefix("::/0"), GW: netip.MustParseAddr(c.hop)})
+		if err := w.CreateEndpoint(t.Context(), n, e); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		wantCalls(t, v2, c.calls...)
 	}
 }
 

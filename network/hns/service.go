@@ -39,6 +39,9 @@ type hns interface {
 	// Attach connects an endpoint to a namespace (v2) or a running container (v1). What is attached already is success.
 	Attach(place, endpointID string) error
 	Detach(place, endpointID string) error
+	// AddNeighbor makes a next hop a permanent neighbour, at the MAC of Azure's network, of the endpoint with that MAC
+	// in a namespace. v1 has none.
+	AddNeighbor(place, mac string, hop netip.Addr) error
 }
 
 type hnsNetwork struct {

@@ -173,6 +173,9 @@ func (v hnsV1) DeleteEndpoint(id string) error {
 // PlaceExists implements hns.
 func (hnsV1) PlaceExists(string) error { return nil }
 
+// AddNeighbor implements hns. IPv6 is refused before it comes to that.
+func (hnsV1) AddNeighbor(string, string, netip.Addr) error { return errDualV1 }
+
 // Attach implements hns.
 func (v hnsV1) Attach(containerID, endpointID string) error {
 	return v.cause(hcsshim.HotAttachEndpoint(containerID, endpointID))

@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 
 	"github.com/Microsoft/hcsshim/hcn"
 	"golang.org/x/sys/windows"
 
+	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/platform"
 )
 
 // hcnV2 is HCN, HNS v2: containerd's way.
@@ -186,6 +189,23 @@ func (v hcnV2) DeleteEndpoint(id string) error {
 func (v hcnV2) PlaceExists(namespace string) error {
 	_, err := hcn.GetNamespaceByID(namespace)
 	return v.cause(err)
+}
+
+// AddNeighbor implements hns. A system without compartments (Wine) has nobody to be told.
+func (v hcnV2) AddNeighbor(namespace, mac string, hop netip.Addr) error {
+	ns, err := hcn.GetNamespaceByID(namespace)
+	if err != nil {
+		return v.cause(err)
+	}
+	adapter, err := net.ParseMAC(mac)
+	if err != nil {
+		return err
+	}
+	err = platform.AddNeighbor(ns.NamespaceId, adapter, hop, azure.FabricMAC)
+	if errors.Is(err, platform.ErrNoCompartments) {
+		return nil
+	}
+	return err
 }
 
 // Attach implements hns.

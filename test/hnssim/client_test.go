@@ -89,7 +89,7 @@ func (c client) must(op, kind, id, body string) string {
 	return text
 }
 
-// v1 asks HNSCall, and returns the code of the failure in its response.
+// v1 asks HNSCall, and returns the code of the failure: its own, or that in its response.
 func (c client) v1(method, path, body string) (code uint32, output string) {
 	c.Helper()
 	var r struct {
@@ -97,7 +97,11 @@ func (c client) v1(method, path, body string) (code uint32, output string) {
 		ErrorCode uint32
 		Output    json.RawMessage
 	}
-	if err := json.Unmarshal([]byte(c.must("HNSCall", method, path, body)), &r); err != nil || r.Success != (r.ErrorCode == 0) {
+	code, text := c.call("HNSCall", method, path, body)
+	if code != 0 {
+		return code, ""
+	}
+	if err := json.Unmarshal([]byte(text), &r); err != nil || r.Success != (r.ErrorCode == 0) {
 		c.Fatalf("%s %s: %v, %+v", method, path, err, r)
 	}
 	return r.ErrorCode, string(r.Output)

@@ -3,6 +3,8 @@ package hnssim
 import (
 	"errors"
 	"fmt"
+
+	"github.com/Azure/azure-container-networking/install/selftest"
 )
 
 // HRESULTs, from winerror.h; golang.org/x/sys/windows has them, too.
@@ -34,14 +36,15 @@ const (
 
 // hresult is an error as HNS reports it.
 type hresult struct {
-	code uint32
-	text string
+	code   uint32
+	text   string
+	answer *selftest.Answer // how it is said, where that is known
 }
 
 func (e *hresult) Error() string { return fmt.Sprintf("%s (0x%08X)", e.text, e.code) }
 
 func fail(code uint32, format string, args ...any) error {
-	return &hresult{code, fmt.Sprintf(format, args...)}
+	return &hresult{code: code, text: fmt.Sprintf(format, args...)}
 }
 
 func codeOf(err error) uint32 {
@@ -55,13 +58,38 @@ func codeOf(err error) uint32 {
 	return eFail
 }
 
+// record is what is said of an error beside its code; empty if nothing is.
+func record(err error) string {
+	var h *hresult
+	if !errors.As(err, &h) || h.answer == nil {
+		return encode(map[string]any{"Success": false, "Error": err.Error(), "ErrorCode": codeOf(err)})
+	}
+	if h.answer.Error == "" && h.answer.ErrorCode == 0 {
+		return ""
+	}
+	return encode(map[string]any{"Success": false, "Error": h.answer.Error, "ErrorCode": uint32(h.answer.ErrorCode), "Simulator": h.text})
+}
+
+// returned is what the call itself returns.
+func returned(err error) uint32 {
+	var h *hresult
+	if errors.As(err, &h) && h.answer != nil {
+		return uint32(h.answer.HRESULT)
+	}
+	return codeOf(err)
+}
+
 // missing is what both interfaces say of an object that is not there.
-func missing(kind string) error {
+func (m *model) missing(kind string) error {
+	c, code := selftest.MissingNamespace, uint32(ElementNotFound)
 	switch kind {
 	case KindNetwork:
-		return fail(NetworkNotFound, "The network was not found. ")
+		c, code = selftest.MissingNetwork, NetworkNotFound
 	case KindEndpoint:
-		return fail(EndpointNotFound, "The endpoint was not found. ")
+		c, code = selftest.MissingEndpoint, EndpointNotFound
 	}
-	return fail(ElementNotFound, "Element not found. ")
+	if err := m.refuse(c, "there is no such %s", kind); err != nil {
+		return err
+	}
+	return fail(code, "there is no such %s", kind)
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/install/selftest"
 )
 
 // parse makes a Call of the words that a DLL sends.
@@ -28,8 +30,11 @@ func (c *Call) reply(result any, err error) answer {
 		return replyHNS(result, err)
 	}
 	if err != nil {
-		text := encode(map[string]any{"Success": false, "Error": err.Error(), "ErrorCode": codeOf(err)})
-		return answer{code: codeOf(err), result: &text}
+		a := answer{code: returned(err)}
+		if text := record(err); text != "" {
+			a.result = &text
+		}
+		return a
 	}
 	switch r := result.(type) {
 	case nil:
@@ -44,6 +49,7 @@ func (c *Call) reply(result any, err error) answer {
 
 // carryOut does what a call asks for.
 func (m *model) carryOut(c *Call) (any, error) {
+	m.api = c.API
 	switch c.API {
 	case HNS:
 		return m.hns(c)
@@ -61,14 +67,14 @@ func (m *model) carryOut(c *Call) (any, error) {
 	}
 	object := m.find(c.Kind, c.ID)
 	if object == nil {
-		return nil, missing(c.Kind)
+		return nil, m.missing(c.Kind)
 	}
 	switch c.Op {
 	case Open:
 		return nil, nil
 	case Query:
 		_, err := filterOf(c.Kind, c.Body)
-		return object, err
+		return m.shown(object), err
 	case Modify:
 		return nil, m.modify(c, object)
 	case Delete:
@@ -167,7 +173,11 @@ func (m *model) create(c *Call) (any, error) {
 	if err := decode(c.Body, into); err != nil {
 		return nil, err
 	}
-	if v.Major != 2 {
+	if c.Kind == KindNamespace && *v == (Version{}) {
+		if err := m.strict(selftest.SchemaZero, InvalidJSON, "schema version 0.0"); err != nil {
+			return nil, err
+		}
+	} else if v.Major != 2 {
 		return nil, fail(InvalidJSON, "schema version %d.%d, 2.x is expected", v.Major, v.Minor)
 	}
 	if err := keep(); err != nil {
@@ -230,7 +240,7 @@ func (m *model) enumerate(kind, body string) (any, error) {
 			name, network = o.Name, o.HostComputeNetwork
 		}
 		if fits(id, name, network) {
-			found = append(found, id)
+			found = append(found, m.guid(id))
 		}
 	}
 	return found, nil
@@ -341,11 +351,11 @@ func (m *model) modifyNamespace(n *Namespace, mod modification) error {
 	}
 	e := m.endpoints[id]
 	if mod.ResourceType == KindEndpoint && e == nil {
-		return missing(KindEndpoint)
+		return m.missing(KindEndpoint)
 	}
 	if mod.RequestType == "Remove" {
 		if !n.drop(mod.ResourceType, id) {
-			return fail(ElementNotFound, "%s is not in the namespace. ", id)
+			return m.refuse(selftest.DetachTwice, "%s is not in the namespace", id)
 		}
 		if e != nil {
 			e.HostComputeNamespace = ""
@@ -354,7 +364,7 @@ func (m *model) modifyNamespace(n *Namespace, mod modification) error {
 	}
 	if e != nil {
 		if e.HostComputeNamespace != "" || len(e.containers) > 0 {
-			return fail(AlreadyAttached, "endpoint %s is attached already", id)
+			return m.refuse(selftest.AttachTwice, "endpoint %s is attached already", id)
 		}
 		e.HostComputeNamespace = n.ID
 	}
@@ -362,4 +372,49 @@ func (m *model) modifyNamespace(n *Namespace, mod modification) error {
 	r.Data.ID = id
 	n.Resources = append(n.Resources, r)
 	return nil
+}
+
+// guid is how v2 shows an ID.
+func (m *model) guid(id string) string {
+	if m.o.Facts.Capitals.V2 {
+		return strings.ToUpper(id)
+	}
+	return id
+}
+
+func (m *model) guids(ids []string) (shown []string) {
+	for _, id := range ids {
+		shown = append(shown, m.guid(id))
+	}
+	return shown
+}
+
+// shown is the document of an object, as v2 shows it.
+func (m *model) shown(object any) any {
+	switch o := object.(type) {
+	case *Network:
+		c := *o
+		c.ID = m.guid(c.ID)
+		return &c
+	case *Endpoint:
+		c := *o
+		c.ID, c.HostComputeNetwork, c.HostComputeNamespace = m.guid(c.ID), m.guid(c.HostComputeNetwork), m.guid(c.HostComputeNamespace)
+		return &c
+	case *Namespace:
+		c := *o
+		c.ID, c.Resources = m.guid(c.ID), slices.Clone(c.Resources)
+		for i := range c.Resources {
+			c.Resources[i].Data.ID = m.guid(c.Resources[i].Data.ID)
+		}
+		return &c
+	case *LoadBalancer:
+		c := *o
+		c.ID, c.HostComputeEndpoints = m.guid(c.ID), m.guids(c.HostComputeEndpoints)
+		return &c
+	case *SDNRoute:
+		c := *o
+		c.ID, c.HostComputeEndpoints = m.guid(c.ID), m.guids(c.HostComputeEndpoints)
+		return &c
+	}
+	return object
 }

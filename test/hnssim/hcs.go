@@ -27,7 +27,7 @@ func (m *model) hcs(c *Call) (any, error) {
 		}
 		e := m.endpoints[strings.ToLower(r.Settings)]
 		if e == nil {
-			return nil, missing(KindEndpoint)
+			return nil, m.missing(KindEndpoint)
 		}
 		return nil, m.attachV1(e, attachment{ContainerID: c.ID, SystemType: "Container"}, r.RequestType == "Add")
 	}

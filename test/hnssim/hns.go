@@ -105,12 +105,14 @@ func parseHNS(method, path, body string) Call {
 	return c
 }
 
-// replyHNS wraps a result as HNSCall does: a failure is a response, too.
+// replyHNS wraps a result as HNSCall does. A failure is an HRESULT, or a response of its own.
 func replyHNS(result any, err error) answer {
 	var text string
 	switch {
+	case err != nil && returned(err) != 0:
+		return answer{code: returned(err)}
 	case err != nil:
-		text = encode(map[string]any{"Success": false, "Error": err.Error(), "ErrorCode": codeOf(err)})
+		text = record(err)
 	case result == nil:
 		text = `{"Success":true}`
 	default:
@@ -131,7 +133,7 @@ func (m *model) hns(c *Call) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			return n.v1(), nil
+			return m.networkV1(n), nil
 		}
 		e, err := m.createEndpointV1(c.Body)
 		if err != nil {
@@ -147,7 +149,7 @@ func (m *model) hns(c *Call) (any, error) {
 	}
 	object := m.find(c.Kind, c.ID)
 	if object == nil {
-		return nil, missing(c.Kind)
+		return nil, m.missing(c.Kind)
 	}
 	switch c.Op {
 	case Query:
@@ -178,7 +180,7 @@ func (m *model) otherHNS(c *Call) (any, error) {
 		return map[string]any{"Version": v, "Major": v.Major, "Minor": v.Minor}, nil
 	case strings.HasPrefix(c.path, "/endpointstats/") && c.method == "GET":
 		if m.endpoints[c.ID] == nil {
-			return nil, missing(KindEndpoint)
+			return nil, m.missing(KindEndpoint)
 		}
 		return map[string]any{"EndpointId": c.ID}, nil
 	case c.path == "/accelnet/": // hcsshim's TestAccelnetNnvManagementMacAddresses
@@ -238,9 +240,9 @@ func dnsV1(suffixes, servers string) (d DNS) {
 	return d
 }
 
-func (n *Network) v1() *networkV1 {
+func (m *model) networkV1(n *Network) *networkV1 {
 	d := &networkV1{
-		ID: strings.ToUpper(n.ID), Name: n.Name, Type: n.Type, MacPools: n.MacPool.Ranges,
+		ID: m.guidV1(n.ID), Name: n.Name, Type: n.Type, MacPools: n.MacPool.Ranges,
 		DNSSuffix: strings.Join(n.Dns.Search, ","), DNSServerList: strings.Join(n.Dns.ServerList, ","),
 	}
 	for _, p := range n.Policies {
@@ -291,7 +293,7 @@ func (m *model) createEndpointV1(body string) (*Endpoint, error) {
 func (m *model) v1(object any) any {
 	switch o := object.(type) {
 	case *Network:
-		return o.v1()
+		return m.networkV1(o)
 	case *Endpoint:
 		return m.endpointV1(o)
 	}
@@ -300,16 +302,21 @@ func (m *model) v1(object any) any {
 
 func (m *model) endpointV1(e *Endpoint) *endpointV1 {
 	n := m.networks[e.HostComputeNetwork]
+	if n == nil { // it went without its endpoints
+		n = &Network{ID: e.HostComputeNetwork}
+	}
 	d := &endpointV1{
-		ID: strings.ToUpper(e.ID), Name: e.Name, VirtualNetwork: strings.ToUpper(n.ID), VirtualNetworkName: n.Name, MacAddress: e.MacAddress,
+		ID: m.guidV1(e.ID), Name: e.Name, VirtualNetwork: m.guidV1(n.ID), VirtualNetworkName: n.Name, MacAddress: e.MacAddress,
 		DNSSuffix: strings.Join(e.Dns.Search, ","), DNSServerList: strings.Join(e.Dns.ServerList, ","), DNSDomain: e.Dns.Domain,
-		IsRemoteEndpoint: e.Flags&remote != 0, SharedContainers: e.containers, State: stateCreated,
+		IsRemoteEndpoint: e.Flags&remote != 0, SharedContainers: e.containers, State: uint16(m.o.Facts.V1States.Free),
 	}
 	switch {
 	case len(e.containers) > 1:
 		d.State = stateAttachedSharing
-	case len(e.containers) == 1 || e.HostComputeNamespace != "":
+	case len(e.containers) == 1:
 		d.State = stateAttached
+	case e.HostComputeNamespace != "":
+		d.State = uint16(m.o.Facts.V1States.Attached)
 	}
 	for _, p := range e.Policies {
 		d.Policies = append(d.Policies, p.flat())
@@ -330,6 +337,14 @@ func (m *model) endpointV1(e *Endpoint) *endpointV1 {
 		}
 	}
 	return d
+}
+
+// guidV1 is how v1 shows an ID.
+func (m *model) guidV1(id string) string {
+	if m.o.Facts.Capitals.V1 {
+		return strings.ToUpper(id)
+	}
+	return id
 }
 
 // updateV1 takes the whole document, and changes the policies only.

@@ -3,6 +3,8 @@ package hnssim
 import (
 	"slices"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/install/selftest"
 )
 
 // What a container runtime, Windows itself, and a test that looks, do with a host.
@@ -16,7 +18,7 @@ func (s *Server) AddNamespace() string {
 	if err := s.m.createNamespace(n); err != nil {
 		panic(err) // it is empty
 	}
-	return n.ID
+	return s.m.guid(n.ID)
 }
 
 // RemoveNamespace takes a namespace away, as a runtime does that did not wait for DEL.
@@ -70,16 +72,37 @@ func (s *Server) RemoveContainer(id string) {
 	}
 }
 
+// keep drops what the facts say that an event drops: networks with their endpoints, or endpoints alone.
+func (m *model) keep(k *selftest.Kept) {
+	for id, n := range m.networks {
+		network, endpoint := k.NetworkV1, k.EndpointV1
+		if n.Flags&NonPersistent != 0 {
+			network, endpoint = k.NetworkV2, k.EndpointV2
+		}
+		for eid, e := range m.endpoints {
+			if e.HostComputeNetwork == id && !endpoint {
+				m.deleteEndpoint(eid)
+			}
+		}
+		if !network {
+			m.deleteNetwork(id)
+		}
+	}
+}
+
+// Restart restarts the service hns, while containers run.
+func (s *Server) Restart() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m.keep(s.o.Facts.Restart)
+}
+
 // Reboot ends all containers and namespaces, and drops what is not persistent: networks that were made so, with their
 // endpoints. Load balancers and routes are the services' that make them anew.
 func (s *Server) Reboot() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, n := range s.m.networks {
-		if n.Flags&NonPersistent != 0 {
-			s.m.deleteNetwork(id)
-		}
-	}
+	s.m.keep(s.o.Facts.Reboot)
 	for id := range s.m.namespaces {
 		s.m.deleteNamespace(id)
 	}

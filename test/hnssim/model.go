@@ -8,11 +8,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/install/selftest"
 )
 
 // model is what there is. IDs are in lower case.
 type model struct {
 	o          Options
+	api        string // by which the call came that is carried out
 	networks   map[string]*Network
 	endpoints  map[string]*Endpoint
 	namespaces map[string]*Namespace
@@ -67,8 +70,11 @@ func (m *model) createNetwork(n *Network) (err error) {
 		return fail(NetworkExists, "network %s exists already", n.ID)
 	}
 	for _, other := range m.networks {
-		if other.Name == n.Name {
-			return fail(NetworkExists, "network %q exists already", n.Name)
+		if other.Name != n.Name {
+			continue
+		}
+		if err = m.refuse(selftest.NetworkTwice, "network %q exists already", n.Name); err != nil {
+			return err
 		}
 	}
 	if err = m.checkNetworkPolicies(n); err != nil {
@@ -159,10 +165,10 @@ func checkDNS(d DNS) error {
 	return nil
 }
 
-// deleteNetwork takes the endpoints along, as HNS does (hcsshim's TestEndpointStatsAll).
+// deleteNetwork takes the endpoints along, as HNS does (hcsshim's TestEndpointStatsAll), unless the facts say otherwise.
 func (m *model) deleteNetwork(id string) {
 	for eid, e := range m.endpoints {
-		if e.HostComputeNetwork == id {
+		if e.HostComputeNetwork == id && m.o.Facts.EndpointsGo {
 			m.deleteEndpoint(eid)
 		}
 	}
@@ -173,7 +179,7 @@ func (m *model) deleteNetwork(id string) {
 func (m *model) createEndpoint(e *Endpoint) (err error) {
 	n := m.networks[strings.ToLower(e.HostComputeNetwork)]
 	if n == nil {
-		return missing(KindNetwork)
+		return m.missing(KindNetwork)
 	}
 	e.HostComputeNetwork = n.ID
 	if e.ID, err = newID(e.ID); err != nil {
@@ -182,25 +188,18 @@ func (m *model) createEndpoint(e *Endpoint) (err error) {
 	switch {
 	case m.endpoints[e.ID] != nil:
 		return fail(InvalidEndpoint, "endpoint %s exists already", e.ID)
-	case e.Name == "":
-		return fail(InvalidEndpoint, "an endpoint needs a name")
 	case e.HostComputeNamespace != "":
 		return fail(InvalidEndpoint, "HostComputeNamespace is read only")
 	case e.Health.Data != nil:
 		return fail(InvalidEndpoint, "Health is read only")
 	}
-	for _, other := range m.endpoints {
-		if other.Name == e.Name && !m.o.TwinNames {
-			return fail(InvalidEndpoint, "endpoint %q exists already", e.Name)
-		}
-		if e.MacAddress != "" && strings.EqualFold(other.MacAddress, e.MacAddress) {
-			return fail(InvalidEndpoint, "MAC %s is in use", e.MacAddress)
-		}
+	if err = m.checkNames(e); err != nil {
+		return err
 	}
 	if err = m.checkAddresses(n, e); err != nil {
 		return err
 	}
-	if err = checkRoutes(e.Routes, n.prefixes()); err != nil {
+	if err = m.checkHops(n, e); err != nil {
 		return err
 	}
 	if err = checkDNS(e.Dns); err != nil {
@@ -215,6 +214,40 @@ func (m *model) createEndpoint(e *Endpoint) (err error) {
 	}
 	m.endpoints[e.ID] = e
 	return nil
+}
+
+// checkNames wants a name and a MAC that no other endpoint has.
+func (m *model) checkNames(e *Endpoint) (err error) {
+	if e.Name == "" {
+		if err = m.strict(selftest.Nameless, InvalidEndpoint, "an endpoint needs a name"); err != nil {
+			return err
+		}
+	}
+	for _, other := range m.endpoints {
+		if other.Name == e.Name && e.Name != "" {
+			err = m.strict(selftest.EndpointTwice, InvalidEndpoint, "endpoint %q exists already", e.Name)
+		}
+		if err == nil && e.MacAddress != "" && strings.EqualFold(other.MacAddress, e.MacAddress) {
+			err = m.strict(selftest.MACTwice, InvalidEndpoint, "MAC %s is in use", e.MacAddress)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkHops wants the endpoint's routes to lead through its network.
+func (m *model) checkHops(n *Network, e *Endpoint) error {
+	var routes []Route
+	for _, r := range e.Routes {
+		if r.NextHop != "0.0.0.0" {
+			routes = append(routes, r)
+		} else if err := m.strict(selftest.NoNextHop, InvalidIP, "route to %s: next hop 0.0.0.0", r.DestinationPrefix); err != nil {
+			return err
+		}
+	}
+	return checkRoutes(routes, n.prefixes())
 }
 
 func (n *Network) prefixes() (all []netip.Prefix) {
@@ -261,7 +294,8 @@ func (m *model) checkAddresses(n *Network, e *Endpoint) error {
 		}
 		e.IpConfigurations = []IPConfig{{a.String(), uint8(prefixes[0].Bits())}}
 	}
-	for _, c := range e.IpConfigurations {
+	for i := range e.IpConfigurations {
+		c := &e.IpConfigurations[i]
 		a, err := netip.ParseAddr(c.IpAddress)
 		if err != nil {
 			return fail(InvalidIP, "%q is not an address", c.IpAddress)
@@ -269,12 +303,21 @@ func (m *model) checkAddresses(n *Network, e *Endpoint) error {
 		i := slices.IndexFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 		switch {
 		case e.Flags&remote != 0:
+		case i < 0 && a.Is6() && !slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() }):
+			err = m.strict(selftest.OtherFamily, InvalidIP, "address %v is in none of %v", a, prefixes)
 		case i < 0:
-			return fail(InvalidIP, "address %v is in none of %v", a, prefixes)
+			err = m.refuse(selftest.AddressForeign, "address %v is in none of %v", a, prefixes)
+		case c.PrefixLength == 0:
+			err = m.strict(selftest.NoLength, InvalidIP, "address %v has no prefix length", a)
+			c.PrefixLength = uint8(prefixes[i].Bits())
 		case int(c.PrefixLength) != prefixes[i].Bits():
-			return fail(InvalidIP, "address %v has prefix length %d, its subnet is %v", a, c.PrefixLength, prefixes[i])
-		case a == prefixes[i].Addr() || used[a]:
-			return fail(AddressReserved, "address %v is in use, or reserved", a)
+			err = fail(InvalidIP, "address %v has prefix length %d, its subnet is %v", a, c.PrefixLength, prefixes[i])
+		}
+		if err == nil && e.Flags&remote == 0 && (used[a] || i >= 0 && a == prefixes[i].Addr()) {
+			err = m.refuse(selftest.AddressTaken, "address %v is in use, or reserved", a)
+		}
+		if err != nil {
+			return err
 		}
 		used[a] = true
 	}
@@ -340,7 +383,7 @@ func (m *model) checkMembers(ids []string) error {
 	for i, id := range ids {
 		ids[i] = strings.ToLower(id)
 		if m.endpoints[ids[i]] == nil {
-			return missing(KindEndpoint)
+			return m.missing(KindEndpoint)
 		}
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/install/selftest"
 )
 
 // Policies whose settings nobody here looks at: what the plugins do not use. They must be JSON objects.
@@ -268,6 +270,9 @@ func (m *model) checkEndpointPolicies(e *Endpoint, policies []Policy) error {
 		if err := p.decode(s); err != nil {
 			return err
 		}
+		if err := m.doubtful(e, s); err != nil {
+			return err
+		}
 		var acl any
 		switch s := s.(type) {
 		case *aclSetting:
@@ -276,17 +281,57 @@ func (m *model) checkEndpointPolicies(e *Endpoint, policies []Policy) error {
 			acl = *s
 		}
 		if acl != nil && known[acl] {
-			return fail(PolicyExists, "the ACL %s is there twice", p.Settings)
+			if err := m.refuse(selftest.ACLTwice, "the ACL %s is there twice", p.Settings); err != nil {
+				return err
+			}
 		}
 		known[acl] = true
 		for _, port := range (&Endpoint{Policies: []Policy{p}}).hostPorts() {
 			if slices.ContainsFunc(taken, port.takes) {
-				return fail(PortExists, "port %d of the host is in use", port.port)
+				if err := m.refuse(selftest.PortTaken, "port %d of the host is in use", port.port); err != nil {
+					return err
+				}
 			}
 			taken = append(taken, port)
 		}
 	}
 	return nil
+}
+
+// doubtful are policies that Windows may refuse though they are right: of which network, or by a setting.
+func (m *model) doubtful(e *Endpoint, s checker) error {
+	var kind, detail selftest.Case
+	allow := func(a aclSetting) {
+		if kind = selftest.ACL; a.Action == "Allow" {
+			detail = selftest.AllowHost
+			if a.RuleType != "" {
+				detail = selftest.AllowSwitch
+			}
+		}
+	}
+	nat := func(destinations []string) {
+		if kind = selftest.OutBoundNAT; len(destinations) > 0 {
+			detail = selftest.Destinations
+		}
+	}
+	switch s := s.(type) {
+	case *aclSetting:
+		allow(*s)
+	case *flatACL:
+		allow(s.aclSetting)
+	case *outboundNAT:
+		nat(s.Destinations)
+	case *flatOutboundNAT:
+		nat(s.Destinations)
+	case *portMapping, *flatNAT:
+		kind = selftest.PortMapping
+	}
+	if n := m.networks[e.HostComputeNetwork]; n != nil && n.Type == "Private" {
+		if err := answered(m.o.Facts.Private[kind], m.api, "%s on a network without an adapter", kind); err != nil {
+			return err
+		}
+	}
+	return m.refuse(detail, "%s", detail)
 }
 
 func (e *Endpoint) hostPorts() (ports []hostPort) {
@@ -330,9 +375,9 @@ func (m *model) checkNetworkPolicies(n *Network) error {
 	case adapter == "" && (!n.external() || len(m.o.Adapters) > 0):
 		return nil // HNS looks for one itself
 	case strings.HasPrefix(adapter, "vEthernet"):
-		return fail(AdapterNotFound, "adapter %q is a port of a virtual switch", adapter)
+		return m.refuse(selftest.MissingAdapter, "adapter %q is a port of a virtual switch", adapter)
 	case !slices.Contains(m.o.Adapters, adapter):
-		return fail(AdapterNotFound, "adapter %q was not found", adapter)
+		return m.refuse(selftest.MissingAdapter, "adapter %q was not found", adapter)
 	}
 	return nil
 }

@@ -6,7 +6,8 @@
 // see one HNS.
 //
 // The server is the only judge that there is, so it is stricter than Windows: what a caller gets wrong is an error,
-// also where Windows would shrug (see docs/windows.md). It remembers every call, and can fail, delay and hang any of
+// also where Windows would shrug (see docs/windows.md, and Options.Lenient). How Windows answers is not decided here where
+// it was recorded: see Facts. It remembers every call, and can fail, delay and hang any of
 // them.
 package hnssim
 
@@ -18,6 +19,8 @@ import (
 	"io"
 	"net"
 	"sync"
+
+	"github.com/Azure/azure-container-networking/install/selftest"
 )
 
 // Address is the environment variable in which the DLLs find the server: 127.0.0.1:port.
@@ -27,10 +30,14 @@ const Address = "HNSSIM_ADDR"
 type Options struct {
 	// Adapters are the names of the host's network adapters. Nil means "Ethernet" and "Ethernet 2".
 	Adapters []string
-	// Version of HNS. The zero version means that of Windows Server 2022, 13.3.
+	// Facts are how Windows does what is not known for certain. Without answers: Facts().
+	Facts selftest.Facts
+	// Version of HNS. The zero version means that of the facts.
 	Version Version
-	// TwinNames allows several endpoints of one name. Windows does, but a plugin that makes two has forgotten one.
-	TwinNames bool
+	// Lenient takes what Windows takes, and other programs live from, though a plugin of ours that sends it is wrong:
+	// endpoints without a name, or with one that is there, without a prefix length, with a MAC that is there, routes by
+	// 0.0.0.0, namespaces of schema 0.0.
+	Lenient bool
 }
 
 // Version of HNS.
@@ -56,8 +63,11 @@ func Serve(l net.Listener, o Options) *Server {
 	if o.Adapters == nil {
 		o.Adapters = []string{"Ethernet", "Ethernet 2"}
 	}
+	if o.Facts.Answers == nil {
+		o.Facts = Facts()
+	}
 	if o.Version == (Version{}) {
-		o.Version = Version{13, 3}
+		o.Version = Version(o.Facts.HNS)
 	}
 	s := &Server{o: o, listener: l, done: make(chan struct{}), conns: map[net.Conn]bool{}, m: newModel(o)}
 	s.serving.Go(s.accept)

@@ -25,7 +25,7 @@ func TestAnEndpointIsAttachedOnce(t *testing.T) {
 			t.Errorf("%+v: 0x%08X %s", step, code, text)
 		}
 	}
-	if got := c.Endpoints()[0].HostComputeNamespace; got != other {
+	if got := c.Endpoints()[0].HostComputeNamespace; !strings.EqualFold(got, other) {
 		t.Errorf("the endpoint is in %q", got)
 	}
 	c.RemoveNamespace(other) // the runtime was faster
@@ -150,7 +150,7 @@ func TestRulesFailTheCallsThatTheyName(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newClient(t, Options{TwinNames: true})
+			c := newClient(t, Options{Lenient: true})
 			c.On(test.rule)
 			got := ""
 			network := ""

@@ -18,9 +18,7 @@ func TestDoctorOfAHealthyNode(t *testing.T) {
 	r, err := h.node.Operator(h.ctx, "azure-vnet", "doctor", "--config", `C:\k\10-azure.conf`)
 	h.must(err)
 	t.Logf("%s", r.Stdout)
-	if r.Exit != 0 {
-		t.Errorf("%s %s", r.Stdout, r.Stderr)
-	}
+	h.wantExit0("doctor", r)
 }
 
 // Each thing that is wrong is a failure, or a warning, with a remedy for PowerShell; without it doctor is content.

@@ -97,9 +97,7 @@ func (h *host) forgetNetwork() {
 	h.Helper()
 	r, err := h.node.Operator(h.ctx, "azure-vnet", "cleanup", "--yes")
 	h.must(err)
-	if r.Exit != 0 {
-		h.Fatalf("cleanup: %s %s", r.Stdout, r.Stderr)
-	}
+	h.wantExit0("cleanup", r)
 }
 
 func (h *host) oneFault(w way, command string, conf map[string]any, nth int, fault string) {
@@ -182,9 +180,7 @@ func (h *host) failEachShared(command, fault string) {
 		h.hns.Forget()
 	}
 	prepare()
-	if r := h.call(command, workload, netns, conf); r.Exit != 0 {
-		h.Fatalf("%s", r.Stdout)
-	}
+	h.wantExit0(command, h.call(command, workload, netns, conf))
 	calls := len(h.hns.Calls())
 	h.wantSuccess(h.call("DEL", workload, netns, conf))
 	if calls < 2 {

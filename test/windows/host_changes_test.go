@@ -63,6 +63,7 @@ func TestAdapters(t *testing.T) {
 		"two NICs: the named one":                         {fabric: twoNICs(), conf: map[string]any{"master": "eth0"}, adapter: "eth0", address: "10.240.1.1"},
 		"adapterName wins over the master":                {fabric: twoNICs(), conf: map[string]any{"master": "eth0", "adapterName": "eth1"}, adapter: "eth1", address: "10.240.1.1"},
 		"adapterName of what is behind a switch: no name": {conf: map[string]any{"adapterName": "vEthernet (Ethernet)"}, adapter: "", address: "10.240.1.1"},
+		"named in capitals":                               {conf: map[string]any{"master": "ETH0", "adapterName": "ETH0"}, adapter: "eth0", address: "10.240.1.1"},
 		"a master that is not there":                      {conf: map[string]any{"master": "Ethernet 7"}, code: 102},
 		"an adapter that HNS does not know":               {conf: map[string]any{"adapterName": "Ethernet 7"}, code: 102},
 	} {
@@ -182,9 +183,7 @@ func TestSixtyFourAtOnce(t *testing.T) {
 		replies := make([]node.Reply, pods)
 		each(pods, func(i int) { replies[i] = h.call(command, id(i), namespaces[i], conf) })
 		for _, r := range replies {
-			if r.Exit != 0 {
-				t.Fatalf("%s: %s %s", command, r.Stdout, r.Stderr)
-			}
+			h.wantExit0(command, r)
 		}
 	}
 	all("ADD")
@@ -207,9 +206,7 @@ func TestKilledAtRandom(t *testing.T) {
 	for _, command := range []string{"ADD", "DEL"} {
 		h.hns.Forget()
 		began := time.Now()
-		if r := h.call(command, id(1), ns, conf); r.Exit != 0 {
-			t.Fatalf("%s %s", r.Stdout, r.Stderr)
-		}
+		h.wantExit0(command, h.call(command, id(1), ns, conf))
 		lasts[command], calls[command] = time.Since(began), len(h.hns.Calls())
 	}
 	killed := 0

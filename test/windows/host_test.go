@@ -34,11 +34,14 @@ const (
 	binDir = `C:\k\azurecni\bin`
 )
 
+// recording, if there is one, is what selftest has printed on a Windows that HNS is to be like.
+var recording = os.Getenv("HNS_FACTS")
+
 // The Makefile says where these are.
 var binaries, prefix, gocni = os.Getenv("AZURE_CNI_WINDOWS_BIN"), os.Getenv("WINE_PREFIX"), os.Getenv("GOCNI_BIN")
 
 func TestMain(m *testing.M) {
-	for _, file := range []string{filepath.Join(binaries, "azure-vnet.exe"), filepath.Join(binaries, "azure-vnet-ipam.exe"), filepath.Join(prefix, "drive_c"), gocni} {
+	for _, file := range []string{filepath.Join(binaries, "azure-vnet.exe"), filepath.Join(binaries, "azure-vnet-ipam.exe"), filepath.Join(binaries, "azure-vnet-install.exe"), filepath.Join(prefix, "drive_c"), gocni} {
 		if _, err := os.Stat(file); err != nil {
 			fmt.Fprintf(os.Stderr, "test/windows: %v; run \"make test-windows\"\n", err)
 			os.Exit(1)
@@ -72,6 +75,12 @@ func newHost(t *testing.T, o options) *host {
 	}
 	if o.fabric.VMs == nil {
 		o.fabric = fabric.Default(1, 20)
+	}
+	if recording != "" && o.hns.Facts.Answers == nil {
+		var err error
+		if o.hns.Facts, err = hnssim.ReadFacts(recording); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if o.hns.Adapters == nil {
 		o.hns.Adapters = []string{"eth0"}
@@ -273,6 +282,14 @@ func ours(stderr []byte) (said string) {
 	return said
 }
 
+// wantExit0 is for what prints whatever it likes.
+func (h *host) wantExit0(what string, r node.Reply) {
+	h.Helper()
+	if r.Exit != 0 {
+		h.Fatalf("%s: exit %d: %s %s", what, r.Exit, r.Stdout, r.Stderr)
+	}
+}
+
 func (h *host) wantSuccess(r node.Reply) {
 	h.Helper()
 	if r.Exit != 0 || len(r.Stdout) > 0 || ours(r.Stderr) != "" {
@@ -337,9 +354,7 @@ func (h *host) show(plugin string, into any) {
 	h.Helper()
 	r, err := h.node.Operator(h.ctx, plugin, "show", "-o", "json")
 	h.must(err)
-	if r.Exit != 0 {
-		h.Fatalf("%s show: %s %s", plugin, r.Stdout, r.Stderr)
-	}
+	h.wantExit0(plugin+" show", r)
 	h.must(json.Unmarshal(r.Stdout, into))
 }
 

@@ -46,7 +46,7 @@ func TestV1(t *testing.T) {
 	if _, err := e.Delete(); err != nil {
 		t.Error(err)
 	}
-	if _, err := hcsshim.GetHNSEndpointByID(e.Id); err == nil || !strings.Contains(err.Error(), "hns failed with error : The endpoint was not found. ") {
+	if _, err := hcsshim.GetHNSEndpointByID(e.Id); err == nil || !strings.Contains(err.Error(), "(0x803b0002)") {
 		t.Error("an endpoint that is gone:", err)
 	}
 	if _, err := n.Delete(); err != nil {
