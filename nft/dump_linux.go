@@ -17,12 +17,8 @@ import (
 
 // dump asks for all objects of a kind in a chain or set of ours. It returns the attributes of each answer.
 func (n *Conn) dump(kind, answer uint16, t *nftables.Table, nameAttr uint16, name string) ([]wire.Attrs, error) {
-	if n.raw == nil {
-		s, err := wire.Open(unix.NETLINK_NETFILTER)
-		if err != nil {
-			return nil, err
-		}
-		n.raw = s
+	if err := n.openRaw(); err != nil {
+		return nil, err
 	}
 	const subsystem, tableAttr = unix.NFNL_SUBSYS_NFTABLES << 8, 1                              // the table is the first attribute of all that are asked for
 	body := wire.AppendText([]byte{byte(t.Family), unix.NFNETLINK_V0, 0, 0}, tableAttr, t.Name) // struct nfgenmsg first
@@ -43,6 +39,14 @@ func (n *Conn) dump(kind, answer uint16, t *nftables.Table, nameAttr uint16, nam
 		out = append(out, attrs)
 	}
 	return out, nil
+}
+
+// openRaw opens the socket for questions.
+func (n *Conn) openRaw() (err error) {
+	if n.raw == nil {
+		n.raw, err = wire.Open(unix.NETLINK_NETFILTER)
+	}
+	return err
 }
 
 // nfgenmsgLen is the length of a struct nfgenmsg (include/uapi/linux/netfilter/nfnetlink.h).
@@ -74,24 +78,35 @@ func (n *Conn) elementsIn(s *nftables.Set) (iter.Seq[element], error) {
 	}
 	return func(yield func(element) bool) {
 		for _, a := range answers {
-			for each := range wire.Walk(a.Get(unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
-				var e element
-				for field := range wire.Walk(each.Value) {
-					switch field.Kind() {
-					case unix.NFTA_SET_ELEM_KEY:
-						e.key = wire.Find(field.Value, unix.NFTA_DATA_VALUE)
-					case unix.NFTA_SET_ELEM_DATA:
-						e.value = wire.Find(field.Value, unix.NFTA_DATA_VALUE)
-					case unix.NFTA_SET_ELEM_USERDATA:
-						e.userdata = field.Value
-					}
-				}
+			for e := range listed(a.Get(unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 				if !yield(e) {
 					return
 				}
 			}
 		}
 	}, nil
+}
+
+// listed goes through a list of elements.
+func listed(list []byte) iter.Seq[element] {
+	return func(yield func(element) bool) {
+		for each := range wire.Walk(list) {
+			var e element
+			for field := range wire.Walk(each.Value) {
+				switch field.Kind() {
+				case unix.NFTA_SET_ELEM_KEY:
+					e.key = wire.Find(field.Value, unix.NFTA_DATA_VALUE)
+				case unix.NFTA_SET_ELEM_DATA:
+					e.value = wire.Find(field.Value, unix.NFTA_DATA_VALUE)
+				case unix.NFTA_SET_ELEM_USERDATA:
+					e.userdata = field.Value
+				}
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 // addressesIn are the elements of a set of addresses, sorted.

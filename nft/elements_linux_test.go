@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +48,17 @@ func (h *host) wantElements(nft *Conn, want string) {
 	list, err := nft.Elements(Scope{"azure0", FamilyBridge})
 	h.Must(err)
 	h.Same("elements of azure0", show(list), lab.Sorted(want))
+	for _, e := range slices.Concat(list, elementsOf("azure0")) {
+		if !e.Address.IsValid() || len(e.MAC) == 0 {
+			continue // a part of a pod: nobody asks for it by its keys
+		}
+		want := slices.ContainsFunc(list, func(l Element) bool {
+			return l.Complete && l.Address == e.Address && l.Port == e.Port && l.MAC.String() == e.MAC.String()
+		})
+		if complete, err := nft.Complete(e); err != nil || complete != want {
+			h.Errorf("%s at %s is complete by its keys: %t, %v, and in the listing: %t", e.Address, e.Port, complete, err, want)
+		}
+	}
 }
 
 func TestElementsOfABridgeWithoutRulesAreNone(t *testing.T) {
@@ -55,6 +67,9 @@ func TestElementsOfABridgeWithoutRulesAreNone(t *testing.T) {
 		for range 2 { // without the table, and without the sets
 			if list, err := nft.Elements(Scope{"azure7", FamilyBridge}); err != nil || len(list) != 0 {
 				t.Errorf("elements %v, %v", list, err)
+			}
+			if complete, err := nft.Complete(elementsOf("azure7")[0]); err != nil || complete {
+				t.Errorf("an element is complete: %t, %v", complete, err)
 			}
 			h.Must(nft.DeleteElements(elementsOf("azure7")...))
 			h.Must(nft.EnsureRules(rulesOf("azure0")))
@@ -133,6 +148,9 @@ func TestElementsThatAreNotInEverySetAreNotComplete(t *testing.T) {
 		"its copy is missing":   {"delete element inet azure-vnet azure0-known4 { 10.240.1.1 }", strings.Replace(first, "true", "false", 1)},
 		"its copy says another MAC": {"delete element inet azure-vnet azure0-known4 { 10.240.1.1 }; " +
 			"add element inet azure-vnet azure0-known4 { 10.240.1.1 : 02:00:00:00:00:09 }", strings.Replace(first, "true", "false", 1)},
+		"the map says another MAC": {"delete element bridge azure-vnet azure0-pods4 { 10.240.1.1 }; " +
+			`add element bridge azure-vnet azure0-pods4 { 10.240.1.1 comment "azure/c1/eth0" : 02:00:00:00:00:09 }`,
+			strings.NewReplacer("true", "false", "0a:58:0a:f0:01:01", "02:00:00:00:00:09").Replace(first)},
 		"another port may send, too": {"add element bridge azure-vnet azure0-owned4 { azv0000000000b . 0a:58:0a:f0:01:01 . 10.240.1.1 }", first},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/userdata"
 	"golang.org/x/sys/unix"
 )
 
@@ -169,8 +168,7 @@ func (n *Conn) list(s *nftables.Set) ([]nftables.SetElement, error) {
 		for e := range elements {
 			if listed++; !seen[string(e.key)] {
 				seen[string(e.key)] = true
-				comment, _ := userdata.GetString(e.userdata, userdata.NFTNL_UDATA_SET_ELEM_COMMENT)
-				all = append(all, nftables.SetElement{Key: e.key, Val: e.value, Comment: comment})
+				all = append(all, nftables.SetElement{Key: e.key, Val: e.value, Comment: e.comment()})
 			}
 		}
 		if len(all) == before && (!first || listed == 0) {

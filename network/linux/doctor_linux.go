@@ -130,7 +130,7 @@ func examineEndpoints(k *kernel, n *view) []finding.Finding {
 			add(finding.Warning, "", &e.Owner, "its namespace %s is gone, and nobody called DEL", e.NetNS)
 			continue
 		}
-		diff, cerr := checkPod(k, n, e, have)
+		diff, cerr := checkPod(k, n, e, among(have))
 		switch {
 		case cerr != nil:
 			add(finding.Failure, remedyPod, nil, "%v", cerr)

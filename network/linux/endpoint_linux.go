@@ -327,11 +327,7 @@ func (l *Dataplane) CheckEndpoint(_ context.Context, want *network.Network, e *n
 	if cerr := n.mode.check(k, n); cerr != nil {
 		return cerr
 	}
-	have, err := k.nft.Elements(n.scope())
-	if err != nil {
-		return err
-	}
-	diff, err := checkPod(k, n, e, have)
+	diff, err := checkPod(k, n, e, k.nft.Complete)
 	if errors.Is(err, netlink.ErrNetNS) {
 		return fmt.Errorf("%w: %w", network.ErrNetNS, err)
 	}
@@ -357,8 +353,9 @@ func (*Dataplane) checkImported(k *kernel, n *view, e *network.Endpoint) error {
 	return err
 }
 
-// checkPod names the first difference between an endpoint and what is. have are the elements of its network.
-func checkPod(k *kernel, n *view, e *network.Endpoint, have []nft.Element) (netlink.Difference, error) {
+// checkPod names the first difference between an endpoint and what is; complete says whether the rules' sets have an
+// element.
+func checkPod(k *kernel, n *view, e *network.Endpoint, complete func(nft.Element) (bool, error)) (netlink.Difference, error) {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
 		return netlink.Difference{}, err
@@ -367,21 +364,33 @@ func checkPod(k *kernel, n *view, e *network.Endpoint, have []nft.Element) (netl
 	if diff.Text != "" && !diff.Chain || err != nil {
 		return diff, err
 	}
-	if missing := checkElements(k, elements(n, e, pod), have); missing != "" {
+	missing, err := checkElements(k, elements(n, e, pod), complete)
+	if missing != "" {
 		diff = netlink.Difference{Text: missing}
 	}
-	return diff, nil
+	return diff, err
 }
 
 // checkElements names the first difference between a pod's elements and what is, or "".
-func checkElements(k *kernel, pod, have []nft.Element) string {
+func checkElements(k *kernel, pod []nft.Element, complete func(nft.Element) (bool, error)) (string, error) {
 	for _, want := range pod {
-		if !slices.ContainsFunc(have, func(h nft.Element) bool { return same(h, want) }) {
-			return fmt.Sprintf("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port)
+		is, err := complete(want)
+		if err != nil {
+			return "", err
+		}
+		if !is {
+			return fmt.Sprintf("the nftables elements of %s (%s, port %s) are missing", want.Address, want.MAC, want.Port), nil
 		}
 		if want.Family == nft.FamilyNetdev && !k.nft.PodChainInPlace(want) {
-			return fmt.Sprintf("the nftables chain of port %s is not in place", want.Port)
+			return fmt.Sprintf("the nftables chain of port %s is not in place", want.Port), nil
 		}
 	}
-	return ""
+	return "", nil
+}
+
+// among finds elements in a listing.
+func among(have []nft.Element) func(nft.Element) (bool, error) {
+	return func(want nft.Element) (bool, error) {
+		return slices.ContainsFunc(have, func(h nft.Element) bool { return same(h, want) }), nil
+	}
 }

@@ -52,7 +52,9 @@ func (l *Dataplane) Ailing(_ context.Context, known *network.Network) ([]string,
 	var found []string
 	for i, diff := range diffs {
 		if diff == "" {
-			diff = checkElements(k, elements(n, list[i], pods[i]), have)
+			if diff, err = checkElements(k, elements(n, list[i], pods[i]), among(have)); err != nil {
+				return nil, err
+			}
 		}
 		if diff != "" {
 			found = append(found, list[i].Who()+": "+diff)
