@@ -145,6 +145,9 @@ func (w *Dataplane) makeNetwork(ctx context.Context, h hns, n *network.Network) 
 		found, err = w.network(ctx, h, n.Name)
 		return found, false, err
 	}
+	if errors.Is(err, network.ErrMaster) { // HNS does not name it
+		err = fmt.Errorf("adapter %q: %w", n.HNSAdapter(), err)
+	}
 	return found, err == nil, err
 }
 

@@ -44,6 +44,7 @@ type Call struct {
 	ID            string // of the object; of the network for Create Endpoint by HCN
 	Body          string
 	Code          uint32 // 0 or the HRESULT of the failure
+	Why           string // it failed; the caller is told only what Windows tells
 	path          string // v1: the words of the path
 	method        string // v1
 }
@@ -153,7 +154,9 @@ func (s *Server) answer(c Call) answer {
 		err = fail(r.Code, "failed on behalf of the test")
 	}
 	a := c.reply(reply, err)
-	c.Code = codeOf(err)
+	if c.Code = codeOf(err); err != nil {
+		c.Why = err.Error()
+	}
 	s.calls = append(s.calls, c)
 	if r != nil && r.Answered != nil {
 		close(r.Answered)

@@ -67,7 +67,7 @@ func record(err error) string {
 	if h.answer.Error == "" && h.answer.ErrorCode == 0 {
 		return ""
 	}
-	return encode(map[string]any{"Success": false, "Error": h.answer.Error, "ErrorCode": uint32(h.answer.ErrorCode), "Simulator": h.text})
+	return encode(map[string]any{"Success": false, "Error": h.answer.Error, "ErrorCode": uint32(h.answer.ErrorCode)})
 }
 
 // returned is what the call itself returns.

@@ -44,7 +44,7 @@ func TestContainerdsClientAndTheShippedConflist(t *testing.T) {
 	h.wantDocument("Create", "Network", "network-v2.json", "Ethernet 2", "eth0")
 	h.wantDocument("Create", "Endpoint", "shipped-endpoint-v2.json", "NETWORK-ID", upper(h.hns.Networks()[0].ID))
 	e := h.hns.Endpoints()
-	if len(e) != 1 || upper(e[0].HostComputeNamespace) != ns {
+	if len(e) != 1 || !strings.EqualFold(e[0].HostComputeNamespace, ns) {
 		t.Errorf("endpoints: %+v, want one in namespace %s", e, ns)
 	}
 
@@ -134,7 +134,7 @@ func TestDelOfAStrangerWithNearlyTheSameID(t *testing.T) {
 	stranger := id(1)[:63] + "0"
 	h.wantResult(h.call("ADD", stranger, h.hns.AddNamespace(), conf))
 	h.wantSuccess(h.call("DEL", stranger, "", conf))
-	if e := h.hns.Endpoints(); len(e) != 1 || upper(e[0].HostComputeNamespace) != ns {
+	if e := h.hns.Endpoints(); len(e) != 1 || !strings.EqualFold(e[0].HostComputeNamespace, ns) {
 		t.Errorf("endpoints: %+v", e)
 	}
 }

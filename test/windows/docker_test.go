@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/install/selftest"
+	"github.com/Azure/azure-container-networking/test/hnssim"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -99,5 +101,30 @@ func TestDockersWayWithoutState(t *testing.T) {
 func TestDockersSandboxThatDoesNotRun(t *testing.T) {
 	h := newHost(t, options{})
 	h.wantError(h.call("ADD", id(1), "none", h.conf(nil)), 11, id(1))
+	h.wantNothing()
+}
+
+// Before Windows Server 2019 v1 answered by a response with words, and no HRESULT.
+func TestAnOlderWindowsAnswersInWords(t *testing.T) {
+	facts := hnssim.Facts()
+	for c, words := range map[selftest.Case]string{
+		selftest.MissingNetwork: "The network was not found. ", selftest.MissingEndpoint: "The endpoint was not found. ",
+		selftest.PortTaken: "The specified port already exists. ", selftest.MissingAdapter: "The network adapter was not found. ",
+		selftest.AddressTaken: "Unspecified error ",
+	} {
+		facts.Answers[c] = selftest.Answers{V1: &selftest.Answer{Error: words}, V2: facts.Answers[c].V2}
+	}
+	h := newHost(t, options{hns: hnssim.Options{Facts: facts, Version: hnssim.Version{Major: 7, Minor: 2}}})
+	for n := range 3 {
+		h.hns.AddContainer(id(n))
+	}
+	h.wantError(h.call("ADD", id(0), "none", h.conf(map[string]any{"adapterName": "Ethernet 7"})), 102, "Ethernet 7")
+	conf := h.conf(withPorts(port(8080, 80, "tcp", "")))
+	h.wantResult(h.call("ADD", id(1), "none", conf))
+	h.wantError(h.call("ADD", id(2), "none", conf), 11, "tcp/8080", "in use")
+	h.hns.RemoveEndpoint(h.hns.Endpoints()[0].ID)
+	h.wantSuccess(h.call("DEL", id(1), "none", conf))
+	h.hns.RemoveNetwork("azure")
+	h.wantSuccess(h.call("DEL", id(1), "none", conf))
 	h.wantNothing()
 }

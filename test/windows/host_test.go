@@ -200,7 +200,7 @@ func (h *host) explain() {
 		return
 	}
 	for _, c := range h.hns.Calls() {
-		h.Logf("HNS: %s %s %s %s %.400s -> %08X", c.API, c.Op, c.Kind, c.ID, c.Body, c.Code)
+		h.Logf("HNS: %s %s %s %s %.400s -> %08X %s", c.API, c.Op, c.Kind, c.ID, c.Body, c.Code, c.Why)
 	}
 	for _, file := range []string{`C:\k\azure-vnet.log`, `C:\k\azure-vnet-ipam.log`, `C:\k\azure-vnet.json`} {
 		b, _ := os.ReadFile(h.path(file))
