@@ -2,7 +2,6 @@ package cni
 
 import (
 	"os"
-	"runtime"
 	"runtime/debug"
 )
 
@@ -12,8 +11,6 @@ const heapLimit = 24 << 20
 
 // Main is a plugin's main function: it does what this process was started for, and ends it.
 func Main(p *Plugin) {
-	// A command is a chain of system calls. With more processors the runtime keeps threads awake that look for work.
-	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(heapLimit)
 	os.Exit(p.Run(os.Args[1:]))
