@@ -99,7 +99,7 @@ func TestKubeadmTakesTheFiles(t *testing.T) {
 	// CoreDNS is looked for in a cluster that is not there, and waited for.
 	bin := stand(t, map[string]string{
 		"hostname": `[ "$*" = -I ] && echo "10.240.0.4 10.240.1.1 "`,
-		"kubeadm": kubeadm + ` config validate --config "$3"
+		"kubeadm": kubeadm + ` config validate --config "$3" || exit 1
 [ "$1" = join ] || exec ` + kubeadm + ` "$@" --dry-run --ignore-preflight-errors=all --skip-phases=addon/coredns`,
 	})
 	copyExample(t, "init.yaml", dir)
