@@ -28,7 +28,7 @@ func events(cell cell) []event {
 			}
 			return w.startKubelet(ctx)
 		}},
-		{name: "kube-proxy is killed, and starts again", limit: time.Second, make: restart("kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override=node1")},
+		{name: "kube-proxy is killed, and starts again", limit: 2 * time.Second, make: restart("kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override=node1")},
 		{name: "the plugins are upgraded, and go back", limit: 2 * time.Second, make: func(ctx context.Context, c *cluster) error {
 			if err := c.workers[0].upgrade(ctx); err != nil {
 				return err
@@ -36,7 +36,7 @@ func events(cell cell) []event {
 			_, err := c.workers[0].run(ctx, "sh", "/opt/cluster/v2.0.2/install-cni-plugin.sh", "--rollback")
 			return err
 		}},
-		{name: "somebody deletes the plugins' rules", limit: 2 * time.Second, make: func(ctx context.Context, c *cluster) error {
+		{name: "somebody deletes the plugins' rules", limit: 3 * time.Second, make: func(ctx context.Context, c *cluster) error {
 			_, err := c.workers[0].run(ctx, "sh", "-c", "nft list tables | grep azure-vnet | while read -r t; do nft delete $t; done")
 			return err
 		}},

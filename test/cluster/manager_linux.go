@@ -31,12 +31,18 @@ func (w *worker) manager() manager {
 	return networkd
 }
 
-// manage lets the node's manager configure a NIC that has nothing yet, as at each boot.
+// manage lets the node's manager configure a NIC that has nothing yet, as at each boot. A veth pair stays up: the fabric's end of one that is
+// down forgets for whom it answers neighbour solicitations.
 func (w *worker) manage(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("given up after two minutes"))
 	defer cancel()
-	if _, err := w.run(ctx, "sh", "-c", "ip address flush dev eth0 && ip link set eth0 down"); err != nil {
+	if _, err := w.run(ctx, "ip", "address", "flush", "dev", "eth0"); err != nil {
 		return err
+	}
+	if !w.vm.Config.PrimaryNIC().Veth {
+		if _, err := w.run(ctx, "ip", "link", "set", "eth0", "down"); err != nil { // up, it would get no link-local address again
+			return err
+		}
 	}
 	if err := w.startBus(ctx); err != nil {
 		return err

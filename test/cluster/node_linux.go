@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -30,17 +31,23 @@ type cell struct {
 
 func (c cell) String() string { return fmt.Sprintf("%-11s  %-8s  %-4s", c.mode, c.proxy, c.family) }
 
-// containerdConfig is what a node has, but for two settings: a negative oom_score_adj is refused where this runs in a container, and so
-// is AppArmor.
-const containerdConfig = `version = 2
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.tracing.processor.v1.otlp"]
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "` + pauseImage + `"
-  restrict_oom_score_adj = true
-  disable_apparmor = true
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
-`
+// configureContainerd does what the quickstart tells a person to do, and then changes what a node needs that is no machine of its own: there is
+// no systemd, a negative oom_score_adj is refused where this runs in a container, and so is AppArmor. The image is the tests'.
+func (w *worker) configureContainerd(ctx context.Context) error {
+	text, err := os.ReadFile(quickstartDoc)
+	if err != nil {
+		return err
+	}
+	documented := regexp.MustCompile(`(?m)^containerd config default .*$`).FindString(string(text))
+	looks := regexp.MustCompile(`(?m)^grep -E 'bin_dir.*/etc/containerd/config.toml`).FindString(string(text))
+	seen, err := w.run(ctx, "sh", "-c", "set -e; mkdir -p /etc/containerd; "+documented+"; "+looks)
+	if err != nil || !strings.Contains(seen, `bin_dir = "/opt/cni/bin"`) || !strings.Contains(seen, "SystemdCgroup = true") {
+		return fmt.Errorf("%q, of the quickstart, makes a file in which %q finds %s: %w", documented, looks, seen, err)
+	}
+	_, err = w.run(ctx, "sed", "-i", "-e", "s/SystemdCgroup = true/SystemdCgroup = false/", "-e", "s/restrict_oom_score_adj = false/restrict_oom_score_adj = true/",
+		"-e", "s/disable_apparmor = false/disable_apparmor = true/", "-e", `s,sandbox_image = .*,sandbox_image = "`+pauseImage+`",`, "/etc/containerd/config.toml")
+	return err
+}
 
 // kubeletConfig: the kubelet may have as many pods as Azure gave the node addresses. The rest is for a node that is no machine of its own.
 const kubeletConfig = `apiVersion: kubelet.config.k8s.io/v1beta1
@@ -84,7 +91,6 @@ func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell ce
 	}
 	files := map[string]string{
 		configFile:                     c.kubeconfig(),
-		"/etc/containerd/config.toml":  containerdConfig,
 		"/etc/kubernetes/kubelet.yaml": fmt.Sprintf(kubeletConfig, w.pods),
 		"/etc/kubernetes/proxy.yaml":   fmt.Sprintf(proxyConfig, cell.proxy, local),
 	}
@@ -93,6 +99,9 @@ func startWorker(ctx context.Context, m *machine, c *control, in inputs, cell ce
 		if err := w.write(ctx, file, text); err != nil {
 			return nil, err
 		}
+	}
+	if err := w.configureContainerd(ctx); err != nil {
+		return nil, err
 	}
 	if err := w.manage(ctx); err != nil {
 		return nil, err

@@ -21,8 +21,15 @@ func (vm *VM) start() (*Namespace, error) {
 // Restart switches the machine off and on: the processes that were started in
 // it are killed, its pods end, and it begins with nothing but its NICs and
 // their own addresses. The fabric notices nothing of it but that nobody
-// answers meanwhile. It must not be called beside other methods of the VM.
+// answers meanwhile. It must not be called beside other methods of the VM,
+// nor for one with a veth pair as its NIC: with the pair's other end down the
+// fabric would forget for whom it answers neighbour solicitations.
 func (vm *VM) Restart() error {
+	for _, p := range vm.ports {
+		if p.nic.Veth {
+			return fmt.Errorf("restart %s: %s is a veth pair", vm.Config.Name, p.nic.Name)
+		}
+	}
 	pods := vm.takePods()
 	var errs []error
 	for n := range pods {
