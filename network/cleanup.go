@@ -10,7 +10,8 @@ import (
 // Cleanup takes a network away: its endpoints, its rules, its bridge, and what is written about it. The host gets
 // back what it had. It returns how many endpoints went. What another network uses stays.
 func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
-	collected, _, err := m.Collect(ctx, network, func(string, string) bool { return false })
+	owners, _, err := m.Collect(ctx, network, func(string, string) bool { return false })
+	collected := len(owners)
 	if err != nil {
 		return collected, err // an endpoint that is still there needs its network
 	}

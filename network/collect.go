@@ -9,17 +9,17 @@ import (
 )
 
 // Collect deletes every endpoint of the network that keep does not name, known to the state or only to the host, and
-// returns how many, and whose could not be deleted; nil if what is on the host is not known. It goes on after an error
-// and reports all.
-func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (collected int, left []Owner, err error) {
+// returns whose they were, and whose could not be deleted; the latter is nil if what is on the host is not known. It
+// goes on after an error and reports all.
+func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (collected, left []Owner, err error) {
 	if m.Store.Foreign(ctx) {
 		if err := m.own(ctx); err != nil {
-			return 0, nil, err
+			return nil, nil, err
 		}
 	}
 	n, stale, err := m.stale(ctx, network, keep)
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	if len(stale) > 0 && !m.alone {
 		var names []string
@@ -28,19 +28,19 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		}
 		claim, cerr := m.Claims.Take(ctx, names...)
 		if cerr != nil {
-			return 0, nil, cerr
+			return nil, nil, cerr
 		}
 		defer claim.Release()
 		// Somebody may have deleted one meanwhile, and its address may be another's by now.
 		if n, stale, err = m.stale(ctx, network, func(containerID, ifName string) bool {
 			return !slices.Contains(names, Owner{network, containerID, ifName}.String())
 		}); err != nil {
-			return 0, nil, err
+			return nil, nil, err
 		}
 	}
 	owners := map[Owner]bool{}
 	collected = m.collectAtOnce(ctx, n, stale)
-	if collected == 0 {
+	if collected == nil {
 		for _, e := range stale {
 			owners[e.Owner] = true
 		}
@@ -67,7 +67,7 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 			}
 			continue
 		}
-		collected++
+		collected = append(collected, o)
 	}
 	if n.Bridge != "" && !n.Imported {
 		errs = errors.Join(errs, m.Dataplane.Sweep(ctx, n, m.addresses))
@@ -102,11 +102,11 @@ func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
 	return known, err
 }
 
-// collectAtOnce deletes the endpoints together, and returns how many. After an error that is none: one by one it shows
-// which of them cannot be deleted.
-func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoint) int {
+// collectAtOnce deletes the endpoints together, and returns whose they were. After an error those are none: one by one
+// it shows which of them cannot be deleted.
+func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoint) (collected []Owner) {
 	if len(stale) < 2 || n.Imported {
-		return 0
+		return nil
 	}
 	err := m.Dataplane.DeleteEndpoints(ctx, n, stale)
 	if err == nil {
@@ -121,7 +121,10 @@ func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoi
 	}
 	if err != nil {
 		m.Log.Warn("collect endpoints at once", "network", n.Name, "endpoints", len(stale), "error", err)
-		return 0
+		return nil
 	}
-	return len(stale)
+	for _, e := range stale {
+		collected = append(collected, e.Owner)
+	}
+	return collected
 }

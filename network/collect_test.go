@@ -49,7 +49,8 @@ func TestCollectDeletesWhatIsNotToBeKept(t *testing.T) {
 			t.Parallel()
 			l := collectLab(t)
 			want := l.String()
-			n, _, err := l.start().Collect(t.Context(), "azure", keepOnly(test.keep...))
+			collected, _, err := l.start().Collect(t.Context(), "azure", keepOnly(test.keep...))
+			n := len(collected)
 			if err != nil || n != test.collected {
 				t.Errorf("collected %d, error %v; want %d", n, err, test.collected)
 			}
@@ -89,7 +90,8 @@ func TestCollectGoesOnAfterErrorsAndReportsAll(t *testing.T) {
 			p.host.FailAt(s.Call, networktest.Before, errors.New("no way to delete "+s.Endpoint.ContainerID))
 		}
 	}
-	n, _, err := p.Collect(t.Context(), "azure", keepOnly())
+	collected, _, err := p.Collect(t.Context(), "azure", keepOnly())
+	n := len(collected)
 	if n != 1 || err == nil {
 		t.Fatalf("collected %d, error %v", n, err)
 	}
@@ -113,7 +115,8 @@ func TestCollectDeletesWhatTheStateKnowsWhenTheHostCannotBeAsked(t *testing.T) {
 	want := without(without(l.String(), c1), c2)
 	p := l.start()
 	p.failOwners(2)
-	n, left, err := p.Collect(t.Context(), "azure", keepOnly())
+	collected, left, err := p.Collect(t.Context(), "azure", keepOnly())
+	n := len(collected)
 	wantError(t, err, errBoom)
 	if n != 2 || left != nil {
 		t.Errorf("collected %d, left %v", n, left)
@@ -121,7 +124,7 @@ func TestCollectDeletesWhatTheStateKnowsWhenTheHostCannotBeAsked(t *testing.T) {
 	l.want(want)
 	p = l.start()
 	p.failOwners(1) // once is no matter
-	if n, left, err := p.Collect(t.Context(), "azure", keepOnly()); n != 1 || left == nil || err != nil {
+	if collected, left, err := p.Collect(t.Context(), "azure", keepOnly()); len(collected) != 1 || left == nil || err != nil {
 		t.Errorf("collected %d, left %v, %v", n, left, err)
 	}
 }
@@ -130,7 +133,8 @@ func TestCollectOfAnUnknownNetworkTouchesNothing(t *testing.T) {
 	t.Parallel()
 	l := collectLab(t)
 	before := l.String()
-	n, _, err := l.start().Collect(t.Context(), "nosuch", keepOnly())
+	collected, _, err := l.start().Collect(t.Context(), "nosuch", keepOnly())
+	n := len(collected)
 	if n != 0 || err != nil {
 		t.Errorf("collected %d, error %v", n, err)
 	}

@@ -359,13 +359,16 @@ func (p *plugin) gc(ctx context.Context, c *cni.Command) error {
 		return err
 	}
 	defer claim.Release()
-	n, left, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
+	collected, left, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
 		// A pod of which nobody knows the container is in no list.
 		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}] || strings.HasPrefix(containerID, platform.NamelessPrefix)
 	})
-	c.Note("collected", n)
-	if left == nil {
-		return err // what is there may have any address
+	c.Note("collected", len(collected))
+	if left == nil { // what is there may have any address but those of the collected ones
+		for _, o := range collected {
+			err = errors.Join(err, cmd.ipam.delOf(ctx, o))
+		}
+		return err
 	}
 	for _, o := range left { // the addresses of what could not be removed must stay reserved
 		valid = append(valid, cni.Attachment{ContainerID: o.ContainerID, IfName: o.IfName})

@@ -71,7 +71,9 @@ func (c command) run(ctx context.Context) (a answer) {
 	case "check":
 		err = m.Check(ctx, c.Endpoint.Owner, "", network.Believed{Addresses: c.Endpoint.Addresses, Routes: c.Endpoint.Routes})
 	case "collect":
-		a.Count, _, err = m.Collect(ctx, c.Endpoint.Network, func(string, string) bool { return false })
+		var collected []network.Owner
+		collected, _, err = m.Collect(ctx, c.Endpoint.Network, func(string, string) bool { return false })
+		a.Count = len(collected)
 	case "repairLate":
 		err = repairLate(ctx, m)
 	case "removeNetwork":
