@@ -49,6 +49,8 @@ func (l *lab) plugin() *plugin {
 	process.Hook = func(s networktest.Step) {
 		if s.Moment == networktest.Before && slices.Contains(told, s.Method) {
 			process.FailAt(s.Call, s.Moment, l.call(s.Method))
+		} else if s.Moment == networktest.Before {
+			process.FailAt(s.Call, s.Moment, l.fails[s.Method])
 		}
 	}
 	return &plugin{
@@ -204,6 +206,8 @@ func TestTheOrderOfACommand(t *testing.T) {
 		"GC": {command: "GC", there: []string{"c1", "c2"}, more: `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`, calls: "DeleteEndpoint, ipam GC but c2", held: "c2"},
 		"GC, one cannot be removed": {command: "GC", there: []string{"c1", "c2"}, fails: "DeleteEndpoint", more: `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`,
 			calls: "DeleteEndpoint, ipam GC but c2,c1", held: "c1,c2", wrong: true},
+		"GC, what the host has is not known": {command: "GC", there: []string{"c1", "c2"}, fails: "Owners", more: `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`,
+			calls: "DeleteEndpoint, ipam DEL of c1", held: "c2", wrong: true},
 		"GC, the IPAM plugin fails": {command: "GC", there: []string{"c1"}, fails: "ipam GC but nobody", more: `,"cni.dev/valid-attachments":[]`, calls: "DeleteEndpoint, ipam GC but nobody", wrong: true},
 
 		"STATUS":                         {command: "STATUS", calls: "Status, ipam STATUS"},
