@@ -14,7 +14,7 @@ import (
 )
 
 // packets measures what a packet costs from pod to pod of one VM, over a bridge without any rules, over the reference
-// plugin's, and over ours; with two pods there and with 250.
+// plugin's, and over ours; with two pods there and with 250. Both VMs track connections, as nodes with a kube-proxy do.
 func (b *bench) packets(ctx context.Context) error {
 	for _, p := range []pair{pairs[0], pairs[2]} {
 		for _, there := range []int{2, present} {
@@ -48,6 +48,11 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.close()) }()
+	for _, n := range v.nodes {
+		if err := trackConnections(ctx, n.VM.Ns); err != nil {
+			return nil, err
+		}
+	}
 	var paths []namedPath
 	defer func() {
 		for _, p := range paths {
@@ -97,6 +102,17 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 		}
 	}
 	return took, nil
+}
+
+// trackConnections is what each node has by kube-proxy, before any network plugin: the kernel follows all connections,
+// those of bridged frames, too.
+func trackConnections(ctx context.Context, ns *fabric.Namespace) error {
+	cmd := ns.Command(ctx, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader("table inet proxy { chain services { type nat hook prerouting priority dstnat; }; chain forward { type filter hook forward priority filter; ct state established,related accept; }; }\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nft: %w: %s", err, out)
+	}
+	return nil
 }
 
 // plainBridge makes a bridge with pods by hand, and returns the last two and the address of the last.
