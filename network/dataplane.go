@@ -31,6 +31,8 @@ type Dataplane interface {
 	// There says whether the host has a network of that name without any state: HNS has. Where networks have no names
 	// on the host it is not.
 	There(ctx context.Context, name string) (bool, error)
+	// Networks are those that the host shows to be ours without any state; none where networks have no names there.
+	Networks(ctx context.Context) ([]string, error)
 
 	// CheckNetNS says whether e's namespace can be used, and whether the interface's name is free there. If e
 	// is pending, what has the name is taken for what an interrupted ADD left.

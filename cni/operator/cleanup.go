@@ -76,15 +76,19 @@ func cleanup(ctx context.Context, o options, dirs []string, stdin io.Reader, std
 	return nil
 }
 
-// onHostOnly are networks that the host has and no state: the one that is named, or those of the configurations.
+// onHostOnly are networks that the host has and no state: the one that is named, or those of the configurations, and
+// those that have pods by their names.
 func onHostOnly(ctx context.Context, o options, dir string, known []string) (lost []shownNetwork, err error) {
-	wanted := doctor.NetworkNames()
-	if o.network != "" {
-		wanted = []string{o.network}
-	}
 	m, err := netplugin.NewManager(dir, o.logger)
 	if err != nil {
 		return nil, err
+	}
+	wanted := []string{o.network}
+	if o.network == "" {
+		if wanted, err = m.Dataplane.Networks(ctx); err != nil {
+			return nil, err
+		}
+		wanted = append(wanted, doctor.NetworkNames()...)
 	}
 	for _, name := range wanted {
 		if slices.Contains(known, name) {

@@ -38,8 +38,29 @@ func (w *Dataplane) There(ctx context.Context, name string) (bool, error) {
 	if errors.Is(err, errGone) {
 		return false, nil
 	}
-	ours := strings.EqualFold(found.Type, "L2Bridge") || strings.EqualFold(found.Type, "L2Tunnel")
-	return ours, err
+	return found.canBeOurs(), err
+}
+
+func (n hnsNetwork) canBeOurs() bool {
+	return strings.EqualFold(n.Type, "L2Bridge") || strings.EqualFold(n.Type, "L2Tunnel")
+}
+
+// Networks implements network.Dataplane: those with an endpoint that has a name of ours. Another plugin's network can be
+// of the same type.
+func (w *Dataplane) Networks(ctx context.Context) (names []string, err error) {
+	h := w.anyAPI(ctx, "")
+	list, err := ask(ctx, w, "list networks", h.Networks)
+	for _, n := range list {
+		if !n.canBeOurs() {
+			continue
+		}
+		has, eerr := ask(ctx, w, "list the endpoints of network "+n.Name, func() ([]hnsEndpoint, error) { return h.EndpointsOf(n.ID) })
+		err = errors.Join(err, eerr)
+		if slices.ContainsFunc(has, func(e hnsEndpoint) bool { _, ours := ownerOf(e.Name, n.Name); return ours }) {
+			names = append(names, n.Name)
+		}
+	}
+	return names, err
 }
 
 // Owners implements network.Dataplane.

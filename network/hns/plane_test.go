@@ -70,9 +70,19 @@ func (f *fakeHNS) Network(name string) (hnsNetwork, error) {
 	return hnsNetwork{}, errGone
 }
 
+func (f *fakeHNS) Networks() (list []hnsNetwork, err error) {
+	for i, n := range f.networks {
+		if i < len(f.names) {
+			n.Name = f.names[i]
+			list = append(list, n)
+		}
+	}
+	return list, f.call("networks")
+}
+
 func (f *fakeHNS) CreateNetwork([]byte) (hnsNetwork, error) {
 	err := f.call("create network")
-	n := hnsNetwork{"made", "L2Bridge", prefixList("10.240.0.0/16")}
+	n := hnsNetwork{ID: "made", Name: "azure", Type: "L2Bridge", Subnets: prefixList("10.240.0.0/16")}
 	if err == nil || errors.Is(err, errThere) {
 		f.networks, f.names = append(f.networks, n), append(f.names, "azure")
 	}
@@ -214,7 +224,7 @@ func TestCheckNetNSOnHNS(t *testing.T) {
 }
 
 func TestEnsureNetworkOnHNS(t *testing.T) {
-	there := hnsNetwork{"there", "l2bridge", prefixList("10.240.0.0/16", "fd00::/64")}
+	there := hnsNetwork{ID: "there", Type: "l2bridge", Subnets: prefixList("10.240.0.0/16", "fd00::/64")}
 	for name, c := range map[string]struct {
 		has    *hnsNetwork
 		hidden int
@@ -232,7 +242,7 @@ func TestEnsureNetworkOnHNS(t *testing.T) {
 		"it cannot be asked for":              {fail: map[string]error{"network": errors.New("busy")}, want: network.ErrHNS, calls: []string{"supported", "network"}},
 		"there is no such adapter":            {fail: map[string]error{"create network": fmt.Errorf("%w: adapter", network.ErrMaster)}, want: network.ErrMaster, calls: []string{"supported", "network", "network", "create network"}},
 		"it has another type":                 {has: &there, mode: network.ModeTunnel, want: network.ErrConflict, calls: []string{"supported", "network"}},
-		"it lacks a subnet":                   {has: &hnsNetwork{"there", "L2Bridge", prefixList("10.241.0.0/16")}, want: network.ErrConflict, calls: []string{"supported", "network"}},
+		"it lacks a subnet":                   {has: &hnsNetwork{ID: "there", Type: "L2Bridge", Subnets: prefixList("10.241.0.0/16")}, want: network.ErrConflict, calls: []string{"supported", "network"}},
 		"two families on an HNS that has one": {dual: fmt.Errorf("%w: IPv6", network.ErrKernel), want: network.ErrKernel, calls: []string{"supported"}},
 	} {
 		w, _, v2 := newWindows(t, namespace)
@@ -514,7 +524,15 @@ func TestHNSKnowsWhoseEndpointsAre(t *testing.T) {
 		if there, err := w.There(t.Context(), "azure"); there != want || err != nil {
 			t.Errorf("a network of type %s: there is %t, %v", kind, there, err)
 		}
+		if names, err := w.Networks(t.Context()); slices.Contains(names, "azure") != want || err != nil {
+			t.Errorf("a network of type %s: networks are %v, %v", kind, names, err)
+		}
 	}
+	v2.networks[0].Type, v2.names[0] = "L2Bridge", "theirs" // no endpoint has a name of ours in that network
+	if names, err := w.Networks(t.Context()); len(names) > 0 || err != nil {
+		t.Errorf("another plugin's network: %v, %v", names, err)
+	}
+	v2.names[0] = "azure"
 	v2.names = nil
 	if there, err := w.There(t.Context(), "azure"); there || err != nil {
 		t.Errorf("no network: there is %t, %v", there, err)

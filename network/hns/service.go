@@ -22,6 +22,8 @@ type hns interface {
 	NeedsSettling() (bool, error)
 	// Network finds one by its name.
 	Network(name string) (hnsNetwork, error)
+	// Networks lists all.
+	Networks() ([]hnsNetwork, error)
 	// CreateNetwork takes one of the documents of documents.go.
 	CreateNetwork(doc []byte) (hnsNetwork, error)
 	DeleteNetwork(id string) error
@@ -45,8 +47,8 @@ type hns interface {
 }
 
 type hnsNetwork struct {
-	ID, Type string
-	Subnets  []netip.Prefix
+	ID, Name, Type string
+	Subnets        []netip.Prefix
 }
 
 type hnsEndpoint struct {

@@ -64,8 +64,17 @@ func (v hnsV1) Network(name string) (hnsNetwork, error) {
 	return v.network(n), nil
 }
 
+// Networks implements hns.
+func (v hnsV1) Networks() (out []hnsNetwork, err error) {
+	list, err := hcsshim.HNSListNetworkRequest("GET", "", "")
+	for i := range list {
+		out = append(out, v.network(&list[i]))
+	}
+	return out, v.cause(err)
+}
+
 func (hnsV1) network(n *hcsshim.HNSNetwork) hnsNetwork {
-	out := hnsNetwork{ID: n.Id, Type: n.Type}
+	out := hnsNetwork{ID: n.Id, Name: n.Name, Type: n.Type}
 	for _, s := range n.Subnets {
 		if p, err := netip.ParsePrefix(s.AddressPrefix); err == nil {
 			out.Subnets = append(out.Subnets, p)

@@ -72,8 +72,17 @@ func (v hcnV2) Network(name string) (hnsNetwork, error) {
 	return v.network(n), nil
 }
 
+// Networks implements hns.
+func (v hcnV2) Networks() (out []hnsNetwork, err error) {
+	list, err := hcn.ListNetworks()
+	for i := range list {
+		out = append(out, v.network(&list[i]))
+	}
+	return out, v.cause(err)
+}
+
 func (hcnV2) network(n *hcn.HostComputeNetwork) hnsNetwork {
-	out := hnsNetwork{ID: n.Id, Type: string(n.Type)}
+	out := hnsNetwork{ID: n.Id, Name: n.Name, Type: string(n.Type)}
 	for _, i := range n.Ipams {
 		for _, s := range i.Subnets {
 			if p, err := netip.ParsePrefix(s.IpAddressPrefix); err == nil {

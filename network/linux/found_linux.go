@@ -16,6 +16,9 @@ import (
 // There implements network.Dataplane: neither bridges nor routes have a network's name.
 func (*Dataplane) There(context.Context, string) (bool, error) { return false, nil }
 
+// Networks implements network.Dataplane.
+func (*Dataplane) Networks(context.Context) ([]string, error) { return nil, nil }
+
 // Sever implements network.Dataplane: the host veth without an owner, with neighbours and rules of ebtables.
 func (l *Dataplane) Sever(ctx context.Context, o network.Owner, netns string) error {
 	return l.deleting(ctx, func() error {

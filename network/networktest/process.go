@@ -205,6 +205,9 @@ func (p *Process) CheckEndpoint(_ context.Context, n *network.Network, e *networ
 // There implements network.Dataplane: the host is one without names for networks.
 func (*Process) There(context.Context, string) (bool, error) { return false, nil }
 
+// Networks implements network.Dataplane.
+func (*Process) Networks(context.Context) ([]string, error) { return nil, nil }
+
 // Status implements network.Dataplane.
 func (p *Process) Status(_ context.Context, n *network.Network) error {
 	return p.do("Status", n, nil, func() error { return p.host.Kernel })

@@ -134,6 +134,13 @@ func TestCleanupOfANetworkThatOnlyHNSKnows(t *testing.T) {
 			t.Errorf("%v: exit %d: %s%s; HNS has %v, reserved are %v", args, r.Exit, r.Stdout, r.Stderr, h.hns.Networks(), h.reservations())
 		}
 	}
+	// Nor has it to be in any configuration of the node: its pods have our names.
+	h.must(os.Remove(h.path(`C:\k\azurecni\netconf\10-azure.conf`)))
+	h.added(id(1), h.hns.AddNamespace(), conf)
+	h.loseState("azure-vnet")
+	if r := h.operator("cleanup", "--yes"); r.Exit != 0 || len(h.hns.Networks()) > 0 || len(h.reservations()) > 0 {
+		t.Errorf("without a configuration: exit %d: %s%s; HNS has %v, reserved are %v", r.Exit, r.Stdout, r.Stderr, h.hns.Networks(), h.reservations())
+	}
 	if r := h.operator("cleanup", "--yes", "--network", "made-up"); r.Exit == 0 {
 		t.Errorf("a network that nobody knows: %s", r.Stdout)
 	}
