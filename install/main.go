@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -81,12 +82,21 @@ func cleanup(plugin, dataDir string) error {
 		return errors.Join(fmt.Errorf("%s cleanup: %w", plugin, err), errors.New(string(out)))
 	}
 	ipam := filepath.Join(filepath.Dir(plugin), "azure-vnet-ipam"+filepath.Ext(plugin))
-	held, err := exec.Command(ipam, "show", "-o", "json", "--data-dir", dataDir).CombinedOutput()
-	if err != nil {
-		return errors.Join(fmt.Errorf("%s show: %w", ipam, err), errors.New(string(held)))
+	show := exec.Command(ipam, "show", "-o", "json", "--data-dir", dataDir)
+	var stderr bytes.Buffer
+	show.Stderr = &stderr
+	text, err := show.Output()
+	var shown struct{ Pools []struct{ Used int } }
+	if err == nil {
+		err = json.Unmarshal(text, &shown)
 	}
-	if bytes.Contains(held, []byte(`"containerID"`)) {
-		return errors.New("azure-vnet-ipam serves another network plugin, whose containers have to go first: azure-vnet-ipam show")
+	if err != nil {
+		return errors.Join(fmt.Errorf("%s show: %w", ipam, err), errors.New(stderr.String()))
+	}
+	for _, p := range shown.Pools {
+		if p.Used > 0 {
+			return errors.New("azure-vnet-ipam serves another network plugin, whose containers have to go first: azure-vnet-ipam show")
+		}
 	}
 	return nil
 }
