@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,7 +59,7 @@ func TestAFileIsReadAgainOnlyAfterAChange(t *testing.T) {
 			_, err = file.WriteAt([]byte("six"), int64(strings.Index(text, "due")))
 			_ = file.Close()
 			later := time.Now().Add(time.Second)
-			return orElse(err, os.Chtimes(path, later, later))
+			return errors.Join(err, os.Chtimes(path, later, later))
 		},
 		// Another file with the same size and time.
 		"replaced": func(text string) error {
@@ -68,7 +69,7 @@ func TestAFileIsReadAgainOnlyAfterAChange(t *testing.T) {
 			}
 			temp := path + ".new"
 			err = os.WriteFile(temp, []byte(strings.Replace(text, "due", "six", 1)), 0o600)
-			return orElse(err, os.Chtimes(temp, info.ModTime(), info.ModTime()), os.Rename(temp, path))
+			return errors.Join(err, os.Chtimes(temp, info.ModTime(), info.ModTime()), os.Rename(temp, path))
 		},
 	} {
 		text, err := os.ReadFile(path)
@@ -171,14 +172,4 @@ func TestLeftoversAreLookedForOnceAndAfterAFailure(t *testing.T) {
 	if err := add(); err != nil || left() {
 		t.Errorf("the write after a failure: %v; left: %v", err, left())
 	}
-}
-
-// orElse is the first error.
-func orElse(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

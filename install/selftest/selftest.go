@@ -35,8 +35,8 @@ type madeObject struct {
 const nowhere = "5e1f7e57-0000-4000-8000-000000000000"
 
 // Run finds out how HNS answers. Its networks are of type Private, their names begin with name, and they are removed at
-// the end, also if ctx ends. What was found out before an error is returned with it. port is one of the host that nothing uses. Without HCN the answers of v2 are absent.
-// Addresses are of 198.18.0.0/15, which is for tests (RFC 2544).
+// the end, also if ctx ends. port is one of the host that nothing uses. What was found out before an error is returned
+// with it. Without HCN the answers of v2 are absent. Addresses are of 198.18.0.0/15, which is for tests (RFC 2544).
 func Run(ctx context.Context, s Service, name string, port uint16) (f Facts, err error) {
 	f = Facts{Answers: map[Case]Answers{}, Private: map[Case]Answers{}}
 	t := &trial{ctx: ctx, name: name, v1: v1{s}, v2: v2{s}, facts: &f}

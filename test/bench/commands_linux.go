@@ -120,7 +120,10 @@ func (s *sequence) round(ctx context.Context, n int) error {
 
 func (s *sequence) measure(command string, side int, call func() error) error {
 	var used sample
-	at := s.nodes[side%theFloor] // the floor is on ours
+	at := s.nodes[ours] // the floor's, too
+	if side == theReference {
+		at = s.nodes[theReference]
+	}
 	at.Ended = func(p *os.ProcessState) {
 		used.cpu += (p.UserTime() + p.SystemTime()).Seconds() * 1e3
 		if usage, ok := p.SysUsage().(*syscall.Rusage); ok {

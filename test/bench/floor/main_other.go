@@ -2,4 +2,6 @@
 
 package main
 
-func main() {}
+import "log"
+
+func main() { log.Fatal("floor needs the network namespaces of Linux") }
