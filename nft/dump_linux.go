@@ -20,25 +20,40 @@ func (n *Conn) dump(kind, answer uint16, t *nftables.Table, nameAttr uint16, nam
 	if err := n.openRaw(); err != nil {
 		return nil, err
 	}
-	const subsystem, tableAttr = unix.NFNL_SUBSYS_NFTABLES << 8, 1                              // the table is the first attribute of all that are asked for
-	body := wire.AppendText([]byte{byte(t.Family), unix.NFNETLINK_V0, 0, 0}, tableAttr, t.Name) // struct nfgenmsg first
-	request := wire.Request(subsystem|kind, unix.NLM_F_DUMP, wire.AppendText(body, nameAttr, name))
-	bodies, err := n.raw.Dump(request, subsystem|answer)
+	bodies, err := n.raw.Dump(wire.Request(subsystem|kind, unix.NLM_F_DUMP, about(t, nameAttr, name)), subsystem|answer)
 	if err != nil {
 		return nil, err
 	}
 	var out []wire.Attrs
 	for _, b := range bodies {
-		if len(b) < nfgenmsgLen {
-			return nil, fmt.Errorf("nftables answer of %d bytes", len(b))
+		if b, err = behindHeader(b); err != nil {
+			return nil, err
 		}
-		attrs, err := wire.ParseAttrs(b[nfgenmsgLen:])
+		attrs, err := wire.ParseAttrs(b)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, attrs)
 	}
 	return out, nil
+}
+
+// subsystem is that of nftables in the types of its messages.
+const subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
+
+// about begins the body of a question about a chain or set: a struct nfgenmsg, the table, and the name.
+func about(t *nftables.Table, nameAttr uint16, name string) []byte {
+	const tableAttr = 1 // the first attribute of all that are asked for
+	body := wire.AppendText([]byte{byte(t.Family), unix.NFNETLINK_V0, 0, 0}, tableAttr, t.Name)
+	return wire.AppendText(body, nameAttr, name)
+}
+
+// behindHeader are the attributes of an answer.
+func behindHeader(body []byte) ([]byte, error) {
+	if len(body) < nfgenmsgLen {
+		return nil, fmt.Errorf("nftables answer of %d bytes", len(body))
+	}
+	return body[nfgenmsgLen:], nil
 }
 
 // openRaw opens the socket for questions.

@@ -244,7 +244,6 @@ func (h *host) generation() uint32 {
 	s, err := wire.Open(unix.NETLINK_NETFILTER)
 	h.Must(err)
 	defer s.Close()
-	const subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
 	body, err := s.Get(wire.Request(subsystem|unix.NFT_MSG_GETGEN, 0, make([]byte, nfgenmsgLen)), subsystem|unix.NFT_MSG_NEWGEN)
 	h.Must(err)
 	attrs, err := wire.ParseAttrs(body[nfgenmsgLen:])

@@ -41,18 +41,18 @@ func (n *Conn) lookUp(s *nftables.Set, key []byte) (found element, there bool, e
 	nested := func(typ uint16, value []byte) []byte { return wire.AppendAttr(nil, typ|unix.NLA_F_NESTED, value) }
 	const first = 1 // the elements of a list have numbers
 	wanted := nested(first, nested(unix.NFTA_SET_ELEM_KEY, wire.AppendAttr(nil, unix.NFTA_DATA_VALUE, key)))
-	body := wire.AppendText([]byte{byte(s.Table.Family), unix.NFNETLINK_V0, 0, 0}, unix.NFTA_SET_ELEM_LIST_TABLE, s.Table.Name)
-	body = wire.AppendText(body, unix.NFTA_SET_ELEM_LIST_SET, s.Name)
-	body = append(body, nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, wanted)...)
-	const subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
+	body := append(about(s.Table, unix.NFTA_SET_ELEM_LIST_SET, s.Name), nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, wanted)...)
 	answer, err := n.raw.Get(wire.Request(subsystem|unix.NFT_MSG_GETSETELEM, 0, body), subsystem|unix.NFT_MSG_NEWSETELEM)
 	if errors.Is(err, unix.ENOENT) { // nor may the set be there
 		return found, false, nil
 	}
+	if err == nil {
+		answer, err = behindHeader(answer)
+	}
 	if err != nil {
 		return found, false, fmt.Errorf("look an element of nftables set %s up: %w", s.Name, err)
 	}
-	for each := range listed(wire.Find(answer[nfgenmsgLen:], unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
+	for each := range listed(wire.Find(answer, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 		return each, true, nil
 	}
 	return found, false, nil
