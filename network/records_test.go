@@ -332,6 +332,7 @@ func TestANetworkThatIsNullIsRefused(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	f.Add(recordsOf(stateOf("c1", "c2")))
 	f.Add(recordsOf(stateOf()))
+	f.Add(strings.NewReplacer("azv", "a\xa8v", ",", ",\n").Replace(recordsOf(stateOf("c1")))) // no UTF-8, formatted
 	f.Add(`{"network":"azure","containerID":"c1","ifName":"eth0","addresses":[""],"routes":[{"dst":"0.0.0.0/0","gw":"","metric":7}],"hns":{"dns":{"servers":["a"]}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := parsed(t, text)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Reader reads JSON from a text, value by value. A state has hundreds of records, and encoding/json takes a millisecond
@@ -100,47 +101,49 @@ func (r *Reader) Null() bool {
 	return true
 }
 
-// String reads a string. It is a piece of the text, unless there is an escape in it.
+// String reads a string. It is a piece of the text, unless there is an escape in it, or a byte that is not ASCII: what is
+// not UTF-8 is replaced as encoding/json does it, which writes it.
 func (r *Reader) String() string {
-	raw := r.quoted()
-	if r.err != nil {
+	raw, plain := r.quoted()
+	switch {
+	case r.err != nil:
 		return ""
+	case plain:
+		return raw[1 : len(raw)-1]
 	}
-	if strings.IndexByte(raw, '\\') >= 0 {
-		return r.unescaped(raw)
-	}
-	return raw[1 : len(raw)-1]
-}
-
-func (r *Reader) unescaped(raw string) (value string) {
+	var value string
 	r.Fail(json.Unmarshal([]byte(raw), &value))
 	return value
 }
 
-// quoted is a string as it stands there, with its quotes.
-func (r *Reader) quoted() string {
+// quoted is a string as it stands there, with its quotes. A plain one says what is between them.
+func (r *Reader) quoted() (raw string, plain bool) {
 	r.expect('"')
 	if r.err != nil {
-		return ""
+		return "", false
 	}
 	from := r.at - 1
+	plain = true
 	for {
 		n := strings.IndexByte(r.text[r.at:], '"')
 		if n < 0 {
 			r.at = len(r.text)
 			r.Fail(errors.New("a string does not end"))
-			return ""
+			return "", false
 		}
 		inner := r.text[r.at : r.at+n]
 		for i := range len(inner) {
-			if inner[i] < ' ' {
-				r.Fail(fmt.Errorf("the byte %#02x in a string", inner[i]))
-				return ""
+			switch c := inner[i]; {
+			case c < ' ':
+				r.Fail(fmt.Errorf("the byte %#02x in a string", c))
+				return "", false
+			case c == '\\', c >= utf8.RuneSelf:
+				plain = false
 			}
 		}
 		r.at += n + 1
 		if escapes := len(inner) - len(strings.TrimRight(inner, `\`)); escapes%2 == 0 {
-			return r.text[from:r.at]
+			return r.text[from:r.at], plain
 		}
 	}
 }
@@ -159,14 +162,15 @@ func (r *Reader) Raw() string {
 	from := r.at
 	switch c {
 	case '"':
-		return r.quoted()
+		raw, _ := r.quoted()
+		return raw
 	case '{', '[':
 		for depth := 0; r.err == nil; {
 			switch r.next() {
 			case 0:
 				r.Fail(errors.New("a value does not end"))
 			case '"':
-				_ = r.quoted()
+				_, _ = r.quoted()
 				continue
 			case '{', '[':
 				depth++

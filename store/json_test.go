@@ -29,14 +29,11 @@ func value(r *Reader) any {
 // FuzzReader compares with encoding/json: what is JSON there is here, with the same content, and nothing else is.
 func FuzzReader(f *testing.F) {
 	for _, text := range []string{
-		`{"a":"b","c":[1,-2.5e3,true,null,{}],"d":{"e":[]}}`, ` [ "\u00e9\n" , "é" ] `, `{"a":1,}`, `[1 2]`, `"a`, `{"a"}`, `[}`, `{"a":"\q"}`, "\"\x01\"", `[[["]"]]]`, `7`, ``, `[`, `{"a":`, `1,`, `"\`,
+		`{"a":"b","c":[1,-2.5e3,true,null,{}],"d":{"e":[]}}`, ` [ "\u00e9\n" , "é" ] `, `{"a":1,}`, `[1 2]`, `"a`, `{"a"}`, `[}`, `{"a":"\q"}`, "\"\x01\"", `[[["]"]]]`, `7`, ``, `[`, `{"a":`, `1,`, `"\`, "{\"a\xa8\":\"\xc3\"}",
 	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if !utf8.ValidString(text) {
-			return // encoding/json replaces bytes
-		}
 		var want any
 		bad := json.Unmarshal([]byte(text), &want)
 		r := &Reader{text: text}
