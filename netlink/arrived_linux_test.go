@@ -69,9 +69,9 @@ func TestWhatDoesNotArriveIsMissed(t *testing.T) {
 	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
 		h.Must(err)
-		conf, err := nl.readHostConf(device{eth0.Index, "eth0"})
+		conf, err := readHostConf(nl.socket, device{eth0.Index, "eth0"})
 		h.Must(err)
-		h.Must(nl.arrived(conf, hostConf{}, conf.dev))
+		h.Must(arrived(nl.socket, conf, hostConf{}, conf.dev))
 		for _, c := range []struct{ damage, missing string }{
 			{"addr del 10.98.0.1/24 dev eth0", "address 10.98.0.1/24"},
 			{"-6 addr del fd98::9/64 dev eth0", "address fd98::9/64"},
@@ -81,7 +81,7 @@ func TestWhatDoesNotArriveIsMissed(t *testing.T) {
 			{"nexthop del id 14", "nexthop 14"},
 		} {
 			h.IP(c.damage)
-			if err := nl.arrived(conf, hostConf{}, conf.dev); err == nil || !strings.Contains(err.Error(), c.missing) {
+			if err := arrived(nl.socket, conf, hostConf{}, conf.dev); err == nil || !strings.Contains(err.Error(), c.missing) {
 				t.Errorf("after %s: %v", c.damage, err)
 			}
 		}

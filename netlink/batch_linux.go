@@ -42,6 +42,9 @@ func (b *batch) add(what string, req *nl.NetlinkRequest, ignore ...syscall.Errno
 	b.steps = append(b.steps, step{seq: req.Seq, what: what, ignore: ignore})
 }
 
+// explain says what it means if the request that was appended last fails.
+func (b *batch) explain(why func(syscall.Errno) error) { b.steps[len(b.steps)-1].explain = why }
+
 func (b *batch) empty() bool { return len(b.steps) == 0 }
 
 // send hands the batch to the kernel and reads all acknowledgements. The error joins all failures.

@@ -52,7 +52,7 @@ func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
 
 // readAddresses sorts the host's addresses.
 func (h *Handle) readAddresses(b *Bridge) error {
-	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, everything)
+	list, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, everything)
 	if err != nil {
 		return fmt.Errorf("list the host's addresses: %w", err)
 	}
@@ -165,12 +165,12 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	known := decodeSnapshot(snapshot)
 	known.dev.name = name
 	if b.Link.Index == 0 {
-		if known.rules, err = h.readRules(name); err != nil { // they outlive the bridge
+		if known.rules, err = readRules(h.socket, name); err != nil { // they outlive the bridge
 			return err
 		}
 		return h.giveBack(b, hostConf{dev: known.dev}, known)
 	}
-	conf, err := h.readHostConf(device{b.Link.Index, name})
+	conf, err := readHostConf(h.socket, device{b.Link.Index, name})
 	if err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 
 // Ports lists the names of the bridge's ports.
 func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
-	list, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{family: unix.AF_BRIDGE}, func(m kernelMessage) bool { return int(m.U32(unix.IFLA_MASTER)) == bridge.Index })
+	list, err := dump(h.socket, unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{family: unix.AF_BRIDGE}, func(m kernelMessage) bool { return int(m.U32(unix.IFLA_MASTER)) == bridge.Index })
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge.Name, err)
 	}

@@ -96,9 +96,6 @@ func linkOf(m kernelMessage) Link {
 	return l
 }
 
-// brief leaves a link's statistics out of an answer, a third of it (RTEXT_FILTER_SKIP_STATS).
-func brief() *nl.RtAttr { return u32(unix.IFLA_EXT_MASK, 1<<3) }
-
 // Link finds a link by name.
 // Error: ErrNotFound.
 func (h *Handle) Link(name string) (Link, error) {
@@ -110,7 +107,7 @@ func (h *Handle) Link(name string) (Link, error) {
 }
 
 func (h *Handle) link(req *nl.NetlinkRequest) (Link, error) {
-	m, err := h.get(req, unix.RTM_NEWLINK)
+	m, err := get(h.socket, req, unix.RTM_NEWLINK)
 	if err != nil {
 		return Link{}, err
 	}
@@ -140,7 +137,7 @@ func (h *Handle) Index(name string) (int, error) {
 
 // Links lists all links.
 func (h *Handle) Links() ([]Link, error) {
-	all, err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{}, everything)
+	all, err := dump(h.socket, unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{}, everything)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -153,19 +150,9 @@ func (h *Handle) Links() ([]Link, error) {
 
 // Addresses lists the addresses of a link, link-local IPv6 ones left out.
 func (h *Handle) Addresses(l Link) ([]netip.Prefix, error) {
-	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: l.Index}, everything)
+	list, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: l.Index}, everything)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", l.Name, err)
 	}
 	return prefixesOf(list), nil
-}
-
-// prefixesOf lists the addresses in RTM_NEWADDR messages, link-local IPv6 ones left out.
-func prefixesOf(list []kernelMessage) (out []netip.Prefix) {
-	for _, m := range list {
-		if a := m.Prefix().Addr(); a.IsValid() && (a.Is4() || !a.IsLinkLocalUnicast()) {
-			out = append(out, netip.PrefixFrom(a, int(m.Header[1]))) // struct ifaddrmsg: ifa_prefixlen
-		}
-	}
-	return out
 }

@@ -157,7 +157,7 @@ func TestAMoveThatFailsLeavesRoutesAndRulesAlone(t *testing.T) {
 	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
 		h.Must(err)
-		conf, err := nl.readHostConf(device{eth0.Index, "eth0"})
+		conf, err := readHostConf(nl.socket, device{eth0.Index, "eth0"})
 		h.Must(err)
 		bridge, err := nl.createBridge("azure0", eth0, firstIndex)
 		h.Must(err)

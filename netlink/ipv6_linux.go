@@ -81,6 +81,6 @@ func (h *Handle) isLocal(l Link, a netip.Addr) (bool, error) {
 	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(a)), Dst_len: uint8(a.BitLen())}})
 	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
 	req.AddData(u32(unix.RTA_OIF, uint32(l.Index)))
-	m, err := h.get(req, unix.RTM_NEWROUTE)
+	m, err := get(h.socket, req, unix.RTM_NEWROUTE)
 	return err == nil && m.Header[7] == unix.RTN_LOCAL, err // struct rtmsg: rtm_type
 }

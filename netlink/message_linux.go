@@ -1,9 +1,13 @@
 package netlink
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"net/netip"
 	"slices"
+	"syscall"
 
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
@@ -38,8 +42,8 @@ func (m kernelMessage) request(typ, flags int, header []byte, edit func(typ uint
 }
 
 // get asks for one object.
-func (h *Handle) get(req *nl.NetlinkRequest, answer uint16) (kernelMessage, error) {
-	body, err := h.socket.Get(req.Serialize(), answer)
+func get(s *wire.Socket, req *nl.NetlinkRequest, answer uint16) (kernelMessage, error) {
+	body, err := s.Get(req.Serialize(), answer)
 	if err != nil {
 		return kernelMessage{}, err
 	}
@@ -57,7 +61,7 @@ type listing struct {
 func everything(kernelMessage) bool { return true }
 
 // dump asks for objects of a kind, and returns those that keep wants.
-func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage) bool) ([]kernelMessage, error) {
+func dump(s *wire.Socket, typ int, answer uint16, l listing, keep func(kernelMessage) bool) ([]kernelMessage, error) {
 	ask := make([]byte, wire.HeaderLen(answer))
 	ask[0] = l.family
 	switch typ {
@@ -75,7 +79,7 @@ func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage
 	case unix.RTM_GETLINK:
 		ask = append(ask, brief().Serialize()...)
 	}
-	bodies, err := h.socket.Dump(wire.Request(uint16(typ), unix.NLM_F_DUMP, ask), answer)
+	bodies, err := s.Dump(wire.Request(uint16(typ), unix.NLM_F_DUMP, ask), answer)
 	if l.index != 0 && errors.Is(err, unix.ENODEV) || l.table != 0 && errors.Is(err, unix.ENOENT) {
 		return nil, nil // the interface, or the table, is gone, and everything that it had
 	}
@@ -99,4 +103,98 @@ func (h *Handle) dump(typ int, answer uint16, l listing, keep func(kernelMessage
 		}
 	}
 	return out, nil
+}
+
+// brief leaves a link's statistics out of an answer, a third of it (RTEXT_FILTER_SKIP_STATS).
+func brief() *nl.RtAttr { return u32(unix.IFLA_EXT_MASK, 1<<3) }
+
+// isIP says whether the message is about IPv4 or IPv6.
+func (m kernelMessage) isIP() bool { return m.Family() == unix.AF_INET || m.Family() == unix.AF_INET6 }
+
+func family(a netip.Addr) int {
+	if a.Is6() {
+		return unix.AF_INET6
+	}
+	return unix.AF_INET
+}
+
+// keys are what an address, a route or a nexthop object is known by on its interface. A route of several paths is known
+// by each, too: IPv6 has only one route for a prefix and metric.
+func (m kernelMessage) keys() []string {
+	switch m.Type {
+	case unix.RTM_NEWADDR:
+		return []string{"address " + m.addrKey()}
+	case unix.RTM_NEWROUTE:
+		list := []string{"route " + m.pathKey()}
+		for _, l := range m.legs() {
+			one := m
+			one.Attrs = slices.Concat(l.attrs(), m.Attrs)
+			list = append(list, "route "+one.pathKey())
+		}
+		return list
+	}
+	return []string{fmt.Sprintf("nexthop %d", m.U32(nhaID))}
+}
+
+// name names them for messages.
+func (m kernelMessage) name() string {
+	switch m.Type {
+	case unix.RTM_NEWADDR:
+		return fmt.Sprintf("address %s/%d", m.Prefix().Addr(), m.Header[1])
+	case unix.RTM_NEWROUTE:
+		return "route " + m.route()
+	}
+	return m.keys()[0]
+}
+
+// ignore lists the errors that are none: of what was lost, anything, since it may not fit the host any more.
+func (m kernelMessage) ignore(errs ...syscall.Errno) []syscall.Errno {
+	if m.lost {
+		return []syscall.Errno{anything}
+	}
+	return errs
+}
+
+// with is the message with another value of an attribute, or with that besides.
+func (m kernelMessage) with(typ uint16, data []byte) kernelMessage {
+	m.Attrs = slices.Clone(m.Attrs)
+	if i := slices.IndexFunc(m.Attrs, func(a wire.Attr) bool { return a.Type == typ }); i >= 0 {
+		m.Attrs[i].Value = data
+	} else {
+		m.Attrs = append(m.Attrs, wire.Attr{Type: typ, Value: data})
+	}
+	return m
+}
+
+// timeless is the message, really or not, without what changes by the mere passing of time.
+func (m kernelMessage) timeless(really bool) kernelMessage {
+	switch {
+	case !really:
+	case m.Type == unix.RTM_NEWADDR && m.cacheinfo() != nil:
+		info := bytes.Clone(m.cacheinfo())
+		for _, at := range []int{0, 4} {
+			if binary.NativeEndian.Uint32(info[at:]) != forever {
+				binary.NativeEndian.PutUint32(info[at:], 0)
+			}
+		}
+		return m.with(unix.IFA_CACHEINFO, info)
+	case m.Type == unix.RTM_NEWROUTE && m.expires() > 0:
+		return m.with(unix.RTA_EXPIRES, binary.NativeEndian.AppendUint32(nil, 1))
+	}
+	return m
+}
+
+// centiseconds is the kernel's time as addresses have it: since boot, in hundredths of a second.
+func centiseconds() (uint32, error) {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		return 0, fmt.Errorf("read the clock: %w", err)
+	}
+	return uint32(t.Sec*100 + t.Nsec/1e7), nil
+}
+
+// device is an end of a move.
+type device struct {
+	index int
+	name  string
 }

@@ -3,9 +3,6 @@ package netlink
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,8 +16,8 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 		}
 	}
 	to, name, master := device{b.Link.Index, b.Link.Name}, b.Link.Name, b.Master.Name
-	conf, err := h.readHostConf(device{b.Master.Index, master})
-	have, herr := h.readCarried(to)
+	conf, err := readHostConf(h.socket, device{b.Master.Index, master})
+	have, herr := readCarried(h.socket, to)
 	if err = errors.Join(err, herr, silencePorts(lost.Pods)); err != nil {
 		return conf, errors.Join(err, h.undoMove(hostConf{}, have, b))
 	}
@@ -29,7 +26,7 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 	// Before the master: what pods say to each other would go out there while the bridge does not know yet where they are.
 	connectPods(do, to, lost.Pods, links)
 	do.add("make "+master+" a port of "+name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
-	do.steps[len(do.steps)-1].explain = notAPort
+	do.explain(notAPort)
 	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
 	// asked for the link makes the kernel catch up at once (Linux 6.8). Until the next message the host still sends
 	// by the master.
@@ -45,59 +42,12 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostConf, error) {
 		connectPods(do, to, lost.Pods, links)
 	}
 	if err = do.send(h.socket); err == nil {
-		err = h.arrived(conf, known, to)
+		err = arrived(h.socket, conf, known, to)
 	}
 	if err != nil {
 		err = errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, have, b))
 	}
 	return conf, err
-}
-
-// addBeside appends the requests that give the configuration to a device which has one already, and with it what else
-// the host is known to have lost.
-func (c hostConf) addBeside(b *batch, to device, have, lost hostConf) {
-	// An address that takes the place of another has to be the first of its subnet.
-	if old := c.successorOf(have); old != nil {
-		have.of(old.sameSubnet).remove(b)
-		c.addTo(b, to)
-		have.without(old).asLost().addTo(b, to) // when the last address goes, the kernel takes routes and neighbours along
-	} else if old := c.successorOf(lost); old != nil {
-		lost = lost.without(old)
-		c.addTo(b, to)
-	}
-	lost.withoutEnd().addTo(b, to)
-	c.addTo(b, to)
-}
-
-// arrived says what of a configuration is not on a device. What was only remembered may not fit any more, but for all
-// of the host's addresses.
-func (h *Handle) arrived(conf, known hostConf, dev device) error {
-	have, err := h.readHostConf(dev)
-	if err != nil {
-		return err
-	}
-	there := map[string]bool{}
-	for _, m := range have.all() {
-		for _, k := range m.keys() {
-			there[k] = true
-		}
-	}
-	var missing []string
-	for _, m := range conf.all() {
-		keys := m.keys()
-		one, paths := keys[0], keys[1:] // the paths may be the same one now: what both devices had
-		if !there[one] && (len(paths) == 0 || slices.ContainsFunc(paths, func(k string) bool { return !there[k] })) {
-			missing = append(missing, m.name())
-		}
-	}
-	is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
-	if i := slices.IndexFunc(prefixesOf(known.addrs), is4); i >= 0 && !slices.ContainsFunc(prefixesOf(have.addrs), is4) {
-		missing = append(missing, "address "+prefixesOf(known.addrs)[i].String())
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%s does not keep %s: something else manages it", dev.name, strings.Join(missing, ", "))
-	}
-	return nil
 }
 
 // undoMove gives the configuration back to the master, where it was read, and the bridge what it had: all that can be
@@ -115,7 +65,7 @@ func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 	}
 	err := undo.send(h.socket)
 	if conf.dev.index != 0 {
-		err = errors.Join(err, h.arrived(conf, hostConf{}, conf.dev))
+		err = errors.Join(err, arrived(h.socket, conf, hostConf{}, conf.dev))
 	}
 	if err != nil {
 		return fmt.Errorf("undo: %w", err)
@@ -127,7 +77,7 @@ func (h *Handle) undoMove(conf, had hostConf, b Bridge) error {
 // the bridge has it again.
 func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 	to := device{b.Master.Index, b.Master.Name}
-	own, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{family: unix.AF_INET6, index: to.index}, func(m kernelMessage) bool { return !m.isAddress() })
+	own, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{family: unix.AF_INET6, index: to.index}, func(m kernelMessage) bool { return !m.isAddress() })
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", to.name, err)
 	}
@@ -147,7 +97,7 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 	}
 	err = do.send(h.socket)
 	if err == nil {
-		err = h.arrived(conf, lost, to)
+		err = arrived(h.socket, conf, lost, to)
 	}
 	if err != nil {
 		err = fmt.Errorf("move the host's configuration from %s to %s: %w", conf.dev.name, to.name, err)
@@ -165,7 +115,7 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostConf) error {
 
 // takeBack undoes giveBack: the bridge has the configuration again, where it was read.
 func (h *Handle) takeBack(conf hostConf, b Bridge) error {
-	left, err := h.readHostConf(device{b.Master.Index, b.Master.Name})
+	left, err := readHostConf(h.socket, device{b.Master.Index, b.Master.Name})
 	undo := &batch{}
 	if b.Master.Master != 0 {
 		undo.add("make "+b.Master.Name+" a port of "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, u32(unix.IFLA_MASTER, uint32(b.Link.Index))))
@@ -175,10 +125,10 @@ func (h *Handle) takeBack(conf hostConf, b Bridge) error {
 	left.remove(undo)
 	err = errors.Join(err, undo.send(h.socket))
 	// Nexthop objects that did not go to the master were flushed without the port, and routes and groups with them.
-	have, herr := h.readCarried(conf.dev)
+	have, herr := readCarried(h.socket, conf.dev)
 	again := &batch{}
 	conf.besides(have).routes.addTo(again, conf.dev, conf.dev)
-	if err = errors.Join(err, herr, again.send(h.socket), h.arrived(conf, hostConf{}, conf.dev)); err != nil {
+	if err = errors.Join(err, herr, again.send(h.socket), arrived(h.socket, conf, hostConf{}, conf.dev)); err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
 	return h.settle(b.Link, b.Primary)

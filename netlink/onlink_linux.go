@@ -13,10 +13,6 @@ import (
 // internet as its source. So such a host gets a route over the bridge to each pod; so does one with several NICs, whose
 // own policy rules may lead elsewhere (Policy).
 
-// podRoute is the protocol of those routes (struct rtmsg, rtm_protocol): they are the pods' and no part of the host's
-// own configuration.
-const podRoute = 0x7a
-
 // routeToPod adds the routes that the host needs to the pod's addresses.
 func (h *Handle) routeToPod(p Pod) error {
 	b := &batch{}
@@ -48,7 +44,7 @@ func (h *Handle) lookUp(a netip.Addr, over int) (kernelMessage, error) {
 	if over != 0 {
 		req.AddData(u32(unix.RTA_OIF, uint32(over)))
 	}
-	m, err := h.get(req, unix.RTM_NEWROUTE)
+	m, err := get(h.socket, req, unix.RTM_NEWROUTE)
 	if err != nil {
 		return m, fmt.Errorf("look up the route to %s: %w", a, err)
 	}

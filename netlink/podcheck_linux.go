@@ -173,7 +173,7 @@ func (h *glance) checkNeighbours(p Pod, at Link) (string, error) {
 
 // permanentNeighbours lists them in both families.
 func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
-	list, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: of.Index}, func(m kernelMessage) bool {
+	list, err := dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: of.Index}, func(m kernelMessage) bool {
 		return m.isNeighbour() && m.neighbourState()&unix.NUD_PERMANENT != 0
 	})
 	if err != nil {
@@ -184,7 +184,7 @@ func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
 
 // checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
 func (h *glance) checkFDB(p Pod, host Link) (string, error) {
-	list, err := h.dump(unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{family: unix.AF_BRIDGE, index: host.Index}, func(m kernelMessage) bool {
+	list, err := dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{family: unix.AF_BRIDGE, index: host.Index}, func(m kernelMessage) bool {
 		return bytes.Equal(m.Get(unix.NDA_LLADDR), p.MAC) && m.U32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
 	})
 	if err != nil {
@@ -237,7 +237,7 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	list, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
+	list, err := dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
 		leads := func(r policyRule) bool { return r.table == m.U32(unix.RTA_TABLE) }
 		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules, leads)
 	})

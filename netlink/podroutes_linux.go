@@ -2,7 +2,6 @@ package netlink
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -70,27 +69,7 @@ func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
 
 // mainRoutes lists the routes that a person would be shown: those of the main table, without the kernel's caches.
 func (h *Handle) mainRoutes() ([]kernelMessage, error) {
-	return h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
+	return dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
 		return m.U32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN && m.routeFlags()&unix.RTM_F_CLONED == 0
 	})
-}
-
-// destination is what a route is for. The kernel shows none for a default route. Other families than IP's have none.
-func (m kernelMessage) destination() netip.Prefix {
-	a := m.Addr(unix.RTA_DST)
-	switch {
-	case a.IsValid():
-	case m.Family() == unix.AF_INET:
-		a = netip.IPv4Unspecified()
-	case m.Family() == unix.AF_INET6:
-		a = netip.IPv6Unspecified()
-	}
-	return netip.PrefixFrom(a, int(m.Header[1])) // struct rtmsg: rtm_dst_len
-}
-
-func family(a netip.Addr) int {
-	if a.Is6() {
-		return unix.AF_INET6
-	}
-	return unix.AF_INET
 }

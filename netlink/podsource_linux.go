@@ -27,7 +27,7 @@ func (h *Handle) bySource(l Link, others []kernelMessage) error {
 	if err != nil {
 		return fmt.Errorf("list routes in the pod: %w", err)
 	}
-	addrs, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, kernelMessage.isIP)
+	addrs, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, kernelMessage.isIP)
 	if err != nil {
 		return fmt.Errorf("list addresses in the pod: %w", err)
 	}
@@ -46,7 +46,7 @@ func (h *Handle) bySource(l Link, others []kernelMessage) error {
 			if dev.index != l.Index { // as far as others' routes fit
 				ignore = append(ignore, anything)
 			}
-			b.add("copy route "+m.route(), m.inTable(tableOf(dev.index)).newRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev), ignore...)
+			b.add("copy route "+m.route(), inTable(m, tableOf(dev.index)).newRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev), ignore...)
 		}
 	}
 	replaceRules(b, have, sourceRules(addrs))
@@ -66,7 +66,7 @@ func sourceRules(addrs []kernelMessage) (list []policyRule) {
 }
 
 // inTable is a route as another table has it.
-func (m kernelMessage) inTable(table uint32) kernelMessage {
+func inTable(m kernelMessage, table uint32) kernelMessage {
 	m.Header = slices.Clone(m.Header)
 	m.Header[4] = unix.RT_TABLE_UNSPEC // struct rtmsg: rtm_table; the attribute counts
 	m.Attrs = slices.Clone(m.Attrs)

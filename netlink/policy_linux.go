@@ -89,7 +89,7 @@ func (h *Handle) RemovePolicy(pods []netip.Prefix) error {
 		if tablesOf(left)[table] {
 			continue
 		}
-		routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: table}, everything)
+		routes, err := dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: table}, everything)
 		if err != nil {
 			return fmt.Errorf("list the routes of table %d: %w", table, err)
 		}
@@ -184,7 +184,7 @@ func (h *Handle) fillTables(b *batch, p Policy, want []policyRule) error {
 		if err != nil {
 			return err
 		}
-		there, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: r.table, family: r.family}, func(m kernelMessage) bool {
+		there, err := dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: r.table, family: r.family}, func(m kernelMessage) bool {
 			return m.Header[1] == 0 && m.U32(unix.RTA_OIF) == uint32(dev.Index) && m.gateway() == gw
 		})
 		if err != nil {

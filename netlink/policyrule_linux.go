@@ -61,8 +61,8 @@ func (r policyRule) request(typ, flags int) *nl.NetlinkRequest {
 	return req
 }
 
-// policyRule reads a rule. What ours do not have is left out: only rules of our own priorities are to be compared.
-func (m kernelMessage) policyRule() policyRule {
+// policyRuleOf reads a rule. What ours do not have is left out: only rules of our own priorities are to be compared.
+func policyRuleOf(m kernelMessage) policyRule {
 	r := policyRule{priority: m.U32(unix.FRA_PRIORITY), family: m.Family(), mark: m.U32(unix.FRA_FWMARK), table: m.U32(unix.FRA_TABLE), longer: -1}
 	if a := m.Addr(unix.FRA_SRC); a.IsValid() {
 		r.from = netip.PrefixFrom(a, int(m.Header[2]))
@@ -91,12 +91,12 @@ func (r policyRule) String() string {
 
 // policyRules lists the rules that are wanted.
 func (h *Handle) policyRules(wanted func(policyRule) bool) (list []policyRule, err error) {
-	found, err := h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool { return m.isIP() })
+	found, err := dump(h.socket, unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool { return m.isIP() })
 	if err != nil {
 		return nil, fmt.Errorf("list policy rules: %w", err)
 	}
 	for _, m := range found {
-		if r := m.policyRule(); wanted(r) {
+		if r := policyRuleOf(m); wanted(r) {
 			list = append(list, r)
 		}
 	}

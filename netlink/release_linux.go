@@ -26,7 +26,7 @@ func (h *Handle) RoutesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error)
 
 // routesFrom leaves out the kernel's own routes: they come and go with the address.
 func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
-	routes, err := h.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
+	routes, err := dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
 		const proto = 5 // struct rtmsg: rtm_protocol
 		return m.Header[proto] != unix.RTPROT_KERNEL && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.Contains(addrs, m.Addr(unix.RTA_PREFSRC))
 	})
@@ -40,7 +40,7 @@ func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
 // by address.
 func (h *Handle) RulesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	const sourceBits = 2 // struct fib_rule_hdr: src_len
-	rules, err := h.dump(unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool {
+	rules, err := dump(h.socket, unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool {
 		a := m.Addr(unix.FRA_SRC)
 		return slices.Contains(addrs, a) && int(m.Header[sourceBits]) == a.BitLen()
 	})
@@ -103,7 +103,7 @@ func socketText(protocol string, s *vnl.Socket) string {
 // use one: those routes stay. What is gone already is success. An IPv4 address takes the others of its prefix with it
 // if it came first, unless promote_secondaries is set for its interface: that is the caller's.
 func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
-	have, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, func(m kernelMessage) bool { return slices.Contains(addrs, m.Prefix().Addr()) })
+	have, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, func(m kernelMessage) bool { return slices.Contains(addrs, m.Prefix().Addr()) })
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}

@@ -1,7 +1,6 @@
 package netlink
 
 import (
-	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -26,12 +25,6 @@ func (c hostConf) successorOf(had hostConf) *kernelMessage {
 		}
 	}
 	return nil
-}
-
-// sameSubnet compares the subnets of two IPv4 addresses.
-func (m kernelMessage) sameSubnet(o kernelMessage) bool {
-	return m.Type == unix.RTM_NEWADDR && o.Type == m.Type && m.Family() == unix.AF_INET && o.Family() == m.Family() && m.Header[1] == o.Header[1] &&
-		netip.PrefixFrom(m.Addr(unix.IFA_ADDRESS), int(m.Header[1])).Masked() == netip.PrefixFrom(o.Addr(unix.IFA_ADDRESS), int(o.Header[1])).Masked()
 }
 
 // without is the configuration without an address, and without the routes that have it as their source. nil is none.

@@ -23,7 +23,7 @@ func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
 	if bridge.Index == 0 {
 		w.Own = master
 	}
-	list, err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, kernelMessage.isIP)
+	list, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, kernelMessage.isIP)
 	if err != nil {
 		return w, fmt.Errorf("list the host's addresses: %w", err)
 	}

@@ -1,0 +1,102 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"iter"
+	"net/netip"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// encode writes the snapshot. With timeless, what changes by the mere passing of time is the same always.
+func (c hostConf) encode(timeless bool) []byte {
+	var out []byte
+	add := func(req *nl.NetlinkRequest) {
+		req.Seq = 0
+		out = append(out, req.Serialize()...)
+		out = append(out, make([]byte, (unix.NLMSG_ALIGNTO-len(out)%unix.NLMSG_ALIGNTO)%unix.NLMSG_ALIGNTO)...)
+	}
+	add(linkMessage(unix.RTM_NEWLINK, 0, c.dev.index, false, str(unix.IFLA_IFNAME, c.dev.name)))
+	for _, m := range c.addrs {
+		add(m.timeless(timeless).newAddr(0, 0, c.dev, c.dev))
+	}
+	for _, list := range c.routes.all() {
+		for _, m := range *list {
+			if m.Type == unix.RTM_NEWNEXTHOP {
+				add(m.newNexthop(c.dev, c.dev))
+				continue
+			}
+			add(m.timeless(timeless).newRoute(unix.RTM_NEWROUTE, m.addFlags(), c.dev, c.dev))
+		}
+	}
+	for _, m := range c.neighs {
+		add(m.newNeigh(c.dev))
+	}
+	return out
+}
+
+// decodeSnapshot reads what encode wrote, as something lost.
+func decodeSnapshot(data []byte) (c hostConf) {
+	for m := range lostMessages(data) {
+		c.place(m)
+	}
+	return c
+}
+
+// lostMessages ends at what it does not understand: half of the host's configuration is better than none.
+func lostMessages(data []byte) iter.Seq[kernelMessage] {
+	return func(yield func(kernelMessage) bool) {
+		for len(data) >= unix.NLMSG_HDRLEN {
+			n := int(binary.NativeEndian.Uint32(data))
+			if n < unix.NLMSG_HDRLEN || n > len(data) {
+				return
+			}
+			m, err := parseMessage(binary.NativeEndian.Uint16(data[4:]), data[unix.NLMSG_HDRLEN:n], nil)
+			if err != nil {
+				return
+			}
+			m.lost = true
+			m.first = m.Type == unix.RTM_NEWROUTE && m.Family() == unix.AF_INET && binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
+			if !yield(m) {
+				return
+			}
+			data = data[min((n+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(data)):]
+		}
+	}
+}
+
+func (c *hostConf) place(m kernelMessage) {
+	at := &c.neighs
+	switch {
+	case m.Type == unix.RTM_NEWLINK:
+		c.dev = device{m.Index(), m.Text(unix.IFLA_IFNAME)}
+		return
+	case m.Type == unix.RTM_NEWADDR:
+		at = &c.addrs
+	case m.Type == unix.RTM_NEWNEXTHOP && m.Get(nhaGroup) != nil:
+		at = &c.routes.groups
+	case m.Type == unix.RTM_NEWNEXTHOP:
+		at = &c.routes.nexthops
+	case m.Type == unix.RTM_NEWROUTE && m.Get(rtaNHID) != nil:
+		at = &c.routes.byObject
+	case m.Type == unix.RTM_NEWROUTE && m.viaGateway():
+		at = &c.routes.gateways
+	case m.Type == unix.RTM_NEWROUTE:
+		at = &c.routes.direct
+	}
+	*at = append(*at, m)
+}
+
+// SnapshotAddresses are the addresses in a snapshot, without link-local ones of IPv6. They stand before all else.
+func SnapshotAddresses(data []byte) []netip.Prefix {
+	var list []kernelMessage
+	for m := range lostMessages(data) {
+		if m.Type == unix.RTM_NEWADDR {
+			list = append(list, m)
+		} else if m.Type != unix.RTM_NEWLINK {
+			break
+		}
+	}
+	return prefixesOf(list)
+}

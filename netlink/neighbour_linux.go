@@ -1,0 +1,40 @@
+package netlink
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/Azure/azure-container-networking/azure"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// isNeighbour leaves out what is not resolved, and what the kernel notes of multicast addresses.
+func (m kernelMessage) isNeighbour() bool {
+	mac, state := m.Get(unix.NDA_LLADDR), m.neighbourState()
+	return m.isIP() && len(mac) == 6 && mac[0]&1 == 0 && state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) == 0 && state != unix.NUD_NONE
+}
+
+// neighbourState is struct ndmsg's: NUD_….
+func (m kernelMessage) neighbourState() uint16 { return binary.NativeEndian.Uint16(m.Header[8:]) }
+
+// stays says whether the neighbour, or proxy, is there until somebody removes it.
+func (m kernelMessage) stays() bool {
+	return m.Header[10]&unix.NTF_PROXY != 0 || m.neighbourState()&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0
+}
+
+func (m kernelMessage) newNeigh(to device) *nl.NetlinkRequest {
+	const ndaProtocol = 12 // include/uapi/linux/neighbour.h
+	header := append([]byte(nil), m.Header...)
+	binary.NativeEndian.PutUint32(header[4:], uint32(to.index))
+	if !m.stays() {
+		binary.NativeEndian.PutUint16(header[8:], unix.NUD_STALE) // used at once, verified soon
+	}
+	return m.request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header, func(typ uint16, data []byte) ([]byte, bool) {
+		return data, typ == unix.NDA_DST || typ == unix.NDA_LLADDR || typ == ndaProtocol
+	})
+}
+
+func (m kernelMessage) isPods() bool {
+	return bytes.HasPrefix(m.Get(unix.NDA_LLADDR), azure.PodMACPrefix)
+}
