@@ -6,15 +6,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 )
 
 // addBeside appends the requests that give the configuration to a device which has one already, and with it what else
 // the host is known to have lost.
-func (c hostConf) addBeside(b *batch, to device, have, lost hostConf) {
+func (c hostConf) addBeside(b *rtnl.Batch, to rtnl.Device, have, lost hostConf) {
 	// An address that takes the place of another has to be the first of its subnet.
 	if old := c.successorOf(have); old != nil {
-		have.of(old.sameSubnet).remove(b)
+		have.of(old.SameSubnet).remove(b)
 		c.addTo(b, to)
 		have.without(old).asLost().addTo(b, to) // when the last address goes, the kernel takes routes and neighbours along
 	} else if old := c.successorOf(lost); old != nil {
@@ -27,31 +28,31 @@ func (c hostConf) addBeside(b *batch, to device, have, lost hostConf) {
 
 // arrived says what of a configuration is not on a device. What was only remembered may not fit any more, but for all
 // of the host's addresses.
-func arrived(s *wire.Socket, conf, known hostConf, dev device) error {
+func arrived(s *wire.Socket, conf, known hostConf, dev rtnl.Device) error {
 	have, err := readHostConf(s, dev)
 	if err != nil {
 		return err
 	}
 	there := map[string]bool{}
 	for _, m := range have.all() {
-		for _, k := range m.keys() {
+		for _, k := range m.Keys() {
 			there[k] = true
 		}
 	}
 	var missing []string
 	for _, m := range conf.all() {
-		keys := m.keys()
+		keys := m.Keys()
 		one, paths := keys[0], keys[1:] // the paths may be the same one now: what both devices had
 		if !there[one] && (len(paths) == 0 || slices.ContainsFunc(paths, func(k string) bool { return !there[k] })) {
-			missing = append(missing, m.name())
+			missing = append(missing, m.Name())
 		}
 	}
 	is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
-	if i := slices.IndexFunc(prefixesOf(known.addrs), is4); i >= 0 && !slices.ContainsFunc(prefixesOf(have.addrs), is4) {
-		missing = append(missing, "address "+prefixesOf(known.addrs)[i].String())
+	if i := slices.IndexFunc(rtnl.Prefixes(known.addrs), is4); i >= 0 && !slices.ContainsFunc(rtnl.Prefixes(have.addrs), is4) {
+		missing = append(missing, "address "+rtnl.Prefixes(known.addrs)[i].String())
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%s does not keep %s: something else manages it", dev.name, strings.Join(missing, ", "))
+		return fmt.Errorf("%s does not keep %s: something else manages it", dev.Name, strings.Join(missing, ", "))
 	}
 	return nil
 }

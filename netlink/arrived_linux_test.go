@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/test/lab"
 )
 
@@ -69,7 +70,7 @@ func TestWhatDoesNotArriveIsMissed(t *testing.T) {
 	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
 		h.Must(err)
-		conf, err := readHostConf(nl.socket, device{eth0.Index, "eth0"})
+		conf, err := readHostConf(nl.socket, rtnl.Device{Index: eth0.Index, Name: "eth0"})
 		h.Must(err)
 		h.Must(arrived(nl.socket, conf, hostConf{}, conf.dev))
 		for _, c := range []struct{ damage, missing string }{

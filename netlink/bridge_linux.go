@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -52,11 +53,11 @@ func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
 
 // readAddresses sorts the host's addresses.
 func (h *Handle) readAddresses(b *Bridge) error {
-	list, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, everything)
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{}, rtnl.Everything)
 	if err != nil {
 		return fmt.Errorf("list the host's addresses: %w", err)
 	}
-	of := map[int][]kernelMessage{}
+	of := map[int][]rtnl.Message{}
 	for _, m := range list {
 		at := m.Index()
 		if at != b.Link.Index && at != b.Master.Index {
@@ -64,11 +65,11 @@ func (h *Handle) readAddresses(b *Bridge) error {
 		}
 		of[at] = append(of[at], m)
 	}
-	b.Local = slices.DeleteFunc(prefixesOf(of[0]), func(p netip.Prefix) bool { return p.Addr().IsLoopback() })
+	b.Local = slices.DeleteFunc(rtnl.Prefixes(of[0]), func(p netip.Prefix) bool { return p.Addr().IsLoopback() })
 	if b.Link.Index != 0 {
-		b.Primary = prefixesOf(of[b.Link.Index])
+		b.Primary = rtnl.Prefixes(of[b.Link.Index])
 	}
-	b.left = prefixesOf(of[b.Master.Index])
+	b.left = rtnl.Prefixes(of[b.Master.Index])
 	return nil
 }
 
@@ -82,7 +83,7 @@ func (b Bridge) lostFamilies(known []netip.Prefix) (lost []byte) {
 	for _, k := range known {
 		has := func(p netip.Prefix) bool { return p.Addr().Is4() == k.Addr().Is4() }
 		if !slices.ContainsFunc(b.Primary, has) && !slices.ContainsFunc(b.left, has) {
-			lost = append(lost, byte(family(k.Addr())))
+			lost = append(lost, byte(rtnl.Family(k.Addr())))
 		}
 	}
 	return lost
@@ -90,8 +91,8 @@ func (b Bridge) lostFamilies(known []netip.Prefix) (lost []byte) {
 
 // lost is what the host had of the families of which it has no address any more.
 func (b Bridge) lost(c hostConf) hostConf {
-	gone := b.lostFamilies(prefixesOf(c.addrs))
-	return c.of(func(m kernelMessage) bool {
+	gone := b.lostFamilies(rtnl.Prefixes(c.addrs))
+	return c.of(func(m rtnl.Message) bool {
 		return slices.Contains(gone, m.Family()) || len(gone) > 0 && m.Family() == unix.AF_UNSPEC // groups of nexthops
 	})
 }
@@ -147,7 +148,7 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 
 // nameOf is the name of a link, for messages.
 func (h *Handle) nameOf(index int) string {
-	l, err := h.link(linkMessage(unix.RTM_GETLINK, 0, index, false, brief()))
+	l, err := h.link(rtnl.LinkMessage(unix.RTM_GETLINK, 0, index, false, rtnl.WithoutStats()))
 	if err != nil {
 		return fmt.Sprintf("interface %d", index)
 	}
@@ -163,18 +164,18 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 		return err
 	}
 	known := decodeSnapshot(snapshot)
-	known.dev.name = name
+	known.dev.Name = name
 	if b.Link.Index == 0 {
 		if known.rules, err = readRules(h.socket, name); err != nil { // they outlive the bridge
 			return err
 		}
 		return h.giveBack(b, hostConf{dev: known.dev}, known)
 	}
-	conf, err := readHostConf(h.socket, device{b.Link.Index, name})
+	conf, err := readHostConf(h.socket, rtnl.Device{Index: b.Link.Index, Name: name})
 	if err != nil {
 		return err
 	}
-	conf.neighs = slices.DeleteFunc(conf.neighs, kernelMessage.isPods)
+	conf.neighs = slices.DeleteFunc(conf.neighs, rtnl.Message.IsPods)
 	if err := h.giveBack(b, conf.onTerms(known), b.lost(known)); err != nil {
 		return err
 	}
@@ -184,16 +185,16 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 // createBridge makes an empty bridge that is down: its settings can be written before the host's configuration comes to
 // it.
 func (h *Handle) createBridge(name string, master Link, index int) (Link, error) {
-	do := &batch{}
-	do.add("create bridge "+name, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, false,
-		bytesAttr(unix.IFLA_ADDRESS, master.MAC), u32(unix.IFLA_MTU, uint32(master.MTU)), str(unix.IFLA_IFNAME, name), bridgeSettings()))
-	return Link{Index: index, Name: name, Kind: "bridge", MAC: master.MAC, MTU: master.MTU}, do.send(h.socket)
+	do := &rtnl.Batch{}
+	do.Add("create bridge "+name, rtnl.LinkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, false,
+		rtnl.Bytes(unix.IFLA_ADDRESS, master.MAC), rtnl.U32(unix.IFLA_MTU, uint32(master.MTU)), rtnl.Text(unix.IFLA_IFNAME, name), bridgeSettings()))
+	return Link{Index: index, Name: name, Kind: "bridge", MAC: master.MAC, MTU: master.MTU}, do.Send(h.socket)
 }
 
 func (h *Handle) deleteBridge(l Link) error {
-	do := &batch{}
-	do.add("delete bridge "+l.Name, linkMessage(unix.RTM_DELLINK, 0, l.Index, false), unix.ENODEV)
-	return do.send(h.socket)
+	do := &rtnl.Batch{}
+	do.Add("delete bridge "+l.Name, rtnl.LinkMessage(unix.RTM_DELLINK, 0, l.Index, false), unix.ENODEV)
+	return do.Send(h.socket)
 }
 
 // bridgeMessage corrects a bridge, and sets it up. Its MAC is set explicitly: a bridge
@@ -203,19 +204,19 @@ func bridgeMessage(b Bridge) *nl.NetlinkRequest {
 	var attrs []nl.NetlinkRequestData
 	// Even the same MAC set again makes the kernel forget all neighbours, permanent ones too (neigh_changeaddr).
 	if !bytes.Equal(b.Link.MAC, b.Master.MAC) {
-		attrs = append(attrs, bytesAttr(unix.IFLA_ADDRESS, b.Master.MAC))
+		attrs = append(attrs, rtnl.Bytes(unix.IFLA_ADDRESS, b.Master.MAC))
 	}
 	if b.Link.MTU != b.Master.MTU {
-		attrs = append(attrs, u32(unix.IFLA_MTU, uint32(b.Master.MTU)))
+		attrs = append(attrs, rtnl.U32(unix.IFLA_MTU, uint32(b.Master.MTU)))
 	}
-	return linkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, attrs...)
+	return rtnl.LinkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, attrs...)
 }
 
 func bridgeSettings() *nl.RtAttr {
-	return nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_KIND, []byte("bridge")), nest(nl.IFLA_INFO_DATA,
-		u32(nl.IFLA_BR_STP_STATE, 0),
+	return rtnl.Nest(unix.IFLA_LINKINFO, rtnl.Bytes(nl.IFLA_INFO_KIND, []byte("bridge")), rtnl.Nest(nl.IFLA_INFO_DATA,
+		rtnl.U32(nl.IFLA_BR_STP_STATE, 0),
 		// Without a querier, snooping would stop multicast (neighbour discovery among it).
-		u8(nl.IFLA_BR_MCAST_SNOOPING, 0)))
+		rtnl.U8(nl.IFLA_BR_MCAST_SNOOPING, 0)))
 }
 
 // firstIndex is where our own interface indexes start: far above what the kernel counts up to.
@@ -237,11 +238,11 @@ func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 	if err = errors.Join(err, silencePorts(pods)); err != nil {
 		return err
 	}
-	do := &batch{}
-	do.add("configure bridge "+b.Link.Name, linkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, bridgeSettings()))
+	do := &rtnl.Batch{}
+	do.Add("configure bridge "+b.Link.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, b.Link.Index, true, bridgeSettings()))
 	configureMaster(do, b.Master)
-	connectPods(do, device{b.Link.Index, b.Link.Name}, pods, links)
-	if err := do.send(h.socket); err != nil {
+	connectPods(do, b.Link.device(), pods, links)
+	if err := do.Send(h.socket); err != nil {
 		return err
 	}
 	return h.routeToPods(b.Link, pods)
@@ -249,7 +250,7 @@ func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 
 // Ports lists the names of the bridge's ports.
 func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
-	list, err := dump(h.socket, unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{family: unix.AF_BRIDGE}, func(m kernelMessage) bool { return int(m.U32(unix.IFLA_MASTER)) == bridge.Index })
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETLINK, unix.RTM_NEWLINK, rtnl.Listing{Family: unix.AF_BRIDGE}, func(m rtnl.Message) bool { return int(m.U32(unix.IFLA_MASTER)) == bridge.Index })
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge.Name, err)
 	}
@@ -262,7 +263,7 @@ func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
 
 // connectPods makes the host veths of pods ports again, with what goes with that: a bridge that was deleted took all
 // of it along, and one that was down, or had another MAC, lost its neighbours. A pod that is gone needs nothing.
-func connectPods(b *batch, bridge device, pods []Pod, links []Link) {
+func connectPods(b *rtnl.Batch, bridge rtnl.Device, pods []Pod, links []Link) {
 	index := map[string]int{}
 	for _, l := range links {
 		index[l.Name] = l.Index
@@ -272,20 +273,20 @@ func connectPods(b *batch, bridge device, pods []Pod, links []Link) {
 		if host == 0 {
 			continue
 		}
-		b.add("connect "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host, true, u32(unix.IFLA_MASTER, uint32(bridge.index))), anything)
-		b.add("configure "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host, false, str(unix.IFLA_IFALIAS, p.Alias), bridgePort()), anything)
-		p.Bridge.Index = bridge.index
-		p.pin(b, host, anything)
+		b.Add("connect "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host, true, rtnl.U32(unix.IFLA_MASTER, uint32(bridge.Index))), rtnl.Anything)
+		b.Add("configure "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host, false, rtnl.Text(unix.IFLA_IFALIAS, p.Alias), bridgePort()), rtnl.Anything)
+		p.Bridge.Index = bridge.Index
+		p.pin(b, host, rtnl.Anything)
 	}
 }
 
 // configureMaster tells the bridge that the fabric's MAC is behind the master and stays there, whatever a pod sends
 // (NTF_STICKY, net/bridge/br_fdb.c). What the fabric sends may go back to it: a node port, or a load balancer, whose
 // backend is on another node (toFabric).
-func configureMaster(b *batch, master Link) {
-	b.add("configure "+master.Name, linkMessage(unix.RTM_NEWLINK, 0, master.Index, false, nest(unix.IFLA_LINKINFO,
-		bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA, u8(nl.IFLA_BRPORT_MODE, 1)))))
+func configureMaster(b *rtnl.Batch, master Link) {
+	b.Add("configure "+master.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, master.Index, false, rtnl.Nest(unix.IFLA_LINKINFO,
+		rtnl.Bytes(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), rtnl.Nest(nl.IFLA_INFO_SLAVE_DATA, rtnl.U8(nl.IFLA_BRPORT_MODE, 1)))))
 	const ntfSticky = 0x40
 	n := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(master.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER | ntfSticky}
-	b.add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, azure.FabricMAC))
+	b.Add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, azure.FabricMAC))
 }

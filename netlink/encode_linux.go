@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -17,21 +18,21 @@ func (c hostConf) encode(timeless bool) []byte {
 		out = append(out, req.Serialize()...)
 		out = append(out, make([]byte, (unix.NLMSG_ALIGNTO-len(out)%unix.NLMSG_ALIGNTO)%unix.NLMSG_ALIGNTO)...)
 	}
-	add(linkMessage(unix.RTM_NEWLINK, 0, c.dev.index, false, str(unix.IFLA_IFNAME, c.dev.name)))
+	add(rtnl.LinkMessage(unix.RTM_NEWLINK, 0, c.dev.Index, false, rtnl.Text(unix.IFLA_IFNAME, c.dev.Name)))
 	for _, m := range c.addrs {
-		add(m.timeless(timeless).newAddr(0, 0, c.dev, c.dev))
+		add(m.Timeless(timeless).NewAddr(0, 0, c.dev, c.dev))
 	}
 	for _, list := range c.routes.all() {
 		for _, m := range *list {
 			if m.Type == unix.RTM_NEWNEXTHOP {
-				add(m.newNexthop(c.dev, c.dev))
+				add(m.NewNexthop(c.dev, c.dev))
 				continue
 			}
-			add(m.timeless(timeless).newRoute(unix.RTM_NEWROUTE, m.addFlags(), c.dev, c.dev))
+			add(m.Timeless(timeless).NewRoute(unix.RTM_NEWROUTE, m.AddFlags(), c.dev, c.dev))
 		}
 	}
 	for _, m := range c.neighs {
-		add(m.newNeigh(c.dev))
+		add(m.NewNeigh(c.dev))
 	}
 	return out
 }
@@ -45,19 +46,19 @@ func decodeSnapshot(data []byte) (c hostConf) {
 }
 
 // lostMessages ends at what it does not understand: half of the host's configuration is better than none.
-func lostMessages(data []byte) iter.Seq[kernelMessage] {
-	return func(yield func(kernelMessage) bool) {
+func lostMessages(data []byte) iter.Seq[rtnl.Message] {
+	return func(yield func(rtnl.Message) bool) {
 		for len(data) >= unix.NLMSG_HDRLEN {
 			n := int(binary.NativeEndian.Uint32(data))
 			if n < unix.NLMSG_HDRLEN || n > len(data) {
 				return
 			}
-			m, err := parseMessage(binary.NativeEndian.Uint16(data[4:]), data[unix.NLMSG_HDRLEN:n], nil)
+			m, err := rtnl.Parse(binary.NativeEndian.Uint16(data[4:]), data[unix.NLMSG_HDRLEN:n], nil)
 			if err != nil {
 				return
 			}
-			m.lost = true
-			m.first = m.Type == unix.RTM_NEWROUTE && m.Family() == unix.AF_INET && binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
+			m.Lost = true
+			m.First = m.Type == unix.RTM_NEWROUTE && m.Family() == unix.AF_INET && binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
 			if !yield(m) {
 				return
 			}
@@ -66,21 +67,21 @@ func lostMessages(data []byte) iter.Seq[kernelMessage] {
 	}
 }
 
-func (c *hostConf) place(m kernelMessage) {
+func (c *hostConf) place(m rtnl.Message) {
 	at := &c.neighs
 	switch {
 	case m.Type == unix.RTM_NEWLINK:
-		c.dev = device{m.Index(), m.Text(unix.IFLA_IFNAME)}
+		c.dev = rtnl.Device{Index: m.Index(), Name: m.Text(unix.IFLA_IFNAME)}
 		return
 	case m.Type == unix.RTM_NEWADDR:
 		at = &c.addrs
-	case m.Type == unix.RTM_NEWNEXTHOP && m.Get(nhaGroup) != nil:
+	case m.Type == unix.RTM_NEWNEXTHOP && m.Get(rtnl.NexthopGroup) != nil:
 		at = &c.routes.groups
 	case m.Type == unix.RTM_NEWNEXTHOP:
 		at = &c.routes.nexthops
-	case m.Type == unix.RTM_NEWROUTE && m.Get(rtaNHID) != nil:
+	case m.Type == unix.RTM_NEWROUTE && m.Get(rtnl.RouteNexthop) != nil:
 		at = &c.routes.byObject
-	case m.Type == unix.RTM_NEWROUTE && m.viaGateway():
+	case m.Type == unix.RTM_NEWROUTE && m.ViaGateway():
 		at = &c.routes.gateways
 	case m.Type == unix.RTM_NEWROUTE:
 		at = &c.routes.direct
@@ -90,7 +91,7 @@ func (c *hostConf) place(m kernelMessage) {
 
 // SnapshotAddresses are the addresses in a snapshot, without link-local ones of IPv6. They stand before all else.
 func SnapshotAddresses(data []byte) []netip.Prefix {
-	var list []kernelMessage
+	var list []rtnl.Message
 	for m := range lostMessages(data) {
 		if m.Type == unix.RTM_NEWADDR {
 			list = append(list, m)
@@ -98,5 +99,5 @@ func SnapshotAddresses(data []byte) []netip.Prefix {
 			break
 		}
 	}
-	return prefixesOf(list)
+	return rtnl.Prefixes(list)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -75,11 +76,13 @@ type Link struct {
 	peerNS int  // the identifier of that namespace and 1; 0: this one
 }
 
+func (l Link) device() rtnl.Device { return rtnl.Device{Index: l.Index, Name: l.Name} }
+
 // LeadsAway says whether the link is a veth with its other end in another namespace, which lives then.
 func (l Link) LeadsAway() bool { return l.Kind == "veth" && l.peerNS > 0 }
 
 // linkOf reads an RTM_NEWLINK. Of a struct ifinfomsg the index is at 4, the flags are at 8.
-func linkOf(m kernelMessage) Link {
+func linkOf(m rtnl.Message) Link {
 	l := Link{
 		Index: m.Index(), Kind: m.Nested(unix.IFLA_LINKINFO).Text(nl.IFLA_INFO_KIND), Name: m.Text(unix.IFLA_IFNAME), Master: int(m.U32(unix.IFLA_MASTER)), MTU: int(m.U32(unix.IFLA_MTU)),
 		MAC: m.Get(unix.IFLA_ADDRESS), Up: binary.NativeEndian.Uint32(m.Header[8:])&unix.IFF_UP != 0, Alias: m.Text(unix.IFLA_IFALIAS),
@@ -99,7 +102,7 @@ func linkOf(m kernelMessage) Link {
 // Link finds a link by name.
 // Error: ErrNotFound.
 func (h *Handle) Link(name string) (Link, error) {
-	l, err := h.link(linkMessage(unix.RTM_GETLINK, 0, 0, false, str(unix.IFLA_IFNAME, name), brief()))
+	l, err := h.link(rtnl.LinkMessage(unix.RTM_GETLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, name), rtnl.WithoutStats()))
 	if err != nil {
 		return Link{}, linkError(name, err)
 	}
@@ -107,7 +110,7 @@ func (h *Handle) Link(name string) (Link, error) {
 }
 
 func (h *Handle) link(req *nl.NetlinkRequest) (Link, error) {
-	m, err := get(h.socket, req, unix.RTM_NEWLINK)
+	m, err := rtnl.Get(h.socket, req, unix.RTM_NEWLINK)
 	if err != nil {
 		return Link{}, err
 	}
@@ -137,7 +140,7 @@ func (h *Handle) Index(name string) (int, error) {
 
 // Links lists all links.
 func (h *Handle) Links() ([]Link, error) {
-	all, err := dump(h.socket, unix.RTM_GETLINK, unix.RTM_NEWLINK, listing{}, everything)
+	all, err := rtnl.Dump(h.socket, unix.RTM_GETLINK, unix.RTM_NEWLINK, rtnl.Listing{}, rtnl.Everything)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -150,9 +153,9 @@ func (h *Handle) Links() ([]Link, error) {
 
 // Addresses lists the addresses of a link, link-local IPv6 ones left out.
 func (h *Handle) Addresses(l Link) ([]netip.Prefix, error) {
-	list, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{index: l.Index}, everything)
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{Index: l.Index}, rtnl.Everything)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", l.Name, err)
 	}
-	return prefixesOf(list), nil
+	return rtnl.Prefixes(list), nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
@@ -157,17 +158,17 @@ func TestAMoveThatFailsLeavesRoutesAndRulesAlone(t *testing.T) {
 	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
 		h.Must(err)
-		conf, err := readHostConf(nl.socket, device{eth0.Index, "eth0"})
+		conf, err := readHostConf(nl.socket, rtnl.Device{Index: eth0.Index, Name: "eth0"})
 		h.Must(err)
 		bridge, err := nl.createBridge("azure0", eth0, firstIndex)
 		h.Must(err)
-		to := device{bridge.Index, "azure0"}
-		do := &batch{}
-		do.add("set up", bridgeMessage(Bridge{Master: eth0, Link: bridge}))
-		do.add("enslave", linkMessage(unix.RTM_NEWLINK, 0, eth0.Index, true, u32(unix.IFLA_MASTER, uint32(to.index))))
+		to := rtnl.Device{Index: bridge.Index, Name: "azure0"}
+		do := &rtnl.Batch{}
+		do.Add("set up", bridgeMessage(Bridge{Master: eth0, Link: bridge}))
+		do.Add("enslave", rtnl.LinkMessage(unix.RTM_NEWLINK, 0, eth0.Index, true, rtnl.U32(unix.IFLA_MASTER, uint32(to.Index))))
 		conf.addTo(do, to)
 		conf.remove(do)
-		h.Must(do.send(nl.socket))
+		h.Must(do.Send(nl.socket))
 		h.Must(nl.undoMove(conf, hostConf{}, Bridge{Link: bridge, Master: eth0}))
 	})
 	if after := h.everything(); after != before {
@@ -218,12 +219,12 @@ func TestALargeBatch(t *testing.T) {
 	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
 		h.Must(err)
-		b := &batch{}
+		b := &rtnl.Batch{}
 		for i := range 900 {
 			a := netip.AddrFrom4([4]byte{10, 240, byte(100 + i/250), byte(1 + i%250)})
-			b.add("add "+a.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(eth0, a), a.AsSlice(), azure.FabricMAC))
+			b.Add("add "+a.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(eth0, a), a.AsSlice(), azure.FabricMAC))
 		}
-		h.Must(b.send(nl.socket))
+		h.Must(b.Send(nl.socket))
 	})
 	if n := strings.Count(h.IP("neigh show nud permanent dev eth0"), "lladdr"); n != 900 {
 		t.Errorf("%d neighbours", n)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -78,9 +79,9 @@ func (h *Handle) settle(l Link, addrs []netip.Prefix) error {
 // isLocal says whether the kernel takes what is for the address, when it comes to the link.
 func (h *Handle) isLocal(l Link, a netip.Addr) (bool, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(a)), Dst_len: uint8(a.BitLen())}})
-	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
-	req.AddData(u32(unix.RTA_OIF, uint32(l.Index)))
-	m, err := get(h.socket, req, unix.RTM_NEWROUTE)
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(rtnl.Family(a)), Dst_len: uint8(a.BitLen())}})
+	req.AddData(rtnl.Bytes(unix.RTA_DST, a.AsSlice()))
+	req.AddData(rtnl.U32(unix.RTA_OIF, uint32(l.Index)))
+	m, err := rtnl.Get(h.socket, req, unix.RTM_NEWROUTE)
 	return err == nil && m.Header[7] == unix.RTN_LOCAL, err // struct rtmsg: rtm_type
 }

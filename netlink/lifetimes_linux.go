@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"golang.org/x/sys/unix"
 )
@@ -15,21 +16,21 @@ import (
 
 // withoutEnd is the configuration as the bridge gets it.
 func (c hostConf) withoutEnd() hostConf {
-	c.addrs = each(c.addrs, kernelMessage.addrWithoutEnd)
-	c.routes = c.routes.each(kernelMessage.routeWithoutEnd)
+	c.addrs = each(c.addrs, rtnl.Message.AddrWithoutEnd)
+	c.routes = c.routes.each(rtnl.Message.RouteWithoutEnd)
 	return c
 }
 
 // extend makes what has an end on the bridge endless: an earlier version, or a client, gave it one. The kernel renews
 // its own.
 func (c hostConf) extend(s *wire.Socket) error {
-	do := &batch{}
+	do := &rtnl.Batch{}
 	for _, m := range c.addrs {
-		if m.ends() && !m.addrWithoutEnd().ends() && m.U32(unix.IFA_FLAGS)&unix.IFA_F_MANAGETEMPADDR == 0 && m.Get(ifaProto) == nil {
-			do.add("extend address "+m.Prefix().Addr().String(), m.addrWithoutEnd().newAddr(unix.NLM_F_REPLACE, 0, c.dev, c.dev), unix.ENOENT)
+		if m.Ends() && !m.AddrWithoutEnd().Ends() && m.U32(unix.IFA_FLAGS)&unix.IFA_F_MANAGETEMPADDR == 0 && m.Get(rtnl.AddressProto) == nil {
+			do.Add("extend address "+m.Prefix().Addr().String(), m.AddrWithoutEnd().NewAddr(unix.NLM_F_REPLACE, 0, c.dev, c.dev), unix.ENOENT)
 		}
 	}
-	return do.send(s)
+	return do.Send(s)
 }
 
 // onTerms is the configuration with the lifetimes that it has in one of the others, where it has none itself. The first
@@ -38,42 +39,42 @@ func (c hostConf) onTerms(others ...hostConf) hostConf {
 	lifetimes, expiries := map[string][]byte{}, map[string]uint32{}
 	for _, o := range others {
 		for _, m := range o.addrs {
-			if info := m.cacheinfo(); info != nil && lifetimes[m.addrKey()] == nil {
-				lifetimes[m.addrKey()] = info
+			if info := m.Cacheinfo(); info != nil && lifetimes[m.AddrKey()] == nil {
+				lifetimes[m.AddrKey()] = info
 			}
 		}
 		for _, list := range o.routes.all() {
 			for _, m := range *list {
-				if _, known := expiries[m.pathKey()]; !known && m.Type == unix.RTM_NEWROUTE {
-					expiries[m.pathKey()] = m.expires()
+				if _, known := expiries[m.PathKey()]; !known && m.Type == unix.RTM_NEWROUTE {
+					expiries[m.PathKey()] = m.Expires()
 				}
 			}
 		}
 	}
-	c.addrs = each(c.addrs, func(m kernelMessage) kernelMessage {
-		if then := lifetimes[m.addrKey()]; then != nil && !m.ends() {
-			m = m.with(unix.IFA_CACHEINFO, bytes.Clone(then))
+	c.addrs = each(c.addrs, func(m rtnl.Message) rtnl.Message {
+		if then := lifetimes[m.AddrKey()]; then != nil && !m.Ends() {
+			m = m.With(unix.IFA_CACHEINFO, bytes.Clone(then))
 		}
 		return m
 	})
-	c.routes = c.routes.each(func(m kernelMessage) kernelMessage {
-		if m.Type == unix.RTM_NEWROUTE && m.expires() == 0 && expiries[m.pathKey()] > 0 {
-			m = m.with(unix.RTA_EXPIRES, binary.NativeEndian.AppendUint32(nil, expiries[m.pathKey()]))
+	c.routes = c.routes.each(func(m rtnl.Message) rtnl.Message {
+		if m.Type == unix.RTM_NEWROUTE && m.Expires() == 0 && expiries[m.PathKey()] > 0 {
+			m = m.With(unix.RTA_EXPIRES, binary.NativeEndian.AppendUint32(nil, expiries[m.PathKey()]))
 		}
 		return m
 	})
 	return c
 }
 
-func each(list []kernelMessage, change func(kernelMessage) kernelMessage) []kernelMessage {
-	out := make([]kernelMessage, 0, len(list))
+func each(list []rtnl.Message, change func(rtnl.Message) rtnl.Message) []rtnl.Message {
+	out := make([]rtnl.Message, 0, len(list))
 	for _, m := range list {
 		out = append(out, change(m))
 	}
 	return out
 }
 
-func (r hostRoutes) each(change func(kernelMessage) kernelMessage) hostRoutes {
+func (r hostRoutes) each(change func(rtnl.Message) rtnl.Message) hostRoutes {
 	for _, list := range r.all() {
 		*list = each(*list, change)
 	}

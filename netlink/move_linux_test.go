@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
@@ -306,19 +307,19 @@ func TestABatchReportsEveryFailure(t *testing.T) {
 	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
 		h.Must(err)
-		b := &batch{}
+		b := &rtnl.Batch{}
 		for _, a := range []string{"10.240.0.4/16", "10.1.0.1/24", "10.1.0.1/24", "10.1.0.2/24"} {
-			b.add("add "+a, addrRequest(eth0, netip.MustParsePrefix(a)))
+			b.Add("add "+a, addrRequest(eth0, netip.MustParsePrefix(a)))
 		}
-		b.add("delete a link that is not there", linkMessage(unix.RTM_DELLINK, 0, 12345, false), unix.ENODEV)
-		b.add("delete another", linkMessage(unix.RTM_DELLINK, 0, 12345, false))
-		err = b.send(nl.socket)
+		b.Add("delete a link that is not there", rtnl.LinkMessage(unix.RTM_DELLINK, 0, 12345, false), unix.ENODEV)
+		b.Add("delete another", rtnl.LinkMessage(unix.RTM_DELLINK, 0, 12345, false))
+		err = b.Send(nl.socket)
 		if err == nil || err.Error() != "add 10.240.0.4/16: file exists\nadd 10.1.0.1/24: file exists\ndelete another: no such device" {
 			t.Errorf("error %v", err)
 		}
 		if have, err := nl.Addresses(eth0); err != nil || len(have) != 3 {
 			t.Errorf("eth0 has %v, %v", have, err)
 		}
-		h.Must((&batch{}).send(nl.socket)) // nothing to do
+		h.Must((&rtnl.Batch{}).Send(nl.socket)) // nothing to do
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -15,14 +16,14 @@ import (
 
 // routeToPod adds the routes that the host needs to the pod's addresses.
 func (h *Handle) routeToPod(p Pod) error {
-	b := &batch{}
+	b := &rtnl.Batch{}
 	for _, a := range p.Addresses {
-		if m, err := h.lookUp(a.Addr(), 0); err == nil && !p.HostRoutes && m.U32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.viaGateway() {
+		if m, err := h.lookUp(a.Addr(), 0); err == nil && !p.HostRoutes && m.U32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.ViaGateway() {
 			continue
 		}
-		b.add("add route to "+a.Addr().String(), overBridge(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, p.Bridge, a.Addr()))
+		b.Add("add route to "+a.Addr().String(), overBridge(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, p.Bridge, a.Addr()))
 	}
-	return b.send(h.socket)
+	return b.Send(h.socket)
 }
 
 // routeToPods does so for pods of the bridge.
@@ -37,14 +38,14 @@ func (h *Handle) routeToPods(bridge Link, pods []Pod) error {
 }
 
 // lookUp asks which way the host would send to the address, over the interface with that index; 0: over any.
-func (h *Handle) lookUp(a netip.Addr, over int) (kernelMessage, error) {
+func (h *Handle) lookUp(a netip.Addr, over int) (rtnl.Message, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(a)), Dst_len: uint8(a.BitLen())}})
-	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(rtnl.Family(a)), Dst_len: uint8(a.BitLen())}})
+	req.AddData(rtnl.Bytes(unix.RTA_DST, a.AsSlice()))
 	if over != 0 {
-		req.AddData(u32(unix.RTA_OIF, uint32(over)))
+		req.AddData(rtnl.U32(unix.RTA_OIF, uint32(over)))
 	}
-	m, err := get(h.socket, req, unix.RTM_NEWROUTE)
+	m, err := rtnl.Get(h.socket, req, unix.RTM_NEWROUTE)
 	if err != nil {
 		return m, fmt.Errorf("look up the route to %s: %w", a, err)
 	}
@@ -52,17 +53,17 @@ func (h *Handle) lookUp(a netip.Addr, over int) (kernelMessage, error) {
 }
 
 // forgetRoutes appends the requests that take such routes away.
-func forgetRoutes(b *batch, bridge Link, addrs []netip.Addr) {
+func forgetRoutes(b *rtnl.Batch, bridge Link, addrs []netip.Addr) {
 	for _, a := range addrs {
-		b.add("delete route to "+a.String(), overBridge(unix.RTM_DELROUTE, 0, bridge, a), unix.ESRCH, unix.ENODEV)
+		b.Add("delete route to "+a.String(), overBridge(unix.RTM_DELROUTE, 0, bridge, a), unix.ESRCH, unix.ENODEV)
 	}
 }
 
 func overBridge(typ, flags int, bridge Link, a netip.Addr) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(typ, flags)
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(family(a)), Dst_len: uint8(a.BitLen()), Table: unix.RT_TABLE_MAIN,
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(rtnl.Family(a)), Dst_len: uint8(a.BitLen()), Table: unix.RT_TABLE_MAIN,
 		Protocol: podRoute, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST}})
-	req.AddData(bytesAttr(unix.RTA_DST, a.AsSlice()))
-	req.AddData(u32(unix.RTA_OIF, uint32(bridge.Index)))
+	req.AddData(rtnl.Bytes(unix.RTA_DST, a.AsSlice()))
+	req.AddData(rtnl.U32(unix.RTA_OIF, uint32(bridge.Index)))
 	return req
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -151,33 +152,33 @@ func (h *Handle) waitUp(name string) (Link, error) {
 
 func (h *Handle) addVeth(p Pod, ns int) error {
 	// One queue: a veth with a queue per CPU costs memory and time for nothing (no multi-queue qdisc on it).
-	queues := []nl.NetlinkRequestData{u32(unix.IFLA_NUM_TX_QUEUES, 1), u32(unix.IFLA_NUM_RX_QUEUES, 1), u32(unix.IFLA_MTU, uint32(p.MTU))}
+	queues := []nl.NetlinkRequestData{rtnl.U32(unix.IFLA_NUM_TX_QUEUES, 1), rtnl.U32(unix.IFLA_NUM_RX_QUEUES, 1), rtnl.U32(unix.IFLA_MTU, uint32(p.MTU))}
 	const vethInfoPeer = 1 // include/uapi/linux/veth.h
-	peer := nest(vethInfoPeer, nl.NewIfInfomsg(unix.AF_UNSPEC), str(unix.IFLA_IFNAME, p.IfName), bytesAttr(unix.IFLA_ADDRESS, p.MAC), u32(unix.IFLA_NET_NS_FD, uint32(ns)))
+	peer := rtnl.Nest(vethInfoPeer, nl.NewIfInfomsg(unix.AF_UNSPEC), rtnl.Text(unix.IFLA_IFNAME, p.IfName), rtnl.Bytes(unix.IFLA_ADDRESS, p.MAC), rtnl.U32(unix.IFLA_NET_NS_FD, uint32(ns)))
 	for _, q := range queues {
 		peer.AddChild(q)
 	}
 	attrs := append([]nl.NetlinkRequestData{
-		str(unix.IFLA_IFNAME, p.HostName),
-		nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_KIND, []byte("veth")), nest(nl.IFLA_INFO_DATA, peer)),
+		rtnl.Text(unix.IFLA_IFNAME, p.HostName),
+		rtnl.Nest(unix.IFLA_LINKINFO, rtnl.Bytes(nl.IFLA_INFO_KIND, []byte("veth")), rtnl.Nest(nl.IFLA_INFO_DATA, peer)),
 	}, queues...)
 	if p.HostMAC != nil {
-		attrs = append(attrs, bytesAttr(unix.IFLA_ADDRESS, p.HostMAC))
+		attrs = append(attrs, rtnl.Bytes(unix.IFLA_ADDRESS, p.HostMAC))
 	}
-	configure := []nl.NetlinkRequestData{str(unix.IFLA_IFNAME, p.HostName), str(unix.IFLA_IFALIAS, p.Alias)}
+	configure := []nl.NetlinkRequestData{rtnl.Text(unix.IFLA_IFNAME, p.HostName), rtnl.Text(unix.IFLA_IFALIAS, p.Alias)}
 	if p.Bridge.Index != 0 {
-		attrs = append(attrs, u32(unix.IFLA_MASTER, uint32(p.Bridge.Index)))
+		attrs = append(attrs, rtnl.U32(unix.IFLA_MASTER, uint32(p.Bridge.Index)))
 		configure = append(configure, bridgePort())
 	}
-	b := &batch{}
-	b.add("create veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, false, attrs...))
-	b.add("configure veth "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, configure...))
+	b := &rtnl.Batch{}
+	b.Add("create veth "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, false, attrs...))
+	b.Add("configure veth "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, configure...))
 	if p.Bridge.Index != 0 {
 		// A port needs no address. With one the kernel would send reports and look for duplicates, and every listing of
 		// addresses would have one for each pod. A kernel without IPv6 refuses, and needs nothing.
-		b.add("no address for "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, p.HostName), noLinkLocal()), anything)
+		b.Add("no address for "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, p.HostName), noLinkLocal()), rtnl.Anything)
 	}
-	err := b.send(h.socket)
+	err := b.Send(h.socket)
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%w: %s, or %s in the pod: %w", ErrExists, p.HostName, p.IfName, err)
 	}
@@ -190,7 +191,7 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 // noLinkLocal keeps the kernel from giving a link an IPv6 address of its own.
 func noLinkLocal() *nl.RtAttr {
 	const addrGenMode, none = 8, 1 // IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE: include/uapi/linux/if_link.h
-	return nest(unix.IFLA_AF_SPEC, nest(unix.AF_INET6, u8(addrGenMode, none)))
+	return rtnl.Nest(unix.IFLA_AF_SPEC, rtnl.Nest(unix.AF_INET6, rtnl.U8(addrGenMode, none)))
 }
 
 // bridgePort makes a link a port that learns nothing and is flooded with nothing: where each MAC is, is known
@@ -199,32 +200,32 @@ func noLinkLocal() *nl.RtAttr {
 // host veth (net/bridge/br_input.c, br_handle_frame). Pause frames, the second bit, the kernel drops by itself.
 func bridgePort() *nl.RtAttr {
 	const groupForwardMask, allButPause = 31, 0xfffd // IFLA_BRPORT_GROUP_FWD_MASK: include/uapi/linux/if_link.h
-	return nest(unix.IFLA_LINKINFO, bytesAttr(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), nest(nl.IFLA_INFO_SLAVE_DATA,
-		bytesAttr(groupForwardMask, binary.NativeEndian.AppendUint16(nil, allButPause)),
-		u8(nl.IFLA_BRPORT_LEARNING, 0), u8(nl.IFLA_BRPORT_UNICAST_FLOOD, 0), u8(nl.IFLA_BRPORT_MCAST_FLOOD, 0), u8(nl.IFLA_BRPORT_BCAST_FLOOD, 0),
-		u8(nl.IFLA_BRPORT_MODE, 1))) // hairpin: a service's backend may be the client itself
+	return rtnl.Nest(unix.IFLA_LINKINFO, rtnl.Bytes(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), rtnl.Nest(nl.IFLA_INFO_SLAVE_DATA,
+		rtnl.Bytes(groupForwardMask, binary.NativeEndian.AppendUint16(nil, allButPause)),
+		rtnl.U8(nl.IFLA_BRPORT_LEARNING, 0), rtnl.U8(nl.IFLA_BRPORT_UNICAST_FLOOD, 0), rtnl.U8(nl.IFLA_BRPORT_MCAST_FLOOD, 0), rtnl.U8(nl.IFLA_BRPORT_BCAST_FLOOD, 0),
+		rtnl.U8(nl.IFLA_BRPORT_MODE, 1))) // hairpin: a service's backend may be the client itself
 }
 
 // addHostEnd sets the host's end up, after the pod's: whoever looks at a link that is up without a carrier, as the
 // first of two ends is, makes the kernel stop it, and wait for that while nobody else can change any link
 // (dev_deactivate).
 func (h *Handle) addHostEnd(p Pod, host int) error {
-	b := &batch{}
-	b.add("set "+p.HostName+" up", linkMessage(unix.RTM_NEWLINK, 0, host, true))
+	b := &rtnl.Batch{}
+	b.Add("set "+p.HostName+" up", rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host, true))
 	if p.Bridge.Index == 0 {
 		p.route(b, Link{Index: host})
 	} else {
 		p.pin(b, host)
 	}
-	return b.send(h.socket)
+	return b.Send(h.socket)
 }
 
 // pin says behind which port the pod is, and which MAC its addresses have.
-func (p Pod) pin(b *batch, port int, ignore ...syscall.Errno) {
+func (p Pod) pin(b *rtnl.Batch, port int, ignore ...syscall.Errno) {
 	fdb := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(port), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER}
-	b.add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC), ignore...)
+	b.Add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC), ignore...)
 	for _, a := range p.Addresses {
-		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()), a.Addr().AsSlice(), p.MAC), ignore...)
+		b.Add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()), a.Addr().AsSlice(), p.MAC), ignore...)
 	}
 }
 
@@ -240,19 +241,19 @@ func neighRequest(typ, flags int, m *vnl.Ndmsg, dst, mac []byte) *nl.NetlinkRequ
 	req := nl.NewNetlinkRequest(typ, flags)
 	req.AddData(m)
 	if dst != nil {
-		req.AddData(bytesAttr(unix.NDA_DST, dst))
+		req.AddData(rtnl.Bytes(unix.NDA_DST, dst))
 	}
 	if mac != nil {
-		req.AddData(bytesAttr(unix.NDA_LLADDR, mac))
+		req.AddData(rtnl.Bytes(unix.NDA_LLADDR, mac))
 	}
 	return req
 }
 
 // setUp runs on a handle in the pod's namespace.
 func (h *Handle) setUp(name string) error {
-	b := &batch{}
-	b.add("set "+name+" up in the pod", linkMessage(unix.RTM_NEWLINK, 0, 0, true, str(unix.IFLA_IFNAME, name)))
-	return b.send(h.socket)
+	b := &rtnl.Batch{}
+	b.Add("set "+name+" up in the pod", rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, true, rtnl.Text(unix.IFLA_IFNAME, name)))
+	return b.Send(h.socket)
 }
 
 // addPodEnd runs on a handle in the pod's namespace.
@@ -265,15 +266,15 @@ func (h *Handle) addPodEnd(p Pod) error {
 	if err != nil {
 		return err
 	}
-	b := &batch{}
+	b := &rtnl.Batch{}
 	for _, a := range p.Addresses {
-		b.add("add address "+a.String()+" in the pod", addrRequest(l, a))
+		b.Add("add address "+a.String()+" in the pod", addrRequest(l, a))
 	}
 	for _, r := range p.Routes {
 		p.addGateway(b, l, r)
-		b.add("add route "+r.Dst.String()+" in the pod", routeRequest(l, r))
+		b.Add("add route "+r.Dst.String()+" in the pod", routeRequest(l, r))
 	}
-	err = b.send(h.socket)
+	err = b.Send(h.socket)
 	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("%w: %w", ErrRoute, err)
 	}
@@ -287,29 +288,29 @@ func (h *Handle) addPodEnd(p Pod) error {
 }
 
 // addGateway makes the route's next hop a permanent neighbour, if it need not be asked.
-func (p Pod) addGateway(b *batch, l Link, r Route) {
+func (p Pod) addGateway(b *rtnl.Batch, l Link, r Route) {
 	if mac := p.Gateways[r.GW]; mac != nil {
-		b.add("add neighbour "+r.GW.String()+" in the pod", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(l, r.GW), r.GW.AsSlice(), mac))
+		b.Add("add neighbour "+r.GW.String()+" in the pod", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(l, r.GW), r.GW.AsSlice(), mac))
 	}
 }
 
 func addrRequest(l Link, p netip.Prefix) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-	m := nl.NewIfAddrmsg(family(p.Addr()))
+	m := nl.NewIfAddrmsg(rtnl.Family(p.Addr()))
 	m.Index, m.Prefixlen = uint32(l.Index), uint8(p.Bits())
 	if p.Addr().Is6() {
 		m.Flags = unix.IFA_F_NODAD // nobody else has it, and the fabric answers for every address
 	}
 	req.AddData(m)
-	req.AddData(bytesAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
-	req.AddData(bytesAttr(unix.IFA_ADDRESS, p.Addr().AsSlice()))
+	req.AddData(rtnl.Bytes(unix.IFA_LOCAL, p.Addr().AsSlice()))
+	req.AddData(rtnl.Bytes(unix.IFA_ADDRESS, p.Addr().AsSlice()))
 	return req
 }
 
 // DeletePod deletes the host veth (with it the pod's end, the port and its fdb entry) and the neighbours
 // on the bridge. What is gone already is success.
 func (h *Handle) DeletePod(hostName, bridge string, addrs []netip.Addr) error {
-	b := &batch{}
+	b := &rtnl.Batch{}
 	br, err := h.Link(bridge)
 	switch {
 	case bridge == "", errors.Is(err, ErrNotFound): // neighbours and routes are the host veth's, and go with it, or went with the bridge
@@ -317,26 +318,26 @@ func (h *Handle) DeletePod(hostName, bridge string, addrs []netip.Addr) error {
 		return err
 	default:
 		for _, a := range addrs {
-			b.add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
+			b.Add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
 		}
 		forgetRoutes(b, br, addrs)
 	}
-	b.add("delete veth "+hostName, linkMessage(unix.RTM_DELLINK, 0, 0, false, str(unix.IFLA_IFNAME, hostName)), unix.ENODEV)
-	return b.send(h.socket)
+	b.Add("delete veth "+hostName, rtnl.LinkMessage(unix.RTM_DELLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, hostName)), unix.ENODEV)
+	return b.Send(h.socket)
 }
 
 // SetDown sets host veths down: nothing that a pod sends gets to the host any more. One that is gone is success.
 func (h *Handle) SetDown(hostNames ...string) error {
-	b := &batch{}
+	b := &rtnl.Batch{}
 	for _, name := range hostNames {
 		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
 		m := nl.NewIfInfomsg(unix.AF_UNSPEC)
 		m.Change = unix.IFF_UP
 		req.AddData(m)
-		req.AddData(str(unix.IFLA_IFNAME, name))
-		b.add("set "+name+" down", req, unix.ENODEV)
+		req.AddData(rtnl.Text(unix.IFLA_IFNAME, name))
+		b.Add("set "+name+" down", req, unix.ENODEV)
 	}
-	return b.send(h.socket)
+	return b.Send(h.socket)
 }
 
 // podGroup is the group of links that DeletePods forms; others' groups are small numbers (/etc/iproute2/group).
@@ -344,10 +345,10 @@ const podGroup = 0x617a7600
 
 // DeletePods is DeletePod for many: as one group of links they share what each alone would wait for.
 func (h *Handle) DeletePods(hostNames []string, bridge string, addrs []netip.Addr) error {
-	b := &batch{}
+	b := &rtnl.Batch{}
 	if br, err := h.Link(bridge); err == nil {
 		for _, a := range addrs {
-			b.add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
+			b.Add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
 		}
 		forgetRoutes(b, br, addrs)
 	} else if bridge != "" && !errors.Is(err, ErrNotFound) {
@@ -355,8 +356,8 @@ func (h *Handle) DeletePods(hostNames []string, bridge string, addrs []netip.Add
 	}
 	group := podGroup + uint32(os.Getpid()&0xff) // two processes that collect at once do not wait for each other's
 	for _, name := range hostNames {
-		b.add("group veth "+name, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, name), u32(unix.IFLA_GROUP, group)), unix.ENODEV)
+		b.Add("group veth "+name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, name), rtnl.U32(unix.IFLA_GROUP, group)), unix.ENODEV)
 	}
-	b.add("delete the veths", linkMessage(unix.RTM_DELLINK, 0, 0, false, u32(unix.IFLA_GROUP, group)), unix.ENODEV)
-	return b.send(h.socket)
+	b.Add("delete the veths", rtnl.LinkMessage(unix.RTM_DELLINK, 0, 0, false, rtnl.U32(unix.IFLA_GROUP, group)), unix.ENODEV)
+	return b.Send(h.socket)
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"golang.org/x/sys/unix"
 )
 
@@ -88,11 +89,11 @@ func (*Handle) AdoptMAC(p Pod) (net.HardwareAddr, error) {
 	if err != nil || !bytes.Equal(l.MAC, p.MAC) {
 		return l.MAC, err
 	}
-	b := &batch{}
+	b := &rtnl.Batch{}
 	for _, r := range p.Routes {
 		p.addGateway(b, l, r)
 	}
-	return l.MAC, b.send(inPod.socket)
+	return l.MAC, b.Send(inPod.socket)
 }
 
 // CheckHostEnds is CheckPod without the pods' own ends, for many at once.
@@ -112,8 +113,8 @@ func (h *Handle) CheckHostEnds(pods []Pod) ([]string, error) {
 // glance is one look at the host. What all pods have in common is read once.
 type glance struct {
 	*Handle
-	neighbours map[int][]kernelMessage // the permanent ones, by interface
-	routes     []kernelMessage
+	neighbours map[int][]rtnl.Message // the permanent ones, by interface
+	routes     []rtnl.Message
 }
 
 // checkHostLink looks whether the host veth is there, up, and a port of its bridge.
@@ -158,10 +159,10 @@ func (h *glance) checkNeighbours(p Pod, at Link) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		h.neighbours = map[int][]kernelMessage{at.Index: list}
+		h.neighbours = map[int][]rtnl.Message{at.Index: list}
 	}
 	for _, a := range p.Addresses {
-		found := slices.ContainsFunc(h.neighbours[at.Index], func(n kernelMessage) bool {
+		found := slices.ContainsFunc(h.neighbours[at.Index], func(n rtnl.Message) bool {
 			return n.Addr(unix.NDA_DST) == a.Addr() && bytes.Equal(n.Get(unix.NDA_LLADDR), p.MAC)
 		})
 		if !found {
@@ -172,9 +173,9 @@ func (h *glance) checkNeighbours(p Pod, at Link) (string, error) {
 }
 
 // permanentNeighbours lists them in both families.
-func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
-	list, err := dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{index: of.Index}, func(m kernelMessage) bool {
-		return m.isNeighbour() && m.neighbourState()&unix.NUD_PERMANENT != 0
+func (h *Handle) permanentNeighbours(of Link) ([]rtnl.Message, error) {
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, rtnl.Listing{Index: of.Index}, func(m rtnl.Message) bool {
+		return m.IsNeighbour() && m.NeighbourState()&unix.NUD_PERMANENT != 0
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours of %s: %w", of.Name, err)
@@ -184,7 +185,7 @@ func (h *Handle) permanentNeighbours(of Link) ([]kernelMessage, error) {
 
 // checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
 func (h *glance) checkFDB(p Pod, host Link) (string, error) {
-	list, err := dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, listing{family: unix.AF_BRIDGE, index: host.Index}, func(m kernelMessage) bool {
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, rtnl.Listing{Family: unix.AF_BRIDGE, Index: host.Index}, func(m rtnl.Message) bool {
 		return bytes.Equal(m.Get(unix.NDA_LLADDR), p.MAC) && m.U32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
 	})
 	if err != nil {
@@ -237,18 +238,18 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	list, err := dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
 		leads := func(r policyRule) bool { return r.table == m.U32(unix.RTA_TABLE) }
-		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules, leads)
+		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.RouteFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules, leads)
 	})
 	if err != nil {
 		return "", fmt.Errorf("list routes in the pod: %w", err)
 	}
 	for _, r := range p.Routes {
 		dst := r.Dst.Masked()
-		there := func(k kernelMessage) bool {
-			moved := k.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN && k.destination().Bits() <= dst.Bits() && k.destination().Contains(dst.Addr()) // sbr keeps the widest
-			return (k.destination() == dst || moved) && k.Addr(unix.RTA_GATEWAY) == r.GW
+		there := func(k rtnl.Message) bool {
+			moved := k.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN && k.Destination().Bits() <= dst.Bits() && k.Destination().Contains(dst.Addr()) // sbr keeps the widest
+			return (k.Destination() == dst || moved) && k.Addr(unix.RTA_GATEWAY) == r.GW
 		}
 		if r.Table == 0 && !slices.ContainsFunc(list, there) { // what leads to other tables is the next plugin's
 			return fmt.Sprintf("route %s%s is missing in the pod", r.Dst, by(r.GW)), nil

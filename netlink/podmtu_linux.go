@@ -3,15 +3,16 @@ package netlink
 import (
 	"errors"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"golang.org/x/sys/unix"
 )
 
 // SetMTU sets the MTU of both ends of a pod's veth. What is gone needs none.
 func (h *Handle) SetMTU(p Pod, mtu int) error {
 	set := func(h *Handle, name, what string) error {
-		b := &batch{}
-		b.add("set MTU of "+what, linkMessage(unix.RTM_NEWLINK, 0, 0, false, str(unix.IFLA_IFNAME, name), u32(unix.IFLA_MTU, uint32(mtu))), unix.ENODEV)
-		return b.send(h.socket)
+		b := &rtnl.Batch{}
+		b.Add("set MTU of "+what, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, name), rtnl.U32(unix.IFLA_MTU, uint32(mtu))), unix.ENODEV)
+		return b.Send(h.socket)
 	}
 	if err := set(h, p.HostName, p.HostName); err != nil || p.NetNS == "" {
 		return err

@@ -3,6 +3,7 @@ package netlink
 import (
 	"errors"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,11 +49,11 @@ func (h *Handle) RenamePod(p Pod, to string, meanwhile func() error) error {
 	if err := h.SetDown(p.HostName); err != nil {
 		return err
 	}
-	b := &batch{}
+	b := &rtnl.Batch{}
 	if err = meanwhile(); err == nil {
-		b.add("rename "+p.HostName+" to "+to, linkMessage(unix.RTM_NEWLINK, 0, l.Index, false, str(unix.IFLA_IFNAME, to)), unix.ENODEV)
+		b.Add("rename "+p.HostName+" to "+to, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, l.Index, false, rtnl.Text(unix.IFLA_IFNAME, to)), unix.ENODEV)
 	}
-	b.add("set "+to+" up", linkMessage(unix.RTM_NEWLINK, 0, l.Index, true), unix.ENODEV)
+	b.Add("set "+to+" up", rtnl.LinkMessage(unix.RTM_NEWLINK, 0, l.Index, true), unix.ENODEV)
 	p.route(b, l)
-	return errors.Join(err, b.send(h.socket))
+	return errors.Join(err, b.Send(h.socket))
 }

@@ -3,6 +3,7 @@ package netlink
 import (
 	"fmt"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -10,7 +11,7 @@ import (
 func routeRequest(l Link, r Route) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	m := nl.NewRtMsg()
-	m.Family, m.Dst_len = uint8(family(r.Dst.Addr())), uint8(r.Dst.Bits())
+	m.Family, m.Dst_len = uint8(rtnl.Family(r.Dst.Addr())), uint8(r.Dst.Bits())
 	switch {
 	case r.Scope != 0:
 		m.Scope = uint8(r.Scope)
@@ -22,26 +23,26 @@ func routeRequest(l Link, r Route) *nl.NetlinkRequest {
 	}
 	req.AddData(m)
 	if r.Dst.Bits() > 0 {
-		req.AddData(bytesAttr(unix.RTA_DST, r.Dst.Masked().Addr().AsSlice()))
+		req.AddData(rtnl.Bytes(unix.RTA_DST, r.Dst.Masked().Addr().AsSlice()))
 	}
 	if r.GW.IsValid() {
-		req.AddData(bytesAttr(unix.RTA_GATEWAY, r.GW.AsSlice()))
+		req.AddData(rtnl.Bytes(unix.RTA_GATEWAY, r.GW.AsSlice()))
 	}
-	req.AddData(u32(unix.RTA_OIF, uint32(l.Index)))
+	req.AddData(rtnl.U32(unix.RTA_OIF, uint32(l.Index)))
 	if r.Metric != 0 {
-		req.AddData(u32(unix.RTA_PRIORITY, uint32(r.Metric)))
+		req.AddData(rtnl.U32(unix.RTA_PRIORITY, uint32(r.Metric)))
 	}
 	if r.Table != 0 {
-		req.AddData(u32(unix.RTA_TABLE, uint32(r.Table)))
+		req.AddData(rtnl.U32(unix.RTA_TABLE, uint32(r.Table)))
 	}
 	var metrics []nl.NetlinkRequestData
 	for key, value := range map[int]int{unix.RTAX_MTU: r.MTU, unix.RTAX_ADVMSS: r.AdvMSS} {
 		if value != 0 {
-			metrics = append(metrics, u32(key, uint32(value)))
+			metrics = append(metrics, rtnl.U32(key, uint32(value)))
 		}
 	}
 	if len(metrics) > 0 {
-		req.AddData(nest(unix.RTA_METRICS, metrics...))
+		req.AddData(rtnl.Nest(unix.RTA_METRICS, metrics...))
 	}
 	return req
 }
@@ -51,7 +52,7 @@ const yieldMetric = 2000
 
 // yieldRoutes gives routes that another interface of the pod has already a metric that lets the earlier interface win:
 // a pod in several networks keeps the default route of the first. It returns the routes that are there.
-func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
+func (h *Handle) yieldRoutes(routes []Route) ([]rtnl.Message, error) {
 	have, err := h.mainRoutes()
 	if err != nil {
 		return nil, fmt.Errorf("list routes in the pod: %w", err)
@@ -59,7 +60,7 @@ func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
 	for i := range routes {
 		r := &routes[i]
 		for _, k := range have {
-			if k.destination() == r.Dst.Masked() && (r.Table == 0 || r.Table == unix.RT_TABLE_MAIN) {
+			if k.Destination() == r.Dst.Masked() && (r.Table == 0 || r.Table == unix.RT_TABLE_MAIN) {
 				r.Metric = max(r.Metric, yieldMetric, int(k.U32(unix.RTA_PRIORITY))+1)
 			}
 		}
@@ -68,8 +69,8 @@ func (h *Handle) yieldRoutes(routes []Route) ([]kernelMessage, error) {
 }
 
 // mainRoutes lists the routes that a person would be shown: those of the main table, without the kernel's caches.
-func (h *Handle) mainRoutes() ([]kernelMessage, error) {
-	return dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
-		return m.U32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN && m.routeFlags()&unix.RTM_F_CLONED == 0
+func (h *Handle) mainRoutes() ([]rtnl.Message, error) {
+	return rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
+		return m.U32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN && m.RouteFlags()&unix.RTM_F_CLONED == 0
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,15 +20,15 @@ const sourcePriority = 1000
 // bySource gives each interface of a pod with several a table with its routes, and a rule for each of its addresses. A
 // pod with one needs none; what is left of interfaces that are gone is deleted. others are the routes that were there
 // before this interface's.
-func (h *Handle) bySource(l Link, others []kernelMessage) error {
-	if !slices.ContainsFunc(others, func(m kernelMessage) bool { return m.U32(unix.RTA_OIF) != uint32(l.Index) && !m.isLinkLocals() }) {
+func (h *Handle) bySource(l Link, others []rtnl.Message) error {
+	if !slices.ContainsFunc(others, func(m rtnl.Message) bool { return m.U32(unix.RTA_OIF) != uint32(l.Index) && !m.IsLinkLocals() }) {
 		return nil
 	}
 	routes, err := h.mainRoutes()
 	if err != nil {
 		return fmt.Errorf("list routes in the pod: %w", err)
 	}
-	addrs, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, kernelMessage.isIP)
+	addrs, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{}, rtnl.Message.IsIP)
 	if err != nil {
 		return fmt.Errorf("list addresses in the pod: %w", err)
 	}
@@ -35,27 +36,27 @@ func (h *Handle) bySource(l Link, others []kernelMessage) error {
 	if err != nil {
 		return err
 	}
-	b := &batch{}
+	b := &rtnl.Batch{}
 	for _, viaGateway := range []bool{false, true} { // a gateway has to be known when it is named
 		for _, m := range routes {
-			dev := device{index: int(m.U32(unix.RTA_OIF))}
-			if dev.index == 0 || m.isLinkLocals() || m.viaGateway() != viaGateway {
+			dev := rtnl.Device{Index: int(m.U32(unix.RTA_OIF))}
+			if dev.Index == 0 || m.IsLinkLocals() || m.ViaGateway() != viaGateway {
 				continue
 			}
 			var ignore []syscall.Errno
-			if dev.index != l.Index { // as far as others' routes fit
-				ignore = append(ignore, anything)
+			if dev.Index != l.Index { // as far as others' routes fit
+				ignore = append(ignore, rtnl.Anything)
 			}
-			b.add("copy route "+m.route(), inTable(m, tableOf(dev.index)).newRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev), ignore...)
+			b.Add("copy route "+m.Route(), inTable(m, tableOf(dev.Index)).NewRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev), ignore...)
 		}
 	}
 	replaceRules(b, have, sourceRules(addrs))
-	return b.send(h.socket)
+	return b.Send(h.socket)
 }
 
 func (r policyRule) isSource() bool { return r.priority == sourcePriority && isTable(r.table) }
 
-func sourceRules(addrs []kernelMessage) (list []policyRule) {
+func sourceRules(addrs []rtnl.Message) (list []policyRule) {
 	for _, m := range addrs {
 		a := m.Prefix().Addr()
 		if a.IsValid() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
@@ -66,13 +67,13 @@ func sourceRules(addrs []kernelMessage) (list []policyRule) {
 }
 
 // inTable is a route as another table has it.
-func inTable(m kernelMessage, table uint32) kernelMessage {
+func inTable(m rtnl.Message, table uint32) rtnl.Message {
 	m.Header = slices.Clone(m.Header)
 	m.Header[4] = unix.RT_TABLE_UNSPEC // struct rtmsg: rtm_table; the attribute counts
 	m.Attrs = slices.Clone(m.Attrs)
 	for i, a := range m.Attrs {
 		if a.Type == unix.RTA_TABLE {
-			m.Attrs[i].Value = u32(unix.RTA_TABLE, table).Data
+			m.Attrs[i].Value = rtnl.U32(unix.RTA_TABLE, table).Data
 		}
 	}
 	return m

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -45,18 +46,18 @@ func (h *Handle) EnsurePolicy(p Policy) error {
 	if err != nil {
 		return err
 	}
-	return b.send(h.socket)
+	return b.Send(h.socket)
 }
 
 // PolicyInPlace says whether EnsurePolicy would do nothing.
 // Error: that of EnsurePolicy.
 func (h *Handle) PolicyInPlace(p Policy) (bool, error) {
 	b, err := h.planPolicy(p)
-	return err == nil && b.empty(), err
+	return err == nil && b.Empty(), err
 }
 
-func (h *Handle) planPolicy(p Policy) (*batch, error) {
-	b := &batch{}
+func (h *Handle) planPolicy(p Policy) (*rtnl.Batch, error) {
+	b := &rtnl.Batch{}
 	all, err := h.policyRules(func(policyRule) bool { return true })
 	if err != nil {
 		return nil, err
@@ -83,22 +84,22 @@ func (h *Handle) RemovePolicy(pods []netip.Prefix) error {
 	if len(have) == 0 {
 		return nil
 	}
-	b := &batch{}
+	b := &rtnl.Batch{}
 	left := replacePolicy(b, pods, have, nil)
 	for table := range tablesOf(have) {
 		if tablesOf(left)[table] {
 			continue
 		}
-		routes, err := dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: table}, everything)
+		routes, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{Table: table}, rtnl.Everything)
 		if err != nil {
 			return fmt.Errorf("list the routes of table %d: %w", table, err)
 		}
 		for _, m := range routes {
-			dev := device{index: int(m.U32(unix.RTA_OIF))}
-			b.add("delete route "+m.route(), m.newRoute(unix.RTM_DELROUTE, 0, dev, dev), unix.ESRCH, unix.ENOENT)
+			dev := rtnl.Device{Index: int(m.U32(unix.RTA_OIF))}
+			b.Add("delete route "+m.Route(), m.NewRoute(unix.RTM_DELROUTE, 0, dev, dev), unix.ESRCH, unix.ENOENT)
 		}
 	}
-	return b.send(h.socket)
+	return b.Send(h.socket)
 }
 
 // isSomebodys says whether the rule is neither ours nor the kernel's own.
@@ -136,7 +137,7 @@ func tablesOf(rules []policyRule) map[uint32]bool {
 func (p Policy) rules(somebodys bool) (list []policyRule) {
 	several := p.Other.Index != 0
 	for _, subnet := range p.Pods {
-		f := byte(family(subnet.Addr()))
+		f := byte(rtnl.Family(subnet.Addr()))
 		if several || somebodys && p.Routed {
 			// The routes to pods are for single addresses; what else the main table says is not for this rule.
 			list = append(list, policyRule{priority: priorityToPods, family: f, to: subnet, table: unix.RT_TABLE_MAIN, longer: subnet.Addr().BitLen() - 1})
@@ -152,7 +153,7 @@ func (p Policy) rules(somebodys bool) (list []policyRule) {
 
 // replacePolicy makes the wanted rules for pods of these subnets of those that are there, and returns what is left
 // then.
-func replacePolicy(b *batch, pods []netip.Prefix, have, want []policyRule) []policyRule {
+func replacePolicy(b *rtnl.Batch, pods []netip.Prefix, have, want []policyRule) []policyRule {
 	var mine, left []policyRule
 	for _, r := range have {
 		if slices.ContainsFunc(pods, func(p netip.Prefix) bool { return r.from.Overlaps(p) || r.to.Overlaps(p) }) {
@@ -166,7 +167,7 @@ func replacePolicy(b *batch, pods []netip.Prefix, have, want []policyRule) []pol
 }
 
 // fillTables appends the default routes that are missing in the tables to which the rules lead.
-func (h *Handle) fillTables(b *batch, p Policy, want []policyRule) error {
+func (h *Handle) fillTables(b *rtnl.Batch, p Policy, want []policyRule) error {
 	done := map[uint32]map[byte]bool{}
 	for _, r := range want {
 		if r.table == 0 || r.table == unix.RT_TABLE_MAIN || done[r.table][r.family] {
@@ -184,14 +185,14 @@ func (h *Handle) fillTables(b *batch, p Policy, want []policyRule) error {
 		if err != nil {
 			return err
 		}
-		there, err := dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{table: r.table, family: r.family}, func(m kernelMessage) bool {
-			return m.Header[1] == 0 && m.U32(unix.RTA_OIF) == uint32(dev.Index) && m.gateway() == gw
+		there, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{Table: r.table, Family: r.family}, func(m rtnl.Message) bool {
+			return m.Header[1] == 0 && m.U32(unix.RTA_OIF) == uint32(dev.Index) && m.Gateway() == gw
 		})
 		if err != nil {
 			return fmt.Errorf("list the routes of table %d: %w", r.table, err)
 		}
 		if len(there) == 0 {
-			b.add(fmt.Sprintf("add the default route%s to table %d", by(gw), r.table), onlyRoute(r.table, dev, r.family, gw))
+			b.Add(fmt.Sprintf("add the default route%s to table %d", by(gw), r.table), onlyRoute(r.table, dev, r.family, gw))
 		}
 	}
 	return nil
@@ -232,10 +233,10 @@ func onlyRoute(table uint32, dev Link, family byte, gw netip.Addr) *nl.NetlinkRe
 		m.Scope, m.Flags = unix.RT_SCOPE_UNIVERSE, unix.RTNH_F_ONLINK
 	}
 	req.AddData(m)
-	req.AddData(u32(unix.RTA_TABLE, table))
+	req.AddData(rtnl.U32(unix.RTA_TABLE, table))
 	if gw.IsValid() {
-		req.AddData(bytesAttr(unix.RTA_GATEWAY, gw.AsSlice()))
+		req.AddData(rtnl.Bytes(unix.RTA_GATEWAY, gw.AsSlice()))
 	}
-	req.AddData(u32(unix.RTA_OIF, uint32(dev.Index)))
+	req.AddData(rtnl.U32(unix.RTA_OIF, uint32(dev.Index)))
 	return req
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -36,24 +37,24 @@ func (r policyRule) request(typ, flags int) *nl.NetlinkRequest {
 	header, attrs := make([]byte, wire.HeaderLen(unix.RTM_NEWRULE)), []byte(nil)
 	header[0] = r.family
 	add := func(a *nl.RtAttr) { attrs = append(attrs, a.Serialize()...) }
-	add(u32(unix.FRA_PRIORITY, r.priority))
-	add(u8(protocol, unix.RTPROT_KERNEL))
+	add(rtnl.U32(unix.FRA_PRIORITY, r.priority))
+	add(rtnl.U8(protocol, unix.RTPROT_KERNEL))
 	if r.from.IsValid() {
 		header[2] = byte(r.from.Bits())
-		add(bytesAttr(unix.FRA_SRC, r.from.Addr().AsSlice()))
+		add(rtnl.Bytes(unix.FRA_SRC, r.from.Addr().AsSlice()))
 	}
 	if r.to.IsValid() {
 		header[1] = byte(r.to.Bits())
-		add(bytesAttr(unix.FRA_DST, r.to.Addr().AsSlice()))
+		add(rtnl.Bytes(unix.FRA_DST, r.to.Addr().AsSlice()))
 	}
 	if r.mark != 0 {
-		add(u32(unix.FRA_FWMARK, r.mark))
-		add(u32(unix.FRA_FWMASK, r.mark))
+		add(rtnl.U32(unix.FRA_FWMARK, r.mark))
+		add(rtnl.U32(unix.FRA_FWMASK, r.mark))
 	}
 	header[7] = unix.FR_ACT_TO_TBL
-	add(u32(unix.FRA_TABLE, r.table))
+	add(rtnl.U32(unix.FRA_TABLE, r.table))
 	if r.longer >= 0 {
-		add(u32(unix.FRA_SUPPRESS_PREFIXLEN, uint32(r.longer)))
+		add(rtnl.U32(unix.FRA_SUPPRESS_PREFIXLEN, uint32(r.longer)))
 	}
 	req := nl.NewNetlinkRequest(typ, flags)
 	req.AddRawData(header)
@@ -62,7 +63,7 @@ func (r policyRule) request(typ, flags int) *nl.NetlinkRequest {
 }
 
 // policyRuleOf reads a rule. What ours do not have is left out: only rules of our own priorities are to be compared.
-func policyRuleOf(m kernelMessage) policyRule {
+func policyRuleOf(m rtnl.Message) policyRule {
 	r := policyRule{priority: m.U32(unix.FRA_PRIORITY), family: m.Family(), mark: m.U32(unix.FRA_FWMARK), table: m.U32(unix.FRA_TABLE), longer: -1}
 	if a := m.Addr(unix.FRA_SRC); a.IsValid() {
 		r.from = netip.PrefixFrom(a, int(m.Header[2]))
@@ -91,7 +92,7 @@ func (r policyRule) String() string {
 
 // policyRules lists the rules that are wanted.
 func (h *Handle) policyRules(wanted func(policyRule) bool) (list []policyRule, err error) {
-	found, err := dump(h.socket, unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool { return m.isIP() })
+	found, err := rtnl.Dump(h.socket, unix.RTM_GETRULE, unix.RTM_NEWRULE, rtnl.Listing{}, func(m rtnl.Message) bool { return m.IsIP() })
 	if err != nil {
 		return nil, fmt.Errorf("list policy rules: %w", err)
 	}
@@ -105,20 +106,20 @@ func (h *Handle) policyRules(wanted func(policyRule) bool) (list []policyRule, e
 
 // replaceRules appends what makes the wanted rules of those that are there. New ones come first, so that no packet
 // meets neither.
-func replaceRules(b *batch, have, want []policyRule) {
+func replaceRules(b *rtnl.Batch, have, want []policyRule) {
 	there, wanted := map[policyRule]bool{}, map[policyRule]bool{}
 	for _, r := range have {
 		there[r] = true
 	}
 	for _, r := range want {
 		if wanted[r] = true; !there[r] {
-			b.add("add "+r.String(), r.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL), unix.EEXIST)
+			b.Add("add "+r.String(), r.request(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL), unix.EEXIST)
 			there[r] = true
 		}
 	}
 	for _, r := range have {
 		if !wanted[r] {
-			b.add("delete "+r.String(), r.request(unix.RTM_DELRULE, 0), unix.ENOENT)
+			b.Add("delete "+r.String(), r.request(unix.RTM_DELRULE, 0), unix.ENOENT)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	vnl "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -19,16 +20,16 @@ func (h *Handle) RoutesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error)
 	found := map[netip.Addr][]string{}
 	for _, m := range routes {
 		source := m.Addr(unix.RTA_PREFSRC)
-		found[source] = append(found[source], m.route())
+		found[source] = append(found[source], m.Route())
 	}
 	return found, err
 }
 
 // routesFrom leaves out the kernel's own routes: they come and go with the address.
-func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
-	routes, err := dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, listing{}, func(m kernelMessage) bool {
+func (h *Handle) routesFrom(addrs []netip.Addr) ([]rtnl.Message, error) {
+	routes, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
 		const proto = 5 // struct rtmsg: rtm_protocol
-		return m.Header[proto] != unix.RTPROT_KERNEL && m.routeFlags()&unix.RTM_F_CLONED == 0 && slices.Contains(addrs, m.Addr(unix.RTA_PREFSRC))
+		return m.Header[proto] != unix.RTPROT_KERNEL && m.RouteFlags()&unix.RTM_F_CLONED == 0 && slices.Contains(addrs, m.Addr(unix.RTA_PREFSRC))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
@@ -40,7 +41,7 @@ func (h *Handle) routesFrom(addrs []netip.Addr) ([]kernelMessage, error) {
 // by address.
 func (h *Handle) RulesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	const sourceBits = 2 // struct fib_rule_hdr: src_len
-	rules, err := dump(h.socket, unix.RTM_GETRULE, unix.RTM_NEWRULE, listing{}, func(m kernelMessage) bool {
+	rules, err := rtnl.Dump(h.socket, unix.RTM_GETRULE, unix.RTM_NEWRULE, rtnl.Listing{}, func(m rtnl.Message) bool {
 		a := m.Addr(unix.FRA_SRC)
 		return slices.Contains(addrs, a) && int(m.Header[sourceBits]) == a.BitLen()
 	})
@@ -103,7 +104,7 @@ func socketText(protocol string, s *vnl.Socket) string {
 // use one: those routes stay. What is gone already is success. An IPv4 address takes the others of its prefix with it
 // if it came first, unless promote_secondaries is set for its interface: that is the caller's.
 func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
-	have, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, func(m kernelMessage) bool { return slices.Contains(addrs, m.Prefix().Addr()) })
+	have, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{}, func(m rtnl.Message) bool { return slices.Contains(addrs, m.Prefix().Addr()) })
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
@@ -111,18 +112,18 @@ func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	b := &batch{}
+	b := &rtnl.Batch{}
 	for _, m := range routes {
-		via := device{index: int(m.U32(unix.RTA_OIF))}
+		via := rtnl.Device{Index: int(m.U32(unix.RTA_OIF))}
 		m.Attrs = slices.DeleteFunc(m.Attrs, func(a wire.Attr) bool { return a.Type == unix.RTA_PREFSRC })
-		b.add("take the source from route "+m.route(), m.newRoute(unix.RTM_NEWROUTE, unix.NLM_F_REPLACE, via, via), unix.ENOENT)
+		b.Add("take the source from route "+m.Route(), m.NewRoute(unix.RTM_NEWROUTE, unix.NLM_F_REPLACE, via, via), unix.ENOENT)
 	}
 	// The kernel lists secondary addresses after those that came first: from the back, fewer have to move up.
 	for _, m := range slices.Backward(have) {
-		req := m.request(unix.RTM_DELADDR, 0, m.Header, func(typ uint16, data []byte) ([]byte, bool) {
+		req := m.Request(unix.RTM_DELADDR, 0, m.Header, func(typ uint16, data []byte) ([]byte, bool) {
 			return data, typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS
 		})
-		b.add("delete address "+m.Prefix().Addr().String(), req, unix.EADDRNOTAVAIL)
+		b.Add("delete address "+m.Prefix().Addr().String(), req, unix.EADDRNOTAVAIL)
 	}
-	return b.send(h.socket)
+	return b.Send(h.socket)
 }

@@ -6,15 +6,16 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // route makes the host route to the pod's addresses over the host veth.
-func (p Pod) route(b *batch, host Link) {
+func (p Pod) route(b *rtnl.Batch, host Link) {
 	for _, a := range p.Addresses {
-		b.add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(host, a.Addr()), a.Addr().AsSlice(), p.MAC))
-		b.add("add route to "+a.Addr().String(), hostRoute(host, a.Addr()))
+		b.Add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(host, a.Addr()), a.Addr().AsSlice(), p.MAC))
+		b.Add("add route to "+a.Addr().String(), hostRoute(host, a.Addr()))
 	}
 }
 
@@ -35,8 +36,8 @@ func (h *glance) checkHostRoutes(p Pod, host Link) (string, error) {
 		h.routes = list
 	}
 	for _, a := range p.Addresses {
-		if !slices.ContainsFunc(h.routes, func(r kernelMessage) bool {
-			return r.U32(unix.RTA_OIF) == uint32(host.Index) && r.destination() == netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
+		if !slices.ContainsFunc(h.routes, func(r rtnl.Message) bool {
+			return r.U32(unix.RTA_OIF) == uint32(host.Index) && r.Destination() == netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
 		}) {
 			return fmt.Sprintf("route to %s over %s is missing on the host", a.Addr(), host.Name), nil
 		}
@@ -53,10 +54,10 @@ func (h *Handle) Reroute(pods []Pod) error {
 			continue // gone meanwhile
 		}
 		if err == nil {
-			b := &batch{}
-			b.add("name "+p.HostName, linkMessage(unix.RTM_NEWLINK, 0, host.Index, true, str(unix.IFLA_IFALIAS, p.Alias)))
+			b := &rtnl.Batch{}
+			b.Add("name "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host.Index, true, rtnl.Text(unix.IFLA_IFALIAS, p.Alias)))
 			p.route(b, host)
-			err = b.send(h.socket)
+			err = b.Send(h.socket)
 		}
 		errs = errors.Join(errs, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"golang.org/x/sys/unix"
 )
@@ -25,12 +26,12 @@ func BenchmarkSnapshot(b *testing.B) {
 		if err != nil {
 			return err
 		}
-		pods := &batch{}
+		pods := &rtnl.Batch{}
 		for i := range 250 {
 			a := netip.AddrFrom4([4]byte{10, 240, 1, byte(i)})
-			pods.add("neighbour", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(bridge.Link, a), a.AsSlice(), []byte{0x0a, 0x58, 10, 240, 1, byte(i)}))
+			pods.Add("neighbour", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(bridge.Link, a), a.AsSlice(), []byte{0x0a, 0x58, 10, 240, 1, byte(i)}))
 		}
-		if err := pods.send(nl.socket); err != nil {
+		if err := pods.Send(nl.socket); err != nil {
 			return err
 		}
 		known, err := nl.Snapshot(bridge, nil)

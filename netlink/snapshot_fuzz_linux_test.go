@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"golang.org/x/sys/unix"
 )
@@ -11,11 +12,11 @@ import (
 // A snapshot that somebody changed is read as far as it goes, and what was read is written as it will be read again.
 func FuzzSnapshot(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(hostConf{dev: device{7, "azure0"}}.encode(false))
-	f.Add(append(hostConf{dev: device{7, "azure0"}}.encode(false), 20, 0, 0, 0, 20, 0, 0, 0))
-	whole := hostConf{dev: device{7, "azure0"}}
+	f.Add(hostConf{dev: rtnl.Device{Index: 7, Name: "azure0"}}.encode(false))
+	f.Add(append(hostConf{dev: rtnl.Device{Index: 7, Name: "azure0"}}.encode(false), 20, 0, 0, 0, 20, 0, 0, 0))
+	whole := hostConf{dev: rtnl.Device{Index: 7, Name: "azure0"}}
 	for _, typ := range []uint16{unix.RTM_NEWADDR, unix.RTM_NEWROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_NEWNEIGH} {
-		m := kernelMessage{Message: wire.Message{Type: typ, Header: make([]byte, wire.HeaderLen(typ))}}
+		m := rtnl.Message{Message: wire.Message{Type: typ, Header: make([]byte, wire.HeaderLen(typ))}}
 		for a := range uint16(25) { // more than any kind of message has
 			m.Attrs = append(m.Attrs, wire.Attr{Type: a, Value: make([]byte, 16)})
 		}

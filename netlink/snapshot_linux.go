@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 )
 
 // A snapshot is what an interface carries as a list of netlink requests that would give it that again, as "ip route
@@ -14,23 +16,23 @@ import (
 // if that says the same, lifetimes that pass aside. Left out is what others bring back: neighbours that are learnt,
 // those of pods, and policy rules, which outlive their interface.
 func (h *Handle) Snapshot(b Bridge, known []byte) ([]byte, error) {
-	c, err := readCarried(h.socket, device{b.Link.Index, b.Link.Name})
+	c, err := readCarried(h.socket, b.Link.device())
 	if err != nil {
 		return known, fmt.Errorf("read the configuration of %s: %w", b.Link.Name, err)
 	}
 	if err := c.extend(h.socket); err != nil {
 		return known, fmt.Errorf("extend the leases on %s: %w", b.Link.Name, err)
 	}
-	c.neighs = slices.DeleteFunc(c.neighs, func(m kernelMessage) bool {
-		return !m.stays() || m.isPods()
+	c.neighs = slices.DeleteFunc(c.neighs, func(m rtnl.Message) bool {
+		return !m.Stays() || m.IsPods()
 	})
-	now, err := centiseconds()
+	now, err := rtnl.Centiseconds()
 	if err != nil {
 		return known, err
 	}
 	for _, from := range append([]hostConf{c}, b.moved...) {
 		for _, m := range from.addrs {
-			m.wholeLifetimes(now)
+			m.WholeLifetimes(now)
 		}
 	}
 	old := decodeSnapshot(known)

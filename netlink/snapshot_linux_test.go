@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
@@ -139,7 +140,7 @@ func older(t *testing.T, snapshot []byte) []byte {
 	t.Helper()
 	c := decodeSnapshot(bytes.Clone(snapshot))
 	for _, m := range c.addrs {
-		m.wholeLifetimes(binary.NativeEndian.Uint32(m.Get(unix.IFA_CACHEINFO)[12:]) + 1000)
+		m.WholeLifetimes(binary.NativeEndian.Uint32(m.Get(unix.IFA_CACHEINFO)[12:]) + 1000)
 	}
 	for _, m := range c.routes.gateways {
 		if left := m.Get(unix.RTA_EXPIRES); left != nil {
@@ -163,11 +164,11 @@ func TestAnAddressThatWasLostHasItsWholeLifetime(t *testing.T) {
 	}
 	for _, test := range []struct{ have, want []byte }{
 		{info(500, 1000, 7, 5000), info(600, 1100, 7, 5000)},
-		{info(0, forever, 7, 5000), info(100, forever, 7, 5000)},
+		{info(0, rtnl.Forever, 7, 5000), info(100, rtnl.Forever, 7, 5000)},
 		{info(500, 1000, 7, 15000+1), info(500, 1000, 7, 15000+1)}, // the clocks differ by a tick
 	} {
-		m := kernelMessage{Message: wire.Message{Attrs: wire.Attrs{{Type: unix.IFA_CACHEINFO, Value: test.have}}}}
-		if m.wholeLifetimes(15000); !bytes.Equal(test.have, test.want) {
+		m := rtnl.Message{Message: wire.Message{Attrs: wire.Attrs{{Type: unix.IFA_CACHEINFO, Value: test.have}}}}
+		if m.WholeLifetimes(15000); !bytes.Equal(test.have, test.want) {
 			t.Errorf("%v instead of %v", test.have, test.want)
 		}
 	}
@@ -199,7 +200,7 @@ func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
 				m.Attrs[i].Value = a.Value[:n]
 				_ = conf.encode(true)
 				_ = conf.onTerms(conf).encode(false)
-				conf.withoutEnd().addBeside(&batch{}, conf.dev, conf, conf)
+				conf.withoutEnd().addBeside(&rtnl.Batch{}, conf.dev, conf, conf)
 			}
 			m.Attrs[i] = a
 		}

@@ -3,6 +3,7 @@ package netlink
 import (
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"golang.org/x/sys/unix"
 )
 
@@ -10,16 +11,16 @@ import (
 // one of a subnet of which the master now has an address, with a default route, but not this one. So a DHCP client
 // leaves it that got another address; the old one it could not take off the bridge. Azure does not deliver to that any
 // more, and the host would go on sending from it. nil: there is none.
-func (c hostConf) successorOf(had hostConf) *kernelMessage {
-	isDefault := func(m kernelMessage) bool {
+func (c hostConf) successorOf(had hostConf) *rtnl.Message {
+	isDefault := func(m rtnl.Message) bool {
 		return m.Family() == unix.AF_INET && m.Header[1] == 0 && m.U32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN
 	}
 	if !slices.ContainsFunc(c.routes.gateways, isDefault) {
 		return nil
 	}
 	for _, now := range c.addrs {
-		first := slices.IndexFunc(had.addrs, now.sameSubnet)
-		is := func(m kernelMessage) bool { return m.Prefix().Addr() == had.addrs[first].Prefix().Addr() }
+		first := slices.IndexFunc(had.addrs, now.SameSubnet)
+		is := func(m rtnl.Message) bool { return m.Prefix().Addr() == had.addrs[first].Prefix().Addr() }
 		if now.Family() == unix.AF_INET && first >= 0 && !slices.ContainsFunc(c.addrs, is) {
 			return &had.addrs[first]
 		}
@@ -28,12 +29,12 @@ func (c hostConf) successorOf(had hostConf) *kernelMessage {
 }
 
 // without is the configuration without an address, and without the routes that have it as their source. nil is none.
-func (c hostConf) without(gone *kernelMessage) hostConf {
+func (c hostConf) without(gone *rtnl.Message) hostConf {
 	if gone == nil {
 		return c
 	}
 	address := gone.Prefix().Addr()
-	return c.of(func(m kernelMessage) bool {
+	return c.of(func(m rtnl.Message) bool {
 		switch m.Type {
 		case unix.RTM_NEWADDR:
 			return m.Prefix().Addr() != address
@@ -46,8 +47,8 @@ func (c hostConf) without(gone *kernelMessage) hostConf {
 
 // asLost is the configuration as something that may not fit any more, nor be needed.
 func (c hostConf) asLost() hostConf {
-	mark := func(m kernelMessage) kernelMessage {
-		m.lost = true
+	mark := func(m rtnl.Message) rtnl.Message {
+		m.Lost = true
 		return m
 	}
 	c.addrs, c.routes, c.neighs = each(c.addrs, mark), c.routes.each(mark), each(c.neighs, mark)

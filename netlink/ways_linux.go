@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,7 +24,7 @@ func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
 	if bridge.Index == 0 {
 		w.Own = master
 	}
-	list, err := dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, listing{}, kernelMessage.isIP)
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{}, rtnl.Message.IsIP)
 	if err != nil {
 		return w, fmt.Errorf("list the host's addresses: %w", err)
 	}
@@ -37,7 +38,7 @@ func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
 			return nil
 		}
 		seen[index] = true
-		l, lerr := h.link(linkMessage(unix.RTM_GETLINK, 0, index, false, brief()))
+		l, lerr := h.link(rtnl.LinkMessage(unix.RTM_GETLINK, 0, index, false, rtnl.WithoutStats()))
 		if errors.Is(lerr, unix.ENODEV) {
 			return nil
 		}
@@ -88,5 +89,5 @@ func (h *Handle) wayOut(index int, v6 bool) way {
 	if err != nil { // no route, or no such family
 		return way{}
 	}
-	return way{int(m.U32(unix.RTA_OIF)), m.gateway()}
+	return way{int(m.U32(unix.RTA_OIF)), m.Gateway()}
 }

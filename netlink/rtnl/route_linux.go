@@ -1,4 +1,4 @@
-package netlink
+package rtnl
 
 import (
 	"bytes"
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// route names a route for messages.
-func (m kernelMessage) route() string {
+// Route names a route for messages.
+func (m Message) Route() string {
 	dst := "default"
 	if a := m.Addr(unix.RTA_DST); a.IsValid() {
 		dst = fmt.Sprintf("%s/%d", a, m.Header[1])
@@ -25,8 +25,8 @@ func (m kernelMessage) route() string {
 	return dst
 }
 
-// destination is what a route is for. The kernel shows none for a default route. Other families than IP's have none.
-func (m kernelMessage) destination() netip.Prefix {
+// Destination is what a route is for. The kernel shows none for a default route. Other families than IP's have none.
+func (m Message) Destination() netip.Prefix {
 	a := m.Addr(unix.RTA_DST)
 	switch {
 	case a.IsValid():
@@ -38,31 +38,32 @@ func (m kernelMessage) destination() netip.Prefix {
 	return netip.PrefixFrom(a, int(m.Header[1])) // struct rtmsg: rtm_dst_len
 }
 
-// routeFlags are struct rtmsg's: RTM_F_… and RTNH_F_….
-func (m kernelMessage) routeFlags() uint32 { return binary.NativeEndian.Uint32(m.Header[8:]) }
+// RouteFlags are struct rtmsg's: RTM_F_… and RTNH_F_….
+func (m Message) RouteFlags() uint32 { return binary.NativeEndian.Uint32(m.Header[8:]) }
 
-// routeKey is what routes have in common among which the kernel takes the first one: family, prefix, TOS, table,
+// RouteKey is what routes have in common among which the kernel takes the first one: family, prefix, TOS, table,
 // metric.
-func (m kernelMessage) routeKey() string {
+func (m Message) RouteKey() string {
 	return fmt.Sprintf("%x %x %x %d %d", m.Header[:4], m.Get(unix.RTA_DST), m.Get(unix.RTA_SRC), m.U32(unix.RTA_TABLE), m.U32(unix.RTA_PRIORITY))
 }
 
-// pathKey is what a route is known by on its interface.
-func (m kernelMessage) pathKey() string {
-	return fmt.Sprintf("%s %d %s %d", m.routeKey(), m.Header[7], m.gateway(), m.U32(rtaNHID))
+// PathKey is what a route is known by on its interface.
+func (m Message) PathKey() string {
+	return fmt.Sprintf("%s %d %s %d", m.RouteKey(), m.Header[7], m.Gateway(), m.U32(RouteNexthop))
 }
 
-// over says whether the route, or a leg of it, goes over the interface.
-func (m kernelMessage) over(index int) bool {
-	return m.U32(unix.RTA_OIF) == uint32(index) || slices.ContainsFunc(m.legs(), func(l leg) bool { return l.index() == index })
+// Over says whether the route, or a leg of it, goes over the interface.
+func (m Message) Over(index int) bool {
+	return m.U32(unix.RTA_OIF) == uint32(index) || slices.ContainsFunc(m.Legs(), func(l Leg) bool { return l.Index() == index })
 }
 
-func (m kernelMessage) viaGateway() bool {
+// ViaGateway says whether the route, or one of its legs, may have a gateway.
+func (m Message) ViaGateway() bool {
 	return m.Get(unix.RTA_GATEWAY) != nil || m.Get(unix.RTA_VIA) != nil || m.Get(unix.RTA_MULTIPATH) != nil
 }
 
-// gateway is the route's, or the leg's. RTA_VIA is one of another family: struct rtvia has the family before it.
-func (m kernelMessage) gateway() netip.Addr {
+// Gateway is the route's, or the leg's. RTA_VIA is one of another family: struct rtvia has the family before it.
+func (m Message) Gateway() netip.Addr {
 	if via := m.Get(unix.RTA_VIA); len(via) > 2 {
 		a, _ := netip.AddrFromSlice(via[2:])
 		return a
@@ -74,12 +75,12 @@ func (m kernelMessage) gateway() netip.Addr {
 // IP6_RT_PRIO_ADDRCONF).
 const addrMetric = 256
 
-// comesWith says whether the route is the one that the kernel makes with an address of the same interface: not if the
+// ComesWith says whether the route is the one that the kernel makes with an address of the same interface: not if the
 // address has IFA_F_NOPREFIXROUTE, as NetworkManager's have, and not one with another metric, table or source than the
 // address gives it (net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route).
-func (m kernelMessage) comesWith(addr kernelMessage) bool {
+func (m Message) ComesWith(addr Message) bool {
 	const ifaPriority = 9 // IFA_RT_PRIORITY, include/uapi/linux/if_addr.h
-	if m.Header[5] != unix.RTPROT_KERNEL || m.Family() != addr.Family() || m.viaGateway() || m.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN || addr.U32(unix.IFA_FLAGS)&unix.IFA_F_NOPREFIXROUTE != 0 {
+	if m.Header[5] != unix.RTPROT_KERNEL || m.Family() != addr.Family() || m.ViaGateway() || m.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN || addr.U32(unix.IFA_FLAGS)&unix.IFA_F_NOPREFIXROUTE != 0 {
 		return false
 	}
 	metric, dst := addr.U32(ifaPriority), netip.PrefixFrom(m.Addr(unix.RTA_DST), int(m.Header[1]))
@@ -93,14 +94,14 @@ func (m kernelMessage) comesWith(addr kernelMessage) bool {
 		m.Addr(unix.RTA_PREFSRC) == addr.Addr(unix.IFA_LOCAL) && m.Header[6] == unix.RT_SCOPE_LINK
 }
 
-// isLinkLocals says whether the route is the one that the kernel gives every interface with IPv6.
-func (m kernelMessage) isLinkLocals() bool {
+// IsLinkLocals says whether the route is the one that the kernel gives every interface with IPv6.
+func (m Message) IsLinkLocals() bool {
 	return m.Header[5] == unix.RTPROT_KERNEL && m.Addr(unix.RTA_DST).IsLinkLocalUnicast() && m.Family() == unix.AF_INET6 && m.U32(unix.RTA_PRIORITY) == addrMetric
 }
 
-// expires is the rest of an IPv6 route's life in seconds; 0 is for ever. The kernel says it in ticks of 10 ms (struct
+// Expires is the rest of an IPv6 route's life in seconds; 0 is for ever. The kernel says it in ticks of 10 ms (struct
 // rta_cacheinfo, rta_expires), and is told in seconds.
-func (m kernelMessage) expires() uint32 {
+func (m Message) Expires() uint32 {
 	if left := m.U32(unix.RTA_EXPIRES); left > 0 {
 		return left
 	}
@@ -111,21 +112,21 @@ func (m kernelMessage) expires() uint32 {
 	return uint32(max(0, (int32(binary.NativeEndian.Uint32(d[8:]))+99)/100))
 }
 
-// routeWithoutEnd leaves out what a person gave an end.
-func (m kernelMessage) routeWithoutEnd() kernelMessage {
+// RouteWithoutEnd leaves out what a person gave an end.
+func (m Message) RouteWithoutEnd() Message {
 	byProgram := m.Header[5] == unix.RTPROT_RA || m.Header[5] == unix.RTPROT_DHCP || m.Header[5] == unix.RTPROT_KERNEL
-	if m.Type != unix.RTM_NEWROUTE || !byProgram || m.expires() == 0 {
+	if m.Type != unix.RTM_NEWROUTE || !byProgram || m.Expires() == 0 {
 		return m
 	}
 	m.Attrs = slices.DeleteFunc(slices.Clone(m.Attrs), func(a wire.Attr) bool { return a.Type == unix.RTA_CACHEINFO || a.Type == unix.RTA_EXPIRES })
 	return m
 }
 
-// addFlags say how a route is added: never in place of one over another interface. But IPv6 has only one route of
+// AddFlags say how a route is added: never in place of one over another interface. But IPv6 has only one route of
 // several paths for a prefix and metric, and this is it.
-func (m kernelMessage) addFlags() int {
+func (m Message) AddFlags() int {
 	switch {
-	case m.first:
+	case m.First:
 		return unix.NLM_F_CREATE
 	case m.Family() == unix.AF_INET6 && m.Get(unix.RTA_MULTIPATH) != nil:
 		return unix.NLM_F_CREATE | unix.NLM_F_REPLACE
@@ -136,14 +137,15 @@ func (m kernelMessage) addFlags() int {
 // keptFlags are what a route is told; the other flags are how it is doing.
 const keptFlags = unix.RTNH_F_ONLINK | unix.RTNH_F_PERVASIVE
 
-func (m kernelMessage) newRoute(typ, flags int, from, to device) *nl.NetlinkRequest {
+// NewRoute is the request that makes or deletes the route over a device, in place of the one that it was read from.
+func (m Message) NewRoute(typ, flags int, from, to Device) *nl.NetlinkRequest {
 	header := bytes.Clone(m.Header)
-	binary.NativeEndian.PutUint32(header[8:], m.routeFlags()&keptFlags)
-	named := m.Get(rtaNHID) != nil
-	req := m.request(typ, flags, header, func(typ uint16, data []byte) ([]byte, bool) {
+	binary.NativeEndian.PutUint32(header[8:], m.RouteFlags()&keptFlags)
+	named := m.Get(RouteNexthop) != nil
+	req := m.Request(typ, flags, header, func(typ uint16, data []byte) ([]byte, bool) {
 		switch typ {
 		case unix.RTA_OIF:
-			return binary.NativeEndian.AppendUint32(nil, uint32(to.index)), !named
+			return binary.NativeEndian.AppendUint32(nil, uint32(to.Index)), !named
 		case unix.RTA_MULTIPATH:
 			return m.moveLegs(from, to), !named
 		case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_ENCAP, unix.RTA_ENCAP_TYPE: // the object's
@@ -151,49 +153,52 @@ func (m kernelMessage) newRoute(typ, flags int, from, to device) *nl.NetlinkRequ
 		}
 		return data, typ != unix.RTA_CACHEINFO && typ != unix.RTA_EXPIRES
 	})
-	if left := m.expires(); left > 0 && typ == unix.RTM_NEWROUTE {
-		req.AddRawData(u32(unix.RTA_EXPIRES, left).Serialize())
+	if left := m.Expires(); left > 0 && typ == unix.RTM_NEWROUTE {
+		req.AddRawData(U32(unix.RTA_EXPIRES, left).Serialize())
 	}
 	return req
 }
 
-// leg is one path of a route: struct rtnexthop (length, flags, hops, index), then attributes.
-type leg []byte
+// Leg is one path of a route: struct rtnexthop (length, flags, hops, index), then attributes.
+type Leg []byte
 
 const rtnexthopLen = 8
 
-func (l leg) index() int { return int(binary.NativeEndian.Uint32(l[4:])) }
+// Index is the interface's.
+func (l Leg) Index() int { return int(binary.NativeEndian.Uint32(l[4:])) }
 
 // attrs are none where they are damaged.
-func (l leg) attrs() wire.Attrs {
+func (l Leg) attrs() wire.Attrs {
 	attrs, _ := wire.ParseAttrs(l[rtnexthopLen:])
 	return attrs
 }
 
-func (l leg) gateway() netip.Addr { return kernelMessage{Message: wire.Message{Attrs: l.attrs()}}.gateway() }
+// Gateway is the leg's.
+func (l Leg) Gateway() netip.Addr { return Message{Message: wire.Message{Attrs: l.attrs()}}.Gateway() }
 
-func (m kernelMessage) legs() (list []leg) {
+// Legs are the paths of a route that has several.
+func (m Message) Legs() (list []Leg) {
 	for rest := m.Get(unix.RTA_MULTIPATH); len(rest) >= rtnexthopLen; {
 		n := int(binary.NativeEndian.Uint16(rest))
 		if n < rtnexthopLen || n > len(rest) {
 			break
 		}
-		list = append(list, leg(rest[:n]))
+		list = append(list, Leg(rest[:n]))
 		rest = rest[min((n+3)&^3, len(rest)):]
 	}
 	return list
 }
 
 // moveLegs is the attribute with the legs over one device going over another. Legs that become equal are one.
-func (m kernelMessage) moveLegs(from, to device) []byte {
-	var out []leg
-	for _, l := range m.legs() {
+func (m Message) moveLegs(from, to Device) []byte {
+	var out []Leg
+	for _, l := range m.Legs() {
 		l = bytes.Clone(l)
 		l[2] &= keptFlags
-		if l.index() == from.index {
-			binary.NativeEndian.PutUint32(l[4:], uint32(to.index))
+		if l.Index() == from.Index {
+			binary.NativeEndian.PutUint32(l[4:], uint32(to.Index))
 		}
-		if !slices.ContainsFunc(out, func(o leg) bool { return bytes.Equal(o, l) }) {
+		if !slices.ContainsFunc(out, func(o Leg) bool { return bytes.Equal(o, l) }) {
 			out = append(out, l)
 		}
 	}

@@ -1,4 +1,4 @@
-package netlink
+package rtnl
 
 import (
 	"encoding/binary"
@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is a list of rtnetlink requests that goes to the kernel in one sendmsg. The kernel works through
+// Batch is a list of rtnetlink requests that goes to the kernel in one sendmsg. The kernel works through
 // all of them inside that one system call (net/netlink/af_netlink.c, netlink_rcv_skb), so a kill falls
 // before the batch or after it, never between two messages.
-type batch struct {
+type Batch struct {
 	buf   []byte
 	steps []step
 }
@@ -28,12 +28,12 @@ type step struct {
 	explain func(syscall.Errno) error // what a failure means; nil is what it says
 }
 
-// anything as an error to ignore means that a step may fail.
-const anything syscall.Errno = 0
+// Anything as an error to ignore means that a step may fail.
+const Anything syscall.Errno = 0
 
-// add appends a request. The kernel goes on after a message that fails; ignore lists the errors that mean
+// Add appends a request. The kernel goes on after a message that fails; ignore lists the errors that mean
 // that there was nothing to do.
-func (b *batch) add(what string, req *nl.NetlinkRequest, ignore ...syscall.Errno) {
+func (b *Batch) Add(what string, req *nl.NetlinkRequest, ignore ...syscall.Errno) {
 	req.Flags |= unix.NLM_F_REQUEST | unix.NLM_F_ACK
 	b.buf = append(b.buf, req.Serialize()...)
 	for len(b.buf)%unix.NLMSG_ALIGNTO != 0 {
@@ -42,14 +42,15 @@ func (b *batch) add(what string, req *nl.NetlinkRequest, ignore ...syscall.Errno
 	b.steps = append(b.steps, step{seq: req.Seq, what: what, ignore: ignore})
 }
 
-// explain says what it means if the request that was appended last fails.
-func (b *batch) explain(why func(syscall.Errno) error) { b.steps[len(b.steps)-1].explain = why }
+// Explain says what it means if the request that was appended last fails.
+func (b *Batch) Explain(why func(syscall.Errno) error) { b.steps[len(b.steps)-1].explain = why }
 
-func (b *batch) empty() bool { return len(b.steps) == 0 }
+// Empty says whether there is nothing to ask for.
+func (b *Batch) Empty() bool { return len(b.steps) == 0 }
 
-// send hands the batch to the kernel and reads all acknowledgements. The error joins all failures.
-func (b *batch) send(s *wire.Socket) error {
-	if b.empty() {
+// Send hands the batch to the kernel and reads all acknowledgements. The error joins all failures.
+func (b *Batch) Send(s *wire.Socket) error {
+	if b.Empty() {
 		return nil
 	}
 	b.makeRoom(s)
@@ -69,7 +70,7 @@ func (b *batch) send(s *wire.Socket) error {
 			}
 			open--
 			errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(m.Data)))
-			if errno != 0 && !slices.Contains(b.steps[i].ignore, errno) && !slices.Contains(b.steps[i].ignore, anything) {
+			if errno != 0 && !slices.Contains(b.steps[i].ignore, errno) && !slices.Contains(b.steps[i].ignore, Anything) {
 				var why error = errno
 				if b.steps[i].explain != nil {
 					why = b.steps[i].explain(errno)
@@ -83,7 +84,7 @@ func (b *batch) send(s *wire.Socket) error {
 
 // makeRoom lets the socket hold a large batch and its acknowledgements, which the kernel counts with a kilobyte each
 // and would drop. Without the right to it the defaults remain, which do for some two hundred steps.
-func (b *batch) makeRoom(s *wire.Socket) {
+func (b *Batch) makeRoom(s *wire.Socket) {
 	const plenty = 100
 	if len(b.steps) > plenty {
 		_ = unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*len(b.buf))
@@ -91,15 +92,22 @@ func (b *batch) makeRoom(s *wire.Socket) {
 	}
 }
 
-// u32 and u8 are attributes in the machine's byte order.
-func u32(typ int, v uint32) *nl.RtAttr {
+// U32 is an attribute in the machine's byte order.
+func U32(typ int, v uint32) *nl.RtAttr {
 	return nl.NewRtAttr(typ, binary.NativeEndian.AppendUint32(nil, v))
 }
-func u8(typ int, v byte) *nl.RtAttr          { return nl.NewRtAttr(typ, []byte{v}) }
-func str(typ int, v string) *nl.RtAttr       { return nl.NewRtAttr(typ, nl.ZeroTerminated(v)) }
-func bytesAttr(typ int, v []byte) *nl.RtAttr { return nl.NewRtAttr(typ, v) }
 
-func nest(typ int, children ...nl.NetlinkRequestData) *nl.RtAttr {
+// U8 is an attribute of one byte.
+func U8(typ int, v byte) *nl.RtAttr      { return nl.NewRtAttr(typ, []byte{v}) }
+
+// Text is an attribute that ends with a zero.
+func Text(typ int, v string) *nl.RtAttr  { return nl.NewRtAttr(typ, nl.ZeroTerminated(v)) }
+
+// Bytes is an attribute as it is given.
+func Bytes(typ int, v []byte) *nl.RtAttr { return nl.NewRtAttr(typ, v) }
+
+// Nest is an attribute of attributes.
+func Nest(typ int, children ...nl.NetlinkRequestData) *nl.RtAttr {
 	a := nl.NewRtAttr(typ, nil)
 	for _, c := range children {
 		a.AddChild(c)
@@ -107,8 +115,8 @@ func nest(typ int, children ...nl.NetlinkRequestData) *nl.RtAttr {
 	return a
 }
 
-// linkMessage is a request about a link: by index, or by name if that is the first attribute.
-func linkMessage(typ, flags int, index int, up bool, attrs ...nl.NetlinkRequestData) *nl.NetlinkRequest {
+// LinkMessage is a request about a link: by index, or by name if that is the first attribute.
+func LinkMessage(typ, flags int, index int, up bool, attrs ...nl.NetlinkRequestData) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(typ, flags)
 	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	m.Index = int32(index)
