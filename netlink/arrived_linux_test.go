@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/hostconf"
 	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/test/lab"
 )
@@ -70,9 +71,9 @@ func TestWhatDoesNotArriveIsMissed(t *testing.T) {
 	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
 		h.Must(err)
-		conf, err := readHostConf(nl.socket, rtnl.Device{Index: eth0.Index, Name: "eth0"})
+		conf, err := hostconf.Read(nl.socket, rtnl.Device{Index: eth0.Index, Name: "eth0"})
 		h.Must(err)
-		h.Must(arrived(nl.socket, conf, hostConf{}, conf.dev))
+		h.Must(hostconf.Arrived(nl.socket, conf, hostconf.Conf{}, conf.Dev))
 		for _, c := range []struct{ damage, missing string }{
 			{"addr del 10.98.0.1/24 dev eth0", "address 10.98.0.1/24"},
 			{"-6 addr del fd98::9/64 dev eth0", "address fd98::9/64"},
@@ -82,7 +83,7 @@ func TestWhatDoesNotArriveIsMissed(t *testing.T) {
 			{"nexthop del id 14", "nexthop 14"},
 		} {
 			h.IP(c.damage)
-			if err := arrived(nl.socket, conf, hostConf{}, conf.dev); err == nil || !strings.Contains(err.Error(), c.missing) {
+			if err := hostconf.Arrived(nl.socket, conf, hostconf.Conf{}, conf.Dev); err == nil || !strings.Contains(err.Error(), c.missing) {
 				t.Errorf("after %s: %v", c.damage, err)
 			}
 		}

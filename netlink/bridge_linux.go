@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/netlink/hostconf"
 	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	vnl "github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -21,8 +22,8 @@ type Bridge struct {
 	Primary []netip.Prefix // the host's addresses, which live on the bridge
 	Local   []netip.Prefix // the host's addresses on all other interfaces, loopback ones left out
 
-	left  []netip.Prefix // the host's addresses that are on the master
-	moved []hostConf     // what EnsureBridge took from the master, on the master's terms, the newest first
+	left  []netip.Prefix  // the host's addresses that are on the master
+	moved []hostconf.Conf // what EnsureBridge took from the master, on the master's terms, the newest first
 }
 
 // Bridge reads the bridge and its master and says whether everything is as EnsureBridge leaves it.
@@ -90,9 +91,9 @@ func (b Bridge) lostFamilies(known []netip.Prefix) (lost []byte) {
 }
 
 // lost is what the host had of the families of which it has no address any more.
-func (b Bridge) lost(c hostConf) hostConf {
-	gone := b.lostFamilies(rtnl.Prefixes(c.addrs))
-	return c.of(func(m rtnl.Message) bool {
+func (b Bridge) lost(c hostconf.Conf) hostconf.Conf {
+	gone := b.lostFamilies(rtnl.Prefixes(c.Addrs))
+	return c.Of(func(m rtnl.Message) bool {
 		return slices.Contains(gone, m.Family()) || len(gone) > 0 && m.Family() == unix.AF_UNSPEC // groups of nexthops
 	})
 }
@@ -128,7 +129,7 @@ func (h *Handle) EnsureBridge(name, master string, lost Lost) (Bridge, error) {
 			return b, err
 		}
 	}
-	var moved []hostConf
+	var moved []hostconf.Conf
 	for range 2 { // a client may put an address on the master meanwhile: that moves, too
 		conf, err := h.moveTo(b, links, lost)
 		if err != nil {
@@ -163,20 +164,20 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 	if err != nil {
 		return err
 	}
-	known := decodeSnapshot(snapshot)
-	known.dev.Name = name
+	known := hostconf.Decode(snapshot)
+	known.Dev.Name = name
 	if b.Link.Index == 0 {
-		if known.rules, err = readRules(h.socket, name); err != nil { // they outlive the bridge
+		if known.Rules, err = hostconf.ReadRules(h.socket, name); err != nil { // they outlive the bridge
 			return err
 		}
-		return h.giveBack(b, hostConf{dev: known.dev}, known)
+		return h.giveBack(b, hostconf.Conf{Dev: known.Dev}, known)
 	}
-	conf, err := readHostConf(h.socket, rtnl.Device{Index: b.Link.Index, Name: name})
+	conf, err := hostconf.Read(h.socket, rtnl.Device{Index: b.Link.Index, Name: name})
 	if err != nil {
 		return err
 	}
-	conf.neighs = slices.DeleteFunc(conf.neighs, rtnl.Message.IsPods)
-	if err := h.giveBack(b, conf.onTerms(known), b.lost(known)); err != nil {
+	conf.Neighs = slices.DeleteFunc(conf.Neighs, rtnl.Message.IsPods)
+	if err := h.giveBack(b, conf.OnTerms(known), b.lost(known)); err != nil {
 		return err
 	}
 	return h.deleteBridge(b.Link)

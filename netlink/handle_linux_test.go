@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/hostconf"
 	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
 )
@@ -47,8 +48,8 @@ func TestAnOlderKernelListsAllAndGetsTheSameAnswers(t *testing.T) {
 	if !reflect.DeepEqual(now, older) {
 		t.Errorf("with filters of the kernel's %+v, without %+v", now, older)
 	}
-	if c := decodeSnapshot(now.snapshot); len(c.neighs) != 2 {
-		t.Errorf("the snapshot has %d neighbours and proxies instead of 2", len(c.neighs))
+	if c := hostconf.Decode(now.snapshot); len(c.Neighs) != 2 {
+		t.Errorf("the snapshot has %d neighbours and proxies instead of 2", len(c.Neighs))
 	}
 }
 

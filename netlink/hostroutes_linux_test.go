@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/netlink/hostconf"
 	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/test/fabric"
 	"github.com/Azure/azure-container-networking/test/lab"
@@ -158,7 +159,7 @@ func TestAMoveThatFailsLeavesRoutesAndRulesAlone(t *testing.T) {
 	h.kernel(func(nl *Handle) {
 		eth0, err := nl.Link("eth0")
 		h.Must(err)
-		conf, err := readHostConf(nl.socket, rtnl.Device{Index: eth0.Index, Name: "eth0"})
+		conf, err := hostconf.Read(nl.socket, rtnl.Device{Index: eth0.Index, Name: "eth0"})
 		h.Must(err)
 		bridge, err := nl.createBridge("azure0", eth0, firstIndex)
 		h.Must(err)
@@ -166,10 +167,10 @@ func TestAMoveThatFailsLeavesRoutesAndRulesAlone(t *testing.T) {
 		do := &rtnl.Batch{}
 		do.Add("set up", bridgeMessage(Bridge{Master: eth0, Link: bridge}))
 		do.Add("enslave", rtnl.LinkMessage(unix.RTM_NEWLINK, 0, eth0.Index, true, rtnl.U32(unix.IFLA_MASTER, uint32(to.Index))))
-		conf.addTo(do, to)
-		conf.remove(do)
+		conf.AddTo(do, to)
+		conf.Remove(do)
 		h.Must(do.Send(nl.socket))
-		h.Must(nl.undoMove(conf, hostConf{}, Bridge{Link: bridge, Master: eth0}))
+		h.Must(nl.undoMove(conf, hostconf.Conf{}, Bridge{Link: bridge, Master: eth0}))
 	})
 	if after := h.everything(); after != before {
 		t.Errorf("the host is not as it was:\n%s", diff(before, after))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/Azure/azure-container-networking/netlink/hostconf"
 	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -62,7 +63,7 @@ func forgetRoutes(b *rtnl.Batch, bridge Link, addrs []netip.Addr) {
 func overBridge(typ, flags int, bridge Link, a netip.Addr) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(typ, flags)
 	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(rtnl.Family(a)), Dst_len: uint8(a.BitLen()), Table: unix.RT_TABLE_MAIN,
-		Protocol: podRoute, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST}})
+		Protocol: hostconf.PodRoute, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST}})
 	req.AddData(rtnl.Bytes(unix.RTA_DST, a.AsSlice()))
 	req.AddData(rtnl.U32(unix.RTA_OIF, uint32(bridge.Index)))
 	return req

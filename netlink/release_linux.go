@@ -120,10 +120,7 @@ func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
 	}
 	// The kernel lists secondary addresses after those that came first: from the back, fewer have to move up.
 	for _, m := range slices.Backward(have) {
-		req := m.Request(unix.RTM_DELADDR, 0, m.Header, func(typ uint16, data []byte) ([]byte, bool) {
-			return data, typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS
-		})
-		b.Add("delete address "+m.Prefix().Addr().String(), req, unix.EADDRNOTAVAIL)
+		b.Add("delete address "+m.Prefix().Addr().String(), m.DelAddr(), unix.EADDRNOTAVAIL)
 	}
 	return b.Send(h.socket)
 }

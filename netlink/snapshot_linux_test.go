@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/Azure/azure-container-networking/netlink/hostconf"
 	"github.com/Azure/azure-container-networking/netlink/rtnl"
-	"github.com/Azure/azure-container-networking/netlink/wire"
 	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
 )
@@ -138,40 +138,20 @@ func TestASnapshotChangesOnlyWithTheHost(t *testing.T) {
 // older is the snapshot as it was read some time before: there was more left of each lab.Lifetime.
 func older(t *testing.T, snapshot []byte) []byte {
 	t.Helper()
-	c := decodeSnapshot(bytes.Clone(snapshot))
-	for _, m := range c.addrs {
+	c := hostconf.Decode(bytes.Clone(snapshot))
+	for _, m := range c.Addrs {
 		m.WholeLifetimes(binary.NativeEndian.Uint32(m.Get(unix.IFA_CACHEINFO)[12:]) + 1000)
 	}
-	for _, m := range c.routes.gateways {
-		if left := m.Get(unix.RTA_EXPIRES); left != nil {
+	for _, m := range c.All() {
+		if left := m.Get(unix.RTA_EXPIRES); m.Type == unix.RTM_NEWROUTE && left != nil {
 			binary.NativeEndian.PutUint32(left, m.U32(unix.RTA_EXPIRES)+10)
 		}
 	}
-	out := c.encode(false)
+	out := c.Encode(false)
 	if bytes.Equal(out, snapshot) {
 		t.Fatal("nothing in the snapshot has a lifetime")
 	}
 	return out
-}
-
-// A lease that was renewed 100 seconds ago comes back as it was then.
-func TestAnAddressThatWasLostHasItsWholeLifetime(t *testing.T) {
-	info := func(words ...uint32) (d []byte) {
-		for _, w := range words {
-			d = binary.NativeEndian.AppendUint32(d, w)
-		}
-		return d
-	}
-	for _, test := range []struct{ have, want []byte }{
-		{info(500, 1000, 7, 5000), info(600, 1100, 7, 5000)},
-		{info(0, rtnl.Forever, 7, 5000), info(100, rtnl.Forever, 7, 5000)},
-		{info(500, 1000, 7, 15000+1), info(500, 1000, 7, 15000+1)}, // the clocks differ by a tick
-	} {
-		m := rtnl.Message{Message: wire.Message{Attrs: wire.Attrs{{Type: unix.IFA_CACHEINFO, Value: test.have}}}}
-		if m.WholeLifetimes(15000); !bytes.Equal(test.have, test.want) {
-			t.Errorf("%v instead of %v", test.have, test.want)
-		}
-	}
 }
 
 // Whatever is cut off or damaged: what is readable counts, and nothing panics.
@@ -183,24 +163,24 @@ func TestADamagedSnapshotIsReadAsFarAsItGoes(t *testing.T) {
 	h.ensureBridge()
 	whole := h.remembered
 	for n := range whole {
-		_ = decodeSnapshot(whole[:n]).encode(false)
+		_ = hostconf.Decode(whole[:n]).Encode(false)
 		damaged := bytes.Clone(whole)
 		damaged[n] ^= 0xff
-		_ = decodeSnapshot(damaged).encode(true)
+		_ = hostconf.Decode(damaged).Encode(true)
 	}
-	if got := decodeSnapshot(whole).encode(false); !bytes.Equal(got, whole) {
+	if got := hostconf.Decode(whole).Encode(false); !bytes.Equal(got, whole) {
 		t.Error("reading and writing is not the same")
 	}
 	// Each value too short, of each kind of object.
-	kinds, conf := map[uint16]bool{}, decodeSnapshot(whole)
-	for _, m := range append(conf.all(), conf.neighs...) {
+	kinds, conf := map[uint16]bool{}, hostconf.Decode(whole)
+	for _, m := range append(conf.All(), conf.Neighs...) {
 		kinds[m.Type] = true
 		for i, a := range m.Attrs {
 			for n := range a.Value {
 				m.Attrs[i].Value = a.Value[:n]
-				_ = conf.encode(true)
-				_ = conf.onTerms(conf).encode(false)
-				conf.withoutEnd().addBeside(&rtnl.Batch{}, conf.dev, conf, conf)
+				_ = conf.Encode(true)
+				_ = conf.OnTerms(conf).Encode(false)
+				conf.WithoutEnd().AddBeside(&rtnl.Batch{}, conf.Dev, conf, conf)
 			}
 			m.Attrs[i] = a
 		}

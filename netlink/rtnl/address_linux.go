@@ -48,6 +48,13 @@ func (m Message) NewAddr(nlFlags int, flag uint32, from, to Device) *nl.NetlinkR
 	})
 }
 
+// DelAddr is the request that takes the address off its interface.
+func (m Message) DelAddr() *nl.NetlinkRequest {
+	return m.Request(unix.RTM_DELADDR, 0, m.Header, func(typ uint16, data []byte) ([]byte, bool) {
+		return data, typ == unix.IFA_LOCAL || typ == unix.IFA_ADDRESS
+	})
+}
+
 // addrState are the flags by which the kernel says how an address is doing.
 const addrState = unix.IFA_F_PERMANENT | unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
 
@@ -56,6 +63,7 @@ func (m Message) AddrKey() string {
 	return fmt.Sprintf("%d %d %x %x", m.Family(), m.Header[1], m.Get(unix.IFA_LOCAL), m.Get(unix.IFA_ADDRESS))
 }
 
+// Forever is the lifetime, in seconds, of an address without an end.
 const Forever = 0xffffffff
 
 // Cacheinfo is an address's struct ifa_cacheinfo: preferred and valid time in seconds, when it was made and updated.

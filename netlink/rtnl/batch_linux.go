@@ -98,10 +98,10 @@ func U32(typ int, v uint32) *nl.RtAttr {
 }
 
 // U8 is an attribute of one byte.
-func U8(typ int, v byte) *nl.RtAttr      { return nl.NewRtAttr(typ, []byte{v}) }
+func U8(typ int, v byte) *nl.RtAttr { return nl.NewRtAttr(typ, []byte{v}) }
 
 // Text is an attribute that ends with a zero.
-func Text(typ int, v string) *nl.RtAttr  { return nl.NewRtAttr(typ, nl.ZeroTerminated(v)) }
+func Text(typ int, v string) *nl.RtAttr { return nl.NewRtAttr(typ, nl.ZeroTerminated(v)) }
 
 // Bytes is an attribute as it is given.
 func Bytes(typ int, v []byte) *nl.RtAttr { return nl.NewRtAttr(typ, v) }

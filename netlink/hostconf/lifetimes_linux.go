@@ -1,4 +1,4 @@
-package netlink
+package hostconf
 
 import (
 	"bytes"
@@ -14,36 +14,36 @@ import (
 // VM that runs, nor does its router go away. The terms under which the master had it are kept in the snapshot, and come
 // back with the configuration.
 
-// withoutEnd is the configuration as the bridge gets it.
-func (c hostConf) withoutEnd() hostConf {
-	c.addrs = each(c.addrs, rtnl.Message.AddrWithoutEnd)
-	c.routes = c.routes.each(rtnl.Message.RouteWithoutEnd)
+// WithoutEnd is the configuration as the bridge gets it.
+func (c Conf) WithoutEnd() Conf {
+	c.Addrs = each(c.Addrs, rtnl.Message.AddrWithoutEnd)
+	c.Routes = c.Routes.each(rtnl.Message.RouteWithoutEnd)
 	return c
 }
 
-// extend makes what has an end on the bridge endless: an earlier version, or a client, gave it one. The kernel renews
+// Extend makes what has an end on the bridge endless: an earlier version, or a client, gave it one. The kernel renews
 // its own.
-func (c hostConf) extend(s *wire.Socket) error {
+func (c Conf) Extend(s *wire.Socket) error {
 	do := &rtnl.Batch{}
-	for _, m := range c.addrs {
+	for _, m := range c.Addrs {
 		if m.Ends() && !m.AddrWithoutEnd().Ends() && m.U32(unix.IFA_FLAGS)&unix.IFA_F_MANAGETEMPADDR == 0 && m.Get(rtnl.AddressProto) == nil {
-			do.Add("extend address "+m.Prefix().Addr().String(), m.AddrWithoutEnd().NewAddr(unix.NLM_F_REPLACE, 0, c.dev, c.dev), unix.ENOENT)
+			do.Add("extend address "+m.Prefix().Addr().String(), m.AddrWithoutEnd().NewAddr(unix.NLM_F_REPLACE, 0, c.Dev, c.Dev), unix.ENOENT)
 		}
 	}
 	return do.Send(s)
 }
 
-// onTerms is the configuration with the lifetimes that it has in one of the others, where it has none itself. The first
+// OnTerms is the configuration with the lifetimes that it has in one of the others, where it has none itself. The first
 // that knows counts.
-func (c hostConf) onTerms(others ...hostConf) hostConf {
+func (c Conf) OnTerms(others ...Conf) Conf {
 	lifetimes, expiries := map[string][]byte{}, map[string]uint32{}
 	for _, o := range others {
-		for _, m := range o.addrs {
+		for _, m := range o.Addrs {
 			if info := m.Cacheinfo(); info != nil && lifetimes[m.AddrKey()] == nil {
 				lifetimes[m.AddrKey()] = info
 			}
 		}
-		for _, list := range o.routes.all() {
+		for _, list := range o.Routes.all() {
 			for _, m := range *list {
 				if _, known := expiries[m.PathKey()]; !known && m.Type == unix.RTM_NEWROUTE {
 					expiries[m.PathKey()] = m.Expires()
@@ -51,13 +51,13 @@ func (c hostConf) onTerms(others ...hostConf) hostConf {
 			}
 		}
 	}
-	c.addrs = each(c.addrs, func(m rtnl.Message) rtnl.Message {
+	c.Addrs = each(c.Addrs, func(m rtnl.Message) rtnl.Message {
 		if then := lifetimes[m.AddrKey()]; then != nil && !m.Ends() {
 			m = m.With(unix.IFA_CACHEINFO, bytes.Clone(then))
 		}
 		return m
 	})
-	c.routes = c.routes.each(func(m rtnl.Message) rtnl.Message {
+	c.Routes = c.Routes.each(func(m rtnl.Message) rtnl.Message {
 		if m.Type == unix.RTM_NEWROUTE && m.Expires() == 0 && expiries[m.PathKey()] > 0 {
 			m = m.With(unix.RTA_EXPIRES, binary.NativeEndian.AppendUint32(nil, expiries[m.PathKey()]))
 		}
@@ -74,7 +74,7 @@ func each(list []rtnl.Message, change func(rtnl.Message) rtnl.Message) []rtnl.Me
 	return out
 }
 
-func (r hostRoutes) each(change func(rtnl.Message) rtnl.Message) hostRoutes {
+func (r Routes) each(change func(rtnl.Message) rtnl.Message) Routes {
 	for _, list := range r.all() {
 		*list = each(*list, change)
 	}

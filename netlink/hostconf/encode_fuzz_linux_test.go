@@ -1,4 +1,4 @@
-package netlink
+package hostconf
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 // A snapshot that somebody changed is read as far as it goes, and what was read is written as it will be read again.
 func FuzzSnapshot(f *testing.F) {
 	f.Add([]byte{})
-	f.Add(hostConf{dev: rtnl.Device{Index: 7, Name: "azure0"}}.encode(false))
-	f.Add(append(hostConf{dev: rtnl.Device{Index: 7, Name: "azure0"}}.encode(false), 20, 0, 0, 0, 20, 0, 0, 0))
-	whole := hostConf{dev: rtnl.Device{Index: 7, Name: "azure0"}}
+	f.Add(Conf{Dev: rtnl.Device{Index: 7, Name: "azure0"}}.Encode(false))
+	f.Add(append(Conf{Dev: rtnl.Device{Index: 7, Name: "azure0"}}.Encode(false), 20, 0, 0, 0, 20, 0, 0, 0))
+	whole := Conf{Dev: rtnl.Device{Index: 7, Name: "azure0"}}
 	for _, typ := range []uint16{unix.RTM_NEWADDR, unix.RTM_NEWROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_NEWNEIGH} {
 		m := rtnl.Message{Message: wire.Message{Type: typ, Header: make([]byte, wire.HeaderLen(typ))}}
 		for a := range uint16(25) { // more than any kind of message has
@@ -22,11 +22,11 @@ func FuzzSnapshot(f *testing.F) {
 		}
 		whole.place(m)
 	}
-	f.Add(whole.encode(false))
+	f.Add(whole.Encode(false))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_ = SnapshotAddresses(data)
-		once := decodeSnapshot(data).encode(false)
-		if again := decodeSnapshot(once).encode(false); !bytes.Equal(once, again) {
+		_ = Addresses(data)
+		once := Decode(data).Encode(false)
+		if again := Decode(once).Encode(false); !bytes.Equal(once, again) {
 			t.Errorf("%x is read as %x, and that as %x", data, once, again)
 		}
 	})

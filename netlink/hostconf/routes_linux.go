@@ -1,4 +1,4 @@
-package netlink
+package hostconf
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostRoutes are the routes over an interface, in the order in which the kernel accepts them: what a gateway is
+// Routes are the routes over an interface, in the order in which the kernel accepts them: what a gateway is
 // reached by has to be there when the gateway is named.
-type hostRoutes struct {
+type Routes struct {
 	direct   []rtnl.Message
 	nexthops []rtnl.Message // nexthop objects ("ip nexthop")
 	groups   []rtnl.Message // groups with one of these
@@ -28,12 +28,16 @@ type hostRoutes struct {
 }
 
 // all are the lists that a person or a program made.
-func (r *hostRoutes) all() []*[]rtnl.Message {
+func (r *Routes) all() []*[]rtnl.Message {
 	return []*[]rtnl.Message{&r.direct, &r.nexthops, &r.groups, &r.byObject, &r.gateways}
 }
 
+// PodRoute is the protocol (struct rtmsg, rtm_protocol) of the host's routes to its pods, which are no part of its own
+// configuration.
+const PodRoute = 0x7a
+
 // readRoutes reads the routes over an interface that has these addresses.
-func readRoutes(s *wire.Socket, index int, addrs []rtnl.Message) (r hostRoutes, err error) {
+func readRoutes(s *wire.Socket, index int, addrs []rtnl.Message) (r Routes, err error) {
 	objects, err := rtnl.Dump(s, unix.RTM_GETNEXTHOP, unix.RTM_NEWNEXTHOP, rtnl.Listing{}, rtnl.Everything)
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // Linux before 5.3 has none
 		return r, err
@@ -54,7 +58,7 @@ func readRoutes(s *wire.Socket, index int, addrs []rtnl.Message) (r hostRoutes, 
 		ids[m.U32(rtnl.NexthopID)] = true
 	}
 	routes, err := rtnl.Dump(s, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
-		return m.IsIP() && m.RouteFlags()&unix.RTM_F_CLONED == 0 && m.Header[5] != podRoute && (m.Header[5] != unix.RTPROT_KERNEL || m.Header[7] == unix.RTN_UNICAST)
+		return m.IsIP() && m.RouteFlags()&unix.RTM_F_CLONED == 0 && m.Header[5] != PodRoute && (m.Header[5] != unix.RTPROT_KERNEL || m.Header[7] == unix.RTN_UNICAST)
 	})
 	others := map[string]bool{} // keys of routes over other interfaces
 	for i, m := range routes {
@@ -83,9 +87,9 @@ func readRoutes(s *wire.Socket, index int, addrs []rtnl.Message) (r hostRoutes, 
 	return r, err
 }
 
-// addTo appends the requests that give the routes to a device. A nexthop object is replaced where it is: groups
+// AddTo appends the requests that give the routes to a device. A nexthop object is replaced where it is: groups
 // and routes that name it follow, and are only sent if they were lost.
-func (r hostRoutes) addTo(b *rtnl.Batch, from, to rtnl.Device) {
+func (r Routes) AddTo(b *rtnl.Batch, from, to rtnl.Device) {
 	stones := r.steppingStones(from)
 	for _, gw := range stones {
 		b.Add(fmt.Sprintf("add route %s to %s", gw, to.Name), stoneMessage(unix.RTM_NEWROUTE, gw, to), rtnl.Anything)
@@ -104,7 +108,7 @@ func (r hostRoutes) addTo(b *rtnl.Batch, from, to rtnl.Device) {
 // steppingStones are the gateways that routes over the device name. The kernel accepts a route only while it knows a
 // way to the gateway, and keeps it when that way goes. So each gateway gets a route of its own while the routes are
 // added: whatever the host has can be given to a device, and back.
-func (r hostRoutes) steppingStones(from rtnl.Device) (list []netip.Addr) {
+func (r Routes) steppingStones(from rtnl.Device) (list []netip.Addr) {
 	add := func(gw netip.Addr) {
 		if gw.IsValid() && (gw.Is4() || !gw.IsLinkLocalUnicast()) && !slices.Contains(list, gw) {
 			list = append(list, gw)
@@ -167,7 +171,7 @@ func addRoutes(b *rtnl.Batch, list []rtnl.Message, from, to rtnl.Device) {
 
 // remove appends the requests that delete the routes over the device that they were read from. Objects, and IPv6
 // routes of several paths, were replaced.
-func (r hostRoutes) remove(b *rtnl.Batch, from rtnl.Device) {
+func (r Routes) remove(b *rtnl.Batch, from rtnl.Device) {
 	for _, m := range slices.Backward(slices.Concat(r.onLink, r.direct, r.gateways)) {
 		if m.Family() == unix.AF_INET || m.Get(unix.RTA_MULTIPATH) == nil {
 			b.Add(fmt.Sprintf("delete route %s from %s", m.Route(), from.Name), m.NewRoute(unix.RTM_DELROUTE, 0, from, from), unix.ESRCH, unix.ENOENT)

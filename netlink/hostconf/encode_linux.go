@@ -1,4 +1,4 @@
-package netlink
+package hostconf
 
 import (
 	"encoding/binary"
@@ -10,35 +10,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// encode writes the snapshot. With timeless, what changes by the mere passing of time is the same always.
-func (c hostConf) encode(timeless bool) []byte {
+// A snapshot is what an interface carries as a list of netlink requests that would give it that again, as "ip route
+// save" has them; the first message says which interface it was. It is for the time after somebody deleted the
+// interface, in the same boot: interface indexes in it are this boot's.
+
+// Encode writes the snapshot. With timeless, what changes by the mere passing of time is the same always.
+func (c Conf) Encode(timeless bool) []byte {
 	var out []byte
 	add := func(req *nl.NetlinkRequest) {
 		req.Seq = 0
 		out = append(out, req.Serialize()...)
 		out = append(out, make([]byte, (unix.NLMSG_ALIGNTO-len(out)%unix.NLMSG_ALIGNTO)%unix.NLMSG_ALIGNTO)...)
 	}
-	add(rtnl.LinkMessage(unix.RTM_NEWLINK, 0, c.dev.Index, false, rtnl.Text(unix.IFLA_IFNAME, c.dev.Name)))
-	for _, m := range c.addrs {
-		add(m.Timeless(timeless).NewAddr(0, 0, c.dev, c.dev))
+	add(rtnl.LinkMessage(unix.RTM_NEWLINK, 0, c.Dev.Index, false, rtnl.Text(unix.IFLA_IFNAME, c.Dev.Name)))
+	for _, m := range c.Addrs {
+		add(m.Timeless(timeless).NewAddr(0, 0, c.Dev, c.Dev))
 	}
-	for _, list := range c.routes.all() {
+	for _, list := range c.Routes.all() {
 		for _, m := range *list {
 			if m.Type == unix.RTM_NEWNEXTHOP {
-				add(m.NewNexthop(c.dev, c.dev))
+				add(m.NewNexthop(c.Dev, c.Dev))
 				continue
 			}
-			add(m.Timeless(timeless).NewRoute(unix.RTM_NEWROUTE, m.AddFlags(), c.dev, c.dev))
+			add(m.Timeless(timeless).NewRoute(unix.RTM_NEWROUTE, m.AddFlags(), c.Dev, c.Dev))
 		}
 	}
-	for _, m := range c.neighs {
-		add(m.NewNeigh(c.dev))
+	for _, m := range c.Neighs {
+		add(m.NewNeigh(c.Dev))
 	}
 	return out
 }
 
-// decodeSnapshot reads what encode wrote, as something lost.
-func decodeSnapshot(data []byte) (c hostConf) {
+// Decode reads what Encode wrote, as something lost.
+func Decode(data []byte) (c Conf) {
 	for m := range lostMessages(data) {
 		c.place(m)
 	}
@@ -67,30 +71,30 @@ func lostMessages(data []byte) iter.Seq[rtnl.Message] {
 	}
 }
 
-func (c *hostConf) place(m rtnl.Message) {
-	at := &c.neighs
+func (c *Conf) place(m rtnl.Message) {
+	at := &c.Neighs
 	switch {
 	case m.Type == unix.RTM_NEWLINK:
-		c.dev = rtnl.Device{Index: m.Index(), Name: m.Text(unix.IFLA_IFNAME)}
+		c.Dev = rtnl.Device{Index: m.Index(), Name: m.Text(unix.IFLA_IFNAME)}
 		return
 	case m.Type == unix.RTM_NEWADDR:
-		at = &c.addrs
+		at = &c.Addrs
 	case m.Type == unix.RTM_NEWNEXTHOP && m.Get(rtnl.NexthopGroup) != nil:
-		at = &c.routes.groups
+		at = &c.Routes.groups
 	case m.Type == unix.RTM_NEWNEXTHOP:
-		at = &c.routes.nexthops
+		at = &c.Routes.nexthops
 	case m.Type == unix.RTM_NEWROUTE && m.Get(rtnl.RouteNexthop) != nil:
-		at = &c.routes.byObject
+		at = &c.Routes.byObject
 	case m.Type == unix.RTM_NEWROUTE && m.ViaGateway():
-		at = &c.routes.gateways
+		at = &c.Routes.gateways
 	case m.Type == unix.RTM_NEWROUTE:
-		at = &c.routes.direct
+		at = &c.Routes.direct
 	}
 	*at = append(*at, m)
 }
 
-// SnapshotAddresses are the addresses in a snapshot, without link-local ones of IPv6. They stand before all else.
-func SnapshotAddresses(data []byte) []netip.Prefix {
+// Addresses are the addresses in a snapshot, without link-local ones of IPv6. They stand before all else.
+func Addresses(data []byte) []netip.Prefix {
 	var list []rtnl.Message
 	for m := range lostMessages(data) {
 		if m.Type == unix.RTM_NEWADDR {

@@ -1,4 +1,4 @@
-package netlink
+package hostconf
 
 import (
 	"slices"
@@ -7,34 +7,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// successorOf is the IPv4 address, among what the host had, whose place another one has taken on the master: the first
+// SuccessorOf is the IPv4 address, among what the host had, whose place another one has taken on the master: the first
 // one of a subnet of which the master now has an address, with a default route, but not this one. So a DHCP client
 // leaves it that got another address; the old one it could not take off the bridge. Azure does not deliver to that any
 // more, and the host would go on sending from it. nil: there is none.
-func (c hostConf) successorOf(had hostConf) *rtnl.Message {
+func (c Conf) SuccessorOf(had Conf) *rtnl.Message {
 	isDefault := func(m rtnl.Message) bool {
 		return m.Family() == unix.AF_INET && m.Header[1] == 0 && m.U32(unix.RTA_TABLE) == unix.RT_TABLE_MAIN
 	}
-	if !slices.ContainsFunc(c.routes.gateways, isDefault) {
+	if !slices.ContainsFunc(c.Routes.gateways, isDefault) {
 		return nil
 	}
-	for _, now := range c.addrs {
-		first := slices.IndexFunc(had.addrs, now.SameSubnet)
-		is := func(m rtnl.Message) bool { return m.Prefix().Addr() == had.addrs[first].Prefix().Addr() }
-		if now.Family() == unix.AF_INET && first >= 0 && !slices.ContainsFunc(c.addrs, is) {
-			return &had.addrs[first]
+	for _, now := range c.Addrs {
+		first := slices.IndexFunc(had.Addrs, now.SameSubnet)
+		is := func(m rtnl.Message) bool { return m.Prefix().Addr() == had.Addrs[first].Prefix().Addr() }
+		if now.Family() == unix.AF_INET && first >= 0 && !slices.ContainsFunc(c.Addrs, is) {
+			return &had.Addrs[first]
 		}
 	}
 	return nil
 }
 
 // without is the configuration without an address, and without the routes that have it as their source. nil is none.
-func (c hostConf) without(gone *rtnl.Message) hostConf {
+func (c Conf) without(gone *rtnl.Message) Conf {
 	if gone == nil {
 		return c
 	}
 	address := gone.Prefix().Addr()
-	return c.of(func(m rtnl.Message) bool {
+	return c.Of(func(m rtnl.Message) bool {
 		switch m.Type {
 		case unix.RTM_NEWADDR:
 			return m.Prefix().Addr() != address
@@ -45,12 +45,12 @@ func (c hostConf) without(gone *rtnl.Message) hostConf {
 	})
 }
 
-// asLost is the configuration as something that may not fit any more, nor be needed.
-func (c hostConf) asLost() hostConf {
+// AsLost is the configuration as something that may not fit any more, nor be needed.
+func (c Conf) AsLost() Conf {
 	mark := func(m rtnl.Message) rtnl.Message {
 		m.Lost = true
 		return m
 	}
-	c.addrs, c.routes, c.neighs = each(c.addrs, mark), c.routes.each(mark), each(c.neighs, mark)
+	c.Addrs, c.Routes, c.Neighs = each(c.Addrs, mark), c.Routes.each(mark), each(c.Neighs, mark)
 	return c
 }
