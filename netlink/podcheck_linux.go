@@ -234,12 +234,12 @@ func (h *Handle) checkChained(p Pod, l Link) (string, error) {
 // checkRoutes looks in the main table and wherever rules lead, but for ours: a plugin further back in the chain may
 // have moved routes (sbr).
 func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
-	rules, err := h.policyRules(func(r policyRule) bool { return !r.isSource() })
+	rules, err := rtnl.PolicyRules(h.socket, func(r rtnl.PolicyRule) bool { return !isSource(r) })
 	if err != nil {
 		return "", err
 	}
 	list, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
-		leads := func(r policyRule) bool { return r.table == m.U32(unix.RTA_TABLE) }
+		leads := func(r rtnl.PolicyRule) bool { return r.Table == m.U32(unix.RTA_TABLE) }
 		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.RouteFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules, leads)
 	})
 	if err != nil {

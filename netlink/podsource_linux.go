@@ -32,7 +32,7 @@ func (h *Handle) bySource(l Link, others []rtnl.Message) error {
 	if err != nil {
 		return fmt.Errorf("list addresses in the pod: %w", err)
 	}
-	have, err := h.policyRules(policyRule.isSource)
+	have, err := rtnl.PolicyRules(h.socket, isSource)
 	if err != nil {
 		return err
 	}
@@ -47,20 +47,20 @@ func (h *Handle) bySource(l Link, others []rtnl.Message) error {
 			if dev.Index != l.Index { // as far as others' routes fit
 				ignore = append(ignore, rtnl.Anything)
 			}
-			b.Add("copy route "+m.Route(), inTable(m, tableOf(dev.Index)).NewRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev), ignore...)
+			b.Add("copy route "+m.Route(), inTable(m, rtnl.TableOf(dev.Index)).NewRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev), ignore...)
 		}
 	}
-	replaceRules(b, have, sourceRules(addrs))
+	rtnl.ReplaceRules(b, have, sourceRules(addrs))
 	return b.Send(h.socket)
 }
 
-func (r policyRule) isSource() bool { return r.priority == sourcePriority && isTable(r.table) }
+func isSource(r rtnl.PolicyRule) bool { return r.Priority == sourcePriority && rtnl.IsTable(r.Table) }
 
-func sourceRules(addrs []rtnl.Message) (list []policyRule) {
+func sourceRules(addrs []rtnl.Message) (list []rtnl.PolicyRule) {
 	for _, m := range addrs {
 		a := m.Prefix().Addr()
 		if a.IsValid() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
-			list = append(list, policyRule{priority: sourcePriority, family: m.Family(), from: netip.PrefixFrom(a, a.BitLen()), table: tableOf(m.Index()), longer: -1})
+			list = append(list, rtnl.PolicyRule{Priority: sourcePriority, Family: m.Family(), From: netip.PrefixFrom(a, a.BitLen()), Table: rtnl.TableOf(m.Index()), Longer: -1})
 		}
 	}
 	return list

@@ -58,11 +58,11 @@ func (h *Handle) PolicyInPlace(p Policy) (bool, error) {
 
 func (h *Handle) planPolicy(p Policy) (*rtnl.Batch, error) {
 	b := &rtnl.Batch{}
-	all, err := h.policyRules(func(policyRule) bool { return true })
+	all, err := rtnl.PolicyRules(h.socket, func(rtnl.PolicyRule) bool { return true })
 	if err != nil {
 		return nil, err
 	}
-	want := p.rules(slices.ContainsFunc(all, policyRule.isSomebodys))
+	want := p.rules(slices.ContainsFunc(all, isSomebodys))
 	have := ourRules(all)
 	if len(want) == 0 && len(have) == 0 {
 		return b, nil
@@ -76,7 +76,7 @@ func (h *Handle) planPolicy(p Policy) (*rtnl.Batch, error) {
 
 // RemovePolicy takes away what EnsurePolicy made for pods of these subnets.
 func (h *Handle) RemovePolicy(pods []netip.Prefix) error {
-	all, err := h.policyRules(func(policyRule) bool { return true })
+	all, err := rtnl.PolicyRules(h.socket, func(rtnl.PolicyRule) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -103,30 +103,30 @@ func (h *Handle) RemovePolicy(pods []netip.Prefix) error {
 }
 
 // isSomebodys says whether the rule is neither ours nor the kernel's own.
-func (r policyRule) isSomebodys() bool {
-	return r.priority != 0 && r.priority < 32766 && !r.isOurs()
+func isSomebodys(r rtnl.PolicyRule) bool {
+	return r.Priority != 0 && r.Priority < 32766 && !isOurs(r)
 }
 
 // isOurs knows our rules by all that somebody else's would not have.
-func (r policyRule) isOurs() bool {
-	switch r.priority {
+func isOurs(r rtnl.PolicyRule) bool {
+	switch r.Priority {
 	case priorityToPods:
-		return r.table == unix.RT_TABLE_MAIN && r.to.IsValid() && r.longer == r.to.Addr().BitLen()-1
+		return r.Table == unix.RT_TABLE_MAIN && r.To.IsValid() && r.Longer == r.To.Addr().BitLen()-1
 	case priorityAnswers, priorityPods:
-		return isTable(r.table)
+		return rtnl.IsTable(r.Table)
 	}
 	return false
 }
 
-func ourRules(all []policyRule) []policyRule {
-	return slices.DeleteFunc(slices.Clone(all), func(r policyRule) bool { return !r.isOurs() })
+func ourRules(all []rtnl.PolicyRule) []rtnl.PolicyRule {
+	return slices.DeleteFunc(slices.Clone(all), func(r rtnl.PolicyRule) bool { return !isOurs(r) })
 }
 
-func tablesOf(rules []policyRule) map[uint32]bool {
+func tablesOf(rules []rtnl.PolicyRule) map[uint32]bool {
 	found := map[uint32]bool{}
 	for _, r := range rules {
-		if r.table != 0 && r.table != unix.RT_TABLE_MAIN {
-			found[r.table] = true
+		if r.Table != 0 && r.Table != unix.RT_TABLE_MAIN {
+			found[r.Table] = true
 		}
 	}
 	return found
@@ -134,18 +134,18 @@ func tablesOf(rules []policyRule) map[uint32]bool {
 
 // rules are what the pods need. Without a second NIC that is only that the host's own rules do not lead astray what is
 // for them.
-func (p Policy) rules(somebodys bool) (list []policyRule) {
+func (p Policy) rules(somebodys bool) (list []rtnl.PolicyRule) {
 	several := p.Other.Index != 0
 	for _, subnet := range p.Pods {
 		f := byte(rtnl.Family(subnet.Addr()))
 		if several || somebodys && p.Routed {
 			// The routes to pods are for single addresses; what else the main table says is not for this rule.
-			list = append(list, policyRule{priority: priorityToPods, family: f, to: subnet, table: unix.RT_TABLE_MAIN, longer: subnet.Addr().BitLen() - 1})
+			list = append(list, rtnl.PolicyRule{Priority: priorityToPods, Family: f, To: subnet, Table: unix.RT_TABLE_MAIN, Longer: subnet.Addr().BitLen() - 1})
 		}
 		if several {
 			list = append(list,
-				policyRule{priority: priorityAnswers, family: f, from: subnet, mark: AnswersMark, table: tableOf(p.Other.Index), longer: -1},
-				policyRule{priority: priorityPods, family: f, from: subnet, mark: PodsMark, table: tableOf(p.Own.Index), longer: -1})
+				rtnl.PolicyRule{Priority: priorityAnswers, Family: f, From: subnet, Mark: AnswersMark, Table: rtnl.TableOf(p.Other.Index), Longer: -1},
+				rtnl.PolicyRule{Priority: priorityPods, Family: f, From: subnet, Mark: PodsMark, Table: rtnl.TableOf(p.Own.Index), Longer: -1})
 		}
 	}
 	return list
@@ -153,46 +153,46 @@ func (p Policy) rules(somebodys bool) (list []policyRule) {
 
 // replacePolicy makes the wanted rules for pods of these subnets of those that are there, and returns what is left
 // then.
-func replacePolicy(b *rtnl.Batch, pods []netip.Prefix, have, want []policyRule) []policyRule {
-	var mine, left []policyRule
+func replacePolicy(b *rtnl.Batch, pods []netip.Prefix, have, want []rtnl.PolicyRule) []rtnl.PolicyRule {
+	var mine, left []rtnl.PolicyRule
 	for _, r := range have {
-		if slices.ContainsFunc(pods, func(p netip.Prefix) bool { return r.from.Overlaps(p) || r.to.Overlaps(p) }) {
+		if slices.ContainsFunc(pods, func(p netip.Prefix) bool { return r.From.Overlaps(p) || r.To.Overlaps(p) }) {
 			mine = append(mine, r)
 		} else {
 			left = append(left, r)
 		}
 	}
-	replaceRules(b, mine, want)
+	rtnl.ReplaceRules(b, mine, want)
 	return append(left, want...)
 }
 
 // fillTables appends the default routes that are missing in the tables to which the rules lead.
-func (h *Handle) fillTables(b *rtnl.Batch, p Policy, want []policyRule) error {
+func (h *Handle) fillTables(b *rtnl.Batch, p Policy, want []rtnl.PolicyRule) error {
 	done := map[uint32]map[byte]bool{}
 	for _, r := range want {
-		if r.table == 0 || r.table == unix.RT_TABLE_MAIN || done[r.table][r.family] {
+		if r.Table == 0 || r.Table == unix.RT_TABLE_MAIN || done[r.Table][r.Family] {
 			continue
 		}
-		if done[r.table] == nil {
-			done[r.table] = map[byte]bool{}
+		if done[r.Table] == nil {
+			done[r.Table] = map[byte]bool{}
 		}
-		done[r.table][r.family] = true
+		done[r.Table][r.Family] = true
 		dev := p.Own
-		if r.table == tableOf(p.Other.Index) {
+		if r.Table == rtnl.TableOf(p.Other.Index) {
 			dev = p.Other
 		}
-		gw, err := h.gatewayOf(dev, r.family == unix.AF_INET6, p)
+		gw, err := h.gatewayOf(dev, r.Family == unix.AF_INET6, p)
 		if err != nil {
 			return err
 		}
-		there, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{Table: r.table, Family: r.family}, func(m rtnl.Message) bool {
+		there, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{Table: r.Table, Family: r.Family}, func(m rtnl.Message) bool {
 			return m.Header[1] == 0 && m.U32(unix.RTA_OIF) == uint32(dev.Index) && m.Gateway() == gw
 		})
 		if err != nil {
-			return fmt.Errorf("list the routes of table %d: %w", r.table, err)
+			return fmt.Errorf("list the routes of table %d: %w", r.Table, err)
 		}
 		if len(there) == 0 {
-			b.Add(fmt.Sprintf("add the default route%s to table %d", by(gw), r.table), onlyRoute(r.table, dev, r.family, gw))
+			b.Add(fmt.Sprintf("add the default route%s to table %d", by(gw), r.Table), onlyRoute(r.Table, dev, r.Family, gw))
 		}
 	}
 	return nil
