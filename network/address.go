@@ -28,7 +28,7 @@ func (m *Manager) usableAddresses(e *Endpoint) error {
 	}
 	for _, p := range e.Addresses {
 		whose := specialAddress(p)
-		if whose == "" && slices.Contains(e.gateways(), p.Addr()) {
+		if whose == "" && slices.Contains(e.nextHops(), p.Addr()) {
 			whose = "that of the gateway which the pod is to use"
 		}
 		if at, has := host[p.Addr()]; has {
@@ -39,15 +39,6 @@ func (m *Manager) usableAddresses(e *Endpoint) error {
 		}
 	}
 	return nil
-}
-
-// gateways are those that the IPAM plugin named.
-func (e *Endpoint) gateways() []netip.Addr {
-	list := slices.Clone(e.Gateways)
-	for _, r := range e.Routes {
-		list = append(list, r.GW)
-	}
-	return list
 }
 
 // specialAddress says whose the address is in every VNET, or "". Of each subnet Azure keeps the first addresses, the

@@ -36,7 +36,7 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 	if known == nil || known.State != Ready {
 		return fmt.Errorf("%w: no ready endpoint for %s is known", ErrDifference, o)
 	}
-	e, err := known.as(b)
+	e, err := b.of(known)
 	if err != nil {
 		return err
 	}
@@ -65,9 +65,9 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 	return err
 }
 
-// as is the endpoint as the result has it: with what plugins further back gave it, and without what they took.
+// of is the endpoint as the result has it: with what plugins further back gave it, and without what they took.
 // Error: ErrDifference if it does not have its addresses.
-func (e *Endpoint) as(b Believed) (*Endpoint, error) {
+func (b Believed) of(e *Endpoint) (*Endpoint, error) {
 	out := *e
 	for _, a := range e.Addresses {
 		if len(b.Addresses) > 0 && !slices.Contains(b.Addresses, a) {

@@ -69,29 +69,6 @@ func (m *Manager) Cleanup(ctx context.Context, network string) (int, error) {
 	})
 }
 
-// Remember notes how settings of the host were before us; what is known already was earlier.
-func (n *Network) Remember(sysctls map[string]string) {
-	for path, was := range sysctls {
-		if _, known := n.Sysctls[path]; known {
-			continue
-		}
-		if n.Sysctls == nil {
-			n.Sysctls = map[string]string{}
-		}
-		n.Sysctls[path] = was
-	}
-}
-
-// shares says whether a network of the state uses the bridge, or without one the master's rules.
-func (s *State) shares(f Former) bool {
-	for _, n := range s.Networks {
-		if n.Bridge == f.Bridge && (f.Bridge != "" || n.Mode.Routed() && n.Master == f.Master) {
-			return true
-		}
-	}
-	return false
-}
-
 // Given is who gave the addresses of a network's pods (Network.Giver), and to whom.
 func (m *Manager) Given(ctx context.Context, network string) (giver json.RawMessage, owners []Owner, err error) {
 	err = m.Store.View(ctx, func(s *State) error {

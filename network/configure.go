@@ -2,6 +2,7 @@ package network
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -152,4 +153,14 @@ func addPrefix(list []netip.Prefix, p netip.Prefix) []netip.Prefix {
 		}
 	}
 	return append(list, p)
+}
+
+// Config is what the configuration says about a network.
+type Config struct {
+	Mode   Mode
+	Master string // empty: found by the pods' subnet
+	Bridge string // empty: "azure" and the master's index
+	Settings
+	HNS   *HNSConfig      // on Windows
+	Giver json.RawMessage // see Network
 }

@@ -89,3 +89,7 @@ type Dataplane interface {
 	// Examine says what is wrong with the host, for a person. It changes nothing.
 	Examine(networks []*Network) []finding.Finding
 }
+
+// RepairCommand is a remedy: an operator's command. Who prints it may know more of where the program is, and where it
+// has to look.
+const RepairCommand = "azure-vnet repair"

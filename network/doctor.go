@@ -12,10 +12,6 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// RepairCommand is a remedy: an operator's command. Who prints it may know more of where the program is, and where it
-// has to look.
-const RepairCommand = "azure-vnet repair"
-
 // Examine says what is wrong with the host as far as networks and endpoints are concerned, and changes nothing. The
 // network of a configuration (c may be nil) counts even if it has not been made yet.
 // Errors: the store's.
@@ -49,9 +45,6 @@ func (m *Manager) Examine(ctx context.Context, name string, c *Config) ([]findin
 	}
 	return slices.Concat(out, examineMasters(networks, ifaces), m.Dataplane.Examine(networks)), nil
 }
-
-// Made says that the network has been there once: its rules and, if it has one, its bridge shall be there.
-func (n *Network) Made() bool { return n.MAC != "" }
 
 // examineMasters is the check of the masters: each is there, can be one, is up, and has an address of the pods' subnet,
 // or its bridge has.

@@ -48,9 +48,6 @@ func (m *Manager) Announce(ctx context.Context, c Config, e *Endpoint) error {
 // Errors: the store's.
 func (m *Manager) Forget(ctx context.Context, o Owner) error { return m.forget(ctx, o, true) }
 
-// Announced says that nothing has been done for the endpoint yet.
-func (e *Endpoint) Announced() bool { return e.State == Pending && len(e.Addresses) == 0 }
-
 // errPending: the owner's record is what an interrupted ADD left.
 var errPending = errors.New("an earlier ADD did not end")
 

@@ -1,9 +1,7 @@
 package network
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -84,16 +82,6 @@ func (m *Manager) ClaimAll(ctx context.Context) (*store.Claim, error) {
 	claim, err := step.Get(m.Log, "wait for all other commands", func() (*store.Claim, error) { return m.Claims.TakeAll(ctx) })
 	m.alone = err == nil
 	return claim, err
-}
-
-// Config is what the configuration says about a network.
-type Config struct {
-	Mode   Mode
-	Master string // empty: found by the pods' subnet
-	Bridge string // empty: "azure" and the master's index
-	Settings
-	HNS   *HNSConfig      // on Windows
-	Giver json.RawMessage // see Network
 }
 
 // Precheck says whether an ADD of this endpoint could work, before anything is taken for it: the owner has
@@ -291,22 +279,6 @@ func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) (Ensured, error
 		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
 		return nil
 	})
-}
-
-// learn takes into the record what a call has seen that knew less before, and into those of the other networks on the
-// interface what they share.
-func (s *State) learn(record *Network, known Observed, made Ensured) {
-	seen := record.Observed
-	record.Observed = made.Observed
-	record.Snapshot, record.DNS, record.Sysctls = seen.Snapshot, seen.DNS, seen.Sysctls
-	record.Remember(made.Sysctls)
-	for _, other := range s.carriedWith(record) {
-		other.Imported = made.Imported
-		// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.
-		if made.Moved || other.Snapshot == nil || bytes.Equal(other.Snapshot, known.Snapshot) {
-			other.Snapshot, other.DNS = made.Snapshot, made.DNS
-		}
-	}
 }
 
 // Delete takes the owner's endpoint away. It needs no more than the owner; what is gone already, and an

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/resolved"
 )
 
@@ -300,4 +302,73 @@ func MACOf(addrs []netip.Prefix) net.HardwareAddr {
 		h.Write(a.Addr().AsSlice())
 	}
 	return slices.Concat(azure.PodMACPrefix, h.Sum(nil)[:4])
+}
+
+// Made says that the network has been there once: its rules and, if it has one, its bridge shall be there.
+func (n *Network) Made() bool { return n.MAC != "" }
+
+// Remember notes how settings of the host were before us; what is known already was earlier.
+func (n *Network) Remember(sysctls map[string]string) {
+	for path, was := range sysctls {
+		if _, known := n.Sysctls[path]; known {
+			continue
+		}
+		if n.Sysctls == nil {
+			n.Sysctls = map[string]string{}
+		}
+		n.Sysctls[path] = was
+	}
+}
+
+// Announced says that nothing has been done for the endpoint yet.
+func (e *Endpoint) Announced() bool { return e.State == Pending && len(e.Addresses) == 0 }
+
+// podIfName is the host veth's name by which Calico looks for a pod's interface where it only enforces policies
+// (FELIX_INTERFACEPREFIX=azv): "azv" and the first 11 hex digits of SHA-1("namespace.pod"). The classic plugin has it,
+// too. It is "" where the host does not route to the pod, for a pod that is not Kubernetes', and for further
+// interfaces: Calico knows one for each pod.
+func (e *Endpoint) podIfName(mode Mode) string {
+	if !mode.Routed() || e.PodNamespace == "" || e.PodName == "" || e.IfName != "eth0" {
+		return ""
+	}
+	sum := sha1.Sum([]byte(e.PodNamespace + "." + e.PodName))
+	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
+}
+
+// nextHops are those that the IPAM plugin named.
+func (e *Endpoint) nextHops() []netip.Addr {
+	list := slices.Clone(e.Gateways)
+	for _, r := range e.Routes {
+		list = append(list, r.GW)
+	}
+	return list
+}
+
+// nameless says that it is not known which container the pod is.
+func (o Owner) nameless() bool { return strings.HasPrefix(o.ContainerID, platform.NamelessPrefix) }
+
+// learn takes into the record what a call has seen that knew less before, and into those of the other networks on the
+// interface what they share.
+func (s *State) learn(record *Network, known Observed, made Ensured) {
+	seen := record.Observed
+	record.Observed = made.Observed
+	record.Snapshot, record.DNS, record.Sysctls = seen.Snapshot, seen.DNS, seen.Sysctls
+	record.Remember(made.Sysctls)
+	for _, other := range s.carriedWith(record) {
+		other.Imported = made.Imported
+		// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.
+		if made.Moved || other.Snapshot == nil || bytes.Equal(other.Snapshot, known.Snapshot) {
+			other.Snapshot, other.DNS = made.Snapshot, made.DNS
+		}
+	}
+}
+
+// shares says whether a network of the state uses the bridge, or without one the master's rules.
+func (s *State) shares(f Former) bool {
+	for _, n := range s.Networks {
+		if n.Bridge == f.Bridge && (f.Bridge != "" || n.Mode.Routed() && n.Master == f.Master) {
+			return true
+		}
+	}
+	return false
 }

@@ -2,26 +2,12 @@ package network
 
 import (
 	"context"
-	"crypto/sha1" // the name that Calico computes, and no secret
-	"encoding/hex"
+	// the name that Calico computes, and no secret
 	"fmt"
 	"slices"
 
-	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/store"
 )
-
-// podIfName is the host veth's name by which Calico looks for a pod's interface where it only enforces policies
-// (FELIX_INTERFACEPREFIX=azv): "azv" and the first 11 hex digits of SHA-1("namespace.pod"). The classic plugin has it,
-// too. It is "" where the host does not route to the pod, for a pod that is not Kubernetes', and for further
-// interfaces: Calico knows one for each pod.
-func (e *Endpoint) podIfName(mode Mode) string {
-	if !mode.Routed() || e.PodNamespace == "" || e.PodName == "" || e.IfName != "eth0" {
-		return ""
-	}
-	sum := sha1.Sum([]byte(e.PodNamespace + "." + e.PodName))
-	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
-}
 
 // ClaimAdd is Claim for an ADD. A sandbox that has the pod's name on its host veth gives it to the pod's next one, so
 // what is about that is kept away, too.

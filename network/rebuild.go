@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
-
-	"github.com/Azure/azure-container-networking/platform"
 )
 
 // rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods
@@ -85,9 +82,6 @@ func (m *Manager) nameOwners(ctx context.Context, found []*Endpoint) error {
 	}
 	return nil
 }
-
-// nameless says that it is not known which container the pod is.
-func (o Owner) nameless() bool { return strings.HasPrefix(o.ContainerID, platform.NamelessPrefix) }
 
 // namelessIn is the endpoint of a pod of which the container is not known, by its namespace.
 func (m *Manager) namelessIn(ctx context.Context, o Owner, netns string) (n *Network, e *Endpoint, err error) {

@@ -2,7 +2,6 @@ package network
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -205,27 +204,6 @@ func TestAnEndpointThatIsChangedAfterwardsIsReadAsItWasWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// followed is a host on which every pod gets the MTU that it is told.
-type followed struct{ Dataplane }
-
-func (followed) FollowMTU(context.Context, *Endpoint, int) error { return nil }
-
-func TestTheRecordOfAPodFollowsItsMastersMTU(t *testing.T) {
-	t.Parallel()
-	s := stateOf("c1", "c2")
-	n := s.Networks["azure"]
-	n.Bridge, n.MTU = "azure0", 9000
-	for i, mtu := range []int{1500, 1400} {
-		e := n.Endpoints.Get([]string{"c1/eth0", "c2/eth0"}[i])
-		e.MTU = mtu
-		n.Endpoints.Set(e)
-	}
-	(&Manager{Dataplane: followed{}}).followMTU(t.Context(), s, n, 1500)
-	if a, b := n.Endpoints.Get("c1/eth0").MTU, n.Endpoints.Get("c2/eth0").MTU; a != 9000 || b != 1400 {
-		t.Errorf("the MTUs are %d and %d: the first was its master's, and the second is by configuration", a, b)
 	}
 }
 
