@@ -45,7 +45,7 @@ func TestTheAdapterThatHNSIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conf := Config{Mode: ModeBridge, Master: c.master, HNS: &HNSConfig{Adapter: c.adapter}}
-			n, err := (&State{}).configure(conf, "azure", pool, listed(c.ifaces...))
+			n, err := (&State{}).Configure(conf, "azure", pool, listed(c.ifaces...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func TestAnAdapterThatGoesBehindASwitchIsTheSame(t *testing.T) {
 	s := &State{Networks: map[string]*Network{}}
 	conf := Config{Mode: ModeBridge, HNS: &HNSConfig{}}
 	for _, c := range []struct{ shown, told string }{{"Ethernet 2", "Ethernet 2"}, {"vEthernet (Ethernet 2)", ""}, {"Ethernet 2", "Ethernet 2"}} {
-		n, err := s.configure(conf, "azure", pool, listed(adapter(3, c.shown, "10.240.0.4/16")))
+		n, err := s.Configure(conf, "azure", pool, listed(adapter(3, c.shown, "10.240.0.4/16")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestNetworksOfOneAdapterHaveTheirOwnSettings(t *testing.T) {
 	ifaces := []platform.Interface{adapter(3, "Ethernet", "10.240.0.4/16")}
 	s := &State{Networks: map[string]*Network{}}
 	for name, mode := range map[string]Mode{"one": ModeBridge, "two": ModeTunnel} {
-		n, err := s.configure(Config{Mode: mode, HNS: &HNSConfig{}}, name, pool, listed(ifaces...))
+		n, err := s.Configure(Config{Mode: mode, HNS: &HNSConfig{}}, name, pool, listed(ifaces...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestNetworksOfOneAdapterHaveTheirOwnSettings(t *testing.T) {
 		s.Networks[name] = n
 	}
 	delete(s.Networks, "one")
-	if s.shares(Former{Master: "Ethernet", Bridge: "one"}) {
+	if s.Shares(Former{Master: "Ethernet", Bridge: "one"}) {
 		t.Error("one network's switch counts as the other's: cleanup would leave it")
 	}
 }

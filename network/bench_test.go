@@ -36,7 +36,7 @@ func BenchmarkUpdate(b *testing.B) {
 	for b.Loop() {
 		for _, change := range []func(*State) error{
 			func(s *State) error { s.Networks["azure"].Endpoints.Set(pod(250)); return nil },
-			func(s *State) error { s.Networks["azure"].Endpoints.Delete(pod(250).key()); return nil },
+			func(s *State) error { s.Networks["azure"].Endpoints.Delete(pod(250).Key()); return nil },
 		} {
 			if err := s.Update(b.Context(), change); err != nil {
 				b.Fatal(err)

@@ -24,7 +24,7 @@ func TestNetworksThatShareAnInterface(t *testing.T) {
 		"one that is announced only yet": {Network{Master: "eth0", Mode: ModeTransparent}, Network{Mode: ModeBridge}, false},
 	} {
 		s := State{Networks: map[string]*Network{"a": &test.a, "b": &test.b}}
-		if got := len(s.carriedWith(&test.a)) == 2; got != test.shared {
+		if got := len(s.CarriedWith(&test.a)) == 2; got != test.shared {
 			t.Errorf("%s: shared is %t", name, got)
 		}
 	}
@@ -43,12 +43,12 @@ func TestAMACThatIsSomebodys(t *testing.T) {
 		"02:00:00:00:00:01": false, // another pod's
 		"02:00:00:00:00:02": true,
 	} {
-		err := s.usableMAC(n, &Endpoint{Owner: Owner{"azure", "c2", "eth0"}, MAC: mac}, ifaces)
+		err := s.UsableMAC(n, &Endpoint{Owner: Owner{"azure", "c2", "eth0"}, MAC: mac}, ifaces)
 		if free && err != nil || !free && !errors.Is(err, ErrConflict) {
 			t.Errorf("%s: %v", mac, err)
 		}
 	}
-	if err := s.usableMAC(n, &Endpoint{Owner: Owner{"azure", "c1", "eth0"}, MAC: "02:00:00:00:00:01"}, ifaces); err != nil {
+	if err := s.UsableMAC(n, &Endpoint{Owner: Owner{"azure", "c1", "eth0"}, MAC: "02:00:00:00:00:01"}, ifaces); err != nil {
 		t.Errorf("its own: %v", err)
 	}
 }
@@ -58,7 +58,7 @@ func TestAModeWithoutABridge(t *testing.T) {
 	t.Parallel()
 	ifaces := []platform.Interface{{Index: 2, Name: "eth0", MAC: net.HardwareAddr{0, 0x0d, 0x3a, 0, 0, 1}, Up: true}}
 	masters := func(string) ([]platform.Interface, error) { return ifaces, nil }
-	n, err := (&State{}).configure(Config{Mode: ModeTransparent, Master: "eth0", Bridge: "azure0"}, "azure", nil, masters)
+	n, err := (&State{}).Configure(Config{Mode: ModeTransparent, Master: "eth0", Bridge: "azure0"}, "azure", nil, masters)
 	if err != nil || n.Bridge != "" {
 		t.Fatalf("bridge %q, %v", n.Bridge, err)
 	}
@@ -73,7 +73,7 @@ func TestAModeWithoutABridge(t *testing.T) {
 		"a bridge that has no name yet": {Network{Master: "eth0", Mode: ModeBridge}, false},
 	} {
 		s := State{Networks: map[string]*Network{"other": &test.other}}
-		if got := s.shares(former); got != test.shared {
+		if got := s.Shares(former); got != test.shared {
 			t.Errorf("%s: shared is %t", name, got)
 		}
 	}

@@ -12,10 +12,10 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// usableMAC says whether the endpoint can have its MAC, which the runtime asks for. (What we derive from addresses is
+// UsableMAC says whether the endpoint can have its MAC, which the runtime asks for. (What we derive from addresses is
 // unique.)
 // Error: ErrConflict.
-func (s *State) usableMAC(n *Network, wants *Endpoint, ifaces []platform.Interface) error {
+func (s *State) UsableMAC(n *Network, wants *Endpoint, ifaces []platform.Interface) error {
 	mac := wants.MAC
 	if mac == azure.FabricMAC.String() {
 		return fmt.Errorf("%w: MAC %s is that of Azure's network", ErrConflict, mac)
@@ -49,9 +49,9 @@ func (s *State) disagrees(name, master, bridge string, c Config) string {
 	return ""
 }
 
-// configure is the network's record as the configuration wants it: a new one, or the known one with what
+// Configure is the network's record as the configuration wants it: a new one, or the known one with what
 // may change while pods live on it. Master and bridge may not.
-func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters func(want string) ([]platform.Interface, error)) (*Network, error) {
+func (s *State) Configure(c Config, name string, subnets []netip.Prefix, masters func(want string) ([]platform.Interface, error)) (*Network, error) {
 	known := s.Networks[name]
 	n := &Network{Name: name}
 	if known != nil {
@@ -68,7 +68,7 @@ func (s *State) configure(c Config, name string, subnets []netip.Prefix, masters
 	if err != nil {
 		return nil, err
 	}
-	master, err := pickMaster(ifaces, want, subnets)
+	master, err := PickMaster(ifaces, want, subnets)
 	if err != nil {
 		return nil, err
 	}

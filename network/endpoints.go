@@ -39,7 +39,7 @@ func (e *Endpoints) Get(key string) *Endpoint {
 
 // Set adds the endpoint, or replaces the one with its owner.
 func (e *Endpoints) Set(ep *Endpoint) {
-	if i := e.find(ep.key()); i >= 0 {
+	if i := e.find(ep.Key()); i >= 0 {
 		e.records[i] = record{Endpoint: ep}
 		return
 	}
@@ -71,13 +71,13 @@ func (e *Endpoints) All() iter.Seq[*Endpoint] {
 	return e.which(func(*Endpoint) bool { return true })
 }
 
-// ready are the endpoints that are ready.
-func (e *Endpoints) ready() iter.Seq[*Endpoint] {
+// Ready are the endpoints that are ready.
+func (e *Endpoints) Ready() iter.Seq[*Endpoint] {
 	return e.which(func(ep *Endpoint) bool { return ep.State == Ready })
 }
 
-// having are the endpoints with the address.
-func (e *Endpoints) having(a netip.Addr) iter.Seq[*Endpoint] {
+// Having are the endpoints with the address.
+func (e *Endpoints) Having(a netip.Addr) iter.Seq[*Endpoint] {
 	has := func(p netip.Prefix) bool { return p.Addr() == a }
 	return e.which(func(ep *Endpoint) bool { return slices.ContainsFunc(ep.Addresses, has) })
 }
@@ -95,7 +95,7 @@ func (e *Endpoints) which(is func(*Endpoint) bool) iter.Seq[*Endpoint] {
 // ReadyPorts are the host veths of the endpoints that are ready, with their indexes.
 func (e *Endpoints) ReadyPorts() iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
-		for ep := range e.ready() {
+		for ep := range e.Ready() {
 			if !yield(ep.HostIfName, ep.HostIfIndex) {
 				return
 			}

@@ -75,7 +75,7 @@ func importHNS(c classic.Network, mode Mode, now time.Time) *Network {
 // veth is there; else it was deleted since then. What the call made on the host is brought into our form when the
 // network is ensured next.
 func (s *State) MergeLate(late *State, there func(hostIfName string) bool) {
-	taken := s.taken()
+	taken := s.Taken()
 	for name, theirs := range late.Networks {
 		n := s.Networks[name]
 		if n == nil || n.Master == "" {
@@ -93,15 +93,15 @@ func (s *State) MergeLate(late *State, there func(hostIfName string) bool) {
 		n.Imported = true
 		for e := range theirs.Endpoints.All() {
 			twice := slices.ContainsFunc(e.Addresses, func(p netip.Prefix) bool { return taken[p.Addr()] })
-			if n.Endpoints.Get(e.key()) == nil && !twice && there(e.HostIfName) {
+			if n.Endpoints.Get(e.Key()) == nil && !twice && there(e.HostIfName) {
 				n.Endpoints.Set(e)
 			}
 		}
 	}
 }
 
-// taken are the addresses of all endpoints.
-func (s *State) taken() map[netip.Addr]bool {
+// Taken are the addresses of all endpoints.
+func (s *State) Taken() map[netip.Addr]bool {
 	taken := map[netip.Addr]bool{}
 	for _, n := range s.Networks {
 		for e := range n.Endpoints.All() {

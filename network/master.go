@@ -9,34 +9,36 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// pickMaster finds the host interface that connects pods to the VNET: the one that is asked for, or the one
+// PickMaster finds the host interface that connects pods to the VNET: the one that is asked for, or the one
 // that carries the pods' subnet, a secondary NIC before the primary. It is never a bridge (our own has the
 // master's address after the first pod), never loopback, never the VF under a synthetic NIC, which has the
 // same MAC; and a veth, usually a pod's, only when it is asked for by name.
 // Error: ErrMaster.
-func pickMaster(ifaces []platform.Interface, want string, pods []netip.Prefix) (platform.Interface, error) {
+func PickMaster(ifaces []platform.Interface, want string, pods []netip.Prefix) (platform.Interface, error) {
 	if want != "" {
 		for _, i := range ifaces {
 			if platform.SameAdapter(i.Name, want) {
-				return i, usableMaster(i, true)
+				return i, UsableMaster(i, true)
 			}
 		}
-		return platform.Interface{}, fmt.Errorf("%w: there is no interface %s; set \"master\" to one of %s", ErrMaster, want, usableNames(ifaces))
+		return platform.Interface{}, fmt.Errorf("%w: there is no interface %s; set \"master\" to one of %s", ErrMaster, want, UsableNames(ifaces))
 	}
 	var best platform.Interface
 	for _, i := range ifaces {
 		// Later indexes are secondary NICs: the primary one is there first.
-		if usableMaster(i, false) == nil && carries(ifaces, i, pods) && i.Index > best.Index {
+		if UsableMaster(i, false) == nil && Carries(ifaces, i, pods) && i.Index > best.Index {
 			best = i
 		}
 	}
 	if best.Index == 0 {
-		return best, fmt.Errorf("%w: no interface carries the subnet of %v; set \"master\" to one of %s", ErrMaster, pods, usableNames(ifaces))
+		return best, fmt.Errorf("%w: no interface carries the subnet of %v; set \"master\" to one of %s", ErrMaster, pods, UsableNames(ifaces))
 	}
 	return best, nil
 }
 
-func usableMaster(i platform.Interface, byName bool) error {
+// UsableMaster says whether the interface can be a master: one that nobody named, or one by its name.
+// Error: ErrMaster.
+func UsableMaster(i platform.Interface, byName bool) error {
 	switch {
 	case i.Loopback:
 		return fmt.Errorf("%w: %s is the loopback interface", ErrMaster, i.Name)
@@ -52,8 +54,8 @@ func usableMaster(i platform.Interface, byName bool) error {
 	return nil
 }
 
-// carries says whether the interface, or the bridge it is a port of, has an address in a pod's subnet.
-func carries(ifaces []platform.Interface, i platform.Interface, pods []netip.Prefix) bool {
+// Carries says whether the interface, or the bridge it is a port of, has an address in a pod's subnet.
+func Carries(ifaces []platform.Interface, i platform.Interface, pods []netip.Prefix) bool {
 	for _, at := range ifaces {
 		if at.Index != i.Index && (at.Index != i.Master || at.Kind != "bridge") {
 			continue
@@ -69,10 +71,11 @@ func carries(ifaces []platform.Interface, i platform.Interface, pods []netip.Pre
 	return false
 }
 
-func usableNames(ifaces []platform.Interface) string {
+// UsableNames are the interfaces that can be a master, for messages.
+func UsableNames(ifaces []platform.Interface) string {
 	var names []string
 	for _, i := range ifaces {
-		if usableMaster(i, false) == nil {
+		if UsableMaster(i, false) == nil {
 			names = append(names, i.Name)
 		}
 	}

@@ -73,7 +73,7 @@ func TestPickMaster(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := pickMaster(test.ifaces, test.want, prefixesOf(test.pod))
+			got, err := PickMaster(test.ifaces, test.want, prefixesOf(test.pod))
 			switch {
 			case test.message == "" && (err != nil || got.Name != test.picked):
 				t.Errorf("picked %q, %v; want %q", got.Name, err, test.picked)

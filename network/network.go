@@ -1,12 +1,12 @@
-// Package network manages networks and endpoints: what there shall be (the state), in which order it comes
-// and goes (Manager), and how a host is made to look so (Dataplane, one per operating system and mode).
+// Package network has what there shall be of networks and endpoints (State), and what makes a host look so (Dataplane, one
+// for each operating system).
 package network
 
 import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha1"
+	"crypto/sha1" // the name that Calico computes, and no secret
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -77,7 +77,8 @@ func (o Owner) named() bool {
 	return true
 }
 
-func (o Owner) key() string { return o.ContainerID + "/" + o.IfName }
+// Key is container/interface: what an endpoint is known by in its network.
+func (o Owner) Key() string { return o.ContainerID + "/" + o.IfName }
 
 // HostIfName is the name of the owner's host veth, unless it has its pod's (podIfName): "azv" and 11 hex digits, so
 // that DEL finds it without any state (docs/network.md).
@@ -217,7 +218,7 @@ type Endpoint struct {
 	// Rebuilt says that the record was lost, and made again from what the host shows.
 	Rebuilt bool `json:"rebuilt,omitempty"`
 
-	foreign bool // it was found on the host as another plugin made it
+	Foreign bool `json:"-"` // it was found on the host as another plugin made it
 }
 
 // State is what azure-vnet.json holds.
@@ -225,8 +226,8 @@ type State struct {
 	Networks map[string]*Network `json:"networks"`
 }
 
-// carriedWith lists the networks on n's interface, which share what the host has for it.
-func (s *State) carriedWith(n *Network) (list []*Network) {
+// CarriedWith lists the networks on n's interface, which share what the host has for it.
+func (s *State) CarriedWith(n *Network) (list []*Network) {
 	for _, other := range s.Networks {
 		if other.Master == n.Master && other.Bridge == n.Bridge && (n.Bridge != "" || other.Mode == n.Mode) {
 			list = append(list, other)
@@ -235,11 +236,11 @@ func (s *State) carriedWith(n *Network) (list []*Network) {
 	return list
 }
 
-// view is a copy of a network's record for the data plane, with what it needs of others.
-func (s *State) view(record *Network) *Network {
+// View is a copy of a network's record for the data plane, with what it needs of others.
+func (s *State) View(record *Network) *Network {
 	n := *record
 	n.Endpoints, n.Former = Endpoints{}, slices.Clone(record.Former)
-	for _, other := range s.carriedWith(record) {
+	for _, other := range s.CarriedWith(record) {
 		n.Carried = append(n.Carried, other.Endpoints)
 		n.Imported = n.Imported || other.Imported
 		if n.Snapshot == nil {
@@ -279,12 +280,13 @@ func (n *Network) Knows(hostIfName string) bool {
 	return false
 }
 
-func (s *State) endpoint(o Owner) (*Network, *Endpoint) {
+// Endpoint is a copy of the owner's endpoint, with its network; nil if there is none.
+func (s *State) Endpoint(o Owner) (*Network, *Endpoint) {
 	n := s.Networks[o.Network]
 	if n == nil {
 		return nil, nil
 	}
-	return n, n.Endpoints.Get(o.key())
+	return n, n.Endpoints.Get(o.Key())
 }
 
 // MACOf derives a pod's MAC from its first IPv4 address: 0a:58 and the four bytes, as containernetworking's
@@ -323,11 +325,11 @@ func (n *Network) Remember(sysctls map[string]string) {
 // Announced says that nothing has been done for the endpoint yet.
 func (e *Endpoint) Announced() bool { return e.State == Pending && len(e.Addresses) == 0 }
 
-// podIfName is the host veth's name by which Calico looks for a pod's interface where it only enforces policies
+// PodIfName is the host veth's name by which Calico looks for a pod's interface where it only enforces policies
 // (FELIX_INTERFACEPREFIX=azv): "azv" and the first 11 hex digits of SHA-1("namespace.pod"). The classic plugin has it,
 // too. It is "" where the host does not route to the pod, for a pod that is not Kubernetes', and for further
 // interfaces: Calico knows one for each pod.
-func (e *Endpoint) podIfName(mode Mode) string {
+func (e *Endpoint) PodIfName(mode Mode) string {
 	if !mode.Routed() || e.PodNamespace == "" || e.PodName == "" || e.IfName != "eth0" {
 		return ""
 	}
@@ -335,8 +337,8 @@ func (e *Endpoint) podIfName(mode Mode) string {
 	return azure.HostVethPrefix + hex.EncodeToString(sum[:])[:11]
 }
 
-// nextHops are those that the IPAM plugin named.
-func (e *Endpoint) nextHops() []netip.Addr {
+// NextHops are those that the IPAM plugin named.
+func (e *Endpoint) NextHops() []netip.Addr {
 	list := slices.Clone(e.Gateways)
 	for _, r := range e.Routes {
 		list = append(list, r.GW)
@@ -344,17 +346,17 @@ func (e *Endpoint) nextHops() []netip.Addr {
 	return list
 }
 
-// nameless says that it is not known which container the pod is.
-func (o Owner) nameless() bool { return strings.HasPrefix(o.ContainerID, platform.NamelessPrefix) }
+// Nameless says that it is not known which container the pod is.
+func (o Owner) Nameless() bool { return strings.HasPrefix(o.ContainerID, platform.NamelessPrefix) }
 
-// learn takes into the record what a call has seen that knew less before, and into those of the other networks on the
+// Learn takes into the record what a call has seen that knew less before, and into those of the other networks on the
 // interface what they share.
-func (s *State) learn(record *Network, known Observed, made Ensured) {
+func (s *State) Learn(record *Network, known Observed, made Ensured) {
 	seen := record.Observed
 	record.Observed = made.Observed
 	record.Snapshot, record.DNS, record.Sysctls = seen.Snapshot, seen.DNS, seen.Sysctls
 	record.Remember(made.Sysctls)
-	for _, other := range s.carriedWith(record) {
+	for _, other := range s.CarriedWith(record) {
 		other.Imported = made.Imported
 		// Of several that look at a new bridge at once, only one knows what there was before. Others may be there first.
 		if made.Moved || other.Snapshot == nil || bytes.Equal(other.Snapshot, known.Snapshot) {
@@ -363,8 +365,8 @@ func (s *State) learn(record *Network, known Observed, made Ensured) {
 	}
 }
 
-// shares says whether a network of the state uses the bridge, or without one the master's rules.
-func (s *State) shares(f Former) bool {
+// Shares says whether a network of the state uses the bridge, or without one the master's rules.
+func (s *State) Shares(f Former) bool {
 	for _, n := range s.Networks {
 		if n.Bridge == f.Bridge && (f.Bridge != "" || n.Mode.Routed() && n.Master == f.Master) {
 			return true

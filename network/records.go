@@ -58,7 +58,7 @@ func (s *State) ParseRecord(object *store.Reader) (any, error) {
 		return nil, object.Err()
 	case !e.named():
 		return nil, fmt.Errorf("an endpoint of network %q has no owner: %q", e.Network, e.Owner)
-	case n != nil && n.Endpoints.find(e.key()) >= 0:
+	case n != nil && n.Endpoints.find(e.Key()) >= 0:
 		return nil, fmt.Errorf("endpoint %s is there twice", e.Owner)
 	}
 	return e, nil

@@ -319,7 +319,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		list := endpointsOf(s)
 		for _, e := range list {
-			if n := s.Networks[e.Network]; n == nil || n.Endpoints.find(e.key()) < 0 {
+			if n := s.Networks[e.Network]; n == nil || n.Endpoints.find(e.Key()) < 0 {
 				t.Errorf("endpoint %+v", e)
 			}
 		}

@@ -11,10 +11,10 @@ var (
 	RoutedGateway6 = netip.MustParseAddr("fe80::1")
 )
 
-// makeRouted turns what the IPAM plugin gave into what a pod has without a shared segment: addresses that stand
+// MakeRouted turns what the IPAM plugin gave into what a pod has without a shared segment: addresses that stand
 // alone, and every route by the host. Their subnets get a route, too: a pod in several networks has its default
 // route in one of them only.
-func (e *Endpoint) makeRouted() {
+func (e *Endpoint) MakeRouted() {
 	var routes []Route
 	for i, a := range e.Addresses {
 		e.Addresses[i] = netip.PrefixFrom(a.Addr(), a.Addr().BitLen())

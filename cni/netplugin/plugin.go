@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/containernetworking/cni/pkg/types"
@@ -25,7 +26,7 @@ const Name = cni.NetworkPlugin
 
 // plugin is the network plugin with what its commands work on.
 type plugin struct {
-	newManager func(dir string, logger *slog.Logger) (*network.Manager, error)
+	newManager func(dir string, logger *slog.Logger) (*manager.Manager, error)
 	newIPAM    func(c *cni.Command, conf *cni.NetConf) ipamCaller
 }
 
@@ -69,7 +70,7 @@ type command struct {
 	conf    *cni.NetConf
 	owner   network.Owner
 	config  network.Config
-	manager *network.Manager
+	manager *manager.Manager
 	ipam    ipamCaller
 }
 
@@ -128,7 +129,7 @@ func prefixes(list []string) (out []netip.Prefix) {
 
 // NewManager is the one of the networks whose state is in the folder.
 // Errors: those of [OpenStore].
-func NewManager(dir string, logger *slog.Logger) (*network.Manager, error) {
+func NewManager(dir string, logger *slog.Logger) (*manager.Manager, error) {
 	if dir == "" {
 		dir = platform.DefaultDataDir
 	}
@@ -136,7 +137,7 @@ func NewManager(dir string, logger *slog.Logger) (*network.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &network.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, Name+"-owners.lock")}, Dataplane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
+	return &manager.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, Name+"-owners.lock")}, Dataplane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
 }
 
 // OpenStore opens the plugin's state in the folder.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/network/networktest"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -54,8 +55,8 @@ func (l *lab) plugin() *plugin {
 		}
 	}
 	return &plugin{
-		newManager: func(dir string, logger *slog.Logger) (*network.Manager, error) {
-			return &network.Manager{
+		newManager: func(dir string, logger *slog.Logger) (*manager.Manager, error) {
+			return &manager.Manager{
 				Store:     store.New(store.Options[network.State]{Path: filepath.Join(dir, "azure-vnet.json")}),
 				Dataplane: process, Now: time.Now, Log: logger,
 				Interfaces: func() ([]platform.Interface, error) {

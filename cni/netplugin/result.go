@@ -9,6 +9,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
@@ -134,7 +135,7 @@ func previous(conf *cni.NetConf) (*types100.Result, error) {
 // believed is what a result says of the interface that a CHECK is about. Where it has interfaces, ours has to be among
 // them.
 // Error: ErrDifference.
-func believed(prev *types100.Result, ifName, netns string) (b network.Believed, err error) {
+func believed(prev *types100.Result, ifName, netns string) (b manager.Believed, err error) {
 	classic := ofClassic(prev, ifName)
 	at := -1
 	for i, known := range prev.Interfaces {

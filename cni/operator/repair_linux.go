@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-container-networking/doctor/networks"
 	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 )
 
 // repair puts right what of the host's side of networks and pods is not as it should be, and says what that was. With
@@ -35,16 +36,16 @@ func repair(ctx context.Context, o options, stdout io.Writer) error {
 }
 
 // repairOnce looks once. What it finds goes to people, and as one line to the log.
-func repairOnce(ctx context.Context, o options, stdout io.Writer) (network.Repaired, error) {
+func repairOnce(ctx context.Context, o options, stdout io.Writer) (manager.Repaired, error) {
 	d := networks.New(o.examined())
 	for _, f := range d.Locate() {
 		if f.Level != finding.OK && o.config != "" {
-			return network.Repaired{}, errors.New(f.Found)
+			return manager.Repaired{}, errors.New(f.Found)
 		}
 	}
 	m, err := netplugin.NewManager(d.DataDir, o.logger)
 	if err != nil {
-		return network.Repaired{}, err
+		return manager.Repaired{}, err
 	}
 	started := time.Now()
 	done, err := m.Repair(ctx)
@@ -73,7 +74,7 @@ func explain(err error) error {
 }
 
 // logRepair writes the line for the log of the plugin.
-func logRepair(d *doctor.Examination, done network.Repaired, err error, took time.Duration) {
+func logRepair(d *doctor.Examination, done manager.Repaired, err error, took time.Duration) {
 	logger, closer, _ := netplugin.OpenLog(d.LogFile, d.LogLevel()) // without a file it is on standard error
 	defer func() { _ = closer.Close() }()
 	attrs := []any{slog.String("command", "repair"), slog.String("repaired", strings.Join(done.Right, "; ")), slog.Duration("duration", took.Round(time.Microsecond))}

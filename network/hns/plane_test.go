@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 )
@@ -603,7 +604,7 @@ func TestASharedEndpointIsFoundByItsNameOnlyIfThereIsOne(t *testing.T) {
 	one := hnsEndpoint{ID: "a", Name: "dee435e2b1c9-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}, DNS: network.PodDNS{Servers: []string{"10.0.0.10"}}}
 	v1.endpoints = []hnsEndpoint{one}
 	o := owner("azure", "dee435e2b1c9", "eth0")
-	m := &network.Manager{Dataplane: w, Store: store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
+	m := &manager.Manager{Dataplane: w, Store: store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
 	e, err := m.Share(t.Context(), o, "container:dee435e2b1c9", "workload")
 	if err != nil || e == nil || e.MAC != one.MAC || !slices.Equal(e.Addresses, one.Addresses) || len(e.Routes) != 1 || e.Routes[0].GW != one.Gateways[0] || e.HNS.DNS.Servers[0] != "10.0.0.10" {
 		t.Errorf("%v, %+v", err, e)

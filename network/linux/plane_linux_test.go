@@ -14,6 +14,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/network/linux"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -52,7 +53,7 @@ func TestMain(m *testing.M) {
 }
 
 func (c command) run(ctx context.Context) (a answer) {
-	m := &network.Manager{
+	m := &manager.Manager{
 		Store:      store.New(store.Options[network.State]{Path: filepath.Join(c.Dir, "azure-vnet.json")}),
 		Dataplane:  &linux.Dataplane{LockPath: filepath.Join(c.Dir, "network.lock")},
 		Interfaces: platform.Interfaces, Now: time.Now,
@@ -69,7 +70,7 @@ func (c command) run(ctx context.Context) (a answer) {
 	case "delete":
 		err = m.Delete(ctx, c.Endpoint.Owner)
 	case "check":
-		err = m.Check(ctx, c.Endpoint.Owner, "", network.Believed{Addresses: c.Endpoint.Addresses, Routes: c.Endpoint.Routes})
+		err = m.Check(ctx, c.Endpoint.Owner, "", manager.Believed{Addresses: c.Endpoint.Addresses, Routes: c.Endpoint.Routes})
 	case "collect":
 		var collected []network.Owner
 		collected, _, err = m.Collect(ctx, c.Endpoint.Network, func(string, string) bool { return false })
@@ -93,7 +94,7 @@ func (c command) run(ctx context.Context) (a answer) {
 }
 
 // repairLate is a repair that knew of no pod when it began to wait for its lock.
-func repairLate(ctx context.Context, m *network.Manager) error {
+func repairLate(ctx context.Context, m *manager.Manager) error {
 	var before network.Network
 	var now network.Network
 	err := m.Store.View(ctx, func(s *network.State) error {

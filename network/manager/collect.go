@@ -1,4 +1,4 @@
-package network
+package manager
 
 import (
 	"context"
@@ -6,18 +6,20 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // Collect deletes every endpoint of the network that keep does not name, known to the state or only to the host, and
 // returns whose they were, and whose could not be deleted; the latter is nil if what is on the host is not known. It
 // goes on after an error and reports all.
-func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) (collected, left []Owner, err error) {
+func (m *Manager) Collect(ctx context.Context, name string, keep func(containerID, ifName string) bool) (collected, left []network.Owner, err error) {
 	if m.Store.Foreign(ctx) {
 		if err := m.own(ctx); err != nil {
 			return nil, nil, err
 		}
 	}
-	n, stale, err := m.stale(ctx, network, keep)
+	n, stale, err := m.stale(ctx, name, keep)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -32,13 +34,13 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 		}
 		defer claim.Release()
 		// Somebody may have deleted one meanwhile, and its address may be another's by now.
-		if n, stale, err = m.stale(ctx, network, func(containerID, ifName string) bool {
-			return !slices.Contains(names, Owner{network, containerID, ifName}.String())
+		if n, stale, err = m.stale(ctx, name, func(containerID, ifName string) bool {
+			return !slices.Contains(names, network.Owner{Network: name, ContainerID: containerID, IfName: ifName}.String())
 		}); err != nil {
 			return nil, nil, err
 		}
 	}
-	owners := map[Owner]bool{}
+	owners := map[network.Owner]bool{}
 	collected = m.collectAtOnce(ctx, n, stale)
 	if collected == nil {
 		for _, e := range stale {
@@ -47,17 +49,17 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 	}
 	found, errs := m.Dataplane.Owners(ctx, n)
 	if errs != nil { // the IPAM plugin is to be told, and that needs to be known: the kernel may have been short of memory
-		m.Log.Warn("look for what the host has of the network's pods", "network", network, "error", errs)
+		m.Log.Warn("look for what the host has of the network's pods", "network", name, "error", errs)
 		found, errs = m.Dataplane.Owners(ctx, n)
 	}
 	if errs == nil {
-		left = []Owner{}
+		left = []network.Owner{}
 	}
 	for _, o := range found {
 		owners[o] = true
 	}
-	for _, o := range OwnersOf(owners) {
-		if o.Network != network || keep(o.ContainerID, o.IfName) {
+	for _, o := range network.OwnersOf(owners) {
+		if o.Network != name || keep(o.ContainerID, o.IfName) {
 			continue
 		}
 		if err := m.Delete(ctx, o); err != nil {
@@ -76,11 +78,11 @@ func (m *Manager) Collect(ctx context.Context, network string, keep func(contain
 }
 
 // stale are the network's endpoints that keep does not name.
-func (m *Manager) stale(ctx context.Context, network string, keep func(containerID, ifName string) bool) (n *Network, list []*Endpoint, err error) {
-	n = &Network{Name: network}
-	err = m.Store.View(ctx, func(s *State) error {
-		if known := s.Networks[network]; known != nil {
-			n = s.view(known)
+func (m *Manager) stale(ctx context.Context, name string, keep func(containerID, ifName string) bool) (n *network.Network, list []*network.Endpoint, err error) {
+	n = &network.Network{Name: name}
+	err = m.Store.View(ctx, func(s *network.State) error {
+		if known := s.Networks[name]; known != nil {
+			n = s.View(known)
 			for e := range known.Endpoints.All() {
 				if !keep(e.ContainerID, e.IfName) {
 					list = append(list, e)
@@ -95,8 +97,8 @@ func (m *Manager) stale(ctx context.Context, network string, keep func(container
 // addresses are those of all endpoints that the state knows.
 func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
 	var known map[netip.Addr]bool
-	err := m.Store.View(ctx, func(s *State) error {
-		known = s.taken()
+	err := m.Store.View(ctx, func(s *network.State) error {
+		known = s.Taken()
 		return nil
 	})
 	return known, err
@@ -104,16 +106,16 @@ func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
 
 // collectAtOnce deletes the endpoints together, and returns whose they were. After an error those are none: one by one
 // it shows which of them cannot be deleted.
-func (m *Manager) collectAtOnce(ctx context.Context, n *Network, stale []*Endpoint) (collected []Owner) {
+func (m *Manager) collectAtOnce(ctx context.Context, n *network.Network, stale []*network.Endpoint) (collected []network.Owner) {
 	if len(stale) < 2 || n.Imported {
 		return nil
 	}
 	err := m.Dataplane.DeleteEndpoints(ctx, n, stale)
 	if err == nil {
-		err = m.Store.Update(ctx, func(s *State) error {
+		err = m.Store.Update(ctx, func(s *network.State) error {
 			if record := s.Networks[n.Name]; record != nil {
 				for _, e := range stale {
-					record.Endpoints.Delete(e.key())
+					record.Endpoints.Delete(e.Key())
 				}
 			}
 			return nil

@@ -1,4 +1,4 @@
-package network_test
+package manager_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/network/networktest"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -95,13 +96,13 @@ func TestManyPodsStartAtOnce(t *testing.T) {
 	l.Host, l.path = networktest.New(namespaces...), filepath.Join(t.TempDir(), "azure-vnet.json")
 	shared := store.New(store.Options[network.State]{Path: l.path})
 	// Each is a process of its own, the store aside: a Manager lasts for one command.
-	each := func(do func(m *network.Manager, e *network.Endpoint) error) {
+	each := func(do func(m *manager.Manager, e *network.Endpoint) error) {
 		var wg sync.WaitGroup
 		for i, ns := range namespaces {
 			wg.Go(func() {
 				e := &network.Endpoint{Owner: network.Owner{Network: "azure", ContainerID: fmt.Sprintf("p%02d", i), IfName: "eth0"}, NetNS: ns,
 					Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 240, 1, byte(i)}), 16)}}
-				m := &network.Manager{Store: shared, Dataplane: l.Process(), Interfaces: func() ([]platform.Interface, error) { return nics(), nil }, Now: now}
+				m := &manager.Manager{Store: shared, Dataplane: l.Process(), Interfaces: func() ([]platform.Interface, error) { return nics(), nil }, Now: now}
 				if err := do(m, e); err != nil {
 					t.Errorf("%s: %v", e.Owner, err)
 				}
@@ -109,7 +110,7 @@ func TestManyPodsStartAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	each(func(m *network.Manager, e *network.Endpoint) error {
+	each(func(m *manager.Manager, e *network.Endpoint) error {
 		_, err := m.Add(t.Context(), bridgeMode, e)
 		return err
 	})
@@ -120,6 +121,6 @@ func TestManyPodsStartAtOnce(t *testing.T) {
 	if was := l.state().Networks["azure"].Sysctls["net/ipv4/ip_forward"]; was != "0" {
 		t.Errorf("ip_forward was %q: the first one saw 0", was)
 	}
-	each(func(m *network.Manager, e *network.Endpoint) error { return m.Delete(t.Context(), e.Owner) })
+	each(func(m *manager.Manager, e *network.Endpoint) error { return m.Delete(t.Context(), e.Owner) })
 	l.want(azureWithoutPods)
 }

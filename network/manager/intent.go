@@ -1,4 +1,4 @@
-package network
+package manager
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // What shall be is in the state before it is done: first who wants an address, then with the addresses what the host is
@@ -17,24 +19,24 @@ import (
 // state knows whose they are. What the network will be is known only with them. What an interrupted ADD of the owner
 // left is taken away.
 // Errors: ErrExists, ErrLeft, and the store's.
-func (m *Manager) Announce(ctx context.Context, c Config, e *Endpoint) error {
-	if e.State == Pending {
+func (m *Manager) Announce(ctx context.Context, c network.Config, e *network.Endpoint) error {
+	if e.State == network.Pending {
 		if err := m.Delete(ctx, e.Owner); err != nil {
-			return fmt.Errorf("%w: remove what an interrupted ADD left: %w", ErrLeft, err)
+			return fmt.Errorf("%w: remove what an interrupted ADD left: %w", network.ErrLeft, err)
 		}
 	}
-	e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
-	e.HostIfName = cmp.Or(e.podIfName(c.Mode), e.Owner.HostIfName())
-	return m.Store.Update(ctx, func(s *State) error {
+	e.State, e.Created = network.Pending, m.Now().UTC().Truncate(time.Millisecond)
+	e.HostIfName = cmp.Or(e.PodIfName(c.Mode), e.Owner.HostIfName())
+	return m.Store.Update(ctx, func(s *network.State) error {
 		if err := exists(s, e.Owner); err != nil {
 			return err
 		}
 		if s.Networks == nil {
-			s.Networks = map[string]*Network{}
+			s.Networks = map[string]*network.Network{}
 		}
 		record := s.Networks[e.Network]
 		if record == nil {
-			record = &Network{Name: e.Network, Mode: c.Mode}
+			record = &network.Network{Name: e.Network, Mode: c.Mode}
 			s.Networks[e.Network] = record
 		}
 		stored := *e
@@ -46,7 +48,7 @@ func (m *Manager) Announce(ctx context.Context, c Config, e *Endpoint) error {
 
 // Forget takes back what Announce wrote, if nothing came of it.
 // Errors: the store's.
-func (m *Manager) Forget(ctx context.Context, o Owner) error { return m.forget(ctx, o, true) }
+func (m *Manager) Forget(ctx context.Context, o network.Owner) error { return m.forget(ctx, o, true) }
 
 // errPending: the owner's record is what an interrupted ADD left.
 var errPending = errors.New("an earlier ADD did not end")
@@ -54,35 +56,35 @@ var errPending = errors.New("an earlier ADD did not end")
 // intend writes the endpoint as pending, with the network as the configuration wants it now, and returns a
 // copy of the network.
 // Errors: errPending, ErrAddress, ErrConflict.
-func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []netip.Prefix) (*Network, error) {
-	if e.State != Pending {
-		e.State, e.Created = Pending, m.Now().UTC().Truncate(time.Millisecond)
+func (m *Manager) intend(ctx context.Context, c network.Config, e *network.Endpoint, subnets []netip.Prefix) (*network.Network, error) {
+	if e.State != network.Pending {
+		e.State, e.Created = network.Pending, m.Now().UTC().Truncate(time.Millisecond)
 	}
-	e.HostIfName = cmp.Or(e.podIfName(c.Mode), e.Owner.HostIfName())
+	e.HostIfName = cmp.Or(e.PodIfName(c.Mode), e.Owner.HostIfName())
 	if e.MAC == "" {
-		e.MAC = MACOf(e.Addresses).String()
+		e.MAC = network.MACOf(e.Addresses).String()
 	}
-	var n *Network
-	err := m.Store.Update(ctx, func(s *State) error {
+	var n *network.Network
+	err := m.Store.Update(ctx, func(s *network.State) error {
 		if err := exists(s, e.Owner); err != nil {
 			return err
 		}
-		if _, old := s.endpoint(e.Owner); old != nil && (!old.Announced() || !old.Created.Equal(e.Created)) {
+		if _, old := s.Endpoint(e.Owner); old != nil && (!old.Announced() || !old.Created.Equal(e.Created)) {
 			return errPending
 		}
 		if s.Networks == nil {
-			s.Networks = map[string]*Network{}
+			s.Networks = map[string]*network.Network{}
 		}
-		record, cerr := s.configure(c, e.Network, subnets, m.masters)
+		record, cerr := s.Configure(c, e.Network, subnets, m.masters)
 		if cerr != nil {
 			return cerr
 		}
-		if e.MAC != MACOf(e.Addresses).String() {
+		if e.MAC != network.MACOf(e.Addresses).String() {
 			ifaces, ierr := m.interfaces()
 			if ierr != nil {
 				return ierr
 			}
-			if merr := s.usableMAC(record, e, ifaces); merr != nil {
+			if merr := s.UsableMAC(record, e, ifaces); merr != nil {
 				return merr
 			}
 		}
@@ -94,21 +96,21 @@ func (m *Manager) intend(ctx context.Context, c Config, e *Endpoint, subnets []n
 			record.Unsearched = true
 		}
 		// Another network may have its pods on the former bridge.
-		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return s.shares(f) })
+		record.Former = slices.DeleteFunc(record.Former, func(f network.Former) bool { return s.Shares(f) })
 		stored := *e
 		record.Endpoints.Set(&stored)
 		s.Networks[e.Network] = record
-		n = s.view(record)
+		n = s.View(record)
 		return nil
 	})
 	return n, err
 }
 
 // ready marks the endpoint as ready, unless somebody deleted it while it was made.
-func (m *Manager) ready(ctx context.Context, e *Endpoint) error {
-	e.State = Ready
-	return m.Store.Update(ctx, func(s *State) error {
-		record, old := s.endpoint(e.Owner)
+func (m *Manager) ready(ctx context.Context, e *network.Endpoint) error {
+	e.State = network.Ready
+	return m.Store.Update(ctx, func(s *network.State) error {
+		record, old := s.Endpoint(e.Owner)
 		if old == nil {
 			return fmt.Errorf("endpoint %s was deleted while it was created", e.Owner)
 		}
@@ -118,15 +120,15 @@ func (m *Manager) ready(ctx context.Context, e *Endpoint) error {
 	})
 }
 
-// forget removes the owner's record; with network also that of a network that never came into being.
-func (m *Manager) forget(ctx context.Context, o Owner, network bool) error {
-	return m.Store.Update(ctx, func(s *State) error {
+// forget removes the owner's record; with unmade also that of a network that never came into being.
+func (m *Manager) forget(ctx context.Context, o network.Owner, unmade bool) error {
+	return m.Store.Update(ctx, func(s *network.State) error {
 		n := s.Networks[o.Network]
 		if n == nil {
 			return nil
 		}
-		n.Endpoints.Delete(o.key())
-		if (network || n.Master == "") && n.Endpoints.Len() == 0 && n.MAC == "" && n.HNSID == "" {
+		n.Endpoints.Delete(o.Key())
+		if (unmade || n.Master == "") && n.Endpoints.Len() == 0 && n.MAC == "" && n.HNSID == "" {
 			delete(s.Networks, o.Network)
 		}
 		return nil

@@ -1,4 +1,4 @@
-package network
+package manager
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // Repaired is what a repair did.
@@ -21,10 +23,10 @@ type Repaired struct {
 func (m *Manager) Repair(ctx context.Context) (done Repaired, err error) {
 	var owners []string
 	networks := 0
-	err = m.Store.View(ctx, func(s *State) error {
+	err = m.Store.View(ctx, func(s *network.State) error {
 		networks = len(s.Networks)
 		for _, n := range s.Networks {
-			for e := range n.Endpoints.ready() {
+			for e := range n.Endpoints.Ready() {
 				owners = append(owners, e.Owner.String())
 			}
 		}
@@ -53,16 +55,16 @@ func (m *Manager) Repair(ctx context.Context) (done Repaired, err error) {
 }
 
 // claimed are the networks that have been made, with those of their live endpoints that are claimed, and ready yet.
-func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*Network, err error) {
-	err = m.Store.View(ctx, func(s *State) error {
+func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*network.Network, err error) {
+	err = m.Store.View(ctx, func(s *network.State) error {
 		for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
-			n := s.view(s.Networks[name])
+			n := s.View(s.Networks[name])
 			if !n.Made() || n.Imported {
 				continue
 			}
 			for i, all := range n.Carried {
-				n.Carried[i] = Endpoints{}
-				for e := range all.ready() {
+				n.Carried[i] = network.Endpoints{}
+				for e := range all.Ready() {
 					if slices.Contains(owners, e.Owner.String()) {
 						n.Carried[i].Set(e)
 					}
@@ -76,7 +78,7 @@ func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*Net
 }
 
 // mend repairs one network, and says what was wrong.
-func (m *Manager) mend(ctx context.Context, n *Network) ([]string, error) {
+func (m *Manager) mend(ctx context.Context, n *network.Network) ([]string, error) {
 	wrong, err := m.Dataplane.Ailing(ctx, n)
 	if err != nil {
 		return nil, err
@@ -92,7 +94,7 @@ func (m *Manager) mend(ctx context.Context, n *Network) ([]string, error) {
 	}
 	still, err := m.Dataplane.Ailing(ctx, n)
 	if len(still) > 0 {
-		err = fmt.Errorf("%w: %s", ErrDifference, strings.Join(still, "; "))
+		err = fmt.Errorf("%w: %s", network.ErrDifference, strings.Join(still, "; "))
 	}
 	return slices.DeleteFunc(right, func(s string) bool { return slices.Contains(still, s) }), err
 }

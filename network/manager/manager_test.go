@@ -1,4 +1,4 @@
-package network_test
+package manager_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/network/networktest"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -183,7 +184,7 @@ func TestCheckNamesTheFirstDifference(t *testing.T) {
 			if test.believed != "" {
 				believed = append(believed, test.believed)
 			}
-			err := l.start().Check(t.Context(), c1, "", network.Believed{Addresses: prefixes(believed...)})
+			err := l.start().Check(t.Context(), c1, "", manager.Believed{Addresses: prefixes(believed...)})
 			if test.want == "" {
 				wantError(t, err, nil)
 			} else if wantError(t, err, network.ErrDifference); err != nil && !strings.Contains(err.Error(), test.want) {

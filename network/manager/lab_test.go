@@ -1,4 +1,4 @@
-package network_test
+package manager_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/network/networktest"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
@@ -46,7 +47,7 @@ func memory(t *testing.T) string {
 
 // process is one start of the plugin.
 type process struct {
-	*network.Manager
+	*manager.Manager
 	host *networktest.Process
 }
 
@@ -56,7 +57,7 @@ func now() time.Time { return noon }
 
 func (l *lab) start() process {
 	p := l.Process()
-	return process{&network.Manager{
+	return process{&manager.Manager{
 		Store:      store.New(store.Options[network.State]{Path: l.path, Now: p.Clock(now)}),
 		Dataplane:  p,
 		Interfaces: func() ([]platform.Interface, error) { return nics(), nil },

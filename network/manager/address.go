@@ -1,4 +1,4 @@
-package network
+package manager
 
 import (
 	"fmt"
@@ -7,13 +7,14 @@ import (
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/log/step"
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // usableAddresses says whether a pod can have the endpoint's addresses, as far as that does not depend on other pods:
 // whoever gave one that is somebody else's would take that one's packets, the host's for example, which then has no
 // network.
 // Error: ErrAddress.
-func (m *Manager) usableAddresses(e *Endpoint) error {
+func (m *Manager) usableAddresses(e *network.Endpoint) error {
 	var host map[netip.Addr]string
 	if m.OnHost != nil {
 		is6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
@@ -28,14 +29,14 @@ func (m *Manager) usableAddresses(e *Endpoint) error {
 	}
 	for _, p := range e.Addresses {
 		whose := specialAddress(p)
-		if whose == "" && slices.Contains(e.nextHops(), p.Addr()) {
+		if whose == "" && slices.Contains(e.NextHops(), p.Addr()) {
 			whose = "that of the gateway which the pod is to use"
 		}
 		if at, has := host[p.Addr()]; has {
 			whose = "the host's own, on " + at
 		}
 		if whose != "" {
-			return fmt.Errorf("%w: %s is %s", ErrAddress, p.Addr(), whose)
+			return fmt.Errorf("%w: %s is %s", network.ErrAddress, p.Addr(), whose)
 		}
 	}
 	return nil
@@ -51,7 +52,7 @@ func specialAddress(p netip.Prefix) string {
 		return "that of Azure's host agent"
 	case a == azure.Router6:
 		return "that of Azure's router"
-	case a == RoutedGateway4, a == RoutedGateway6:
+	case a == network.RoutedGateway4, a == network.RoutedGateway6:
 		return "that of the next hop of pods in transparent mode"
 	case a.IsLinkLocalUnicast():
 		return "good on one link only"
@@ -70,16 +71,16 @@ func specialAddress(p netip.Prefix) string {
 // freeOfOthers says whether no other pod in reach of the network n has the endpoint's addresses. A record whose pod
 // ended without a DEL holds nothing: its veth went with the pod.
 // Error: ErrAddress.
-func (m *Manager) freeOfOthers(s *State, n *Network, e *Endpoint) error {
+func (m *Manager) freeOfOthers(s *network.State, n *network.Network, e *network.Endpoint) error {
 	for _, other := range s.Networks {
 		if other.Master != n.Master && (!other.Mode.Routed() || !n.Mode.Routed()) {
 			continue // its addresses are another subnet's, or of another VNET
 		}
 		for _, p := range e.Addresses {
 			a := p.Addr()
-			for holder := range other.Endpoints.having(a) {
+			for holder := range other.Endpoints.Having(a) {
 				if holder.Owner != e.Owner && m.lives(holder) {
-					return fmt.Errorf("%w: %s is that of another pod, %s", ErrAddress, a, holder.Owner)
+					return fmt.Errorf("%w: %s is that of another pod, %s", network.ErrAddress, a, holder.Owner)
 				}
 			}
 		}
@@ -88,8 +89,8 @@ func (m *Manager) freeOfOthers(s *State, n *Network, e *Endpoint) error {
 }
 
 // lives says whether the endpoint's pod is there, or about to be.
-func (m *Manager) lives(e *Endpoint) bool {
-	if e.State != Ready || m.Interface == nil {
+func (m *Manager) lives(e *network.Endpoint) bool {
+	if e.State != network.Ready || m.Interface == nil {
 		return true
 	}
 	_, ok, err := m.Interface(e.HostIfName)

@@ -1,12 +1,16 @@
-package network
+package manager
 
-import "context"
+import (
+	"context"
+
+	"github.com/Azure/azure-container-networking/network"
+)
 
 // Share lets a container use the endpoint that the owner has already, which can be the owner's own container once more.
 // It returns nil if there is none, or only what an interrupted ADD left.
-func (m *Manager) Share(ctx context.Context, o Owner, netns, containerID string) (*Endpoint, error) {
+func (m *Manager) Share(ctx context.Context, o network.Owner, netns, containerID string) (*network.Endpoint, error) {
 	n, e, err := m.shared(ctx, o, netns)
-	if err != nil || e.State == Pending {
+	if err != nil || e.State == network.Pending {
 		return nil, err
 	}
 	found, err := m.Dataplane.Share(ctx, n, e, containerID)
@@ -17,7 +21,7 @@ func (m *Manager) Share(ctx context.Context, o Owner, netns, containerID string)
 }
 
 // Unshare takes the container off the owner's endpoint, which stays.
-func (m *Manager) Unshare(ctx context.Context, o Owner, netns, containerID string) error {
+func (m *Manager) Unshare(ctx context.Context, o network.Owner, netns, containerID string) error {
 	n, e, err := m.shared(ctx, o, netns)
 	if err != nil {
 		return err
@@ -26,13 +30,13 @@ func (m *Manager) Unshare(ctx context.Context, o Owner, netns, containerID strin
 }
 
 // shared is what the state knows of the owner's endpoint; without a state, what the name says.
-func (m *Manager) shared(ctx context.Context, o Owner, netns string) (*Network, *Endpoint, error) {
+func (m *Manager) shared(ctx context.Context, o network.Owner, netns string) (*network.Network, *network.Endpoint, error) {
 	n, e, err := m.find(ctx, o)
 	if n == nil {
-		n = &Network{Name: o.Network}
+		n = &network.Network{Name: o.Network}
 	}
 	if e == nil {
-		e = &Endpoint{Owner: o, NetNS: netns}
+		e = &network.Endpoint{Owner: o, NetNS: netns}
 	}
 	return n, e, err
 }

@@ -1,4 +1,4 @@
-package network
+package manager
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // Believed is what the runtime's result says of an endpoint: our ADD's, with what plugins further back in the chain
@@ -18,14 +20,14 @@ type Believed struct {
 	MAC       string
 	MTU       int
 	Addresses []netip.Prefix
-	Routes    []Route
+	Routes    []network.Route
 }
 
 // Check compares the endpoint, and the namespace and the result that the runtime believes in, with what is. What the
 // result has from others passes; what is ours is judged. What is wrong on the host's side is repaired, and reported all
 // the same.
 // Error: ErrDifference, which names the first one.
-func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) error {
+func (m *Manager) Check(ctx context.Context, o network.Owner, netns string, b Believed) error {
 	n, known, err := m.find(ctx, o)
 	if err == nil && known == nil {
 		n, known, err = m.namelessIn(ctx, o, netns)
@@ -33,8 +35,8 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 	if err != nil {
 		return err
 	}
-	if known == nil || known.State != Ready {
-		return fmt.Errorf("%w: no ready endpoint for %s is known", ErrDifference, o)
+	if known == nil || known.State != network.Ready {
+		return fmt.Errorf("%w: no ready endpoint for %s is known", network.ErrDifference, o)
 	}
 	e, err := b.of(known)
 	if err != nil {
@@ -49,7 +51,7 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 		}
 	}
 	err = m.Dataplane.CheckEndpoint(ctx, n, e)
-	if !errors.Is(err, ErrDifference) || n.Imported { // what another plugin made is taken over by an ADD or a DEL: until then there is a way back
+	if !errors.Is(err, network.ErrDifference) || n.Imported { // what another plugin made is taken over by an ADD or a DEL: until then there is a way back
 		return err
 	}
 	n.Suspect = true
@@ -67,11 +69,11 @@ func (m *Manager) Check(ctx context.Context, o Owner, netns string, b Believed) 
 
 // of is the endpoint as the result has it: with what plugins further back gave it, and without what they took.
 // Error: ErrDifference if it does not have its addresses.
-func (b Believed) of(e *Endpoint) (*Endpoint, error) {
+func (b Believed) of(e *network.Endpoint) (*network.Endpoint, error) {
 	out := *e
 	for _, a := range e.Addresses {
 		if len(b.Addresses) > 0 && !slices.Contains(b.Addresses, a) {
-			return nil, fmt.Errorf("%w: the endpoint has %v, the runtime's result says %v", ErrDifference, e.Addresses, b.Addresses)
+			return nil, fmt.Errorf("%w: the endpoint has %v, the runtime's result says %v", network.ErrDifference, e.Addresses, b.Addresses)
 		}
 	}
 	for _, a := range b.Addresses {
@@ -83,15 +85,15 @@ func (b Believed) of(e *Endpoint) (*Endpoint, error) {
 	if b.MAC != "" {
 		mac, err := net.ParseMAC(b.MAC)
 		if err != nil {
-			return nil, fmt.Errorf("%w: the runtime's result: %w", ErrDifference, err)
+			return nil, fmt.Errorf("%w: the runtime's result: %w", network.ErrDifference, err)
 		}
 		if own, err := net.ParseMAC(e.MAC); err != nil || !bytes.Equal(own, mac) { // HNS writes it in another way
 			out.MAC = mac.String()
 		}
 	}
 	if len(b.Addresses) > 0 { // the result says what there is
-		out.Routes = slices.DeleteFunc(slices.Clone(e.Routes), func(r Route) bool {
-			return !slices.ContainsFunc(b.Routes, func(k Route) bool { return k.Dst.Masked() == r.Dst.Masked() && k.GW == r.GW })
+		out.Routes = slices.DeleteFunc(slices.Clone(e.Routes), func(r network.Route) bool {
+			return !slices.ContainsFunc(b.Routes, func(k network.Route) bool { return k.Dst.Masked() == r.Dst.Masked() && k.GW == r.GW })
 		})
 	}
 	return &out, nil
@@ -100,18 +102,18 @@ func (b Believed) of(e *Endpoint) (*Endpoint, error) {
 // adopt takes a MAC over that another plugin gave the pod, as far as it is not somebody else's. It returns the network
 // as it is then.
 // Error: ErrDifference.
-func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network, error) {
+func (m *Manager) adopt(ctx context.Context, n *network.Network, e *network.Endpoint) (*network.Network, error) {
 	ifaces, err := m.interfaces()
 	if err != nil {
 		return nil, err
 	}
-	err = m.Store.Update(ctx, func(s *State) error {
-		record, known := s.endpoint(e.Owner)
+	err = m.Store.Update(ctx, func(s *network.State) error {
+		record, known := s.Endpoint(e.Owner)
 		if known == nil {
-			return fmt.Errorf("%w: %s was deleted meanwhile", ErrDifference, e.Owner)
+			return fmt.Errorf("%w: %s was deleted meanwhile", network.ErrDifference, e.Owner)
 		}
-		if err := s.usableMAC(record, e, ifaces); err != nil {
-			return fmt.Errorf("%w: %w", ErrDifference, err)
+		if err := s.UsableMAC(record, e, ifaces); err != nil {
+			return fmt.Errorf("%w: %w", network.ErrDifference, err)
 		}
 		if err := m.Dataplane.Adopt(ctx, n, e); err != nil {
 			return err
@@ -119,7 +121,7 @@ func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network,
 		changed := *known
 		changed.MAC = e.MAC
 		record.Endpoints.Set(&changed)
-		n = s.view(record)
+		n = s.View(record)
 		return nil
 	})
 	if err != nil {
@@ -132,7 +134,7 @@ func (m *Manager) adopt(ctx context.Context, n *Network, e *Endpoint) (*Network,
 
 // Gateways are those that the IPAM plugin named for the owner's endpoint, where its pod has another one.
 // Errors: the store's.
-func (m *Manager) Gateways(ctx context.Context, o Owner) ([]netip.Addr, error) {
+func (m *Manager) Gateways(ctx context.Context, o network.Owner) ([]netip.Addr, error) {
 	_, e, err := m.find(ctx, o)
 	if err != nil || e == nil {
 		return nil, err

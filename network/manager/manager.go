@@ -1,4 +1,4 @@
-package network
+package manager
 
 import (
 	"context"
@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/log/step"
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 )
 
 // Manager brings networks and endpoints into being and takes them away. Its fields are set once.
 type Manager struct {
-	Store      *store.Store[State]
-	Dataplane  Dataplane
+	Store      *store.Store[network.State]
+	Dataplane  network.Dataplane
 	Interfaces func() ([]platform.Interface, error)
 	// Interface is one of them, without its addresses; nil looks for it among all.
 	Interface func(name string) (platform.Interface, bool, error)
@@ -68,7 +69,7 @@ func (m *Manager) interfaces() ([]platform.Interface, error) {
 // Claim keeps other commands for the owner away until it is released: what a slow one deletes could be the next pod's
 // by then, with the same address.
 // Errors: the store's.
-func (m *Manager) Claim(ctx context.Context, o Owner) (*store.Claim, error) {
+func (m *Manager) Claim(ctx context.Context, o network.Owner) (*store.Claim, error) {
 	return m.take(ctx, o.String())
 }
 
@@ -88,11 +89,11 @@ func (m *Manager) ClaimAll(ctx context.Context) (*store.Claim, error) {
 // no ready endpoint, the namespace is there, is not the host's, and has no interface of that name, and the
 // master is usable if the configuration names one. It also gives the host back what it lost with a bridge.
 // Errors: ErrExists, ErrNetNS, ErrMaster.
-func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
-	var state *State
-	err := m.Store.View(ctx, func(s *State) error {
+func (m *Manager) Precheck(ctx context.Context, c network.Config, e *network.Endpoint) error {
+	var state *network.State
+	err := m.Store.View(ctx, func(s *network.State) error {
 		state = s
-		if _, old := s.endpoint(e.Owner); old != nil {
+		if _, old := s.Endpoint(e.Owner); old != nil {
 			e.State = old.State
 		}
 		return exists(s, e.Owner)
@@ -105,7 +106,7 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 		if err != nil {
 			return err
 		}
-		if _, err := pickMaster(ifaces, c.Master, nil); err != nil {
+		if _, err := network.PickMaster(ifaces, c.Master, nil); err != nil {
 			return err
 		}
 	}
@@ -118,7 +119,7 @@ func (m *Manager) Precheck(ctx context.Context, c Config, e *Endpoint) error {
 
 // restore brings bridges back that somebody deleted or set down, with the addresses that the host had there: before an
 // address is given, since it must not be one of those.
-func (m *Manager) restore(ctx context.Context, s *State) {
+func (m *Manager) restore(ctx context.Context, s *network.State) {
 	if m.Interface == nil {
 		return
 	}
@@ -129,19 +130,19 @@ func (m *Manager) restore(ctx context.Context, s *State) {
 		if bridge, ok, err := m.Interface(n.Bridge); err != nil || ok && bridge.Up {
 			continue
 		}
-		if err := m.ensure(ctx, s.view(n)); err != nil { // the ADD tries again, and says so
+		if err := m.ensure(ctx, s.View(n)); err != nil { // the ADD tries again, and says so
 			m.Log.Warn("bring a bridge back", "bridge", n.Bridge, "error", err)
 		}
 	}
 }
 
 // tellOthers lets networks of other NICs know that there is one more NIC with pods: the host has to route between them.
-func (m *Manager) tellOthers(ctx context.Context, n *Network) {
-	var others []*Network
-	err := m.Store.View(ctx, func(s *State) error {
+func (m *Manager) tellOthers(ctx context.Context, n *network.Network) {
+	var others []*network.Network
+	err := m.Store.View(ctx, func(s *network.State) error {
 		for _, other := range s.Networks {
 			if other.Master != n.Master && other.Made() && !other.Imported {
-				others = append(others, s.view(other))
+				others = append(others, s.View(other))
 			}
 		}
 		return nil
@@ -154,9 +155,9 @@ func (m *Manager) tellOthers(ctx context.Context, n *Network) {
 	}
 }
 
-func exists(s *State, o Owner) error {
-	if _, old := s.endpoint(o); old != nil && old.State == Ready {
-		return fmt.Errorf("%w: %s of container %s in network %s has %v", ErrExists, o.IfName, o.ContainerID, o.Network, old.Addresses)
+func exists(s *network.State, o network.Owner) error {
+	if _, old := s.Endpoint(o); old != nil && old.State == network.Ready {
+		return fmt.Errorf("%w: %s of container %s in network %s has %v", network.ErrExists, o.IfName, o.ContainerID, o.Network, old.Addresses)
 	}
 	return nil
 }
@@ -165,31 +166,31 @@ func exists(s *State, o Owner) error {
 // ready. e brings owner, namespace, addresses and routes; it comes back complete, with its network. On an
 // error nothing of the pod is left, unless that fails, too: then the record stays pending.
 // Errors: ErrExists, ErrMaster, ErrAddress, ErrConflict, ErrKernel, ErrLeft, and the store's.
-func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, err error) {
+func (m *Manager) Add(ctx context.Context, c network.Config, e *network.Endpoint) (_ *network.Network, err error) {
 	if err = m.usableAddresses(e); err != nil {
 		return nil, err
 	}
 	subnets := slices.Clone(e.Addresses)
 	if c.Mode.Routed() {
-		e.makeRouted()
+		e.MakeRouted()
 	} else {
 		e.Gateways = nil
 	}
-	if err = m.takeName(ctx, e.Owner, e.podIfName(c.Mode)); err != nil {
+	if err = m.takeName(ctx, e.Owner, e.PodIfName(c.Mode)); err != nil {
 		return nil, err
 	}
 	n, err := m.intend(ctx, c, e, subnets)
 	if errors.Is(err, errPending) {
 		// An earlier ADD of this owner did not end: nobody knows how far it came.
 		if err = m.Delete(ctx, e.Owner); err != nil {
-			return nil, fmt.Errorf("%w: remove what an interrupted ADD left: %w", ErrLeft, err)
+			return nil, fmt.Errorf("%w: remove what an interrupted ADD left: %w", network.ErrLeft, err)
 		}
 		n, err = m.intend(ctx, c, e, subnets)
 	}
 	if err != nil {
 		return nil, err
 	}
-	undo := &Undo{}
+	undo := &network.Undo{}
 	defer func() {
 		if err != nil {
 			err = undo.Run(ctx, err)
@@ -220,29 +221,29 @@ func (m *Manager) Add(ctx context.Context, c Config, e *Endpoint) (_ *Network, e
 
 // giveUp takes what a failed ADD made of the endpoint off the host, and then forgets the record. As long as
 // the host has something of it, the record stays: DEL and GC will try again.
-func (m *Manager) giveUp(ctx context.Context, n *Network, e *Endpoint, ensured bool) error {
+func (m *Manager) giveUp(ctx context.Context, n *network.Network, e *network.Endpoint, ensured bool) error {
 	if ensured {
 		if err := m.Dataplane.DeleteEndpoint(ctx, n, e); err != nil {
-			return fmt.Errorf("%w: %w", ErrLeft, err)
+			return fmt.Errorf("%w: %w", network.ErrLeft, err)
 		}
 	}
 	return m.forget(ctx, e.Owner, !ensured)
 }
 
 // ensure makes the network as the state wants it.
-func (m *Manager) ensure(ctx context.Context, n *Network) error {
+func (m *Manager) ensure(ctx context.Context, n *network.Network) error {
 	n.Current = m.current(n)
 	_, err := m.ensureAsKnown(ctx, n)
 	return err
 }
 
 // current is Network.Current.
-func (m *Manager) current(n *Network) func(ctx context.Context) (*Network, error) {
-	return func(ctx context.Context) (*Network, error) {
+func (m *Manager) current(n *network.Network) func(ctx context.Context) (*network.Network, error) {
+	return func(ctx context.Context) (*network.Network, error) {
 		now := n
-		err := m.Store.View(ctx, func(s *State) error {
+		err := m.Store.View(ctx, func(s *network.State) error {
 			if record := s.Networks[n.Name]; record != nil {
-				now = s.view(record)
+				now = s.View(record)
 			}
 			return nil
 		})
@@ -252,15 +253,15 @@ func (m *Manager) current(n *Network) func(ctx context.Context) (*Network, error
 
 // ensureAsKnown makes the network, and records at once what it saw: ip_forward as it was before us can be seen only
 // the first time.
-func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) (Ensured, error) {
+func (m *Manager) ensureAsKnown(ctx context.Context, n *network.Network) (network.Ensured, error) {
 	for _, f := range n.Former {
-		former := &Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge, Observed: Observed{Family: f.Family}}
+		former := &network.Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge, Observed: network.Observed{Family: f.Family}}
 		if err := m.Dataplane.DeleteNetwork(ctx, former); err != nil {
-			return Ensured{}, fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
+			return network.Ensured{}, fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
 		}
 	}
 	made, err := step.Get(m.Log, "see that the network is as it should be",
-		func() (Ensured, error) { return m.Dataplane.EnsureNetwork(ctx, n) }, slog.String("network", n.Name))
+		func() (network.Ensured, error) { return m.Dataplane.EnsureNetwork(ctx, n) }, slog.String("network", n.Name))
 	if err != nil {
 		return made, err
 	}
@@ -269,28 +270,28 @@ func (m *Manager) ensureAsKnown(ctx context.Context, n *Network) (Ensured, error
 	if n.Observed.Equal(known) && len(n.Former) == 0 {
 		return made, nil
 	}
-	return made, m.Store.Update(ctx, func(s *State) error {
+	return made, m.Store.Update(ctx, func(s *network.State) error {
 		record := s.Networks[n.Name]
 		if record == nil || record.Bridge != n.Bridge {
 			return nil // somebody changed or removed it meanwhile; what we saw is of no use
 		}
-		s.learn(record, known, made)
+		s.Learn(record, known, made)
 		m.followMTU(ctx, s, record, known.MTU)
-		record.Former = slices.DeleteFunc(record.Former, func(f Former) bool { return slices.Contains(n.Former, f) })
+		record.Former = slices.DeleteFunc(record.Former, func(f network.Former) bool { return slices.Contains(n.Former, f) })
 		return nil
 	})
 }
 
 // Delete takes the owner's endpoint away. It needs no more than the owner; what is gone already, and an
 // owner that nobody knows, is success.
-func (m *Manager) Delete(ctx context.Context, o Owner) error {
+func (m *Manager) Delete(ctx context.Context, o network.Owner) error {
 	_, err := m.Remove(ctx, o, "")
 	return err
 }
 
 // Remove is Delete, and returns what was known of the endpoint, if anything. The namespace, which may be "", tells
 // which pod it is where the state does not.
-func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint, error) {
+func (m *Manager) Remove(ctx context.Context, o network.Owner, netns string) (*network.Endpoint, error) {
 	n, e, err := m.find(ctx, o)
 	if err == nil && (n == nil || n.Imported) && m.Store.Foreign(ctx) {
 		if err = m.own(ctx); err == nil {
@@ -298,7 +299,7 @@ func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint,
 		}
 	}
 	if err == nil && e == nil {
-		var there *Network
+		var there *network.Network
 		if there, e, err = m.namelessIn(ctx, o, netns); e != nil {
 			n = there
 		}
@@ -330,36 +331,36 @@ func (m *Manager) Remove(ctx context.Context, o Owner, netns string) (*Endpoint,
 
 // removeUnknown takes away what the host shows of an owner without a record; where nobody has looked for lost pods yet,
 // by its namespace, too.
-func (m *Manager) removeUnknown(ctx context.Context, n *Network, o Owner, netns string, unsearched bool) error {
+func (m *Manager) removeUnknown(ctx context.Context, n *network.Network, o network.Owner, netns string, unsearched bool) error {
 	if unsearched && netns != "" {
 		if err := m.Dataplane.Sever(ctx, o, netns); err != nil {
 			return err
 		}
 	}
-	unknown := &Network{Name: o.Network}
+	unknown := &network.Network{Name: o.Network}
 	if n != nil {
 		unknown.Carried = n.Carried // what is known to be others'
 	}
-	return m.disconnect(ctx, unknown, &Endpoint{Owner: o, HostIfName: o.HostIfName()})
+	return m.disconnect(ctx, unknown, &network.Endpoint{Owner: o, HostIfName: o.HostIfName()})
 }
 
-func (m *Manager) disconnect(ctx context.Context, n *Network, e *Endpoint) error {
+func (m *Manager) disconnect(ctx context.Context, n *network.Network, e *network.Endpoint) error {
 	return step.Do(m.Log, "take the pod off the host", func() error { return m.Dataplane.DeleteEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName))
 }
 
 // own makes the state ours, if it is the classic plugin's yet: a call of that which is under way changes state and host
 // until its end.
 func (m *Manager) own(ctx context.Context) error {
-	return m.Store.Update(ctx, func(*State) error { return nil })
+	return m.Store.Update(ctx, func(*network.State) error { return nil })
 }
 
 // find is what the state knows of an owner. To look is enough for it; who is to change the host of the classic plugin
 // begins with own.
-func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, err error) {
-	err = m.Store.View(ctx, func(s *State) error {
-		record, known := s.endpoint(o)
+func (m *Manager) find(ctx context.Context, o network.Owner) (n *network.Network, e *network.Endpoint, err error) {
+	err = m.Store.View(ctx, func(s *network.State) error {
+		record, known := s.Endpoint(o)
 		if record != nil {
-			n, e = s.view(record), known
+			n, e = s.View(record), known
 		}
 		return nil
 	})
@@ -368,17 +369,17 @@ func (m *Manager) find(ctx context.Context, o Owner) (n *Network, e *Endpoint, e
 
 // Status says why an ADD could not work now. A master that is not named is not looked for: which one it is
 // depends on the addresses that an ADD gets.
-func (m *Manager) Status(ctx context.Context, network string, c Config) error {
+func (m *Manager) Status(ctx context.Context, name string, c network.Config) error {
 	ifaces, err := m.masters(c.Master)
 	if err != nil {
 		return err
 	}
-	n := &Network{Name: network}
+	n := &network.Network{Name: name}
 	if err := m.Store.Probe(ctx); err != nil {
 		return err
 	}
-	err = m.Store.View(ctx, func(s *State) error {
-		if known := s.Networks[network]; known != nil {
+	err = m.Store.View(ctx, func(s *network.State) error {
+		if known := s.Networks[name]; known != nil {
 			n = known
 		}
 		return nil
@@ -387,7 +388,7 @@ func (m *Manager) Status(ctx context.Context, network string, c Config) error {
 		return err
 	}
 	if want := c.Master; want != "" {
-		if _, err := pickMaster(ifaces, want, nil); err != nil {
+		if _, err := network.PickMaster(ifaces, want, nil); err != nil {
 			return err
 		}
 	}

@@ -1,16 +1,18 @@
-package network
+package manager
 
 import (
 	"context"
 	"fmt"
 	"net/netip"
 	"os"
+
+	"github.com/Azure/azure-container-networking/network"
 )
 
 // rebuild completes the record of a network that is new to the state, but not to the host: the file was lost with pods
 // alive, ours or the classic plugin's. As long as that has not been done, no pod can be told from a stranger, so an ADD
 // cannot do without.
-func (m *Manager) rebuild(ctx context.Context, n *Network) error {
+func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 	n.Current = m.current(n)
 	found, err := m.Dataplane.Endpoints(ctx, n)
 	if err != nil {
@@ -19,19 +21,19 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 	if err := m.nameOwners(ctx, found); err != nil {
 		return err
 	}
-	err = m.Store.Update(ctx, func(s *State) error {
+	err = m.Store.Update(ctx, func(s *network.State) error {
 		record := s.Networks[n.Name]
 		if record == nil {
 			return nil
 		}
 		record.Unsearched = false
-		var lost Endpoints
+		var lost network.Endpoints
 		for _, e := range found {
-			if record.Endpoints.Get(e.key()) == nil {
+			if record.Endpoints.Get(e.Key()) == nil {
 				m.Log.Warn("an endpoint that only the host knew is in the state again", "endpoint", e.Owner, "addresses", e.Addresses)
 				record.Endpoints.Set(e)
 				lost.Set(e)
-				record.Imported = record.Imported || e.foreign
+				record.Imported = record.Imported || e.Foreign
 			}
 		}
 		n.Carried, n.Imported = append(n.Carried, lost), n.Imported || record.Imported
@@ -45,9 +47,9 @@ func (m *Manager) rebuild(ctx context.Context, n *Network) error {
 
 // forgetGone drops those that a DEL has taken off the host since they were found: it knew of no record. One that comes
 // from now on does.
-func (m *Manager) forgetGone(ctx context.Context, found []*Endpoint) error {
+func (m *Manager) forgetGone(ctx context.Context, found []*network.Endpoint) error {
 	for _, e := range found {
-		if !e.foreign || m.Interface == nil {
+		if !e.Foreign || m.Interface == nil {
 			continue
 		}
 		if _, there, err := m.Interface(e.HostIfName); err != nil || there {
@@ -61,13 +63,13 @@ func (m *Manager) forgetGone(ctx context.Context, found []*Endpoint) error {
 }
 
 // nameOwners gives pods of which the host does not show whose they are the containers that hold their addresses.
-func (m *Manager) nameOwners(ctx context.Context, found []*Endpoint) error {
+func (m *Manager) nameOwners(ctx context.Context, found []*network.Endpoint) error {
 	var holders map[netip.Addr]string
 	for _, e := range found {
-		if !e.nameless() {
+		if !e.Nameless() {
 			continue
 		}
-		e.foreign = true
+		e.Foreign = true
 		if holders == nil && m.Holders != nil {
 			var err error
 			if holders, err = m.Holders(ctx); err != nil {
@@ -84,7 +86,7 @@ func (m *Manager) nameOwners(ctx context.Context, found []*Endpoint) error {
 }
 
 // namelessIn is the endpoint of a pod of which the container is not known, by its namespace.
-func (m *Manager) namelessIn(ctx context.Context, o Owner, netns string) (n *Network, e *Endpoint, err error) {
+func (m *Manager) namelessIn(ctx context.Context, o network.Owner, netns string) (n *network.Network, e *network.Endpoint, err error) {
 	if netns == "" {
 		return nil, nil, nil
 	}
@@ -92,17 +94,17 @@ func (m *Manager) namelessIn(ctx context.Context, o Owner, netns string) (n *Net
 	if err != nil {
 		return nil, nil, nil //nolint:nilerr // a pod that is gone has no endpoint in there
 	}
-	err = m.Store.View(ctx, func(s *State) error {
+	err = m.Store.View(ctx, func(s *network.State) error {
 		record := s.Networks[o.Network]
 		if record == nil {
 			return nil
 		}
 		for known := range record.Endpoints.All() {
-			if !known.nameless() || known.IfName != o.IfName {
+			if !known.Nameless() || known.IfName != o.IfName {
 				continue
 			}
 			if its, serr := os.Stat(known.NetNS); serr == nil && os.SameFile(own, its) {
-				n, e = s.view(record), known
+				n, e = s.View(record), known
 			}
 		}
 		return nil

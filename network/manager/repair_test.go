@@ -1,4 +1,4 @@
-package network_test
+package manager_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/network/networktest"
 	"github.com/Azure/azure-container-networking/store"
 )
@@ -40,7 +41,7 @@ func (a *ailing) EnsureNetwork(ctx context.Context, n *network.Network) (network
 }
 
 // repairer is a process whose host has something wrong.
-func (l *lab) repairer(wrong ...string) (*network.Manager, *ailing) {
+func (l *lab) repairer(wrong ...string) (*manager.Manager, *ailing) {
 	p := l.start()
 	plane := &ailing{Process: p.host, wrong: wrong}
 	p.Dataplane = plane

@@ -1,19 +1,19 @@
-package network
+package manager
 
 import (
 	"context"
-	// the name that Calico computes, and no secret
 	"fmt"
 	"slices"
 
+	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/store"
 )
 
 // ClaimAdd is Claim for an ADD. A sandbox that has the pod's name on its host veth gives it to the pod's next one, so
 // what is about that is kept away, too.
 // Errors: the store's.
-func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.Claim, error) {
-	name := e.podIfName(c.Mode)
+func (m *Manager) ClaimAdd(ctx context.Context, c network.Config, e *network.Endpoint) (*store.Claim, error) {
+	name := e.PodIfName(c.Mode)
 	if name == "" {
 		return m.Claim(ctx, e.Owner)
 	}
@@ -31,7 +31,7 @@ func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.C
 			return nil, err
 		}
 		now, err := m.namesakes(ctx, e.Owner, name)
-		if err == nil && !slices.ContainsFunc(now, func(o Owner) bool { return !slices.Contains(before, o) }) {
+		if err == nil && !slices.ContainsFunc(now, func(o network.Owner) bool { return !slices.Contains(before, o) }) {
 			return claim, nil
 		}
 		claim.Release()
@@ -42,8 +42,8 @@ func (m *Manager) ClaimAdd(ctx context.Context, c Config, e *Endpoint) (*store.C
 }
 
 // namesakes are the other owners whose host veth has the name, or shall have it.
-func (m *Manager) namesakes(ctx context.Context, o Owner, name string) (list []Owner, err error) {
-	err = m.Store.View(ctx, func(s *State) error {
+func (m *Manager) namesakes(ctx context.Context, o network.Owner, name string) (list []network.Owner, err error) {
+	err = m.Store.View(ctx, func(s *network.State) error {
 		for _, n := range s.Networks {
 			for e := range n.Endpoints.All() {
 				if e.HostIfName == name {
@@ -57,14 +57,14 @@ func (m *Manager) namesakes(ctx context.Context, o Owner, name string) (list []O
 		return nil, err
 	}
 	there, err := m.Dataplane.Named(ctx, name)
-	if err == nil && there != (Owner{}) && !slices.Contains(list, there) {
+	if err == nil && there != (network.Owner{}) && !slices.Contains(list, there) {
 		list = append(list, there)
 	}
-	return slices.DeleteFunc(list, func(other Owner) bool { return other == o }), err
+	return slices.DeleteFunc(list, func(other network.Owner) bool { return other == o }), err
 }
 
 // takeName gives the host veths of the pod's earlier sandboxes their owners' names.
-func (m *Manager) takeName(ctx context.Context, o Owner, name string) error {
+func (m *Manager) takeName(ctx context.Context, o network.Owner, name string) error {
 	if name == "" {
 		return nil
 	}
@@ -78,9 +78,9 @@ func (m *Manager) takeName(ctx context.Context, o Owner, name string) error {
 			return fmt.Errorf("rename host veth %s of %s: %w", name, other, err)
 		}
 	}
-	return m.Store.Update(ctx, func(s *State) error {
+	return m.Store.Update(ctx, func(s *network.State) error {
 		for _, other := range others {
-			if n, known := s.endpoint(other); known != nil && known.HostIfName == name {
+			if n, known := s.Endpoint(other); known != nil && known.HostIfName == name {
 				known.HostIfName = other.HostIfName()
 				n.Endpoints.Set(known)
 			}
