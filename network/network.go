@@ -306,6 +306,11 @@ func MACOf(addrs []netip.Prefix) net.HardwareAddr {
 	return slices.Concat(azure.PodMACPrefix, h.Sum(nil)[:4])
 }
 
+// HasIPv6 says whether the pods have addresses of IPv6.
+func (n *Network) HasIPv6() bool {
+	return slices.ContainsFunc(n.Prefixes, func(p netip.Prefix) bool { return p.Addr().Is6() })
+}
+
 // Made says that the network has been there once: its rules and, if it has one, its bridge shall be there.
 func (n *Network) Made() bool { return n.MAC != "" }
 

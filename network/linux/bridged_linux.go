@@ -56,17 +56,19 @@ func (m bridged) ensure(ctx context.Context, l *Dataplane, n *view) error {
 		})
 	}
 	if err == nil {
-		err = step.Do(l.Log, "set the host's sysctls", func() error { return errors.Join(forward(n), l.bridgedNAT(n), n.validMark()) })
+		err = step.Do(l.Log, "set the host's sysctls", func() error {
+			return errors.Join(n.host.Forward(), n.host.BridgedNAT(l.Log), n.host.ValidMark(n.other))
+		})
 	}
 	if err == nil {
 		policy.Own = b.Link // where the configuration is by now
 		err = step.Do(l.Log, "see that the policy rules are there", func() error { return ensurePolicy(k, policy) })
 	}
-	if err == nil && n.hasIPv6() { // whatever the host itself does with IPv6: the bridge has the pods' neighbours
-		err = n.set("0", "net", "ipv6", "conf", n.Bridge, "disable_ipv6")
+	if err == nil && n.HasIPv6() { // whatever the host itself does with IPv6: the bridge has the pods' neighbours
+		err = n.host.Set("0", "net", "ipv6", "conf", n.Bridge, "disable_ipv6")
 	}
 	if err == nil && (n.IPMasq || len(n.IPsToRouteViaHost) > 0) { // on a bridge the host routes IPv6 only for these
-		err = forward6(n, n.Bridge)
+		err = n.host.Forward6(n.Bridge)
 	}
 	if err != nil {
 		return err
@@ -104,7 +106,7 @@ func (m bridged) repair(ctx context.Context, l *Dataplane, k *kernel, n *view) (
 	}
 	made := b.Link.Index == 0
 	if ok && !bereft {
-		err = errors.Join(k.nl.Reconnect(b, podsOf(pods)), n.goOnListening())
+		err = errors.Join(k.nl.Reconnect(b, podsOf(pods)), n.host.GoOnListening())
 	} else {
 		b, err = m.create(ctx, l, k, n, b, pods)
 	}
@@ -126,10 +128,10 @@ func (bridged) create(ctx context.Context, l *Dataplane, k *kernel, n *view, b n
 		if names := l.readDNS(ctx, b.Master); names != nil {
 			n.DNS = names
 		}
-	} else if err := n.followIPv6(); err != nil {
+	} else if err := n.host.FollowIPv6(); err != nil {
 		return b, err
 	}
-	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Snapshot, Pods: podsOf(pods), Prepare: n.inherit})
+	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Snapshot, Pods: podsOf(pods), Prepare: n.host.Inherit})
 	if err != nil {
 		return b, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/linux/settings"
 	"github.com/Azure/azure-container-networking/nft"
 	"github.com/Azure/azure-container-networking/platform"
 )
@@ -175,7 +176,7 @@ func examineServices(networks []*view) []finding.Finding {
 
 // bridgedNATMissing says what is missing so that bridged packets pass the host's NAT, and what helps; "" if nothing is.
 func bridgedNATMissing() (found, remedy string) {
-	for _, name := range bridgedNATSysctls {
+	for _, name := range settings.BridgedNATs {
 		switch value, err := platform.Sysctl("net", "bridge", name); {
 		case err != nil:
 			return "the module br_netfilter is not loaded", "modprobe br_netfilter; echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; " + network.RepairCommand

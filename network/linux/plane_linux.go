@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/linux/settings"
 	"github.com/Azure/azure-container-networking/nft"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
@@ -56,21 +57,22 @@ func (*Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
 func (l *Dataplane) EnsureNetwork(ctx context.Context, n *network.Network) (network.Ensured, error) {
 	v := viewOf(n)
 	err := v.mode.ensure(ctx, l, v)
-	return network.Ensured{Observed: v.Observed, Other: v.other, Moved: v.moved, Reset: v.reset}, err
+	return network.Ensured{Observed: v.Observed, Other: v.other, Moved: v.moved, Reset: v.host.Changed}, err
 }
 
 // view is a network in the course of one call: what the call learns of the host is noted here.
 type view struct {
 	network.Network
 	mode  mode
-	other string   // another NIC of the host; "" if there is none
-	moved bool     // the host's configuration was moved
-	reset []string // settings of the host that were not as they should be
+	other string // another NIC of the host; "" if there is none
+	moved bool   // the host's configuration was moved
+	host  settings.Host
 }
 
 func viewOf(n *network.Network) *view {
 	v := &view{Network: *n, mode: modeOf(n), other: n.Other}
 	v.Sysctls = maps.Clone(n.Sysctls)
+	v.host.Network = &v.Network
 	return v
 }
 
@@ -147,7 +149,7 @@ func (l *Dataplane) DeleteNetwork(ctx context.Context, n *network.Network) error
 		if err := k.nft.RemoveRules(v.scope()); err != nil {
 			return err
 		}
-		return errors.Join(k.nl.RemovePolicy(n.Prefixes), restoreSysctls(n.Sysctls))
+		return errors.Join(k.nl.RemovePolicy(n.Prefixes), settings.Restore(n.Sysctls))
 	})
 }
 

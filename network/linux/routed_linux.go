@@ -33,7 +33,7 @@ func (routed) ensure(ctx context.Context, l *Dataplane, n *view) error {
 	if err != nil {
 		return err
 	}
-	if ferr := errors.Join(forward(n), forward6(n, append([]string{n.Master}, policy.Listens...)...), n.validMark()); ferr != nil {
+	if ferr := errors.Join(n.host.Forward(), n.host.Forward6(append([]string{n.Master}, policy.Listens...)...), n.host.ValidMark(n.other)); ferr != nil {
 		return ferr
 	}
 	r, err := routedRules(k.nl, n, master)

@@ -1,4 +1,4 @@
-package linux
+package settings
 
 import (
 	"errors"
@@ -8,10 +8,10 @@ import (
 	"github.com/Azure/azure-container-networking/platform"
 )
 
-// inherit gives the bridge, which has nothing of the host's yet, the master's settings: how the host treats what comes
+// Inherit gives the bridge, which has nothing of the host's yet, the master's settings: how the host treats what comes
 // to it, and what it sends, stays the same. The master keeps them, so that a bridge can be made again, and nothing has
 // to come back.
-func (n *view) inherit() error {
+func (n *Host) Inherit() error {
 	// The kernel gives no address to an interface without IPv6, and net.ipv6.conf.default may have switched it off.
 	if err := n.inheritSysctl("ipv6", "disable_ipv6"); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (n *view) inherit() error {
 }
 
 // inheritSysctl takes one setting over.
-func (n *view) inheritSysctl(family, name string) error {
+func (n *Host) inheritSysctl(family, name string) error {
 	value, err := platform.Sysctl("net", family, "conf", n.Master, name)
 	if err != nil {
 		return nil //nolint:nilerr // the kernel has it not, or has no value: stable_secret
@@ -46,7 +46,7 @@ func (n *view) inheritSysctl(family, name string) error {
 			return nil
 		}
 	case "disable_ipv6":
-		if n.hasIPv6() {
+		if n.HasIPv6() {
 			value = "0"
 		}
 	case "accept_ra":
@@ -72,7 +72,7 @@ func (n *view) inheritSysctl(family, name string) error {
 // that is made again: by then the host may forward, and the master with accept_ra=1 does not listen any more. Where a
 // program listens in the kernel's stead (0: systemd-networkd, NetworkManager), the routes that it made have no end on
 // the bridge.
-func (n *view) listenAs(master string) (string, error) {
+func (n *Host) listenAs(master string) (string, error) {
 	forwards, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "forwarding")
 	if err != nil {
 		return "", err
@@ -85,18 +85,18 @@ func (n *view) listenAs(master string) (string, error) {
 	return master, nil
 }
 
-// followIPv6 switches IPv6 on for a bridge that was made while the master had none. Somebody has switched it on there
+// FollowIPv6 switches IPv6 on for a bridge that was made while the master had none. Somebody has switched it on there
 // meanwhile, as NetworkManager does when it takes an interface over, and the addresses that he gave it could not move.
-func (n *view) followIPv6() error {
+func (n *Host) FollowIPv6() error {
 	if off, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "disable_ipv6"); err != nil || off != "0" {
 		return nil //nolint:nilerr // a kernel, or an MTU, without IPv6
 	}
 	return n.inheritSysctl("ipv6", "disable_ipv6")
 }
 
-// goOnListening makes a bridge of an earlier version, or of the classic plugin, listen as a new one does. Its other
+// GoOnListening makes a bridge of an earlier version, or of the classic plugin, listen as a new one does. Its other
 // settings may be somebody's.
-func (n *view) goOnListening() error {
+func (n *Host) GoOnListening() error {
 	master, err := platform.Sysctl("net", "ipv6", "conf", n.Master, "accept_ra")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
