@@ -26,7 +26,8 @@ Usage:
   azure-vnet-install [--dry-run] uninstall         clean up the host, and remove what was installed
   azure-vnet-install selftest                      find out how this Windows' HNS answers, and print it as JSON
   azure-vnet-install selftest keep FILE            so, into a file; its networks stay there for
-  azure-vnet-install selftest after EVENT FILE     find out what EVENT (restart, reboot, clock) has left of them, and print all
+  azure-vnet-install selftest after EVENT FILE     find out what EVENT (restart, reboot, clock) has left of them,
+                                                   and print all
 
 selftest needs no Azure, and interrupts nothing: its networks have no adapter, and it removes them.
 `

@@ -13,9 +13,10 @@ import (
 const Schema = 3
 
 // Reservation is one address in use. The reservations are the records of the state (store.Records), those of the first
-// pool first:
+// pool first, each in one line:
 //
-//	{"address":"10.240.0.5","network":"azure","containerID":"4a1f…","ifName":"eth0","created":"2026-11-29T05:50:12Z","netnsInode":4026532281}
+//	{"address":"10.240.0.5","network":"azure","containerID":"4a1f…","ifName":"eth0","created":"2026-11-29T05:50:12Z",
+//	 "netnsInode":4026532281}
 type Reservation struct {
 	Address netip.Addr
 	Owner

@@ -225,7 +225,8 @@ func (h *Handle) checkChained(p Pod, l Link) (string, error) {
 	switch {
 	case l.MAC.String() != p.MAC.String():
 		return fmt.Sprintf("interface %s has MAC %s instead of %s", p.IfName, l.MAC, p.MAC), nil
-	case l.MTU > p.MTU && p.MTU != 0: // it is not known of an imported pod. A smaller one is tuning's, which does not say so in its result
+	// It is not known of an imported pod. A smaller one is tuning's, which does not say so in its result.
+	case l.MTU > p.MTU && p.MTU != 0:
 		return fmt.Sprintf("interface %s has MTU %d instead of %d", p.IfName, l.MTU, p.MTU), nil
 	}
 	return h.checkRoutes(p, l)

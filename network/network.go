@@ -176,8 +176,8 @@ type Settings struct {
 	AntiSpoof         bool           `json:"antiSpoof"`
 	AllowHostAgent    bool           `json:"hostAgent,omitempty"`     // pods may reach the host agent's control ports
 	IPsToRouteViaHost []netip.Prefix `json:"viaHost,omitempty"`       // what the host's own stack shall handle
-	IPMasq            bool           `json:"masquerade,omitempty"`    // what leaves the VNET does so behind the host's address
-	VnetCIDRs         []netip.Prefix `json:"vnet,omitempty"`          // the VNET's address space; the pods' subnets belong to it anyway
+	IPMasq            bool           `json:"masquerade,omitempty"`    // what leaves the VNET has the host's address
+	VnetCIDRs         []netip.Prefix `json:"vnet,omitempty"`          // the VNET; the pods' subnets belong to it anyway
 	AcceptForward     bool           `json:"acceptForward,omitempty"` // the host's firewall shall let pods' traffic pass
 }
 
@@ -207,7 +207,7 @@ type Endpoint struct {
 	MAC          string         `json:"mac"`
 	MTU          int            `json:"mtu,omitempty"`
 	Addresses    []netip.Prefix `json:"addresses"`
-	Gateways     []netip.Addr   `json:"gateways,omitempty"` // that the IPAM plugin named beside the routes, where the pod has others
+	Gateways     []netip.Addr   `json:"gateways,omitempty"` // named beside the routes, where the pod has others
 	Further      []netip.Prefix `json:"-"`                  // addresses that other plugins gave the interface
 	Routes       []Route        `json:"routes,omitempty"`
 	Created      time.Time      `json:"created"`

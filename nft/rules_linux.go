@@ -24,7 +24,7 @@ type Rules struct {
 	Pods          []netip.Prefix // the subnets of the pods' addresses
 	Local         []netip.Prefix // the host's addresses on other interfaces; what pods send there is for its own stack
 	ViaHost       []netip.Prefix // likewise what it serves without having the address
-	Other         string         // another NIC: answers to what the host translated on its way from there leave by it; "" if there is none
+	Other         string         // another NIC, by which answers to what came from there leave; "" if there is none
 	Masquerade    bool           // what pods send out of VNET leaves behind the host's address
 	VNET          []netip.Prefix // never translated; the pods' own subnets at least
 	AcceptForward bool           // the host's firewall forwards what pods send and get

@@ -91,7 +91,8 @@ func (s *Store[T]) unseal(raw string) (*loaded[T], error) {
 			return nil, damaged(fmt.Errorf("records: %w", err))
 		}
 	}
-	if at := strings.Index(raw, dataKey); at >= 0 { // a file that was edited by hand has another body: it is written without need
+	// A file that was edited by hand has another body: it is written without need.
+	if at := strings.Index(raw, dataKey); at >= 0 {
 		l.base = raw[at:]
 	}
 	return l, nil

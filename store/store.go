@@ -2,7 +2,8 @@
 //
 // The file is an envelope around the value:
 //
-//	{"schema":1,"bootID":"…","generation":7,"written":"2026-11-21T23:45:00Z","Network":"taken over","IPAM":"taken over","data":{…}}
+//	{"schema":1,"bootID":"…","generation":7,"written":"2026-11-21T23:45:00Z",
+//	 "Network":"taken over","IPAM":"taken over","data":{…}}
 //
 // Network and IPAM are what a call of the classic plugin stumbles over that comes too late (takenOver).
 //

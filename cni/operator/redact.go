@@ -12,7 +12,8 @@ import (
 const hidden = "(left out)"
 
 // secretWord are words in names of what nobody else may know.
-const secretWord = `(?:token|passw|passphrase|secret|credential|private|api_?-?key|access_?-?key|auth|cookie|session|signature|bearer|\bsig\b|\bpwd\b)`
+const secretWord = `(?:token|passw|passphrase|secret|credential|private|api_?-?key|access_?-?key|auth|cookie|session|` +
+	`signature|bearer|\bsig\b|\bpwd\b)`
 
 var (
 	secretName = lazily(`(?i)` + secretWord + `|key$`)

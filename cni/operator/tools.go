@@ -24,7 +24,8 @@ func output(ctx context.Context, command ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, toolTime)
 	defer cancel()
 	said := &bytes.Buffer{}
-	cmd := exec.CommandContext(ctx, find(command[0]), command[1:]...) //nolint:forbidigo // a report has the words of the host's own tools
+	//nolint:forbidigo // a report has the words of the host's own tools
+	cmd := exec.CommandContext(ctx, find(command[0]), command[1:]...)
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = toolEnv(), said, said, time.Second
 	if err := cmd.Run(); err != nil {
 		return said.Bytes(), fmt.Errorf("%q: %w", command, err)

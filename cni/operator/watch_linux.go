@@ -24,7 +24,7 @@ const (
 	quarrel = 6                      // repairs within a minute are one with another program,
 	memory  = time.Minute
 	giveWay = 10 * time.Second // which then gets this long between two looks
-	share   = 50               // of the time may pass with looking, in parts: with hundreds of pods, where something changes all the time
+	share   = 50               // of the time, in parts, may pass with looking, where something changes all the time
 )
 
 // watch repairs, and again whenever something of the host changes, until ctx ends, or another azure-vnet is installed:

@@ -12,10 +12,12 @@ import (
 const report = `[{"SpecReports": [
 	{"ContainerHierarchyTexts": null, "LeafNodeType": "SynchronizedBeforeSuite", "State": "passed", "NumAttempts": 1},
 	{"ContainerHierarchyTexts": ["[net] A"], "LeafNodeType": "It", "LeafNodeText": "passes", "State": "passed", "NumAttempts": 1},
-	{"ContainerHierarchyTexts": ["[net] A"], "LeafNodeType": "It", "LeafNodeText": "fails", "State": "failed", "NumAttempts": 1, "Failure": {"Message": "cause\nmore"}},
+	{"ContainerHierarchyTexts": ["[net] A"], "LeafNodeType": "It", "LeafNodeText": "fails", "State": "failed", "NumAttempts": 1,
+	 "Failure": {"Message": "cause\nmore"}},
 	{"ContainerHierarchyTexts": ["[net] A"], "LeafNodeType": "It", "LeafNodeText": "hangs", "State": "timedout", "NumAttempts": 1},
 	{"ContainerHierarchyTexts": ["[net] A"], "LeafNodeType": "It", "LeafNodeText": "needs the internet", "State": "skipped"},
-	{"ContainerHierarchyTexts": ["[net] A"], "LeafNodeType": "It", "LeafNodeText": "needs a cloud", "State": "skipped", "NumAttempts": 1, "Failure": {"Message": "no cloud"}},
+	{"ContainerHierarchyTexts": ["[net] A"], "LeafNodeType": "It", "LeafNodeText": "needs a cloud", "State": "skipped", "NumAttempts": 1,
+	 "Failure": {"Message": "no cloud"}},
 	{"ContainerHierarchyTexts": ["[net] A"], "LeafNodeType": "It", "LeafNodeText": "was never begun", "State": "skipped"},
 	{"ContainerHierarchyTexts": ["[disk] A"], "LeafNodeType": "It", "LeafNodeText": "is another's", "State": "skipped"}
 ]}]`

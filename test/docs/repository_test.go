@@ -35,8 +35,9 @@ type repository struct {
 func open(t *testing.T) *repository {
 	t.Helper()
 	r := &repository{
-		documents: map[string]*document{}, man: map[string]string{}, files: map[string]bool{}, tests: map[string][]string{}, usage: map[string]usage{},
-		targets: map[string]bool{}, scripts: map[string]map[string]bool{}, fields: configurationFields(), codes: specifiedCodes(), checks: map[string]bool{},
+		documents: map[string]*document{}, man: map[string]string{}, files: map[string]bool{}, tests: map[string][]string{},
+		usage: map[string]usage{}, targets: map[string]bool{}, scripts: map[string]map[string]bool{},
+		fields: configurationFields(), codes: specifiedCodes(), checks: map[string]bool{},
 	}
 	err := filepath.WalkDir(root, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -124,9 +125,9 @@ func (r *repository) source(name, text string) error {
 			if code := codeOfSpecification[n.Sel.Name]; code != 0 && isIdent(n.X, "types") { // 0 is libcni's, when a plugin has no answer
 				r.codes[code] = true
 			}
-		case *ast.BasicLit:
-			if value := literal(n); doctors && value != "" {
-				r.literals = append(r.literals, value)
+		case *ast.BasicLit, *ast.BinaryExpr:
+			if e, ok := n.(ast.Expr); ok && doctors && literal(e) != "" {
+				r.literals = append(r.literals, literal(e))
 			}
 		}
 		return true
@@ -144,8 +145,13 @@ func isIdent(e ast.Expr, name string) bool {
 	return ok && id.Name == name
 }
 
-// literal is the value of a string literal, "" of everything else.
+// literal is the value of a string literal, or of several that are added; "" of everything else.
 func literal(e ast.Expr) string {
+	if sum, ok := e.(*ast.BinaryExpr); ok && sum.Op == token.ADD {
+		if first, second := literal(sum.X), literal(sum.Y); first != "" && second != "" {
+			return first + second
+		}
+	}
 	if l, ok := e.(*ast.BasicLit); ok && l.Kind == token.STRING {
 		value, err := strconv.Unquote(l.Value)
 		if err == nil {

@@ -66,10 +66,12 @@ func newSandbox(t *testing.T) sandbox {
 	s.write("etc/sources.list", "deb [trusted=yes] file:"+s.dir+"/repo ./\n", 0o644)
 	s.write("bin/dpkg", "#!/bin/sh\necho \"$@\" >> "+s.dir+"/dpkg-calls\n", 0o755)
 	s.write("apt.conf", strings.ReplaceAll(`
-APT::Architecture "amd64"; APT::Architectures { "amd64"; }; APT::Sandbox::User "root"; #clear DPkg::Pre-Install-Pkgs; #clear DPkg::Post-Invoke; #clear APT::Update::Post-Invoke-Success;
+APT::Architecture "amd64"; APT::Architectures { "amd64"; }; APT::Sandbox::User "root";
+#clear DPkg::Pre-Install-Pkgs; #clear DPkg::Post-Invoke; #clear APT::Update::Post-Invoke-Success;
 Dir::State::Lists "DIR/lists"; Dir::State::status "DIR/dpkg/status"; Dir::State::extended_states "DIR/extended_states";
 Dir::Cache::archives "DIR/archives"; Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
-Dir::Etc::sourcelist "DIR/etc/sources.list"; Dir::Etc::sourceparts "-"; Dir::Etc::parts "DIR/etc/apt.conf.d"; Dir::Etc::preferencesparts "DIR/etc/preferences.d"; Dir::Etc::main "-";
+Dir::Etc::sourcelist "DIR/etc/sources.list"; Dir::Etc::sourceparts "-"; Dir::Etc::parts "DIR/etc/apt.conf.d";
+Dir::Etc::preferencesparts "DIR/etc/preferences.d"; Dir::Etc::main "-";
 Dir::Log "DIR/log"; Dir::Bin::dpkg "DIR/bin/dpkg";
 `, "DIR", s.dir), 0o644)
 	return s

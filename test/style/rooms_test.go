@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// A package that nobody can keep in his head is two: of each, no operating system has more than 2,100 lines of code
+// A package that nobody can keep in his head is two: of each, no operating system has more than 2,200 lines of code
 // (comments and blank lines do not count) or 25 files.
 func TestPackagesAreSmall(t *testing.T) {
-	const mostLines, mostFiles = 2100, 25
+	const mostLines, mostFiles = 2200, 25
 	type size struct{ lines, files map[string]int }
 	of := map[string]size{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
