@@ -239,6 +239,17 @@ func TestBootIdentity(t *testing.T) {
 	}
 }
 
+// Somebody may have written whatever into the file that an unknown boot takes the identity from.
+func TestABootIdentityOfAnyLength(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, func(o *Options[state]) { o.Boot = strings.Repeat("long", headRoom) })
+	mustUpdate(t, h.Store, set(7))
+	mustUpdate(t, h.Store, increment)
+	if got := mustView(t, h.Store); got.N != 8 || !json.Valid([]byte(read(t, h.path))) {
+		t.Errorf("N = %d, of %.700s", got.N, read(t, h.path))
+	}
+}
+
 func TestRebootedDropsWhatCannotBeAlive(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
