@@ -229,6 +229,35 @@ func TestTheRecordOfAPodFollowsItsMastersMTU(t *testing.T) {
 	}
 }
 
+// What a change that was given up has made of a pod's record is forgotten.
+func TestAPodWhoseMTUCouldNotBeWrittenHasTheOldOne(t *testing.T) {
+	t.Parallel()
+	st := store.New(store.Options[State]{Path: filepath.Join(t.TempDir(), "azure-vnet.json"), Schema: Schema})
+	if err := st.Update(t.Context(), func(s *State) error {
+		*s = *stateOf("c1")
+		e := s.Networks["azure"].Endpoints.Get("c1/eth0")
+		e.MTU = 1500
+		s.Networks["azure"].Endpoints.Set(e)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	givenUp := errors.New("given up")
+	for range 2 { // the second one knows the records
+		if err := st.Update(t.Context(), func(s *State) error {
+			n := s.Networks["azure"]
+			if mtu := n.Endpoints.Get("c1/eth0").MTU; mtu != 1500 {
+				t.Errorf("the MTU is %d", mtu)
+			}
+			n.Bridge, n.MTU = "azure0", 9000
+			(&Manager{Dataplane: followed{}}).followMTU(t.Context(), s, n, 1500)
+			return givenUp
+		}); !errors.Is(err, givenUp) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A file that somebody edited by hand is read if it makes sense, and is damaged if not.
 func TestRecordsOfOthers(t *testing.T) {
 	t.Parallel()
