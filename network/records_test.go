@@ -149,6 +149,25 @@ func TestARecordHasEveryField(t *testing.T) {
 	}
 }
 
+// A container may have two interfaces in one network.
+func TestAContainerWithTwoInterfacesHasTwoRecords(t *testing.T) {
+	t.Parallel()
+	var all Endpoints
+	owners := []Owner{{"azure", "c1", "net1"}, {"azure", "c1", "net2"}, {"azure", "c11", "net"}}
+	for i, o := range owners {
+		all.Set(&Endpoint{Owner: o, MTU: i})
+	}
+	for i, o := range owners {
+		if e := all.Get(o.key()); all.Len() != len(owners)-i || e == nil || e.Owner != o || e.MTU != i {
+			t.Errorf("%d records; that of %q is %+v", all.Len(), o, e)
+		}
+		all.Delete(o.key())
+		if e := all.Get(o.key()); e != nil {
+			t.Errorf("%q is still there: %+v", o, e)
+		}
+	}
+}
+
 func TestRecordsFollowChanges(t *testing.T) {
 	t.Parallel()
 	s, err := parsed(t, recordsOf(stateOf("c1", "c2", "c3", "c4")))
