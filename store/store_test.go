@@ -321,6 +321,22 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// Whoever moves a newer version's file away is told that its mirror is there, and not to move what is gone.
+func TestAMirrorOfANewerVersionIsNamed(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, func(o *Options[state]) { o.Schema = 2 })
+	write(t, h.path+".bak", `{"schema":3,"bootID":"boot-1","generation":41,"written":"2026-11-21T23:45:00Z","data":{}}`)
+	for _, err := range []error{h.Update(t.Context(), increment), h.View(t.Context(), increment)} {
+		if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), h.path+".bak has version 3") {
+			t.Errorf("error = %v", err)
+		}
+	}
+	if err := os.Remove(h.path + ".bak"); err != nil {
+		t.Fatal(err)
+	}
+	mustUpdate(t, h.Store, increment)
+}
+
 func TestAClassicFileIsImportedAndKept(t *testing.T) {
 	t.Parallel()
 	const classic = `{"Network": {"Version": "v1.4.43", "TimeStamp": "2026-11-01T00:00:00Z"}}`
