@@ -402,3 +402,23 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+// FuzzEndpoint compares with encoding/json: what is read is JSON, and says the same there.
+func FuzzEndpoint(f *testing.F) {
+	f.Add(strings.Split(recordsOf(stateOf("c1")), ",\n")[0])
+	f.Add(`{"network":"azure","addresses":null,"mtu":1500,"hostIfIndex":-0,"routes":[{"dst":"0.0.0.0/0","gw":"10.0.0.1","metric":7,"scope":3,"advmss":4}],"gateways":["fe80::1"],"created":"2026-11-29T05:50:12.345Z","hns":{"dns":{"servers":["a"]}},"rebuilt":true}`)
+	f.Add(`{"mtu":00}`)
+	f.Add(`{"mtu":+1}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		read, same := &Endpoint{}, &Endpoint{}
+		r := store.NewReader(text)
+		object := r.Object(func(name string) { read.parse(name, r) })
+		if r.Err() != nil {
+			return
+		}
+		err := json.Unmarshal([]byte(object), same)
+		if d := cmp.Diff(same, read, sameEndpoints, cmpopts.EquateEmpty()); err != nil || d != "" {
+			t.Errorf("%q (%v) (-encoding/json +read)\n%s", object, err, d)
+		}
+	})
+}
