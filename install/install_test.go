@@ -146,7 +146,7 @@ func TestUninstallForgetsTheState(t *testing.T) {
 	h := newHost(t)
 	h.must(h.install(h.release("v1", "one"), "v1"))
 	ours := []string{"azure-vnet.json", "azure-vnet.json.bak", "azure-vnet.lock", "azure-vnet.log", "azure-vnet.log.1", "azure-vnet-ipam.json", "azure-vnet-ipam.json.bak",
-		"azure-vnet-ipam.lock", "azure-vnet-ipam.log", "azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock", "azure-vnet-metrics.json"}
+		"azure-vnet-ipam.lock", "azure-vnet-ipam.log", "azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock", "azure-vnet-metrics.json", "azure-vnet-metrics.lock"}
 	for _, f := range append(ours, "kubelet.log", "azure-vnet.log.txt") {
 		h.write(f, "x")
 	}
