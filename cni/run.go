@@ -133,7 +133,12 @@ func (p *Plugin) Run(args []string) int {
 func (p *Plugin) query(ctx context.Context, answer func(context.Context, []byte) (any, error)) int {
 	var stdin []byte
 	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice == 0 {
+		stop := context.AfterFunc(ctx, func() { // nothing can interrupt the read
+			printError(types.NewError(types.ErrTryAgainLater, p.Name+" hangs: standard input is open, and no configuration came to its end", "close standard input, or let it be /dev/null"))
+			os.Exit(1)
+		})
 		stdin, _ = io.ReadAll(os.Stdin)
+		stop()
 	}
 	var text []byte
 	value, err := answer(ctx, stdin)

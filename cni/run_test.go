@@ -53,6 +53,14 @@ func plugin(how string) *cni.Plugin {
 		},
 		Add: func(ctx context.Context, c *cni.Command) (types.Result, error) { return adds[how](ctx, c) },
 		Del: done, Check: done, GC: done, Status: statusOf(how),
+		Queries: map[string]func(context.Context, []byte) (any, error){
+			"ASK": func(_ context.Context, stdin []byte) (any, error) {
+				if how == "fails" {
+					return nil, fmt.Errorf("ask: %w", errMaster)
+				}
+				return map[string]string{"heard": string(stdin)}, nil
+			},
+		},
 		Operator: func(_ context.Context, args []string, stdout, _ io.Writer) int {
 			_, _ = fmt.Fprintln(stdout, args)
 			return 7
@@ -72,7 +80,7 @@ var limits = map[string]cni.Limits{
 	"waits for its end":       {Command: time.Minute, Undo: time.Minute},
 	"is told to end":          {Command: time.Minute, Undo: time.Minute},
 	"waits, and is quick":     {Command: time.Minute, Undo: time.Minute, Quick: time.Hour},
-	"hangs":                   {Command: 50 * time.Millisecond, Undo: 50 * time.Millisecond, Status: 50 * time.Millisecond, EndOfStatus: 50 * time.Millisecond},
+	"hangs":                   {Command: 50 * time.Millisecond, Undo: 50 * time.Millisecond, Status: 30 * time.Millisecond, EndOfStatus: 40 * time.Millisecond},
 	"ends at its deadline":    {Command: 50 * time.Millisecond, Undo: time.Minute},
 	"undoes for longer still": {Command: 50 * time.Millisecond, Undo: time.Minute},
 }
@@ -316,10 +324,48 @@ func TestStandardOutputThatTakesNothingIsAFailure(t *testing.T) {
 	}
 }
 
+// A question that is none of the protocol's has one document as its answer, too, and a failure an exit code.
+func TestAQueryIsAnsweredByOneDocument(t *testing.T) {
+	t.Parallel()
+	var answer struct{ Heard string }
+	c := newCall(t, "answers", "CNI_COMMAND=ASK")
+	c.cmd.Stdin = strings.NewReader("a configuration")
+	exit := c.exit()
+	if c.document(&answer); exit != 0 || answer.Heard != "a configuration" {
+		t.Errorf("exit %d, and %+v", exit, answer)
+	}
+	newCall(t, "fails", "CNI_COMMAND=ASK").fails(102, "ask: master interface not usable", "")
+	for name, open := range deafOutputs {
+		stdout, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newCall(t, "answers", "CNI_COMMAND=ASK")
+		c.cmd.Stdout = stdout
+		if exit := c.exit(); exit != 1 || !strings.Contains(c.stderr.String(), `"code":`) {
+			t.Errorf("%s: %v, %s", name, c.cmd.ProcessState, c.stderr.String())
+		}
+		_ = stdout.Close()
+	}
+}
+
+// Who asks may leave standard input open, and there is an end of waiting for it all the same.
+func TestAQueryDoesNotWaitForEverForStandardInput(t *testing.T) {
+	t.Parallel()
+	c := newCall(t, "hangs", "CNI_COMMAND=ASK")
+	c.cmd.Stdin = nil
+	in, err := c.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	c.fails(11, "standard input is open", "close standard input")
+}
+
 // Whatever is stuck, STATUS answers within five seconds: it waits for less, and is given up if it does not come back.
 func TestStatusDoesNotHang(t *testing.T) {
 	t.Parallel()
-	for how, want := range map[string]string{"waits": "bounded true, true", "hangs": "test-plugin hangs"} {
+	for how, want := range map[string]string{"waits": "bounded true, true", "hangs": "test-plugin hangs: it did not end in 70ms"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			c := newCall(t, how, "CNI_COMMAND=STATUS")

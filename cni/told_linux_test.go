@@ -12,6 +12,9 @@ import (
 // A command that is not quick any more hears who tells it to end. (This process hears so from the start, so that a signal
 // that comes too early does not end it.)
 func TestACommandThatIsNotQuickCanBeToldToEnd(t *testing.T) {
+	if usualLimits.Quick != time.Second {
+		t.Errorf("a command is quick for %s, and the documents say a second", usualLimits.Quick)
+	}
 	safe := make(chan os.Signal, 1)
 	signal.Notify(safe, syscall.SIGTERM)
 	defer signal.Stop(safe)

@@ -111,22 +111,25 @@ func (l layout) place(from, to string) (changed bool, err error) {
 // protect makes the folders that SYSTEM executes from, and believes, such that administrators alone write there. A folder
 // of the state that was there before is somebody else's, too: of that it says what is wrong.
 func (l layout) protect() error {
-	fresh := !exists(l.State)
-	own := filepath.Dir(l.Bin)
-	if err := os.MkdirAll(own, 0o755); err != nil {
+	if exists(l.State) {
+		who, err := l.Writers(l.State)
+		if err != nil {
+			return err
+		}
+		if len(who) > 0 {
+			l.Say(fmt.Sprintf("WARNING: %s may write into %s, where the state is; azure-vnet doctor says what to do", strings.Join(who, ", "), l.State))
+		}
+	} else if err := l.makeRestricted(l.State); err != nil {
+		return errors.Join(err, remove(l.State)) // else the next attempt would take it for somebody else's
+	}
+	return l.makeRestricted(filepath.Dir(l.Bin))
+}
+
+func (l layout) makeRestricted(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := l.Restrict(own); err != nil {
-		return err
-	}
-	if fresh {
-		return l.Restrict(l.State)
-	}
-	who, err := l.Writers(l.State)
-	if len(who) > 0 {
-		l.Say(fmt.Sprintf("WARNING: %s may write into %s, where the state is; azure-vnet doctor says what to do", strings.Join(who, ", "), l.State))
-	}
-	return err
+	return l.Restrict(dir)
 }
 
 // known says that a file is one that we have installed, of whatever version.

@@ -58,6 +58,9 @@ func TestTheDeadMakeRoom(t *testing.T) {
 		t.Fatal(a, err)
 	}
 	full("it lives in another one")
+	if a, err := r.in(0, "a"); a != "10.240.0.5" || err != nil { // who asks for it knows of no namespace
+		t.Fatal(a, err)
+	}
 	delete(there, 5)
 	there[9] = true
 	if a, err := r.in(9, "new"); a != "10.240.0.5" || err != nil {

@@ -3,6 +3,7 @@ package ipam
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -160,6 +161,11 @@ func FuzzImportClassic(f *testing.F) {
 		sound(t, &s.AddressSpace)
 		if err := ImportClassic(raw, &again, owners, testTime); err != nil || dump(t, &s) != dump(t, &again) {
 			t.Errorf("not the same the second time (%v)", err)
+		}
+		written, err := json.Marshal(&s)
+		var back State
+		if err = errors.Join(err, json.Unmarshal(written, &back), parse(&back.AddressSpace, recordsOf(&s))); err != nil || dump(t, &s) != dump(t, &back) {
+			t.Errorf("it is written as %s %s, and read as %s (%v)", written, recordsOf(&s), dump(t, &back), err)
 		}
 		exercise(t, &s.AddressSpace)
 		sound(t, &s.AddressSpace)

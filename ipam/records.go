@@ -78,7 +78,7 @@ func (s *AddressSpace) ParseRecord(object *store.Reader) (any, error) {
 		case "netnsInode":
 			r.Namespace = uint64(object.Int())
 		default:
-			_ = object.Raw()
+			object.Skip()
 		}
 	})
 	if object.Err() == nil && (!r.Address.IsValid() || r.Address.Zone() != "") {

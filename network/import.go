@@ -58,13 +58,13 @@ func importHNS(c classic.Network, mode Mode, now time.Time) *Network {
 		n.Prefixes = addPrefix(n.Prefixes, p)
 	}
 	for _, e := range c.Endpoints {
-		o := Owner{n.Name, e.ContainerID, e.IfName}
-		if !o.named() || e.HNSID == "" || len(e.Addresses) == 0 {
+		o, addresses := Owner{n.Name, e.ContainerID, e.IfName}, valid(e.Addresses)
+		if !o.named() || e.HNSID == "" || len(addresses) == 0 {
 			continue // DEL finds it by its name
 		}
 		n.Endpoints.Set(&Endpoint{
 			Owner: o, State: Ready, PodNamespace: e.PodNamespace, PodName: e.PodName, NetNS: e.NetNS, HostIfName: e.HostIfName,
-			MAC: e.MAC.String(), Addresses: e.Addresses, Created: n.Created, HNS: &HNSEndpoint{ID: e.HNSID},
+			MAC: e.MAC.String(), Addresses: addresses, Created: n.Created, HNS: &HNSEndpoint{ID: e.HNSID},
 		})
 	}
 	return n
@@ -118,17 +118,17 @@ func isInterface(name string) bool {
 	return name != "" && len(name) <= 15 && name != "." && name != ".." && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00")
 }
 
+// valid are the addresses with a prefix length: one without cannot be written down.
+func valid(addresses []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(addresses), func(p netip.Prefix) bool { return !p.IsValid() })
+}
+
 // imported is the record in our form, or nil if it does not say whose it is, or names a host veth that is none of the
 // classic plugin's: DEL would take that interface away.
 func (n *Network) imported(c classic.Endpoint) *Endpoint {
 	e := &Endpoint{
 		Owner: Owner{n.Name, c.ContainerID, c.IfName}, State: Ready, PodNamespace: c.PodNamespace, PodName: c.PodName,
-		NetNS: c.NetNS, HostIfName: c.HostIfName, MAC: c.MAC.String(), Created: n.Created,
-	}
-	for _, p := range c.Addresses {
-		if p.IsValid() {
-			e.Addresses = append(e.Addresses, p)
-		}
+		NetNS: c.NetNS, HostIfName: c.HostIfName, MAC: c.MAC.String(), Addresses: valid(c.Addresses), Created: n.Created,
 	}
 	ours := isInterface(e.HostIfName) && strings.HasPrefix(e.HostIfName, azure.HostVethPrefix)
 	if !e.named() || !ours || len(c.MAC) != 6 || len(e.Addresses) == 0 {

@@ -148,6 +148,25 @@ func TestARecordHasEveryField(t *testing.T) {
 	}
 }
 
+// A container may have two interfaces in one network.
+func TestAContainerWithTwoInterfacesHasTwoRecords(t *testing.T) {
+	t.Parallel()
+	var all Endpoints
+	owners := []Owner{{"azure", "c1", "net1"}, {"azure", "c1", "net2"}, {"azure", "c11", "net"}}
+	for i, o := range owners {
+		all.Set(&Endpoint{Owner: o, MTU: i})
+	}
+	for i, o := range owners {
+		if e := all.Get(o.Key()); all.Len() != len(owners)-i || e == nil || e.Owner != o || e.MTU != i {
+			t.Errorf("%d records; that of %q is %+v", all.Len(), o, e)
+		}
+		all.Delete(o.Key())
+		if e := all.Get(o.Key()); e != nil {
+			t.Errorf("%q is still there: %+v", o, e)
+		}
+	}
+}
+
 func TestRecordsFollowChanges(t *testing.T) {
 	t.Parallel()
 	s, err := parsed(t, recordsOf(stateOf("c1", "c2", "c3", "c4")))
@@ -329,6 +348,26 @@ func FuzzRecords(f *testing.F) {
 		}
 		if d := cmp.Diff(list, endpointsOf(again), sameEndpoints); d != "" {
 			t.Errorf("(-read +read again)\n%s", d)
+		}
+	})
+}
+
+// FuzzEndpoint compares with encoding/json: what is read is JSON, and says the same there.
+func FuzzEndpoint(f *testing.F) {
+	f.Add(strings.Split(recordsOf(stateOf("c1")), ",\n")[0])
+	f.Add(`{"network":"azure","addresses":null,"mtu":1500,"hostIfIndex":-0,"routes":[{"dst":"0.0.0.0/0","gw":"10.0.0.1","metric":7,"scope":3,"advmss":4}],"gateways":["fe80::1"],"created":"2026-11-29T05:50:12.345Z","hns":{"dns":{"servers":["a"]}},"rebuilt":true}`)
+	f.Add(`{"mtu":00}`)
+	f.Add(`{"mtu":+1}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		read, same := &Endpoint{}, &Endpoint{}
+		r := store.NewReader(text)
+		object := r.Object(func(name string) { read.parse(name, r) })
+		if r.Err() != nil {
+			return
+		}
+		err := json.Unmarshal([]byte(object), same)
+		if d := cmp.Diff(same, read, sameEndpoints, cmpopts.EquateEmpty()); err != nil || d != "" {
+			t.Errorf("%q (%v) (-encoding/json +read)\n%s", object, err, d)
 		}
 	})
 }

@@ -157,9 +157,9 @@ func (n *Conn) forget(e Element) error {
 		errs = errors.Join(errs, err, n.conn.SetDeleteElements(set, have))
 	}
 	drop(e.owned(v6), func(key []byte) bool {
-		anothers := len(key) >= addrAt && bytes.Equal(key[addrAt:], e.Address.AsSlice()) && !bytes.Equal(key, e.ownedKey(e.Address))
+		has := len(key) >= addrAt && bytes.Equal(key[addrAt:], e.Address.AsSlice())
 		former := len(key) >= addrAt && portName(key) == e.Port && !bytes.Equal(key[macAt:macAt+6], e.MAC) // it had another MAC
-		return anothers || former
+		return has || former
 	})
 	same := func(key []byte) bool { return bytes.Equal(key, e.Address.AsSlice()) }
 	drop(e.pods(v6), same)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -153,25 +154,29 @@ func (s Scope) join(pods, owned, copied []nftables.SetElement, ports map[string]
 // resizing at the same time, after many additions or deletions, and then leaves elements out (lib/rhashtable.c). So it
 // is asked until an answer brings nothing new.
 func (n *Conn) list(s *nftables.Set) ([]nftables.SetElement, error) {
+	return gather(func() (iter.Seq[element], error) { return n.elementsIn(s) })
+}
+
+func gather(listing func() (iter.Seq[element], error)) ([]nftables.SetElement, error) {
 	var all []nftables.SetElement
 	seen := map[string]bool{}
 	const enough = 5
 	for range enough {
-		elements, err := n.elementsIn(s)
+		elements, err := listing()
 		if errors.Is(err, unix.ENOENT) {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		before, first, listed := len(all), all == nil, 0
+		before := len(all)
 		for e := range elements {
-			if listed++; !seen[string(e.key)] {
+			if !seen[string(e.key)] {
 				seen[string(e.key)] = true
 				all = append(all, nftables.SetElement{Key: e.key, Val: e.value, Comment: e.comment()})
 			}
 		}
-		if len(all) == before && (!first || listed == 0) {
+		if len(all) == before {
 			break
 		}
 	}

@@ -55,6 +55,9 @@ Exit codes: 0 done, or nothing to do; 1 failed, and nothing was changed unless t
 END
 }
 
+# Some shells' own echo takes backslashes for more than they are, and messages of the plugins have them.
+echo() { printf '%s\n' "$*"; }
+
 say() { echo "$self: $*"; }
 die() { # die CODE WHAT REMEDY
     echo "$self: $2" >&2

@@ -235,6 +235,9 @@ func TestATooLargeFileIsDamageAndATooLargeStateIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustUpdate(t, h.Store, increment)
+	if !strings.Contains(h.log.String(), "the limit is") {
+		t.Errorf("it was read all the same: %s", h.log)
+	}
 	if got := mustView(t, h.Store); got.N != 8 {
 		t.Errorf("N = %d, want 8", got.N)
 	}

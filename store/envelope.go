@@ -73,11 +73,11 @@ func (s *Store[T]) seal(l *loaded[T], b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// unseal decodes a file. Its errors are a *damagedError, or wrap ErrSchema.
-func (s *Store[T]) unseal(raw string) (*loaded[T], error) {
+// unseal decodes what is in a file. Its errors are a *damagedError, or wrap ErrSchema.
+func (s *Store[T]) unseal(path, raw string) (*loaded[T], error) {
 	e, err := parseEnvelope(raw)
 	if err != nil || e.Schema != s.o.Schema {
-		return s.unsealOther([]byte(raw), err)
+		return s.unsealOther(path, []byte(raw), err)
 	}
 	l := &loaded[T]{boot: e.BootID, generation: e.Generation}
 	if err := json.Unmarshal([]byte(e.data), &l.value); err != nil {
@@ -140,7 +140,7 @@ func (r *Reader) lastRecords() string {
 
 // unsealOther finds out what a file is that does not decode as the current schema: the slow path, taken once in a
 // file's life.
-func (s *Store[T]) unsealOther(raw []byte, cause error) (*loaded[T], error) {
+func (s *Store[T]) unsealOther(path string, raw []byte, cause error) (*loaded[T], error) {
 	if t := bytes.TrimSpace(raw); len(t) == 0 {
 		return nil, damaged(errors.New("the file is empty"))
 	} else if t[0] != '{' {
@@ -166,7 +166,7 @@ func (s *Store[T]) unsealOther(raw []byte, cause error) (*loaded[T], error) {
 	}
 	if schema > s.o.Schema || s.o.Migrate == nil {
 		return nil, fmt.Errorf("%w: %s has version %d, this program understands %d",
-			ErrSchema, s.f.path, schema, s.o.Schema)
+			ErrSchema, path, schema, s.o.Schema)
 	}
 	l := &loaded[T]{value: new(T), boot: outer.BootID, generation: outer.Generation, dirty: true}
 	if err := s.o.Migrate(schema, raw, l.value); err != nil {

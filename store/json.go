@@ -150,9 +150,20 @@ func (r *Reader) quoted() (raw string, plain bool) {
 
 // Int reads a whole number.
 func (r *Reader) Int() int64 {
-	n, err := strconv.ParseInt(r.Raw(), 10, 64)
+	raw := r.Raw()
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if digits := strings.TrimPrefix(raw, "-"); strings.HasPrefix(raw, "+") || len(digits) > 1 && digits[0] == '0' {
+		err = fmt.Errorf("the number %q", raw)
+	}
 	r.Fail(err)
 	return n
+}
+
+// Skip reads a value that nobody wants.
+func (r *Reader) Skip() {
+	if raw := r.Raw(); r.err == nil && !json.Valid([]byte(raw)) {
+		r.Fail(fmt.Errorf("the value %.40q", raw))
+	}
 }
 
 // Raw is the next value as it stands there. Only its brackets and strings have been looked at: what is in it is valid

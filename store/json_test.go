@@ -29,7 +29,7 @@ func value(r *Reader) any {
 // FuzzReader compares with encoding/json: what is JSON there is here, with the same content, and nothing else is.
 func FuzzReader(f *testing.F) {
 	for _, text := range []string{
-		`{"a":"b","c":[1,-2.5e3,true,null,{}],"d":{"e":[]}}`, ` [ "\u00e9\n" , "é" ] `, `{"a":1,}`, `[1 2]`, `"a`, `{"a"}`, `[}`, `{"a":"\q"}`, "\"\x01\"", `[[["]"]]]`, `7`, ``, `[`, `{"a":`, `1,`, `"\`, "{\"a\xa8\":\"\xc3\"}",
+		`{"a":"b","c":[1,-2.5e3,true,null,{}],"d":{"e":[]}}`, ` [ "\u00e9\n" , "é" ] `, `{"a":1,}`, `[1 2]`, `"a`, `{"a"}`, `[}`, `{"a":"\q"}`, "\"\x01\"", `[[["]"]]]`, `7`, ``, `[`, `{"a":`, `1,`, `"\`, "{\"a\xa8\":\"\xc3\"}", `-0`, `007`, `+7`, `-7`, `9223372036854775808`, `{"a":[}}`,
 	} {
 		f.Add(text)
 	}
@@ -45,6 +45,17 @@ func FuzzReader(f *testing.F) {
 		raw := &Reader{text: text}
 		if piece := raw.Raw(); bad == nil && (raw.Err() != nil || json.Unmarshal([]byte(piece), &got) != nil || !reflect.DeepEqual(got, want)) {
 			t.Errorf("%q as it stands there: %q, %v", text, piece, raw.Err())
+		}
+		var number int64
+		whole := &Reader{text: text}
+		n := whole.Int()
+		if whole.end(); whole.Err() == nil && (json.Unmarshal([]byte(text), &number) != nil || n != number) {
+			t.Errorf("the number %q is %d instead of %d", text, n, number)
+		}
+		skipped := &Reader{text: text}
+		skipped.Skip()
+		if skipped.end(); json.Valid([]byte(text)) != (skipped.Err() == nil) {
+			t.Errorf("%q is skipped: %v", text, skipped.Err())
 		}
 	})
 }

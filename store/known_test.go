@@ -114,6 +114,31 @@ func TestTheHeadOfAFileTellsItFromItsPredecessor(t *testing.T) {
 	}
 }
 
+// Somebody cuts the file that is known, and the clock of the file system has not gone on: it is damaged all the same.
+func TestAFileThatWasCutIsReadAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "azure-vnet.json")
+	s := New(Options[names]{Path: path})
+	err := s.Update(t.Context(), func(n *names) error { n.list = []string{strings.Repeat("x", headSize), "behind the head"}; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Truncate(path, info.Size()-8), os.Chtimes(path, info.ModTime(), info.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.recovery == nil || l.recovery.Reason != ReasonDamaged || len(l.value.list) != 2 {
+		t.Errorf("recovery is %+v, with %d names", l.recovery, len(l.value.list))
+	}
+}
+
 // A failed write leaves nothing that is taken for known.
 func TestAFailedWriteIsNotKnown(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,7 @@ func (s *Store[T]) loadFile(ctx context.Context, path string) (*loaded[T], error
 		if path == s.f.path {
 			s.last.Store(file)
 		}
-		return s.unseal(file.text)
+		return s.unseal(path, file.text)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, ErrUnusable), errors.As(err, &bad):
 		return nil, err
 	default:

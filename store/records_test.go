@@ -162,6 +162,7 @@ func TestRecordsThatAreKnownAreNotParsedAgain(t *testing.T) {
 		{[]string{"a", "c", "d"}, 0},
 		{[]string{"d", "a"}, 1}, // in another order only what comes first is known
 		{[]string{"d", "a", "c"}, 1},
+		{[]string{"d", "d", "c"}, 1}, // what is there twice is known once: who reads it finds that out
 	} {
 		if err := other.Update(t.Context(), func(l *names) error { l.N, l.list = i, step.list; return nil }); err != nil {
 			t.Fatal(err)

@@ -239,6 +239,17 @@ func TestBootIdentity(t *testing.T) {
 	}
 }
 
+// Somebody may have written whatever into the file that an unknown boot takes the identity from.
+func TestABootIdentityOfAnyLength(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, func(o *Options[state]) { o.Boot = strings.Repeat("long", headRoom) })
+	mustUpdate(t, h.Store, set(7))
+	mustUpdate(t, h.Store, increment)
+	if got := mustView(t, h.Store); got.N != 8 || !json.Valid([]byte(read(t, h.path))) {
+		t.Errorf("N = %d, of %.700s", got.N, read(t, h.path))
+	}
+}
+
 func TestRebootedDropsWhatCannotBeAlive(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -308,6 +319,22 @@ func TestSchema(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever moves a newer version's file away is told that its mirror is there, and not to move what is gone.
+func TestAMirrorOfANewerVersionIsNamed(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t, func(o *Options[state]) { o.Schema = 2 })
+	write(t, h.path+".bak", `{"schema":3,"bootID":"boot-1","generation":41,"written":"2026-11-21T23:45:00Z","data":{}}`)
+	for _, err := range []error{h.Update(t.Context(), increment), h.View(t.Context(), increment)} {
+		if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), h.path+".bak has version 3") {
+			t.Errorf("error = %v", err)
+		}
+	}
+	if err := os.Remove(h.path + ".bak"); err != nil {
+		t.Fatal(err)
+	}
+	mustUpdate(t, h.Store, increment)
 }
 
 func TestAClassicFileIsImportedAndKept(t *testing.T) {

@@ -32,7 +32,7 @@ const Name = "azure-vnet-ipam"
 // StoreCodes are those of a state file, whoever's it is.
 var StoreCodes = []cni.Code{
 	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
-	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file away"},
+	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file and its mirror (.bak) away; the plugin rebuilds its state"},
 	{Err: store.ErrUnusable, Code: cni.CodeState, Remedy: "move the file away; the plugin rebuilds its state"},
 	{Err: store.ErrRead, Code: types.ErrIOFailure, Remedy: "the file may be as it should be: see that the plugin runs as root, and what the system lacks (open files, memory, a disk that works)"},
 	{Err: store.ErrWrite, Code: types.ErrIOFailure, Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},

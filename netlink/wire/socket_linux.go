@@ -155,9 +155,14 @@ func (s *Socket) Get(request []byte, answer uint16) ([]byte, error) {
 // Dump sends the request for many objects (NLM_F_DUMP), again if they change meanwhile, and returns the bodies of the
 // answers of the type.
 // Errors: the kernel's, as an errno; ErrInterrupted.
-func (s *Socket) Dump(request []byte, answer uint16) (bodies [][]byte, err error) {
+func (s *Socket) Dump(request []byte, answer uint16) ([][]byte, error) {
+	return untilWhole(func() ([][]byte, error) { return s.DumpOnce(request, answer) })
+}
+
+// untilWhole repeats a dump that was interrupted.
+func untilWhole(dump func() ([][]byte, error)) (bodies [][]byte, err error) {
 	for range attempts {
-		if bodies, err = s.DumpOnce(request, answer); !errors.Is(err, ErrInterrupted) {
+		if bodies, err = dump(); !errors.Is(err, ErrInterrupted) {
 			return bodies, err
 		}
 	}
@@ -166,11 +171,7 @@ func (s *Socket) Dump(request []byte, answer uint16) (bodies [][]byte, err error
 
 // DumpOnce is Dump without the repetition. With ErrInterrupted it returns what there was.
 func (s *Socket) DumpOnce(request []byte, answer uint16) ([][]byte, error) {
-	bodies, err := s.ask(request, answer)
-	if errors.Is(err, unix.EINTR) { // the kernel may end a changed dump with an error
-		err = ErrInterrupted
-	}
-	return bodies, err
+	return s.ask(request, answer)
 }
 
 func (s *Socket) ask(request []byte, answer uint16) ([][]byte, error) {
@@ -223,15 +224,24 @@ func (r *answers) take(messages []syscall.NetlinkMessage) (done bool, err error)
 				return true, nil
 			}
 		case unix.NLMSG_DONE: // carries the dump's result: 0, or a negative error number (netlink_dump_done)
-			if err := Errno(m.Data); err != nil {
+			if err := r.result(m); err != nil {
 				return true, err
 			}
 			return true, r.interrupted
 		case unix.NLMSG_ERROR:
-			return true, Errno(m.Data)
+			return true, r.result(m)
 		}
 	}
 	return false, nil
+}
+
+// result is what a message at the end says. The kernel may end a changed dump with an error.
+func (r *answers) result(m syscall.NetlinkMessage) error {
+	err := Errno(m.Data)
+	if errors.Is(err, unix.EINTR) && !r.one {
+		return ErrInterrupted
+	}
+	return err
 }
 
 // Errno is the result in the body of an acknowledgement, and of the end of a dump: nil, or a syscall.Errno.

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -63,7 +64,9 @@ func TestAnswers(t *testing.T) {
 		"of another kind":             {[]syscall.NetlinkMessage{message(unix.RTM_NEWADDR, 0, sequence, 9), one, last}, 1, true, nil},
 		"it changed meanwhile":        {[]syscall.NetlinkMessage{message(unix.RTM_NEWLINK, dumpInterrupted, sequence, 1), last}, 1, true, ErrInterrupted},
 		"it changed, says the end":    {[]syscall.NetlinkMessage{one, message(unix.NLMSG_DONE, dumpInterrupted, sequence, code(0)...)}, 1, true, ErrInterrupted},
-		"the end is an error":         {[]syscall.NetlinkMessage{one, message(unix.NLMSG_DONE, 0, sequence, code(unix.EINTR)...)}, 1, true, unix.EINTR},
+		"the end is an error":         {[]syscall.NetlinkMessage{one, message(unix.NLMSG_DONE, 0, sequence, code(unix.EINVAL)...)}, 1, true, unix.EINVAL},
+		"it was given up, at the end": {[]syscall.NetlinkMessage{one, message(unix.NLMSG_DONE, 0, sequence, code(unix.EINTR)...)}, 1, true, ErrInterrupted},
+		"it was given up at once":     {[]syscall.NetlinkMessage{message(unix.NLMSG_ERROR, 0, sequence, code(unix.EINTR)...)}, 0, true, ErrInterrupted},
 		"an error at once":            {[]syscall.NetlinkMessage{message(unix.NLMSG_ERROR, 0, sequence, code(unix.ENOENT)...)}, 0, true, unix.ENOENT},
 		"an acknowledgement in place": {[]syscall.NetlinkMessage{message(unix.NLMSG_ERROR, 0, sequence, code(0)...)}, 0, true, nil},
 		"an end that says nothing":    {[]syscall.NetlinkMessage{one, message(unix.NLMSG_DONE, 0, sequence)}, 1, true, nil},
@@ -79,6 +82,32 @@ func TestAnswers(t *testing.T) {
 	}
 	if done, err := single.take([]syscall.NetlinkMessage{one}); !done || err != nil {
 		t.Errorf("one object: %v, %v", done, err)
+	}
+}
+
+// A list that changed while it was read is read again, but not for ever; another error counts at once.
+func TestADumpIsRepeatedUntilItIsWhole(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		errs   []error // of the dumps, the last one of all that follow
+		dumps  int
+		err    error
+		bodies int
+	}{
+		"whole":                {[]error{nil}, 1, nil, 1},
+		"interrupted twice":    {[]error{ErrInterrupted, fmt.Errorf("it is that: %w", ErrInterrupted), nil}, 3, nil, 1},
+		"another error":        {[]error{ErrInterrupted, unix.ENOENT}, 2, unix.ENOENT, 1},
+		"interrupted for ever": {[]error{ErrInterrupted}, attempts, ErrInterrupted, 0},
+	} {
+		dumps := 0
+		bodies, err := untilWhole(func() ([][]byte, error) {
+			err := test.errs[min(dumps, len(test.errs)-1)]
+			dumps++
+			return make([][]byte, 1), err
+		})
+		if dumps != test.dumps || !errors.Is(err, test.err) || len(bodies) != test.bodies {
+			t.Errorf("%s: %d dumps, %v, %d bodies", name, dumps, err, len(bodies))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package manager_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,13 +58,36 @@ func now() time.Time { return noon }
 
 func (l *lab) start() process {
 	p := l.Process()
-	return process{&manager.Manager{
+	started := process{&manager.Manager{
 		Store:      store.New(store.Options[network.State]{Path: l.path, Now: p.Clock(now)}),
 		Dataplane:  p,
 		Interfaces: func() ([]platform.Interface, error) { return nics(), nil },
 		Now:        now,
 		Log:        slog.New(slog.DiscardHandler),
 	}, p}
+	l.Cleanup(func() {
+		if knows, is := endpointsIn(l.T, started.Store), endpointsIn(l.T, store.New(store.Options[network.State]{Path: l.path})); knows != is {
+			l.Errorf("a command has changed endpoints that it knew of the file:\n%s\nand the file has\n%s", knows, is)
+		}
+	})
+	return started
+}
+
+// endpointsIn are those that a store reads, one a line.
+func endpointsIn(t *testing.T, s *store.Store[network.State]) string {
+	t.Helper()
+	var b strings.Builder
+	check(t, s.View(context.Background(), func(have *network.State) error {
+		for _, name := range slices.Sorted(maps.Keys(have.Networks)) {
+			for e := range have.Networks[name].Endpoints.All() {
+				line, err := json.Marshal(e)
+				check(t, err)
+				fmt.Fprintf(&b, "%s\n", line)
+			}
+		}
+		return nil
+	}))
+	return b.String()
 }
 
 func nics() []platform.Interface {

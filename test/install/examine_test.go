@@ -56,6 +56,11 @@ func TestAnInstallationBeginsWithALook(t *testing.T) {
 			if s := m.installer("--from", "/media/old"); s.code != 0 || strings.Contains(s.text, head) {
 				t.Errorf("of a node that is well again the installer says (exit %d):\n%s", s.code, s.text)
 			}
+			// What doctor says comes as it says it: the echo of some shells takes backslashes for more.
+			m.write("/etc/cni/net.d/05-mine.conflist", `{"cniVersion":"1.0.0","name":"azure","plugins":[{"type":"azure-vnet","mode":"`+"\n"+`"}]}`)
+			if s := m.installer("--from", "/media/old", "--dry-run"); !strings.Contains(s.text, `05-mine.conflist: no JSON: invalid character '\n' in string literal`) {
+				t.Errorf("of a configuration with a line break in a string a dry run says (exit %d):\n%s", s.code, s.text)
+			}
 		})
 	}
 }
