@@ -53,7 +53,8 @@ func TestPoolsAreReadInOrder(t *testing.T) {
 // A state of ours says "taken over" where the classic plugin looks for its own.
 func TestWhatIsNotTheClassicPluginsIsNotRead(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{``, `[]`, `{}`, `{"Network":"taken over","IPAM":"taken over","data":{}}`, `{"Network":{},"IPAM":{}}`, "\x00\x00"} {
+	for _, text := range []string{``, `[]`, `{}`, `{"Network":"taken over","IPAM":"taken over","data":{}}`,
+		`{"Network":{},"IPAM":{}}`, "\x00\x00"} {
 		if list, err := Networks([]byte(text)); err == nil {
 			t.Errorf("networks of %q: %v", text, list)
 		}

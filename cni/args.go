@@ -26,7 +26,8 @@ func ParseArgs(s string) (Args, error) {
 	// The embedded IgnoreUnknown is a field of its own for the loader; a runtime that does not send it
 	// must not make a key that we do not know (podman's, nerdctl's) an error.
 	if err := types.LoadArgs("IgnoreUnknown=true;"+s, &a); err != nil {
-		return a, types.NewError(types.ErrInvalidEnvironmentVariables, "CNI_ARGS is not a list of KEY=VALUE separated by semicolons: "+s, err.Error())
+		return a, types.NewError(types.ErrInvalidEnvironmentVariables,
+			"CNI_ARGS is not a list of KEY=VALUE separated by semicolons: "+s, err.Error())
 	}
 	return a, nil
 }

@@ -34,7 +34,8 @@ func TestParseArgs(t *testing.T) {
 
 func TestParseArgsRefusesWhatIsMalformed(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"x", "K8S_POD_NAME", "A=1;", ";", "A=1;;B=2", "K8S_POD_NAME=a=b", "IgnoreUnknown=perhaps", "IgnoreUnknown=0;UNHEARD_OF=1", "CommonArgs=x"} {
+	for _, text := range []string{"x", "K8S_POD_NAME", "A=1;", ";", "A=1;;B=2", "K8S_POD_NAME=a=b", "IgnoreUnknown=perhaps",
+		"IgnoreUnknown=0;UNHEARD_OF=1", "CommonArgs=x"} {
 		_, err := cni.ParseArgs(text)
 		var e *types.Error
 		if !errors.As(err, &e) || e.Code != types.ErrInvalidEnvironmentVariables || !strings.HasSuffix(e.Msg, text) {
@@ -44,7 +45,8 @@ func TestParseArgsRefusesWhatIsMalformed(t *testing.T) {
 }
 
 func FuzzParseArgs(f *testing.F) {
-	for _, seed := range []string{"", "A=1", "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0", "CommonArgs=1", "=", ";;", "IP=10.0.0.1", "IgnoreUnknown=0;A=1"} {
+	for _, seed := range []string{"", "A=1", "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0", "CommonArgs=1", "=", ";;",
+		"IP=10.0.0.1", "IgnoreUnknown=0;A=1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -84,12 +86,14 @@ func TestPrefixesSurviveTheBorderToTheLibraries(t *testing.T) {
 
 func TestParseAddressAndParsePrefix(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{"10.0.0.5": "10.0.0.5", "10.0.0.5/16": "10.0.0.5", "::ffff:10.0.0.5": "10.0.0.5", "fd00::5/64": "fd00::5", "x": "invalid IP", "": "invalid IP"} {
+	for text, want := range map[string]string{"10.0.0.5": "10.0.0.5", "10.0.0.5/16": "10.0.0.5", "::ffff:10.0.0.5": "10.0.0.5",
+		"fd00::5/64": "fd00::5", "x": "invalid IP", "": "invalid IP"} {
 		if got, err := cni.ParseAddress(text); got.String() != want || (err == nil) != got.IsValid() {
 			t.Errorf("address %q is %s, %v; want %s", text, got, err, want)
 		}
 	}
-	for text, want := range map[string]string{"10.1.2.3": "10.1.2.3/32", "10.1.2.3/16": "10.1.0.0/16", "fd00::5": "fd00::5/128", "fd00::5/64": "fd00::/64", "x": "invalid Prefix"} {
+	for text, want := range map[string]string{"10.1.2.3": "10.1.2.3/32", "10.1.2.3/16": "10.1.0.0/16", "fd00::5": "fd00::5/128",
+		"fd00::5/64": "fd00::/64", "x": "invalid Prefix"} {
 		if got, err := cni.ParsePrefix(text); got.String() != want || (err == nil) != got.IsValid() {
 			t.Errorf("prefix %q is %s, %v; want %s", text, got, err, want)
 		}

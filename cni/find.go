@@ -95,7 +95,8 @@ func Folder(named, file, confs, usual string, ours func(Section) bool) (dirs []s
 		sections, err = FindSections(confs)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("where the state is, a configuration says that cannot be read: %w; correct it, or name the folder: --data-dir DIR", err)
+		return nil, fmt.Errorf("where the state is, a configuration says that cannot be read: %w; correct it, or name the "+
+			"folder: --data-dir DIR", err)
 	}
 	for _, s := range sections {
 		dir := s.DataDir

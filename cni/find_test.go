@@ -25,10 +25,11 @@ func TestTheFolderOfTheStateIsFound(t *testing.T) {
 		named, file string
 		want, fails string
 	}{
-		"nothing says it":                     {want: "/usual"},
-		"one configuration":                   {files: map[string]string{"10-a.conf": single}, want: "/run/single"},
-		"a list":                              {files: map[string]string{"10-a.conflist": list}, want: "/run/list"},
-		"several":                             {files: map[string]string{"20-a.conf": single, "10-b.conflist": list, "30-c.json": plain}, want: "/run/list /run/single /usual"},
+		"nothing says it":   {want: "/usual"},
+		"one configuration": {files: map[string]string{"10-a.conf": single}, want: "/run/single"},
+		"a list":            {files: map[string]string{"10-a.conflist": list}, want: "/run/list"},
+		"several": {files: map[string]string{"20-a.conf": single, "10-b.conflist": list, "30-c.json": plain},
+			want: "/run/list /run/single /usual"},
 		"another plugin's":                    {files: map[string]string{"10-a.conf": other}, want: "/usual"},
 		"no configuration by its name":        {files: map[string]string{"10-a.conf.off": single}, want: "/usual"},
 		"one of ours that is damaged":         {files: map[string]string{"10-a.conf": single[:40]}, fails: "10-a.conf: no JSON"},

@@ -45,7 +45,8 @@ func (n *NetConf) HNSPolicies() (endpoint, network []json.RawMessage, err error)
 		Value json.RawMessage
 	}
 	if err := json.Unmarshal(n.AdditionalArgs, &args); err != nil {
-		return nil, nil, Invalid("AdditionalArgs", string(n.AdditionalArgs), "a list of {\"Name\":…,\"Value\":{…}} is expected")
+		return nil, nil, Invalid("AdditionalArgs", string(n.AdditionalArgs),
+			"a list of {\"Name\":…,\"Value\":{…}} is expected")
 	}
 	for _, a := range args {
 		switch a.Name {
@@ -84,8 +85,8 @@ func (n *NetConf) HNSDNS(podNamespace string) (types.DNS, error) {
 	return dns, nil
 }
 
-// LoopbackDSR is windowsSettings.enableLoopbackDSR: the node's kube-proxy returns packets directly (DSR), and a pod shall
-// reach itself as a service all the same.
+// LoopbackDSR is windowsSettings.enableLoopbackDSR: the node's kube-proxy returns packets directly (DSR), and a pod
+// shall reach itself as a service all the same.
 // Errors: codes 2 and 7.
 func (n *NetConf) LoopbackDSR() (bool, error) {
 	settings := map[string]json.RawMessage{}
@@ -104,7 +105,8 @@ func (n *NetConf) LoopbackDSR() (bool, error) {
 				return false, Invalid("windowsSettings."+key, string(value), "true or false is expected")
 			}
 		default:
-			return false, unsupported("windowsSettings."+key, string(value), "enableLoopbackDSR and hnsTimeoutDurationInSeconds are known")
+			return false, unsupported("windowsSettings."+key, string(value),
+				"enableLoopbackDSR and hnsTimeoutDurationInSeconds are known")
 		}
 	}
 	return enabled, nil

@@ -49,8 +49,10 @@ func TestPortsInEitherSpelling(t *testing.T) {
 }
 
 func TestHNSPoliciesOfAdditionalArgs(t *testing.T) {
-	forEndpoint, forNetwork, err := windowsConf(t, `"AdditionalArgs":[{"Name":"EndpointPolicy","Value":{"Type":"ROUTE"}},{"Name":"NetworkPolicy","Value":{"Type":"SetPolicy"}}]`).HNSPolicies()
-	if err != nil || len(forEndpoint) != 1 || string(forEndpoint[0]) != `{"Type":"ROUTE"}` || len(forNetwork) != 1 || string(forNetwork[0]) != `{"Type":"SetPolicy"}` {
+	forEndpoint, forNetwork, err := windowsConf(t,
+		`"AdditionalArgs":[{"Name":"EndpointPolicy","Value":{"Type":"ROUTE"}},{"Name":"NetworkPolicy","Value":{"Type":"SetPolicy"}}]`).HNSPolicies()
+	if err != nil || len(forEndpoint) != 1 || string(forEndpoint[0]) != `{"Type":"ROUTE"}` || len(forNetwork) != 1 ||
+		string(forNetwork[0]) != `{"Type":"SetPolicy"}` {
 		t.Errorf("%s, %s, %v", forEndpoint, forNetwork, err)
 	}
 	for _, bad := range []string{`"AdditionalArgs":{"Name":"EndpointPolicy"}`, `"AdditionalArgs":[{"Name":"PodPolicy","Value":{}}]`} {
@@ -66,12 +68,18 @@ func TestDNSOfWindowsPods(t *testing.T) {
 		want            types.DNS
 		fails           bool
 	}{
-		"the configuration's": {both, "default", types.DNS{Nameservers: []string{"10.0.0.10"}, Search: []string{"default.svc.cluster.local", "cluster.local"}, Domain: "a", Options: []string{"ndots:5"}}, false},
-		"without Kubernetes":  {both, "", types.DNS{Nameservers: []string{"10.0.0.10"}, Search: []string{"svc.cluster.local", "cluster.local"}, Domain: "a", Options: []string{"ndots:5"}}, false},
+		"the configuration's": {both, "default",
+			types.DNS{Nameservers: []string{"10.0.0.10"}, Search: []string{"default.svc.cluster.local", "cluster.local"}, Domain: "a",
+				Options: []string{"ndots:5"}}, false},
+		"without Kubernetes": {both, "", types.DNS{Nameservers: []string{"10.0.0.10"}, Search: []string{"svc.cluster.local", "cluster.local"},
+			Domain: "a", Options: []string{"ndots:5"}}, false},
 		"the runtime's": {both + `,"runtimeConfig":{"dns":{"Servers":["10.0.0.11"],"Searches":["a.b"],"Options":["x"]}}`, "default",
 			types.DNS{Nameservers: []string{"10.0.0.11"}, Search: []string{"a.b"}, Options: []string{"x"}}, false},
-		"the runtime's suffixes":        {`"dns":{"search":["x"]},"runtimeConfig":{"dns":{"searches":["a.b"]}}`, "default", types.DNS{Search: []string{"a.b"}}, false},
-		"the runtime has but options":   {both + `,"runtimeConfig":{"dns":{"options":["x"]}}`, "", types.DNS{Nameservers: []string{"10.0.0.10"}, Search: []string{"svc.cluster.local", "cluster.local"}, Domain: "a", Options: []string{"ndots:5"}}, false},
+		"the runtime's suffixes": {`"dns":{"search":["x"]},"runtimeConfig":{"dns":{"searches":["a.b"]}}`, "default",
+			types.DNS{Search: []string{"a.b"}}, false},
+		"the runtime has but options": {both + `,"runtimeConfig":{"dns":{"options":["x"]}}`, "",
+			types.DNS{Nameservers: []string{"10.0.0.10"}, Search: []string{"svc.cluster.local", "cluster.local"}, Domain: "a",
+				Options: []string{"ndots:5"}}, false},
 		"nothing":                       {`"mtu":0`, "default", types.DNS{}, false},
 		"servers without suffixes":      {`"dns":{"nameservers":["10.0.0.10"]}`, "default", types.DNS{}, true},
 		"suffixes without servers":      {`"dns":{"search":["a.b"]}`, "default", types.DNS{}, true},
@@ -94,8 +102,10 @@ func TestDNSOfWindowsPods(t *testing.T) {
 
 func TestHNSTimeoutOfTheConfiguration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		`"windowsSettings":{"hnsTimeoutDurationInSeconds":7}`: 7 * time.Second, `"windowsSettings":{"hnsTimeoutDurationInSeconds":"7"}`: 7 * time.Second,
-		`"windowsSettings":{"hnsTimeoutDurationInSeconds":0}`: 0, `"windowsSettings":{"hnsTimeoutDurationInSeconds":-1}`: 0, `"windowsSettings":{"hnsTimeoutDurationInSeconds":1e9}`: 0,
+		`"windowsSettings":{"hnsTimeoutDurationInSeconds":7}`:   7 * time.Second,
+		`"windowsSettings":{"hnsTimeoutDurationInSeconds":"7"}`: 7 * time.Second,
+		`"windowsSettings":{"hnsTimeoutDurationInSeconds":0}`:   0, `"windowsSettings":{"hnsTimeoutDurationInSeconds":-1}`: 0,
+		`"windowsSettings":{"hnsTimeoutDurationInSeconds":1e9}`: 0,
 		`"windowsSettings":{}`: 0, `"windowsSettings":7`: 0, `"mtu":0`: 0,
 	} {
 		if got := windowsConf(t, text).HNSTimeout(); got != want {
@@ -106,7 +116,8 @@ func TestHNSTimeoutOfTheConfiguration(t *testing.T) {
 
 func TestLoopbackDSROfTheConfiguration(t *testing.T) {
 	for text, want := range map[string]string{
-		`"mtu":0`: "false", `"windowsSettings":{}`: "false", `"windowsSettings":null`: "false", `"windowsSettings":{"enableLoopbackDSR":false}`: "false",
+		`"mtu":0`: "false", `"windowsSettings":{}`: "false", `"windowsSettings":null`: "false",
+		`"windowsSettings":{"enableLoopbackDSR":false}`:                                  "false",
 		`"windowsSettings":{"EnableLoopbackDSR":true,"hnsTimeoutDurationInSeconds":120}`: "true",
 		`"windowsSettings":{"enableLoopbackDSR":"yes"}`:                                  "code 7: windowsSettings.enableLoopbackDSR",
 		`"windowsSettings":7`:                     "code 7: windowsSettings",

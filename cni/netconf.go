@@ -115,7 +115,8 @@ func (n *NetConf) PodDNS(given types.DNS) types.DNS {
 func (n *NetConf) PodMAC(args Args) (net.HardwareAddr, error) {
 	const group, wanted = 1, "a unicast MAC such as 0a:58:0a:f0:00:05 is expected"
 	var found net.HardwareAddr
-	for _, way := range []struct{ key, text string }{{"CNI_ARGS", string(args.MAC)}, {"args.cni.mac", n.Args.CNI.MAC}, {"runtimeConfig.mac", n.RuntimeConfig.MAC}} {
+	for _, way := range []struct{ key, text string }{{"CNI_ARGS", string(args.MAC)}, {"args.cni.mac", n.Args.CNI.MAC},
+		{"runtimeConfig.mac", n.RuntimeConfig.MAC}} {
 		if way.text == "" {
 			continue
 		}
@@ -231,7 +232,8 @@ func (c *Common) validate() error {
 	default:
 		return Invalid("logLevel", c.LogLevel, "one of error, warn, info, debug")
 	}
-	for _, f := range []struct{ key, value string }{{"logFile", c.LogFile}, {"dataDir", c.DataDir}, {"ipam.interfacesFile", c.IPAM.InterfacesFile}} {
+	for _, f := range []struct{ key, value string }{{"logFile", c.LogFile}, {"dataDir", c.DataDir},
+		{"ipam.interfacesFile", c.IPAM.InterfacesFile}} {
 		if f.value != "" && !filepath.IsAbs(f.value) && (f.key != "logFile" || f.value != "stderr") {
 			return Invalid(f.key, f.value, "an absolute path is expected")
 		}
@@ -259,7 +261,8 @@ func (i *IPAM) validate() error {
 		}
 	}
 	if u, err := url.Parse(i.QueryURL); i.QueryURL != "" && (err != nil || u.Scheme != "http" || u.Host == "") {
-		return Invalid("ipam.queryUrl", i.QueryURL, "the URL of the host agent begins with http:// and has no other encryption than the host's own network")
+		return Invalid("ipam.queryUrl", i.QueryURL,
+			"the URL of the host agent begins with http:// and has no other encryption than the host's own network")
 	}
 	for _, f := range i.Families {
 		if f != "ipv4" && f != "ipv6" {
@@ -282,7 +285,8 @@ func (n *NetConf) validate() error {
 		return Invalid("ipam.type", "", "the name of an IPAM plugin is required, azure-vnet-ipam for example")
 	}
 	if n.IPAM.Type == "azure-vnet" {
-		return Invalid("ipam.type", n.IPAM.Type, "that is the network plugin, which would call itself again and again: azure-vnet-ipam is meant")
+		return Invalid("ipam.type", n.IPAM.Type,
+			"that is the network plugin, which would call itself again and again: azure-vnet-ipam is meant")
 	}
 	if _, known := azure.ModeOf(n.Mode); !known {
 		return unsupported("mode", n.Mode, "one of tunnel, bridge, transparent")
@@ -322,11 +326,14 @@ func (n *NetConf) validateClassic() error {
 	case n.MultiTenancy:
 		return unsupported("multiTenancy", "true", "multitenancy is not supported by this plugin")
 	case n.IPAM.Type == "azure-cns":
-		return unsupported("ipam.type", n.IPAM.Type, "addresses of Azure's CNS, which AKS uses, are not supported by this plugin: azure-vnet-ipam gives those of the NIC")
+		return unsupported("ipam.type", n.IPAM.Type,
+			"addresses of Azure's CNS, which AKS uses, are not supported by this plugin: azure-vnet-ipam gives those of the NIC")
 	case n.ExecutionMode != "" && n.ExecutionMode != "default":
-		return unsupported("executionMode", n.ExecutionMode, "it is for addresses of Azure's CNS, which are not supported by this plugin")
+		return unsupported("executionMode", n.ExecutionMode,
+			"it is for addresses of Azure's CNS, which are not supported by this plugin")
 	case n.IPv6Mode != "":
-		return unsupported("ipv6Mode", n.IPv6Mode, "pods have the IPv6 addresses of the NIC (ipam.families) or none; there is no translation")
+		return unsupported("ipv6Mode", n.IPv6Mode,
+			"pods have the IPv6 addresses of the NIC (ipam.families) or none; there is no translation")
 	}
 	return nil
 }
@@ -371,7 +378,8 @@ func (c *Common) ValidAttachments() ([]Attachment, error) {
 	}
 	for _, a := range list {
 		if a.ContainerID == "" || a.IfName == "" {
-			return nil, Invalid(key, string(c.RawAttachments), "each attachment has a containerID and an ifname: without, one that lives would go")
+			return nil, Invalid(key, string(c.RawAttachments),
+				"each attachment has a containerID and an ifname: without, one that lives would go")
 		}
 	}
 	return list, nil

@@ -53,9 +53,11 @@ func TestEveryFieldOfTheDocumentsIsRead(t *testing.T) {
 	}`)
 	want := cni.NetConf{
 		Common: cni.Common{
-			CNIVersion: "1.1.0", Name: "azure", Type: "azure-vnet", Master: "eth0", LogLevel: "debug", LogFile: root + "/var/log/x.log", DataDir: root + "/run/x",
-			IPAM: cni.IPAM{Type: "azure-vnet-ipam", Environment: "mas", Subnet: "10.240.0.0/16", IPAddress: "10.240.0.5", QueryInterval: cni.Seconds(2500 * time.Millisecond),
-				QueryURL: "http://127.0.0.1/x", InterfacesFile: root + "/etc/i.json", Families: []string{"ipv4", "ipv6"}, AddressSpace: "LOCAL"},
+			CNIVersion: "1.1.0", Name: "azure", Type: "azure-vnet", Master: "eth0", LogLevel: "debug",
+			LogFile: root + "/var/log/x.log", DataDir: root + "/run/x",
+			IPAM: cni.IPAM{Type: "azure-vnet-ipam", Environment: "mas", Subnet: "10.240.0.0/16", IPAddress: "10.240.0.5",
+				QueryInterval: cni.Seconds(2500 * time.Millisecond),
+				QueryURL:      "http://127.0.0.1/x", InterfacesFile: root + "/etc/i.json", Families: []string{"ipv4", "ipv6"}, AddressSpace: "LOCAL"},
 			RawAttachments: json.RawMessage("[]"), Raw: raw,
 		},
 		Mode: "transparent", Bridge: "azure0", AdapterName: "Ethernet 2", MTU: 1400,
@@ -84,25 +86,26 @@ func TestEveryFieldOfTheDocumentsIsRead(t *testing.T) {
 func TestValuesThatAreAccepted(t *testing.T) {
 	t.Parallel()
 	for name, fields := range map[string]map[string]any{
-		"the smallest configuration":              nil,
-		"every mode: l2-tunnel":                   {"mode": "l2-tunnel"},
-		"every mode: l2bridge":                    {"mode": "l2bridge"},
-		"no mode":                                 {"mode": ""},
-		"a bridge's name of 15 characters":        {"bridge": "azure0123456789"},
-		"the smallest MTU":                        {"mtu": 576},
-		"the largest MTU":                         {"mtu": 65535},
-		"no MTU":                                  {"mtu": 0},
-		"the log on standard error":               {"logFile": "stderr"},
-		"an interval of nothing":                  {"ipam.queryInterval": 0},
-		"an address with its prefix":              {"ipam.ipAddress": "10.240.0.5/16"},
-		"an IPv6 address":                         {"ipam.ipAddress": "fd00::5"},
-		"one family":                              {"ipam.families": []string{"ipv6"}},
-		"no families":                             {"ipam.families": []string{}},
-		"null for a list":                         {"ipsToRouteViaHost": nil, "vnetCidrs": nil},
-		"an address for a prefix":                 {"vnetCidrs": []string{"10.1.2.3"}},
-		"another IPAM plugin":                     {"ipam.type": "host-local"},
-		"multitenancy that is off":                {"multiTenancy": false},
-		"what the classic plugin has for nothing": {"executionMode": "default", "ipv6Mode": "", "logTarget": "logfile", "enableSnatOnHost": false, "disableHairpinOnHostInterface": true},
+		"the smallest configuration":       nil,
+		"every mode: l2-tunnel":            {"mode": "l2-tunnel"},
+		"every mode: l2bridge":             {"mode": "l2bridge"},
+		"no mode":                          {"mode": ""},
+		"a bridge's name of 15 characters": {"bridge": "azure0123456789"},
+		"the smallest MTU":                 {"mtu": 576},
+		"the largest MTU":                  {"mtu": 65535},
+		"no MTU":                           {"mtu": 0},
+		"the log on standard error":        {"logFile": "stderr"},
+		"an interval of nothing":           {"ipam.queryInterval": 0},
+		"an address with its prefix":       {"ipam.ipAddress": "10.240.0.5/16"},
+		"an IPv6 address":                  {"ipam.ipAddress": "fd00::5"},
+		"one family":                       {"ipam.families": []string{"ipv6"}},
+		"no families":                      {"ipam.families": []string{}},
+		"null for a list":                  {"ipsToRouteViaHost": nil, "vnetCidrs": nil},
+		"an address for a prefix":          {"vnetCidrs": []string{"10.1.2.3"}},
+		"another IPAM plugin":              {"ipam.type": "host-local"},
+		"multitenancy that is off":         {"multiTenancy": false},
+		"what the classic plugin has for nothing": {"executionMode": "default", "ipv6Mode": "", "logTarget": "logfile",
+			"enableSnatOnHost": false, "disableHairpinOnHostInterface": true},
 		"the log level as Azure writes it":        {"logLevel": "Info"},
 		"fields that nobody knows":                {"flannel": true, "ipam.ranges": [][]string{{"x"}}},
 		"a name with every kind of character":     {"name": "A0_b.c-d"},
@@ -128,7 +131,8 @@ type refused struct {
 func TestValuesThatAreRefusedAreNamed(t *testing.T) {
 	t.Parallel()
 	for _, test := range append(refusedHere, []refused{
-		{"name", missing, 7, ""}, {"name", "", 7, ""}, {"name", "a b", 7, "a b"}, {"name", "-a", 7, "-a"}, {"name", "../x", 7, "../x"}, {"name", 5, 7, "5"},
+		{"name", missing, 7, ""}, {"name", "", 7, ""}, {"name", "a b", 7, "a b"}, {"name", "-a", 7, "-a"},
+		{"name", "../x", 7, "../x"}, {"name", 5, 7, "5"},
 		{"name", strings.Repeat("n", 121), 7, strings.Repeat("n", 121)},
 		{"mode", "l3", 2, "l3"}, {"mode", "Tunnel", 2, "Tunnel"}, {"mode", 1, 7, "1"},
 		{"master", "../x", 7, "../x"},
@@ -139,16 +143,19 @@ func TestValuesThatAreRefusedAreNamed(t *testing.T) {
 		{"ipam.environment", "aws", 2, "aws"}, {"ipam.addressSpace", "global", 2, "global"},
 		{"ipam.subnet", "10.240.0.0", 7, "10.240.0.0"}, {"ipam.subnet", "x", 7, "x"}, {"ipam.subnet", 7, 7, "7"},
 		{"ipam.ipAddress", "10.240.0", 7, "10.240.0"}, {"ipam.ipAddress", "10.240.0.5/99", 7, "10.240.0.5/99"},
-		{"ipam.queryUrl", "https://168.63.129.16/x", 7, "https://168.63.129.16/x"}, {"ipam.queryUrl", "file:/etc/x", 7, "file:/etc/x"}, {"ipam.queryUrl", "http:/x", 7, "http:/x"}, {"args", "x", 7, "\"x\""},
+		{"ipam.queryUrl", "https://168.63.129.16/x", 7, "https://168.63.129.16/x"}, {"ipam.queryUrl", "file:/etc/x", 7, "file:/etc/x"},
+		{"ipam.queryUrl", "http:/x", 7, "http:/x"}, {"args", "x", 7, "\"x\""},
 		{"ipam.queryInterval", -1, 7, "-1"}, {"ipam.queryInterval", "soon", 7, "soon"}, {"ipam.queryInterval", 1e9, 7, "1000000000"},
 		{"ipam.queryInterval", "NaN", 7, "NaN"}, {"ipam.queryInterval", true, 7, "true"}, {"ipam.queryInterval", []int{1}, 7, "[1]"},
 		{"ipam.interfacesFile", "i.json", 7, "i.json"}, {"ipam.interfacesFile", "stderr", 7, "stderr"},
 		{"ipam.families", []string{"ipv4", "ipx"}, 2, "ipx"}, {"ipam.families", "ipv4", 7, `"ipv4"`}, {"ipam.families", []int{4}, 7, "[4]"},
 		{"ipsToRouteViaHost", []string{"10.0.0.0/16", "x"}, 7, "x"}, {"ipsToRouteViaHost", "10.0.0.1", 7, `"10.0.0.1"`},
-		{"vnetCidrs", []string{"10.0.0.0/33"}, 7, "10.0.0.0/33"}, {"vnetCidrs", "10.0.0.0/8,x", 7, "x"}, {"vnetCidrs", 10, 7, "10"}, {"vnetCidrs", []int{1}, 7, "[1]"},
+		{"vnetCidrs", []string{"10.0.0.0/33"}, 7, "10.0.0.0/33"}, {"vnetCidrs", "10.0.0.0/8,x", 7, "x"}, {"vnetCidrs", 10, 7, "10"},
+		{"vnetCidrs", []int{1}, 7, "[1]"},
 		{"dns", "168.63.129.16", 7, `"168.63.129.16"`}, {"ipMasq", "yes", 7, `"yes"`}, {"acceptForward", 1, 7, "1"},
 		{"allowHostAgent", "true", 7, `"true"`}, {"disableAntiSpoof", "true", 7, `"true"`}, {"multiTenancy", true, 2, "true"},
-		{"ipam.type", "azure-cns", 2, "azure-cns"}, {"executionMode", "v4swift", 2, "v4swift"}, {"ipv6Mode", "ipv6nat", 2, "ipv6nat"}, {"mode", "transparent-vlan", 2, "transparent-vlan"},
+		{"ipam.type", "azure-cns", 2, "azure-cns"}, {"executionMode", "v4swift", 2, "v4swift"}, {"ipv6Mode", "ipv6nat", 2, "ipv6nat"},
+		{"mode", "transparent-vlan", 2, "transparent-vlan"},
 	}...) {
 		raw := conf(t, map[string]any{test.key: test.value})
 		t.Run(string(raw), func(t *testing.T) {
@@ -170,7 +177,8 @@ func TestValuesThatAreRefusedAreNamed(t *testing.T) {
 
 func TestWhatIsNoConfigurationIsCode6(t *testing.T) {
 	t.Parallel()
-	for _, raw := range []string{"", "{", "[]", `"x"`, "null x", `{"name":"azure"} {}`, "\x00", `{"name":"azure",}`, strings.Repeat("[", 20000)} {
+	for _, raw := range []string{"", "{", "[]", `"x"`, "null x", `{"name":"azure"} {}`, "\x00", `{"name":"azure",}`,
+		strings.Repeat("[", 20000)} {
 		for parser, parse := range map[string]func([]byte) error{
 			"ParseNetConf":  func(b []byte) error { _, err := cni.ParseNetConf(b); return err },
 			"ParseIPAMConf": func(b []byte) error { _, err := cni.ParseIPAMConf(b); return err },
@@ -218,15 +226,17 @@ func TestValidAttachments(t *testing.T) {
 		"null means none":  {fields: map[string]any{"cni.dev/valid-attachments": nil}},
 		"empty means none": {fields: map[string]any{"cni.dev/valid-attachments": []any{}}},
 		"a list": {
-			fields: map[string]any{"cni.dev/valid-attachments": []map[string]string{{"containerID": "c1", "ifname": "eth0"}, {"containerID": "c2", "ifname": "net1"}}},
-			want:   []cni.Attachment{{ContainerID: "c1", IfName: "eth0"}, {ContainerID: "c2", IfName: "net1"}},
+			fields: map[string]any{"cni.dev/valid-attachments": []map[string]string{{"containerID": "c1", "ifname": "eth0"},
+				{"containerID": "c2", "ifname": "net1"}}},
+			want: []cni.Attachment{{ContainerID: "c1", IfName: "eth0"}, {ContainerID: "c2", IfName: "net1"}},
 		},
-		"no list is an error":                         {fields: map[string]any{"cni.dev/valid-attachments": map[string]string{"containerID": "c1"}}, fails: true},
-		"an attachment without interface is an error": {fields: map[string]any{"cni.dev/valid-attachments": []map[string]string{{"containerID": "c1"}}}, fails: true},
-		"an empty attachment is an error":             {fields: map[string]any{"cni.dev/valid-attachments": []any{nil}}, fails: true},
-		"a list of others is an error":                {fields: map[string]any{"cni.dev/valid-attachments": []string{"c1"}}, fails: true},
-		"a text is an error, not a list":              {fields: map[string]any{"cni.dev/valid-attachments": "[]"}, fails: true},
-		"a number is an error, not a list":            {fields: map[string]any{"cni.dev/valid-attachments": 0}, fails: true},
+		"no list is an error": {fields: map[string]any{"cni.dev/valid-attachments": map[string]string{"containerID": "c1"}}, fails: true},
+		"an attachment without interface is " +
+			"an error": {fields: map[string]any{"cni.dev/valid-attachments": []map[string]string{{"containerID": "c1"}}}, fails: true},
+		"an empty attachment is an error":  {fields: map[string]any{"cni.dev/valid-attachments": []any{nil}}, fails: true},
+		"a list of others is an error":     {fields: map[string]any{"cni.dev/valid-attachments": []string{"c1"}}, fails: true},
+		"a text is an error, not a list":   {fields: map[string]any{"cni.dev/valid-attachments": "[]"}, fails: true},
+		"a number is an error, not a list": {fields: map[string]any{"cni.dev/valid-attachments": 0}, fails: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,7 +246,8 @@ func TestValidAttachments(t *testing.T) {
 			}
 			got, err := c.ValidAttachments()
 			var e *types.Error
-			if failed := errors.As(err, &e) && e.Code == types.ErrInvalidNetworkConfig && strings.Contains(e.Msg, "cni.dev/valid-attachments="); failed != test.fails || err != nil && !failed {
+			if failed := errors.As(err, &e) && e.Code == types.ErrInvalidNetworkConfig && strings.Contains(e.Msg,
+				"cni.dev/valid-attachments="); failed != test.fails || err != nil && !failed {
 				t.Errorf("error %v", err)
 			}
 			if diff := cmp.Diff(test.want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -248,13 +259,15 @@ func TestValidAttachments(t *testing.T) {
 
 func TestSecondsAndStringListsHaveTwoForms(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]time.Duration{"10": 10 * time.Second, `"10"`: 10 * time.Second, "0.5": time.Second / 2, `""`: 0, "null": 0, "1e3": 1000 * time.Second} {
+	for text, want := range map[string]time.Duration{"10": 10 * time.Second, `"10"`: 10 * time.Second, "0.5": time.Second / 2, `""`: 0,
+		"null": 0, "1e3": 1000 * time.Second} {
 		var got cni.Seconds
 		if err := json.Unmarshal([]byte(text), &got); err != nil || time.Duration(got) != want {
 			t.Errorf("%s is read as %v, %v", text, time.Duration(got), err)
 		}
 	}
-	for text, want := range map[string]cni.StringList{`["a","b"]`: {"a", "b"}, `"a,b"`: {"a", "b"}, `" a , ,b,"`: {"a", "b"}, `""`: nil, "[]": {}, "null": nil} {
+	for text, want := range map[string]cni.StringList{`["a","b"]`: {"a", "b"}, `"a,b"`: {"a", "b"}, `" a , ,b,"`: {"a", "b"},
+		`""`: nil, "[]": {}, "null": nil} {
 		var got cni.StringList
 		if err := json.Unmarshal([]byte(text), &got); err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s is read as %#v, %v", text, got, err)
@@ -263,7 +276,8 @@ func TestSecondsAndStringListsHaveTwoForms(t *testing.T) {
 }
 
 func FuzzParseNetConf(f *testing.F) {
-	for _, seed := range []map[string]any{nil, {"mtu": 1500, "mode": "bridge"}, {"ipam.queryInterval": "10", "vnetCidrs": "10.0.0.0/8"}, {"dns": map[string]any{"search": []string{"x"}}}} {
+	for _, seed := range []map[string]any{nil, {"mtu": 1500, "mode": "bridge"}, {"ipam.queryInterval": "10", "vnetCidrs": "10.0.0.0/8"},
+		{"dns": map[string]any{"search": []string{"x"}}}} {
 		f.Add(conf(f, seed))
 	}
 	f.Add([]byte(`{"name":"azure","ipam":{"type":"x"},"cni.dev/valid-attachments":[{"containerID":"a","ifname":"b"}]}`))

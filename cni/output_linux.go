@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output is a standard stream by its number. Go ends a process that writes to a broken pipe by an os.File of number 1 or
-// 2, unless it has asked for SIGPIPE before, and that takes several switches between threads (see Limits.Quick).
+// output is a standard stream by its number. Go ends a process that writes to a broken pipe by an os.File of number 1
+// or 2, unless it has asked for SIGPIPE before, and that takes several switches between threads (see Limits.Quick).
 type output int
 
 // The standard streams of a command.

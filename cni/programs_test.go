@@ -38,7 +38,8 @@ func TestTheProgramsAreSmall(t *testing.T) {
 			if path == own+"netlink/wire" {
 				continue // by which it lists the host's interfaces
 			}
-			for _, part := range []string{own + "network", own + "netlink", own + "nft", own + "resolved", own + "doctor/networks", own + "cni/netplugin", "google/nftables", "vishvananda/netlink", "godbus", "hcsshim", "net/http", "os/exec"} {
+			for _, part := range []string{own + "network", own + "netlink", own + "nft", own + "resolved", own + "doctor/networks",
+				own + "cni/netplugin", "google/nftables", "vishvananda/netlink", "godbus", "hcsshim", "net/http", "os/exec"} {
 				if strings.Contains(path+"/", part+"/") {
 					t.Errorf("azure-vnet-ipam for %s has %s", system, path)
 				}

@@ -37,12 +37,13 @@ type Limits struct {
 	Status, EndOfStatus time.Duration
 
 	// Quick is how long a command cannot be told to end: until then SIGTERM kills it, as SIGKILL may at any time. To catch
-	// signals takes Go five switches between threads, of which each waits for its turn on a busy machine: half of an ADD of
-	// azure-vnet-ipam while other pods start.
+	// signals takes Go five switches between threads, of which each waits for its turn on a busy machine: half of an ADD
+	// of azure-vnet-ipam while other pods start.
 	Quick time.Duration
 }
 
-var usualLimits = Limits{Command: Deadline, Undo: 30 * time.Second, Status: 4 * time.Second, EndOfStatus: 500 * time.Millisecond, Quick: time.Second}
+var usualLimits = Limits{Command: Deadline, Undo: 30 * time.Second, Status: 4 * time.Second,
+	EndOfStatus: 500 * time.Millisecond, Quick: time.Second}
 
 // Supported are the versions of the CNI specification that both plugins speak.
 var Supported = version.PluginSupports("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
@@ -134,7 +135,9 @@ func (p *Plugin) query(ctx context.Context, answer func(context.Context, []byte)
 	var stdin []byte
 	if info, err := os.Stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice == 0 {
 		stop := context.AfterFunc(ctx, func() { // nothing can interrupt the read
-			printError(types.NewError(types.ErrTryAgainLater, p.Name+" hangs: standard input is open, and no configuration came to its end", "close standard input, or let it be /dev/null"))
+			printError(types.NewError(types.ErrTryAgainLater,
+				p.Name+" hangs: standard input is open, and no configuration came to its end",
+				"close standard input, or let it be /dev/null"))
 			os.Exit(1)
 		})
 		stdin, _ = io.ReadAll(os.Stdin)
@@ -161,7 +164,8 @@ func (r *run) canBeToldToEnd(cancel context.CancelFunc, quick time.Duration) {
 		onSignal(func() {
 			cancel()
 			if !r.read.Load() { // nothing can interrupt a read of standard input, and nothing has been done yet
-				r.fails(types.NewError(types.ErrTryAgainLater, r.plugin.Name+" was told to end while standard input was open: the configuration had not come to its end", ""))
+				r.fails(types.NewError(types.ErrTryAgainLater,
+					r.plugin.Name+" was told to end while standard input was open: the configuration had not come to its end", ""))
 				os.Exit(1)
 			}
 		})
@@ -190,7 +194,8 @@ func onSignal(stop func()) {
 // as the program would print it.
 func (p *Plugin) Call(ctx context.Context, command string, args *skel.CmdArgs) (types.Result, error) {
 	r := &run{plugin: p, ctx: ctx, started: time.Now()}
-	fn := map[string]func(context.Context, *Command) error{"ADD": r.add, "DEL": p.Del, "CHECK": p.Check, "GC": p.GC, "STATUS": p.Status}[command]
+	fn := map[string]func(context.Context, *Command) error{"ADD": r.add, "DEL": p.Del, "CHECK": p.Check, "GC": p.GC,
+		"STATUS": p.Status}[command]
 	err := r.guarded(func() *types.Error {
 		if err := r.wrap(command, fn)(args); err != nil {
 			return ErrorOf(err, p.Codes)
@@ -259,7 +264,8 @@ func (p *Plugin) person(ctx context.Context, args []string) int {
 }
 
 func (p *Plugin) usage() string {
-	return fmt.Sprintf("%s %s\n%s\nAs a CNI plugin it is executed with CNI_COMMAND set and the network configuration on standard input.\n", p.Name, p.Version, p.Usage)
+	return fmt.Sprintf("%s %s\n%s\nAs a CNI plugin it is executed with CNI_COMMAND set and the network configuration on "+
+		"standard input.\n", p.Name, p.Version, p.Usage)
 }
 
 // run is one CNI command under way.
@@ -349,7 +355,8 @@ func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*
 			defer cancel()
 		}
 		if !utf8.ValidString(args.IfName) { // no JSON can name it, neither a result nor a state
-			return types.NewError(types.ErrInvalidEnvironmentVariables, fmt.Sprintf("CNI_IFNAME=%q is not UTF-8", args.IfName), "")
+			return types.NewError(types.ErrInvalidEnvironmentVariables,
+				fmt.Sprintf("CNI_IFNAME=%q is not UTF-8", args.IfName), "")
 		}
 		if err := fn(ctx, r.cmd); err != nil {
 			return ErrorOf(err, r.plugin.Codes)

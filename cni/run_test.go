@@ -77,10 +77,11 @@ func statusOf(how string) func(context.Context, *cni.Command) error {
 
 // limits are those of calls that do not end, or late, or that can be told to end from the start.
 var limits = map[string]cni.Limits{
-	"waits for its end":       {Command: time.Minute, Undo: time.Minute},
-	"is told to end":          {Command: time.Minute, Undo: time.Minute},
-	"waits, and is quick":     {Command: time.Minute, Undo: time.Minute, Quick: time.Hour},
-	"hangs":                   {Command: 50 * time.Millisecond, Undo: 50 * time.Millisecond, Status: 30 * time.Millisecond, EndOfStatus: 40 * time.Millisecond},
+	"waits for its end":   {Command: time.Minute, Undo: time.Minute},
+	"is told to end":      {Command: time.Minute, Undo: time.Minute},
+	"waits, and is quick": {Command: time.Minute, Undo: time.Minute, Quick: time.Hour},
+	"hangs": {Command: 50 * time.Millisecond, Undo: 50 * time.Millisecond, Status: 30 * time.Millisecond,
+		EndOfStatus: 40 * time.Millisecond},
 	"ends at its deadline":    {Command: 50 * time.Millisecond, Undo: time.Minute},
 	"undoes for longer still": {Command: 50 * time.Millisecond, Undo: time.Minute},
 }
@@ -94,7 +95,8 @@ var statuses = map[string]func(context.Context, *cni.Command) error{
 	"hangs": func(context.Context, *cni.Command) error { select {} },
 }
 
-var good = &types100.Result{CNIVersion: "1.1.0", IPs: []*types100.IPConfig{{Address: net.IPNet{IP: net.IPv4(10, 240, 1, 1), Mask: net.CIDRMask(16, 32)}}}}
+var good = &types100.Result{CNIVersion: "1.1.0",
+	IPs: []*types100.IPConfig{{Address: net.IPNet{IP: net.IPv4(10, 240, 1, 1), Mask: net.CIDRMask(16, 32)}}}}
 
 // oddResult is a result that fails on its way out.
 type oddResult struct {
@@ -159,7 +161,8 @@ func newCall(t *testing.T, add string, env ...string) *call {
 	c := &call{T: t, cmd: exec.CommandContext(t.Context(), os.Args[0]), log: filepath.Join(t.TempDir(), "log")}
 	// The race detector would wait a second at each end.
 	c.cmd.Env = append([]string{behaviour + "=" + add, logFile + "=" + c.log, "GORACE=atexit_sleep_ms=0",
-		"CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_NETNS=/a/namespace", "CNI_NETNS_OVERRIDE=1", "CNI_IFNAME=eth0", "CNI_PATH=/opt/cni/bin"}, env...)
+		"CNI_COMMAND=ADD", "CNI_CONTAINERID=c1", "CNI_NETNS=/a/namespace", "CNI_NETNS_OVERRIDE=1", "CNI_IFNAME=eth0", "CNI_PATH=/opt/cni/bin"},
+		env...)
 	c.cmd.Stdin = strings.NewReader(`{"cniVersion":"1.1.0","name":"azure"}`)
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
 	return c
@@ -203,26 +206,29 @@ func TestEveryFailureIsOneDocumentAndAnExitCode(t *testing.T) {
 		message string
 		details string
 	}{
-		"a panic is a defect":           {add: "panics", code: 999, message: "defect in test-plugin: panic: out of luck", details: "run_test.go"},
-		"a runtime error, too":          {add: "panics with a nil map", code: 999, message: "assignment to entry in nil map", details: "run_test.go"},
-		"no result is a defect":         {add: "returns nothing", code: 999, message: "nil pointer", details: "goroutine"},
-		"an error, and one of the undo": {add: "fails, and so does its undo", code: 102, message: "add pod: master interface not usable\nundo: no free address; assign more"},
-		"an error with a result":        {add: "fails with a result", code: 103, message: "endpoint exists already", details: "DEL it first"},
-		"a result of no version":        {add: "cannot be converted", code: 999, message: "convert the result to CNI version 1.1.0: something else"},
-		"half a result":                 {add: "cannot be printed", code: 999, message: "encode the result: something else"},
-		"an error that is no text":      {add: "fails in several lines", code: 999, message: "a\n\"b\"\x00\ufffd"},
-		"an unknown command":            {add: "succeeds", env: []string{"CNI_COMMAND=FLY"}, code: 4, message: "unknown CNI_COMMAND: FLY"},
-		"no container ID":               {add: "succeeds", env: []string{"CNI_CONTAINERID="}, code: 4, message: "CNI_CONTAINERID"},
-		"a container ID with a path":    {add: "succeeds", env: []string{"CNI_CONTAINERID=../x"}, code: 4},
-		"an interface with a path":      {add: "succeeds", env: []string{"CNI_IFNAME=a/b"}, code: 4},
-		"no configuration":              {add: "succeeds", stdin: " ", code: 6},
-		"half a configuration":          {add: "succeeds", stdin: `{"name":`, code: 6},
-		"a version of the future":       {add: "succeeds", stdin: `{"name":"azure","cniVersion":"9.0.0"}`, code: 1, message: "incompatible CNI versions"},
-		"no name":                       {add: "succeeds", stdin: `{"cniVersion":"1.1.0"}`, code: 7, message: "missing network name"},
-		"CHECK before 0.4.0":            {env: []string{"CNI_COMMAND=CHECK"}, stdin: `{"name":"azure","cniVersion":"0.3.1"}`, code: 1},
-		"GC before 1.1.0":               {env: []string{"CNI_COMMAND=GC"}, stdin: `{"name":"azure","cniVersion":"1.0.0"}`, code: 1},
-		"STATUS that is not ready":      {env: []string{"CNI_COMMAND=STATUS"}, code: 50, message: "not ready: master interface not usable"},
-		"no log either":                 {add: "panics", env: []string{logFile + "="}, code: 999},
+		"a panic is a defect": {add: "panics", code: 999, message: "defect in test-plugin: panic: out of luck", details: "run_test.go"},
+		"a runtime error, too": {add: "panics with a nil map", code: 999,
+			message: "assignment to entry in nil map", details: "run_test.go"},
+		"no result is a defect": {add: "returns nothing", code: 999, message: "nil pointer", details: "goroutine"},
+		"an error, and one of the undo": {add: "fails, and so does its undo", code: 102,
+			message: "add pod: master interface not usable\nundo: no free address; assign more"},
+		"an error with a result":     {add: "fails with a result", code: 103, message: "endpoint exists already", details: "DEL it first"},
+		"a result of no version":     {add: "cannot be converted", code: 999, message: "convert the result to CNI version 1.1.0: something else"},
+		"half a result":              {add: "cannot be printed", code: 999, message: "encode the result: something else"},
+		"an error that is no text":   {add: "fails in several lines", code: 999, message: "a\n\"b\"\x00\ufffd"},
+		"an unknown command":         {add: "succeeds", env: []string{"CNI_COMMAND=FLY"}, code: 4, message: "unknown CNI_COMMAND: FLY"},
+		"no container ID":            {add: "succeeds", env: []string{"CNI_CONTAINERID="}, code: 4, message: "CNI_CONTAINERID"},
+		"a container ID with a path": {add: "succeeds", env: []string{"CNI_CONTAINERID=../x"}, code: 4},
+		"an interface with a path":   {add: "succeeds", env: []string{"CNI_IFNAME=a/b"}, code: 4},
+		"no configuration":           {add: "succeeds", stdin: " ", code: 6},
+		"half a configuration":       {add: "succeeds", stdin: `{"name":`, code: 6},
+		"a version of the future": {add: "succeeds", stdin: `{"name":"azure","cniVersion":"9.0.0"}`, code: 1,
+			message: "incompatible CNI versions"},
+		"no name":                  {add: "succeeds", stdin: `{"cniVersion":"1.1.0"}`, code: 7, message: "missing network name"},
+		"CHECK before 0.4.0":       {env: []string{"CNI_COMMAND=CHECK"}, stdin: `{"name":"azure","cniVersion":"0.3.1"}`, code: 1},
+		"GC before 1.1.0":          {env: []string{"CNI_COMMAND=GC"}, stdin: `{"name":"azure","cniVersion":"1.0.0"}`, code: 1},
+		"STATUS that is not ready": {env: []string{"CNI_COMMAND=STATUS"}, code: 50, message: "not ready: master interface not usable"},
+		"no log either":            {add: "panics", env: []string{logFile + "="}, code: 999},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -268,7 +274,8 @@ func TestSuccessIsTheResultInTheVersionThatWasAskedFor(t *testing.T) {
 			if c.document(&result); result.CNIVersion != version {
 				t.Errorf("the result has version %q", result.CNIVersion)
 			}
-			if text := c.logged(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "msg=done command=ADD containerID=c1 ifName=eth0 answer=42 duration=") {
+			if text := c.logged(); strings.Count(text, "\n") != 1 ||
+				!strings.Contains(text, "msg=done command=ADD containerID=c1 ifName=eth0 answer=42 duration=") {
 				t.Errorf("the log is %q", text)
 			}
 		})
@@ -423,7 +430,8 @@ func TestACommandWithoutItsConfigurationIsGivenUp(t *testing.T) {
 
 func TestAPersonGetsHelp(t *testing.T) {
 	t.Parallel()
-	const usage = "test-plugin v1.2.3\nUsage: test-plugin show\nAs a CNI plugin it is executed with CNI_COMMAND set and the network configuration on standard input.\n"
+	const usage = "test-plugin v1.2.3\nUsage: test-plugin show\nAs a CNI plugin it is executed with CNI_COMMAND set and the network " +
+		"configuration on standard input.\n"
 	for args, test := range map[string]struct {
 		exit           int
 		stdout, stderr string

@@ -42,9 +42,11 @@ func (d *Examination) hostAddresses(ctx context.Context) []finding.Finding {
 	}
 	var wrong []finding.Finding
 	for _, name := range order {
-		text := fmt.Sprintf("%s of the host has %s, which Azure assigned for pods: no pod gets such an address", name, strings.Join(at[name], ", "))
+		text := fmt.Sprintf("%s of the host has %s, which Azure assigned for pods: no pod gets such an address", name,
+			strings.Join(at[name], ", "))
 		if len(pods[name]) > 0 {
-			text += fmt.Sprintf("; the pods that have %s already are cut off from the host", strings.Join(slices.Compact(pods[name]), ", "))
+			text += fmt.Sprintf("; the pods that have %s already are cut off from the host",
+				strings.Join(slices.Compact(pods[name]), ", "))
 		}
 		wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: text, Remedy: d.releaseCommand(name)})
 	}

@@ -42,10 +42,13 @@ func (d *Examination) configuration() []finding.Finding {
 		where := strings.Join(confDirs, " and ")
 		// Where pods have been made, some runtime has a configuration, wherever it looks.
 		if _, err := os.Stat(filepath.Join(platform.DefaultDataDir, name+".json")); file == "" && d.Dir == "" && err != nil {
-			return fail("none in "+where+" names azure-vnet or azure-vnet-ipam: the runtime starts no pod by them", "put one there (docs/cni.md has examples), or name it where the runtime looks elsewhere: azure-vnet doctor --config FILE")
+			return fail("none in "+where+" names azure-vnet or azure-vnet-ipam: the runtime starts no pod by them",
+				"put one there (docs/cni.md has examples), or name it where the runtime looks elsewhere: azure-vnet doctor "+
+					"--config FILE")
 		}
 		if file == "" {
-			return finding.Report(check, "none in "+where+" names azure-vnet: what follows is by the state alone (--config FILE names one)", nil)
+			return finding.Report(check,
+				"none in "+where+" names azure-vnet: what follows is by the state alone (--config FILE names one)", nil)
 		}
 	}
 	c, err := readConf(file)
@@ -58,7 +61,8 @@ func (d *Examination) configuration() []finding.Finding {
 	if d.conf == nil {
 		return finding.Report(check, fmt.Sprintf("%s: %s calls azure-vnet-ipam", file, c.plugins[0]), nil)
 	}
-	return finding.Report(check, fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, azure.ModeTunnel)), nil)
+	return finding.Report(check,
+		fmt.Sprintf("%s: network %s, mode %s", file, d.conf.Name, cmp.Or(d.conf.Mode, azure.ModeTunnel)), nil)
 }
 
 // take parses the configuration, and looks where it says.
@@ -120,7 +124,9 @@ func configuredIn(dir string) (file string, wrong []finding.Finding) {
 		c, err := readConf(path)
 		switch {
 		case c != nil && first != "":
-			return path, []finding.Finding{{Level: finding.Failure, Found: fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path), Remedy: moveAside(first)}}
+			return path, []finding.Finding{{Level: finding.Failure,
+				Found:  fmt.Sprintf("the runtime takes the first file by name, %s, and not %s", first, path),
+				Remedy: moveAside(first)}}
 		case c != nil:
 			return path, nil
 		case strings.Contains(e.Name(), "azure"):

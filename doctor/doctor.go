@@ -85,7 +85,8 @@ func (d *Examination) Look(ctx context.Context) ([]finding.Finding, error) {
 // wanted leaves out what nobody wants to hear of.
 func (o Options) wanted(found []finding.Finding) []finding.Finding {
 	return slices.DeleteFunc(found, func(f finding.Finding) bool {
-		return slices.Contains(o.Ignore, f.Check) || o.Level == string(finding.Warning) && f.Level == finding.OK || o.Level == string(finding.Failure) && f.Level != finding.Failure
+		return slices.Contains(o.Ignore, f.Check) || o.Level == string(finding.Warning) && f.Level == finding.OK ||
+			o.Level == string(finding.Failure) && f.Level != finding.Failure
 	})
 }
 

@@ -14,7 +14,8 @@ func TestLasting(t *testing.T) {
 		return finding.Finding{Check: check, Level: finding.Failure, Found: found, Transient: passing}
 	}
 	first := []finding.Finding{find("locks", "held by 1", true), find("addresses", "a", true), find("addresses", "b", true)}
-	second := []finding.Finding{find("locks", "held by 2", true), find("addresses", "b", true), find("addresses", "c", true), find("bridge", "down", false)}
+	second := []finding.Finding{find("locks", "held by 2", true), find("addresses", "b", true), find("addresses", "c", true),
+		find("bridge", "down", false)}
 	want := []finding.Finding{
 		{Check: "locks", Level: finding.OK, Found: "nothing but commands under way"},
 		find("addresses", "b", true), find("bridge", "down", false),

@@ -47,7 +47,9 @@ func (d *Examination) Held(ctx context.Context) map[ipam.Owner][]netip.Addr {
 // Owners are the keys of a map, in the order of their names.
 func Owners(of map[ipam.Owner][]netip.Addr) []ipam.Owner {
 	list := slices.Collect(maps.Keys(of))
-	sort.Slice(list, func(i, j int) bool { return list[i].String() < list[j].String() }) // slices.SortFunc takes 30 KB for this
+	sort.Slice(list, func(i, j int) bool {
+		return list[i].String() < list[j].String()
+	}) // slices.SortFunc takes 30 KB for this
 	return list
 }
 
@@ -67,8 +69,9 @@ func (d *Examination) Unused(held map[ipam.Owner][]netip.Addr) (wrong []finding.
 				who = "a container that is not known"
 			}
 			wrong = append(wrong, finding.Finding{Level: finding.Warning, Transient: true,
-				Found:  fmt.Sprintf("%s is reserved for %s, and no network namespace of this host has it", a, who),
-				Remedy: "if the container is gone: " + filepath.Join(cni.ProgramDir(), ipamplugin.Name) + " release" + d.Where() + " " + a.String()})
+				Found: fmt.Sprintf("%s is reserved for %s, and no network namespace of this host has it", a, who),
+				Remedy: "if the container is gone: " + filepath.Join(cni.ProgramDir(), ipamplugin.Name) + " release" +
+					d.Where() + " " + a.String()})
 		}
 	}
 	return wrong

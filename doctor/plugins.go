@@ -46,7 +46,8 @@ func (d *Examination) plugins(ctx context.Context) []finding.Finding {
 	if _, err := cni.FindPlugin(loopback, folders); loopback != "" && err != nil {
 		const lacks = ": containerd starts no pod without it"
 		if runsContainerd() {
-			add(finding.Failure, remedyInstall(loopback, folders), "plugin %s is not in %s%s", loopback, strings.Join(folders, " or "), lacks)
+			add(finding.Failure, remedyInstall(loopback, folders), "plugin %s is not in %s%s", loopback,
+				strings.Join(folders, " or "), lacks)
 		}
 		well += "; " + loopback + " is not there" + lacks
 	}
@@ -54,7 +55,8 @@ func (d *Examination) plugins(ctx context.Context) []finding.Finding {
 }
 
 // examinePlugin says what is wrong with a plugin; "" is nothing.
-func (d *Examination) examinePlugin(ctx context.Context, plugin string, folders []string, want string) (found, remedy string) {
+func (d *Examination) examinePlugin(ctx context.Context, plugin string, folders []string,
+	want string) (found, remedy string) {
 	path, err := cni.FindPlugin(plugin, folders)
 	if err != nil {
 		return fmt.Sprintf("plugin %s is not in %s", plugin, strings.Join(folders, " or ")), remedyInstall(plugin, folders)
@@ -69,10 +71,12 @@ func (d *Examination) examinePlugin(ctx context.Context, plugin string, folders 
 	defer cancel()
 	versions, err := d.Networks.Versions(ctx, path)
 	if err != nil {
-		return fmt.Sprintf("plugin %s does not answer: %v", path, err), "install it anew, for this machine: " + remedyInstall(plugin, folders)
+		return fmt.Sprintf("plugin %s does not answer: %v", path, err),
+			"install it anew, for this machine: " + remedyInstall(plugin, folders)
 	}
 	if want != "" && !slices.Contains(versions, want) {
-		return fmt.Sprintf("plugin %s speaks CNI %s, and not %s", path, strings.Join(versions, ", "), want), "set \"cniVersion\" to one of those, or install a newer plugin: " + remedyInstall(plugin, folders)
+		return fmt.Sprintf("plugin %s speaks CNI %s, and not %s", path, strings.Join(versions, ", "), want),
+			"set \"cniVersion\" to one of those, or install a newer plugin: " + remedyInstall(plugin, folders)
 	}
 	return "", ""
 }

@@ -81,7 +81,8 @@ func (d *Examination) hostAgent(ctx context.Context) []finding.Finding {
 			level = finding.Warning
 		}
 		wrong = append(wrong, finding.Finding{Level: level,
-			Found:  fmt.Sprintf("%s lists NICs that this host does not have (%s): their addresses are given to no pod", from, strings.Join(t.Space.Unmatched, ", ")),
+			Found: fmt.Sprintf("%s lists NICs that this host does not have (%s): their addresses are given to no pod", from,
+				strings.Join(t.Space.Unmatched, ", ")),
 			Remedy: ipamplugin.Explain(ipam.ErrForeign).Details})
 	}
 	addresses := 0
@@ -105,27 +106,33 @@ func (d *Examination) pools(ctx context.Context) []finding.Finding {
 	var wrong []finding.Finding
 	told := t.Source != nil && len(t.Space.Pools) == 0 // the check of the source has
 	for _, p := range t.Space.Pools {
-		text := fmt.Sprintf("pool %s on %s%s: %d of %d addresses are free", p.Prefix, p.Interface, users(t.Space, p), p.Available(), p.Capacity())
+		text := fmt.Sprintf("pool %s on %s%s: %d of %d addresses are free", p.Prefix, p.Interface, users(t.Space, p),
+			p.Available(), p.Capacity())
 		const low = 10 // percent of the pool
 		switch {
 		case p.Absent:
-			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf("pool %s is of the NIC with MAC %s, which this host does not have: no pod gets an address of it", p.Prefix, p.MAC), Remedy: ipamplugin.Explain(ipam.ErrForeign).Details})
+			wrong = append(wrong, finding.Finding{Level: finding.Warning,
+				Found: fmt.Sprintf("pool %s is of the NIC with MAC %s, which this host does not have: no pod gets an "+
+					"address of it", p.Prefix, p.MAC), Remedy: ipamplugin.Explain(ipam.ErrForeign).Details})
 		case p.Capacity() == 0: // the host's own subnet, on a NIC without addresses for pods
 		case p.Available() == 0:
 			level := finding.Warning
 			if errors.Is(t.Err, ipam.ErrFull) {
 				level, told = finding.Failure, true
 			}
-			wrong = append(wrong, finding.Finding{Level: level, Found: text, Remedy: ipamplugin.Explain(ipam.ErrExhausted).Details})
+			wrong = append(wrong, finding.Finding{Level: level, Found: text,
+				Remedy: ipamplugin.Explain(ipam.ErrExhausted).Details})
 		case p.Available()*100 < p.Capacity()*low:
-			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: text, Remedy: "assign more addresses to the NIC (docs/ipam.md) before they run out"})
+			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: text,
+				Remedy: "assign more addresses to the NIC (docs/ipam.md) before they run out"})
 		default:
 			well = append(well, text)
 		}
 	}
 	if t.Err != nil && !told {
 		said := ipamplugin.Explain(t.Err)
-		wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("the next pod gets no address (code %d): %s", said.Code, said.Msg), Remedy: said.Details})
+		wrong = append(wrong, finding.Finding{Level: finding.Failure,
+			Found: fmt.Sprintf("the next pod gets no address (code %d): %s", said.Code, said.Msg), Remedy: said.Details})
 	}
 	return finding.Report(check, cmp.Or(strings.Join(well, "; "), "none is known: the source says why"), wrong)
 }

@@ -63,7 +63,8 @@ func (d diagnosis) text(width int) string {
 			fmt.Fprintf(&b, "%*sremedy: %s\n", len(finding.Failure)+2, "", parts(f.Remedy, width))
 		}
 	}
-	fmt.Fprintf(&b, "%s, %s, %s.\n", number(d.Failures, "failure"), number(d.Warnings, "warning"), number(len(d.Findings)-d.Failures-d.Warnings, "check")+" ok")
+	fmt.Fprintf(&b, "%s, %s, %s.\n", number(d.Failures, "failure"), number(d.Warnings, "warning"),
+		number(len(d.Findings)-d.Failures-d.Warnings, "check")+" ok")
 	return b.String()
 }
 

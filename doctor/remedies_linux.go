@@ -14,5 +14,6 @@ func seeFiles(dir string) string     { return "df -i " + dir }
 const makeWritable = "make it writable (mount -o remount,rw)"
 
 func endOf(pid int) string {
-	return fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill -9 %d frees the lock, also if it is stopped", pid, pid)
+	return fmt.Sprintf("see what it waits for (cat /proc/%d/stack); kill -9 %d frees the lock, also if it is stopped",
+		pid, pid)
 }

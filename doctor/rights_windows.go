@@ -35,9 +35,12 @@ func (d *Examination) rights() []finding.Finding {
 			continue
 		}
 		if err != nil {
-			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf("who may write into %s: %v", dir, err), Remedy: "run doctor as an administrator"})
+			wrong = append(wrong, finding.Finding{Level: finding.Warning,
+				Found: fmt.Sprintf("who may write into %s: %v", dir, err), Remedy: "run doctor as an administrator"})
 		} else if len(who) > 0 {
-			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("%s may write into %s, and SYSTEM believes, or executes, what is there", strings.Join(who, ", "), dir), Remedy: keepPrivate(dir)})
+			wrong = append(wrong, finding.Finding{Level: finding.Failure,
+				Found: fmt.Sprintf("%s may write into %s, and SYSTEM believes, or executes, what is there",
+					strings.Join(who, ", "), dir), Remedy: keepPrivate(dir)})
 		}
 	}
 	return finding.Report("rights", "only administrators write where SYSTEM reads", wrong)
@@ -48,12 +51,16 @@ func remoteARP() []finding.Finding {
 	const check = "remote-arp"
 	has, err := platform.RemoteARPMAC()
 	if err != nil {
-		return finding.Report(check, "", []finding.Finding{{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as an administrator"}})
+		return finding.Report(check, "",
+			[]finding.Finding{{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as an administrator"}})
 	}
 	if !strings.EqualFold(has, platform.FabricMAC) {
 		return finding.Report(check, "", []finding.Finding{{
-			Level: finding.Warning, Found: fmt.Sprintf("%s is %s, and %s on every node that Azure sets up: packets to other hosts may be lost", platform.RemoteARPValue, cmp.Or(has, "not set"), platform.FabricMAC),
-			Remedy: fmt.Sprintf(`Set-ItemProperty HKLM:\%s %s %s; Restart-Service -Force hns on a drained node`, platform.HNSStateKey, platform.RemoteARPValue, platform.FabricMAC),
+			Level: finding.Warning, Found: fmt.Sprintf(
+				"%s is %s, and %s on every node that Azure sets up: packets to other hosts may be lost", platform.RemoteARPValue,
+				cmp.Or(has, "not set"), platform.FabricMAC),
+			Remedy: fmt.Sprintf(`Set-ItemProperty HKLM:\%s %s %s; Restart-Service -Force hns on a drained node`,
+				platform.HNSStateKey, platform.RemoteARPValue, platform.FabricMAC),
 		}})
 	}
 	return finding.Report(check, platform.RemoteARPValue+" is "+has, nil)

@@ -34,14 +34,16 @@ const (
 func (d *Examination) folder(context.Context) []finding.Finding {
 	const check = "data-dir"
 	fail := func(level finding.Level, remedy, format string, args ...any) []finding.Finding {
-		return finding.Report(check, "", []finding.Finding{{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy}})
+		return finding.Report(check, "",
+			[]finding.Finding{{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy}})
 	}
 	free, err := freeSpace(d.DataDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(finding.Failure, makeFolder(d.DataDir), "%s is not there", d.DataDir)
 	case err == nil && free < noSpace:
-		return fail(finding.Failure, "make room: "+seeRoom(d.DataDir), "%s has no room for a new state (%d KiB)", d.DataDir, free>>10)
+		return fail(finding.Failure, "make room: "+seeRoom(d.DataDir),
+			"%s has no room for a new state (%d KiB)", d.DataDir, free>>10)
 	}
 	if err := writesIn(d.DataDir); errors.Is(err, syscall.ENOSPC) {
 		return fail(finding.Failure, "make room: "+seeFiles(d.DataDir), "%s takes no new file: %v", d.DataDir, err)
@@ -73,7 +75,8 @@ func writesIn(dir string) error {
 func (d *Examination) states(ctx context.Context) []finding.Finding {
 	var wrong []finding.Finding
 	if d.Networks != nil {
-		wrong = stateFile(filepath.Join(d.DataDir, name+".json"), func(l *slog.Logger) error { return d.Networks.ReadState(ctx, d.DataDir, l) })
+		wrong = stateFile(filepath.Join(d.DataDir, name+".json"),
+			func(l *slog.Logger) error { return d.Networks.ReadState(ctx, d.DataDir, l) })
 	}
 	wrong = append(wrong, stateFile(filepath.Join(d.DataDir, ipamplugin.Name+".json"), func(l *slog.Logger) error {
 		s, err := ipamplugin.OpenStore(d.DataDir, l)
@@ -96,9 +99,11 @@ func stateFile(path string, view func(*slog.Logger) error) (wrong []finding.Find
 	case err != nil:
 		add(finding.Failure, remedyOf(err), "%s: %v", path, err)
 	case strings.Contains(said.String(), "fromMirror=true"):
-		add(finding.Warning, "start a pod on this node: the state is written anew from its mirror", "%s is damaged or gone; its mirror serves", path)
+		add(finding.Warning, "start a pod on this node: the state is written anew from its mirror",
+			"%s is damaged or gone; its mirror serves", path)
 	case said.Len() > 0:
-		add(finding.Failure, "start a pod on this node: the state is rebuilt from the host, and the damaged file kept aside", "%s is damaged, and its mirror, too", path)
+		add(finding.Failure, "start a pod on this node: the state is rebuilt from the host, and the damaged file kept aside",
+			"%s is damaged, and its mirror, too", path)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && openToOthers(path, info) {
 		add(finding.Warning, keepPrivate(path), "%s can be read or written by others (%s)", path, info.Mode().Perm())
@@ -109,7 +114,8 @@ func stateFile(path string, view func(*slog.Logger) error) (wrong []finding.Find
 		if t, err := time.Parse("20060102T150405Z", when); err == nil {
 			when = t.Format(time.RFC3339)
 		}
-		add(finding.Warning, "see the logs of that time for the cause (disk full, power loss, another program?), then "+removeFile(file), "%s was damaged at %s and set aside", path, when)
+		add(finding.Warning, "see the logs of that time for the cause (disk full, power loss, another program?), then "+
+			removeFile(file), "%s was damaged at %s and set aside", path, when)
 	}
 	return wrong
 }
@@ -130,7 +136,9 @@ func (d *Examination) locks(context.Context) []finding.Finding {
 		case err != nil:
 			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		case h != nil:
-			wrong = append(wrong, finding.Finding{Level: finding.Failure, Transient: true, Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID, cmp.Or(h.Command, "it has ended, a child of it has the lock")),
+			wrong = append(wrong, finding.Finding{Level: finding.Failure, Transient: true,
+				Found: fmt.Sprintf("%s is held for more than %s by process %d (%s): all others wait", path, patience, h.PID,
+					cmp.Or(h.Command, "it has ended, a child of it has the lock")),
 				Remedy: endOf(h.PID) + ". Deleting the file does not help"})
 		}
 	}
@@ -157,8 +165,10 @@ func (d *Examination) logs(context.Context) []finding.Finding {
 		err = writable(where)
 	}
 	if err != nil {
-		return finding.Report("log", "", []finding.Finding{{Level: finding.Warning, Found: fmt.Sprintf("%s cannot be written: %v; what happens is told to the runtime's log only", d.LogFile, err),
-			Remedy: makeFolder(filepath.Dir(d.LogFile)) + ", or name another file as \"logFile\""}})
+		return finding.Report("log", "",
+			[]finding.Finding{{Level: finding.Warning,
+				Found:  fmt.Sprintf("%s cannot be written: %v; what happens is told to the runtime's log only", d.LogFile, err),
+				Remedy: makeFolder(filepath.Dir(d.LogFile)) + ", or name another file as \"logFile\""}})
 	}
 	return finding.Report("log", d.LogFile+" is writable", nil)
 }

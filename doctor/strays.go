@@ -24,7 +24,8 @@ type Stray struct {
 }
 
 // findStrays compares the pools with what the host has. source is the address by which the host speaks to another.
-func findStrays(space ipam.AddressSpace, ifaces []platform.Interface, source func(to netip.Addr) (netip.Addr, error)) []Stray {
+func findStrays(space ipam.AddressSpace, ifaces []platform.Interface,
+	source func(to netip.Addr) (netip.Addr, error)) []Stray {
 	var found []Stray
 	for _, p := range space.Pools {
 		first, others := len(found), false
@@ -50,7 +51,9 @@ func findStrays(space ipam.AddressSpace, ifaces []platform.Interface, source fun
 
 // carriedBy says whether the interface is the NIC, or a bridge of which the NIC is a port.
 func carriedBy(i platform.Interface, nic string, ifaces []platform.Interface) bool {
-	return platform.AdapterName(i.Name) == nic || i.Kind == "bridge" && slices.ContainsFunc(ifaces, func(port platform.Interface) bool { return port.Name == nic && port.Master == i.Index })
+	return platform.AdapterName(i.Name) == nic ||
+		i.Kind == "bridge" && slices.ContainsFunc(ifaces,
+			func(port platform.Interface) bool { return port.Name == nic && port.Master == i.Index })
 }
 
 // keepOne leaves the host the address of a pool's NIC by which it speaks, else the first one, wherever it has that.

@@ -54,8 +54,8 @@ func (l layout) install(from, version string) error {
 	return l.forgetOthers(s)
 }
 
-// offerARP tells HNS the fabric's MAC if that is wanted, and else says that it could. It is the node's, not the plugins':
-// uninstalling leaves it.
+// offerARP tells HNS the fabric's MAC if that is wanted, and else says that it could. It is the node's, not the
+// plugins': uninstalling leaves it.
 func (l layout) offerARP() error {
 	told, err := l.RemoteARP(l.SetARP)
 	switch {
@@ -63,9 +63,11 @@ func (l layout) offerARP() error {
 		return err
 	case told:
 	case l.SetARP:
-		l.Say("SDNRemoteArpMacAddress is set; HNS reads it when it starts: Restart-Service -Force hns on a drained node, or reboot")
+		l.Say("SDNRemoteArpMacAddress is set; HNS reads it when it starts: Restart-Service -Force hns on a drained node, " +
+			"or reboot")
 	default:
-		l.Say("HNS is not told the MAC of Azure's network (SDNRemoteArpMacAddress), as on every node that Azure sets up: --remote-arp sets it")
+		l.Say("HNS is not told the MAC of Azure's network (SDNRemoteArpMacAddress), as on every node that Azure sets up: " +
+			"--remote-arp sets it")
 	}
 	return nil
 }
@@ -77,7 +79,8 @@ const replaced = "replaced"
 // keep copies what belongs to a version into the store.
 func (l layout) keep(from, version string) error {
 	if exists(l.version(version)) {
-		if err := errors.Join(os.RemoveAll(l.version(replaced)), os.Rename(l.version(version), l.version(replaced))); err != nil {
+		if err := errors.Join(os.RemoveAll(l.version(replaced)),
+			os.Rename(l.version(version), l.version(replaced))); err != nil {
 			return err
 		}
 	}
@@ -184,8 +187,8 @@ func (l layout) rollback() error {
 	return nil
 }
 
-// uninstall cleans up the host while the plugins are there yet, removes what they keep, and what we installed and nobody
-// changed, and puts back what was there before.
+// uninstall cleans up the host while the plugins are there yet, removes what they keep, and what we installed and
+// nobody changed, and puts back what was there before.
 func (l layout) uninstall() error {
 	s, err := l.readState()
 	if err != nil {
@@ -231,7 +234,8 @@ func (l layout) uninstall() error {
 // forgetState removes what the plugins keep: states, their copies, locks, logs. After the cleanup it says nothing that
 // anybody needs.
 func (l layout) forgetState() error {
-	files := []string{"azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock", "azure-vnet-metrics.json", "azure-vnet-metrics.lock"}
+	files := []string{"azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock",
+		"azure-vnet-metrics.json", "azure-vnet-metrics.lock"}
 	for _, p := range []string{"azure-vnet", "azure-vnet-ipam"} {
 		files = append(files, p+".json", p+".json.bak", p+".lock", p+".log")
 		rotated, err := filepath.Glob(filepath.Join(l.State, p+".log.[0-9]*"))

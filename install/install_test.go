@@ -76,7 +76,8 @@ func (h *host) want(files map[string]string) {
 
 func (h *host) wantVersion(v, configuration string) {
 	h.Helper()
-	h.want(map[string]string{"bin/azure-vnet.exe": "azure-vnet.exe " + v, "bin/azure-vnet-ipam.exe": "azure-vnet-ipam.exe " + v, "netconf/" + conflist: configuration})
+	h.want(map[string]string{"bin/azure-vnet.exe": "azure-vnet.exe " + v, "bin/azure-vnet-ipam.exe": "azure-vnet-ipam.exe " + v,
+		"netconf/" + conflist: configuration})
 }
 
 func (h *host) fails(err error, want string) {
@@ -105,7 +106,8 @@ func TestInstallUpgradeRollBackUninstall(t *testing.T) {
 		t.Error("a version that no command goes back to is kept")
 	}
 	h.must(h.uninstall())
-	h.want(map[string]string{"bin/azure-vnet.exe": "", "bin/azure-vnet-ipam.exe": "", "netconf/" + conflist: "", "netconf/" + conflist + ".new": "", "store/state.json": ""})
+	h.want(map[string]string{"bin/azure-vnet.exe": "", "bin/azure-vnet-ipam.exe": "", "netconf/" + conflist: "",
+		"netconf/" + conflist + ".new": "", "store/state.json": ""})
 	if h.calls != 1 {
 		t.Errorf("the host was cleaned up %d times", h.calls)
 	}
@@ -145,8 +147,10 @@ func TestForeignPluginsComeBack(t *testing.T) {
 func TestUninstallForgetsTheState(t *testing.T) {
 	h := newHost(t)
 	h.must(h.install(h.release("v1", "one"), "v1"))
-	ours := []string{"azure-vnet.json", "azure-vnet.json.bak", "azure-vnet.lock", "azure-vnet.log", "azure-vnet.log.1", "azure-vnet-ipam.json", "azure-vnet-ipam.json.bak",
-		"azure-vnet-ipam.lock", "azure-vnet-ipam.log", "azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock", "azure-vnet-metrics.json", "azure-vnet-metrics.lock"}
+	ours := []string{"azure-vnet.json", "azure-vnet.json.bak", "azure-vnet.lock", "azure-vnet.log", "azure-vnet.log.1",
+		"azure-vnet-ipam.json", "azure-vnet-ipam.json.bak",
+		"azure-vnet-ipam.lock", "azure-vnet-ipam.log", "azure-vnet-network.lock", "azure-vnet-owners.lock", "azure-vnet-ipam-refresh.lock",
+		"azure-vnet-metrics.json", "azure-vnet-metrics.lock"}
 	for _, f := range append(ours, "kubelet.log", "azure-vnet.log.txt") {
 		h.write(f, "x")
 	}
@@ -166,7 +170,8 @@ func TestTheFabricsMACIsOffered(t *testing.T) {
 		told, want, set bool
 		says            string
 	}{
-		{true, false, false, ""}, {true, true, false, ""}, {false, false, false, "--remote-arp sets it"}, {false, true, true, "Restart-Service -Force hns"},
+		{true, false, false, ""}, {true, true, false, ""}, {false, false, false, "--remote-arp sets it"},
+		{false, true, true, "Restart-Service -Force hns"},
 	} {
 		h := newHost(t)
 		h.arpTold, h.SetARP = c.told, c.want
@@ -184,7 +189,8 @@ func TestAnInterruptedInstallationGoesOn(t *testing.T) {
 	h.must(os.Remove(h.at("bin/azure-vnet-ipam.exe")))
 	h.write("bin/azure-vnet-ipam.exe/busy", "a folder cannot be replaced by a file")
 	h.fails(h.install(h.release("v2", "two"), "v2"), "replace "+h.at("bin/azure-vnet-ipam.exe"))
-	h.want(map[string]string{"bin/azure-vnet.exe": "azure-vnet.exe v2", "netconf/" + conflist: "one", "bin/.azure-vnet-ipam.exe.installing": ""})
+	h.want(map[string]string{"bin/azure-vnet.exe": "azure-vnet.exe v2", "netconf/" + conflist: "one",
+		"bin/.azure-vnet-ipam.exe.installing": ""})
 	h.must(os.RemoveAll(h.at("bin/azure-vnet-ipam.exe")))
 	h.must(h.rollback()) // or back
 	h.wantVersion("v1", "one")

@@ -81,7 +81,9 @@ func (l layout) write(path string, text []byte) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("replace %s, which may be running: %w: run the same command again, it goes on where this one stopped", path, err), os.Remove(temporary))
+			return errors.Join(fmt.Errorf(
+				"replace %s, which may be running: %w: run the same command again, it goes on where this one stopped", path, err),
+				os.Remove(temporary))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -108,8 +110,8 @@ func (l layout) place(from, to string) (changed bool, err error) {
 	return true, l.write(to, text)
 }
 
-// protect makes the folders that SYSTEM executes from, and believes, such that administrators alone write there. A folder
-// of the state that was there before is somebody else's, too: of that it says what is wrong.
+// protect makes the folders that SYSTEM executes from, and believes, such that administrators alone write there. A
+// folder of the state that was there before is somebody else's, too: of that it says what is wrong.
 func (l layout) protect() error {
 	if exists(l.State) {
 		who, err := l.Writers(l.State)
@@ -117,7 +119,8 @@ func (l layout) protect() error {
 			return err
 		}
 		if len(who) > 0 {
-			l.Say(fmt.Sprintf("WARNING: %s may write into %s, where the state is; azure-vnet doctor says what to do", strings.Join(who, ", "), l.State))
+			l.Say(fmt.Sprintf("WARNING: %s may write into %s, where the state is; azure-vnet doctor says what to do",
+				strings.Join(who, ", "), l.State))
 		}
 	} else if err := l.makeRestricted(l.State); err != nil {
 		return errors.Join(err, remove(l.State)) // else the next attempt would take it for somebody else's

@@ -50,7 +50,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	l := layout{
 		Bin: `C:\k\azurecni\bin`, Conf: `C:\k\azurecni\netconf`, Store: `C:\k\azurecni\store`, Ext: ".exe",
-		State: `C:\k`, Patience: patience, Cleanup: cleanup, Restrict: restrict, Writers: writers, RemoteARP: remoteARP, DryRun: *dry, SetARP: *arp,
+		State: `C:\k`, Patience: patience, Cleanup: cleanup, Restrict: restrict, Writers: writers,
+		RemoteARP: remoteARP, DryRun: *dry, SetARP: *arp,
 		Say: func(s string) { _, _ = fmt.Fprintln(stdout, s) },
 	}
 	self, err := os.Executable()
@@ -75,8 +76,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// cleanup lets a plugin give the host back what it had. An address that is reserved afterwards is that of a container of
-// another network plugin.
+// cleanup lets a plugin give the host back what it had. An address that is reserved afterwards is that of a container
+// of another network plugin.
 func cleanup(plugin, dataDir string) error {
 	out, err := exec.Command(plugin, "cleanup", "--yes", "--data-dir", dataDir).CombinedOutput()
 	if err != nil {
@@ -96,7 +97,8 @@ func cleanup(plugin, dataDir string) error {
 	}
 	for _, p := range shown.Pools {
 		if p.Used > 0 {
-			return errors.New("azure-vnet-ipam serves another network plugin, whose containers have to go first: azure-vnet-ipam show")
+			return errors.New("azure-vnet-ipam serves another network plugin, whose containers have to go first: " +
+				"azure-vnet-ipam show")
 		}
 	}
 	return nil

@@ -76,7 +76,8 @@ func runSelftest(args []string, stdout, stderr io.Writer) error {
 	if err = save(args[1], d); err != nil {
 		return errors.Join(err, selftest.Sweep(ctx, p.HNS, left))
 	}
-	_, _ = fmt.Fprintf(stderr, "Now restart the service hns, reboot, or set the clock, and then: azure-vnet-install selftest after restart|reboot|clock %s\n", args[1])
+	_, _ = fmt.Fprintf(stderr, "Now restart the service hns, reboot, or set the clock, and then: azure-vnet-install "+
+		"selftest after restart|reboot|clock %s\n", args[1])
 	return nil
 }
 

@@ -116,7 +116,8 @@ func TestAnAddressOfAnotherPoolIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := s.Allocate(Request{Owner: Owner{"azure", "b", "eth0"}, Address: addr("10.240.0.5")}, testTime)
-	if want := "an address of another pool: 10.240.0.5 is of 10.240.0.0/16 on eth0, and network azure uses 10.250.0.0/16 on eth1"; !errors.Is(err, ErrElsewhere) || err.Error() != want {
+	if want := "an address of another pool: 10.240.0.5 is of 10.240.0.0/16 on eth0, and network azure uses 10.250.0.0/16 on eth1"; !errors.Is(
+		err, ErrElsewhere) || err.Error() != want {
 		t.Errorf("%v instead of %s", err, want)
 	}
 }
@@ -146,7 +147,8 @@ func TestTwoNICsInOneSubnet(t *testing.T) {
 				t.Errorf("on %s: %+v, %v; want %s", test.master, got, err, want)
 			}
 		}
-		if _, err := s.Allocate(Request{Owner: Owner{test.master, "further", "eth0"}, Master: test.master}, testTime); !errors.Is(err, ErrExhausted) {
+		if _, err := s.Allocate(Request{Owner: Owner{test.master, "further", "eth0"}, Master: test.master},
+			testTime); !errors.Is(err, ErrExhausted) {
 			t.Errorf("one address more on %s: %v", test.master, err)
 		}
 	}

@@ -54,7 +54,8 @@ func (m *Manager) dead(list []Reservation) error {
 			return fmt.Errorf("%w: a container has %s, which %s holds", ErrInUse, r.Address, r.Owner)
 		}
 		if age := m.Now().Sub(r.Created); age >= 0 && age < underWay {
-			return fmt.Errorf("%w: %s was given to %s only %s ago, and the ADD may be under way", ErrInUse, r.Address, r.Owner, age.Round(time.Second))
+			return fmt.Errorf("%w: %s was given to %s only %s ago, and the ADD may be under way", ErrInUse, r.Address,
+				r.Owner, age.Round(time.Second))
 		}
 	}
 	return nil

@@ -82,7 +82,8 @@ func TestRefreshAsksAtOnce(t *testing.T) {
 // Somebody may have edited the state, or an earlier version written it: what the source does not list is not given.
 func TestAReleasedAddressThatIsNotListedIsNotGiven(t *testing.T) {
 	t.Parallel()
-	p := &Pool{Prefix: prefix("10.240.0.0/16"), Listed: newAddrSet([]netip.Addr{addr("10.240.0.5"), addr("10.240.0.6")}), Released: addrs(t, "10.240.0.9", "10.240.0.6")}
+	p := &Pool{Prefix: prefix("10.240.0.0/16"), Listed: newAddrSet([]netip.Addr{addr("10.240.0.5"), addr("10.240.0.6")}),
+		Released: addrs(t, "10.240.0.9", "10.240.0.6")}
 	five := slices.Values([]netip.Addr{addr("10.240.0.5")})
 	if a, ok := p.next(five, slices.Values([]netip.Addr(nil))); !ok || a != addr("10.240.0.6") {
 		t.Errorf("given is %s, %t", a, ok)

@@ -63,7 +63,8 @@ func exercise(t *testing.T, s *AddressSpace) {
 		if again, err := s.Allocate(Request{Owner: o, IPv6: ipv6}, testTime); err != nil || again != first {
 			t.Errorf("%+v, then %+v (%v)", first, again, err)
 		}
-		if other, err := s.Allocate(Request{Owner: Owner{"fuzz", "d", "eth0"}, IPv6: ipv6}, testTime); err == nil && other.Address == first.Address {
+		if other, err := s.Allocate(Request{Owner: Owner{"fuzz", "d", "eth0"}, IPv6: ipv6}, testTime); err == nil &&
+			other.Address == first.Address {
 			t.Errorf("%s is given twice", first.Address)
 		}
 		_, _ = s.Allocate(Request{Owner: Owner{"other", "e", "eth0"}, IPv6: ipv6, Address: first.Address.Next()}, testTime)
@@ -99,7 +100,8 @@ func FuzzParseFile(f *testing.F) {
 func FuzzState(f *testing.F) {
 	var s State
 	s.Refresh([]source.Subnet{
-		{MAC: "*", Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6"), addr("10.240.0.9")}},
+		{MAC: "*", Primary: true, Prefix: prefix("10.240.0.0/16"),
+			Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6"), addr("10.240.0.9")}},
 		{MAC: classicMAC, Prefix: prefix("fd00::/64"), Addresses: []netip.Addr{addr("fd00::5")}},
 	}, hostOf(iface("eth0", classicMAC)))
 	for _, o := range []Owner{{"azure", "a", "eth0"}, {"azure", "b", "eth0"}} {
@@ -115,7 +117,8 @@ func FuzzState(f *testing.F) {
 	}
 	f.Add(known, recordsOf(&s))
 	f.Add([]byte(`{"pools":[{},{},{}]}`), recordsOf(twoPools()))
-	f.Add([]byte(`{"pools":[{"prefix":"10.240.0.0/16"}]}`), `{"address":"10.240.0.5"},{"address":"10.240.0.6","network":"a","created":"9999-12-31T23:59:59Z"},{"address":"10.240.0.5","netnsInode":-1}`)
+	f.Add([]byte(`{"pools":[{"prefix":"10.240.0.0/16"}]}`),
+		`{"address":"10.240.0.5"},{"address":"10.240.0.6","network":"a","created":"9999-12-31T23:59:59Z"},{"address":"10.240.0.5","netnsInode":-1}`)
 	f.Add([]byte(`{"pools":[{"prefix":"::/0","mac":"","listed":["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]}]}`), "")
 	f.Add([]byte(`{"pools":[null]}`), "")
 	f.Add([]byte(`{"pools":[{}],"bindings":{"fuzz":{}}}`), "")
@@ -133,7 +136,8 @@ func FuzzState(f *testing.F) {
 			}
 		}
 		exercise(t, &s.AddressSpace)
-		s.Refresh([]source.Subnet{{MAC: "*", Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6")}}}, hostOf(iface("eth0", classicMAC)))
+		s.Refresh([]source.Subnet{{MAC: "*", Prefix: prefix("10.240.0.0/16"), Addresses: []netip.Addr{addr("10.240.0.5"), addr("10.240.0.6")}}},
+			hostOf(iface("eth0", classicMAC)))
 		exercise(t, &s.AddressSpace)
 		written := recordsOf(&s)
 		back := AddressSpace{}
@@ -164,7 +168,8 @@ func FuzzImportClassic(f *testing.F) {
 		}
 		written, err := json.Marshal(&s)
 		var back State
-		if err = errors.Join(err, json.Unmarshal(written, &back), parse(&back.AddressSpace, recordsOf(&s))); err != nil || dump(t, &s) != dump(t, &back) {
+		if err = errors.Join(err, json.Unmarshal(written, &back), parse(&back.AddressSpace, recordsOf(&s))); err != nil ||
+			dump(t, &s) != dump(t, &back) {
 			t.Errorf("it is written as %s %s, and read as %s (%v)", written, recordsOf(&s), dump(t, &back), err)
 		}
 		exercise(t, &s.AddressSpace)

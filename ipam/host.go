@@ -37,7 +37,8 @@ func (h hostInterfaces) NIC(sub source.Subnet) (NIC, bool) {
 }
 
 func (h hostInterfaces) usable(i platform.Interface) bool {
-	return !i.Loopback && !i.Slave && i.Kind != "bridge" && len(i.MAC) == 6 && !strings.HasPrefix(i.Name, azure.HostVethPrefix) && (i.Kind != "veth" || i.Name == h.master)
+	return !i.Loopback && !i.Slave && i.Kind != "bridge" && len(i.MAC) == 6 && !strings.HasPrefix(i.Name,
+		azure.HostVethPrefix) && (i.Kind != "veth" || i.Name == h.master)
 }
 
 // HasMAC implements Host. Our bridge keeps the MAC of a NIC that is gone: only NICs count.

@@ -10,7 +10,8 @@ import (
 // to who asks for its interface, both are the same.
 func TestAPoolStaysWithItsAdapterWhenHNSMakesASwitch(t *testing.T) {
 	t.Parallel()
-	sub := source.Subnet{MAC: "00:0d:3a:11:22:33", Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: addrs(t, "10.240.0.5", "10.240.0.6", "10.240.0.7", "10.240.0.8")}
+	sub := source.Subnet{MAC: "00:0d:3a:11:22:33", Primary: true, Prefix: prefix("10.240.0.0/16"),
+		Addresses: addrs(t, "10.240.0.5", "10.240.0.6", "10.240.0.7", "10.240.0.8")}
 	var s AddressSpace
 	for _, name := range []string{"Ethernet 2", "vEthernet (Ethernet 2)"} {
 		s.Refresh([]source.Subnet{sub}, hostOf(iface(name, "00:0d:3a:11:22:33")))

@@ -142,7 +142,8 @@ func TestImportedPoolIsTheSourcesPool(t *testing.T) {
 	nic := iface("eth0", classicMAC)
 	bridge := iface("azure0", classicMAC)
 	bridge.Kind = "bridge"
-	s.Refresh([]source.Subnet{{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16"), Addresses: addrs(t, "10.240.0.5", "10.240.0.20", "10.240.0.104", "10.240.0.164")}},
+	s.Refresh([]source.Subnet{{MAC: classicMAC, Primary: true, Prefix: prefix("10.240.0.0/16"),
+		Addresses: addrs(t, "10.240.0.5", "10.240.0.20", "10.240.0.104", "10.240.0.164")}},
 		hostOf(loopback(), nic, bridge))
 	if len(s.Pools) != 1 || s.Pools[0].MAC != classicMAC || s.Pools[0].Available() != 1 {
 		t.Errorf("pools %s", dump(t, s.Pools))
@@ -229,7 +230,8 @@ func TestOwnersFromTheStateOfAzureVnet(t *testing.T) {
 		want      map[netip.Addr]Owner
 	}{
 		{"ours", ours, map[netip.Addr]Owner{addr("10.240.0.7"): {"azure", "c1", "eth0"}, addr("fd00::7"): {"azure", "c1", "eth0"}}},
-		{"ours of schema 2", schema2, map[netip.Addr]Owner{addr("10.240.0.7"): {"azure", "c1", "eth0"}, addr("fd00::7"): {"azure", "c1", "eth0"}}},
+		{"ours of schema 2", schema2, map[netip.Addr]Owner{addr("10.240.0.7"): {"azure", "c1", "eth0"},
+			addr("fd00::7"): {"azure", "c1", "eth0"}}},
 		{"classic", classic, map[netip.Addr]Owner{
 			addr("10.240.0.8"): {"azure", "0123456", "eth0"}, addr("10.240.0.9"): {"azure", "0123456789", "net1"},
 			addr("10.240.0.10"): {"azure", "0123456789", "net1"}, addr("10.240.0.11"): {"azure", "abc", "azv2"}}},

@@ -233,7 +233,8 @@ func (m *Manager) tryAllocate(ctx context.Context, requests []Request, refreshed
 		return nil, err
 	}
 	if len(onHost) > 0 {
-		m.Log.Warn("addresses that the host itself has are given to no container; azure-vnet doctor says what to do", "addresses", onHost)
+		m.Log.Warn("addresses that the host itself has are given to no container; azure-vnet doctor says what to do",
+			"addresses", onHost)
 	}
 	return assigned, nil
 }
@@ -323,7 +324,8 @@ func (m *Manager) Check(ctx context.Context, o Owner, result []netip.Addr) error
 
 // Collect frees the network's addresses whose attachment keep does not name, and those of unknown holders that
 // no container uses.
-func (m *Manager) Collect(ctx context.Context, network string, keep func(containerID, ifName string) bool) ([]netip.Addr, error) {
+func (m *Manager) Collect(ctx context.Context, network string,
+	keep func(containerID, ifName string) bool) ([]netip.Addr, error) {
 	var freed []netip.Addr
 	err := m.Store.Update(ctx, func(s *State) error {
 		freed = s.Collect(network, keep)

@@ -321,7 +321,8 @@ func TestBothFamiliesOrNone(t *testing.T) {
 		return r.Allocate(t.Context(), []Request{{Owner: o}, {Owner: o, IPv6: true}})
 	}
 	got, err := both("a")
-	if err != nil || len(got) != 2 || got[0].Address != addr("10.240.0.5") || got[1].Address != addr("fd00::5") || got[1].Gateway != azure.Router6 {
+	if err != nil || len(got) != 2 || got[0].Address != addr("10.240.0.5") || got[1].Address != addr("fd00::5") ||
+		got[1].Gateway != azure.Router6 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if got, err = both("b"); !errors.Is(err, ErrExhausted) || len(got) > 0 {

@@ -17,7 +17,8 @@ func (s *AddressSpace) exhausted(pools []*Pool, host HostAddrs) error {
 		err = ErrFull
 	}
 	for _, p := range pools {
-		err = fmt.Errorf("%w in pool %s of %s: %d addresses, %d in use", err, p.Prefix, p.Interface, p.Capacity(), len(p.Reservations))
+		err = fmt.Errorf("%w in pool %s of %s: %d addresses, %d in use", err, p.Prefix, p.Interface,
+			p.Capacity(), len(p.Reservations))
 		for _, at := range slices.Sorted(maps.Keys(onHost[p])) {
 			err = fmt.Errorf("%w, %d on the host's %s", err, onHost[p][at], at)
 		}

@@ -39,7 +39,8 @@ func TestWhatTheHostHasIsNotGiven(t *testing.T) {
 	if err := r.Status(t.Context(), Request{}); !errors.Is(err, ErrOnlyOnHost) || !strings.Contains(err.Error(), "2 on the host's eth0") {
 		t.Errorf("STATUS says %v", err)
 	}
-	if got, err := r.Allocate(t.Context(), []Request{{Owner: Owner{"azure", "c", "eth0"}, IPv6: true}}); err != nil || got[0].Address != addr("fd00::6") {
+	if got, err := r.Allocate(t.Context(), []Request{{Owner: Owner{"azure", "c", "eth0"}, IPv6: true}}); err != nil ||
+		got[0].Address != addr("fd00::6") {
 		t.Errorf("%v, %v", got, err)
 	}
 	// Once it is off the host, it is for containers.
@@ -60,7 +61,8 @@ func TestWhatTheHostHasIsNotGivenWhenAskedFor(t *testing.T) {
 	r.onHost("azure0", "10.240.0.4", "10.240.0.6")
 	for a, want := range map[string]error{"10.240.0.6": ErrOnHost, "10.240.0.4": ErrNotListed} {
 		_, err := r.Allocate(t.Context(), []Request{{Owner: Owner{"azure", "a", "eth0"}, Address: addr(a)}})
-		if !errors.Is(err, want) || !strings.Contains(err.Error(), a) || !strings.Contains(err.Error(), "the host itself has") || !strings.Contains(err.Error(), "is configured on azure0") {
+		if !errors.Is(err, want) || !strings.Contains(err.Error(), a) || !strings.Contains(err.Error(), "the host itself has") ||
+			!strings.Contains(err.Error(), "is configured on azure0") {
 			t.Errorf("%s: %v", a, err)
 		}
 	}

@@ -92,7 +92,9 @@ func (s *addrSet) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &ranges); err != nil {
 		return err
 	}
-	sort.Slice(ranges, func(i, j int) bool { return ranges[i].first.Less(ranges[j].first) }) // slices.SortFunc takes 10 KB for this
+	sort.Slice(ranges, func(i, j int) bool {
+		return ranges[i].first.Less(ranges[j].first)
+	}) // slices.SortFunc takes 10 KB for this
 	*s = nil
 	for _, r := range ranges {
 		if n := len(*s); n > 0 && (*s)[n-1].contains(r.first) {

@@ -33,7 +33,8 @@ func TestRangesAreWrittenShortAndReadBack(t *testing.T) {
 				t.Errorf("%s does not contain %s", c.want, a)
 			}
 		}
-		if back.contains(addr("10.0.0.1")) || back.contains(addr("fd00::7")) || back.contains(addr("::ffff:10.0.0.9")) || back.contains(netip.Addr{}) {
+		if back.contains(addr("10.0.0.1")) || back.contains(addr("fd00::7")) || back.contains(addr("::ffff:10.0.0.9")) ||
+			back.contains(netip.Addr{}) {
 			t.Errorf("%s contains what it does not", c.want)
 		}
 	}
@@ -41,7 +42,8 @@ func TestRangesAreWrittenShortAndReadBack(t *testing.T) {
 
 func TestRangesThatAreNoneAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "-", "10.0.0.1-", "-10.0.0.1", "10.0.0.2-10.0.0.1", "10.0.0.1-fd00::1", "fd00::1-10.0.0.1", "10.0.0.1-10.0.0.2-10.0.0.3",
+	for _, text := range []string{"", "-", "10.0.0.1-", "-10.0.0.1", "10.0.0.2-10.0.0.1", "10.0.0.1-fd00::1", "fd00::1-10.0.0.1",
+		"10.0.0.1-10.0.0.2-10.0.0.3",
 		"10.0.0.0/24", "web", "fe80::1%eth0", "fe80::1%eth0-fe80::2%eth0"} {
 		var r addrRange
 		if err := r.UnmarshalText([]byte(text)); err == nil {
@@ -63,7 +65,8 @@ func TestEditedRangesAreSortedAndJoined(t *testing.T) {
 
 func TestHostileRangesAreWalkedForABoundedTime(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{`["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]`, `["0.0.0.0-255.255.255.255"]`, `["0.0.0.0-255.255.255.255","::-ffff::"]`} {
+	for _, text := range []string{`["::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]`, `["0.0.0.0-255.255.255.255"]`,
+		`["0.0.0.0-255.255.255.255","::-ffff::"]`} {
 		var set addrSet
 		if err := json.Unmarshal([]byte(text), &set); err != nil {
 			t.Fatal(err)

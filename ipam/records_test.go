@@ -97,7 +97,8 @@ func TestRecordsSurviveTheFile(t *testing.T) {
 			a := addr(rapid.SampledFrom([]string{"10.0.0.5", "10.200.99.250", "fd00::fffe", "::ffff:10.0.0.1"}).Draw(t, "first address"))
 			for range rapid.IntRange(0, 5).Draw(t, "reservations") {
 				o := Owner{name.Draw(t, "network"), name.Draw(t, "container"), name.Draw(t, "interface")}
-				r := Reservation{a, o, time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "created"), 0).UTC(), rapid.Uint64Range(0, 1<<33).Draw(t, "namespace")}
+				r := Reservation{a, o, time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "created"), 0).UTC(),
+					rapid.Uint64Range(0, 1<<33).Draw(t, "namespace")}
 				if !holds(o)(r) || !o.Unknown() && holds(Owner{o.Network + "/", o.ContainerID, o.IfName})(r) {
 					t.Fatalf("%+v", r)
 				}
@@ -170,7 +171,8 @@ func TestAStateOfSchema2IsRead(t *testing.T) {
 					},
 				},
 				{Prefix: prefix("10.1.0.0/16"), Interface: "eth1"},
-				{Prefix: prefix("fd00::/64"), Interface: "eth0", Reservations: []Reservation{{Address: addr("fd00::5"), Owner: Owner{ContainerID: "C0FFEE01"}}}},
+				{Prefix: prefix("fd00::/64"), Interface: "eth0",
+					Reservations: []Reservation{{Address: addr("fd00::5"), Owner: Owner{ContainerID: "C0FFEE01"}}}},
 			},
 			Bindings: map[string]Binding{"azure": {IPv4: first}},
 		},
@@ -201,7 +203,8 @@ func TestAStateOfSchema2IsRead(t *testing.T) {
 		`;;fd00`: `;fd00`, `/eth0/tovmo0.`: `/tovmo0.`, `10.240.0.5/azure`: `10.240.0.x/azure`, `=wP_u`: `=w!_u`, `my%2F`: `my%2`,
 		`"released":"10.240.0.8-`: `"released":"10.240.0.x-`, `[{"prefix"`: `[null,{"prefix"`, `"schema":2`: `"schema":1`,
 	} {
-		if raw := strings.Replace(file, name, change, 1); Migrate(map[bool]int{true: 1, false: 2}[strings.Contains(raw, `"schema":1`)], []byte(raw), &State{}) == nil {
+		if raw := strings.Replace(file, name, change,
+			1); Migrate(map[bool]int{true: 1, false: 2}[strings.Contains(raw, `"schema":1`)], []byte(raw), &State{}) == nil {
 			t.Errorf("%q for %q is read", change, name)
 		}
 	}

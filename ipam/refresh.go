@@ -56,7 +56,8 @@ func (m *Manager) refresh(ctx context.Context, started time.Time, wait bool) err
 	lock := flock.New(m.RefreshLock, flock.SetFlag(refreshLockFlags), flock.SetPermissions(0o600))
 	locked, err := store.Try(ctx, lock)
 	if err == nil && !locked && wait {
-		err = step.Do(m.Log, "wait for who asks the source", func() error { return store.Wait(ctx, lock) }, slog.String("path", m.RefreshLock))
+		err = step.Do(m.Log, "wait for who asks the source", func() error { return store.Wait(ctx, lock) },
+			slog.String("path", m.RefreshLock))
 		locked = err == nil
 	}
 	if err != nil {
@@ -87,7 +88,8 @@ func (m *Manager) ask(ctx context.Context) error {
 	}
 	host := hostInterfaces{ifaces, m.Master}
 	stamp := m.Source.Stamp() // before the answer: a change in between is noticed next time
-	subnets, err := step.Get(m.Log, "ask the source", func() ([]source.Subnet, error) { return m.Source.Subnets(ctx) }, slog.String("environment", m.Environment))
+	subnets, err := step.Get(m.Log, "ask the source", func() ([]source.Subnet, error) { return m.Source.Subnets(ctx) },
+		slog.String("environment", m.Environment))
 	if err == nil {
 		err = m.usable(subnets)
 	}
@@ -100,7 +102,8 @@ func (m *Manager) ask(ctx context.Context) error {
 		s.Answer.Attempted = m.Now().UTC()
 		if err != nil {
 			s.Answer.NoneAssigned = errors.Is(err, ErrNoneAssigned)
-			s.Answer.Failure = strings.TrimPrefix(strings.TrimPrefix(err.Error(), source.ErrUnavailable.Error()+": "), ErrNoneAssigned.Error()+": ")
+			s.Answer.Failure = strings.TrimPrefix(strings.TrimPrefix(err.Error(), source.ErrUnavailable.Error()+": "),
+				ErrNoneAssigned.Error()+": ")
 			return nil
 		}
 		s.Answer.Failure, s.Answer.NoneAssigned, s.Answer.Refreshed = "", false, s.Answer.Attempted
@@ -128,7 +131,8 @@ func (m *Manager) adopt(s *State, inUse map[netip.Addr]Owner) error {
 
 // inUseOfNew looks for addresses in use when the answer lists some that the state does not: it is new, or was lost, and
 // the answer that came first was perhaps not complete. Then containers may hold addresses that nobody has written down.
-func (m *Manager) inUseOfNew(ctx context.Context, subnets []source.Subnet, host Host) (inUse map[netip.Addr]Owner, err error) {
+func (m *Manager) inUseOfNew(ctx context.Context, subnets []source.Subnet,
+	host Host) (inUse map[netip.Addr]Owner, err error) {
 	news := false
 	err = m.Store.View(ctx, func(s *State) error {
 		news = s.Answer.Refreshed.IsZero() || s.lacks(subnets, host)

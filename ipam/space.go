@@ -101,8 +101,10 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 		}
 	}
 	for _, p := range s.Pools {
-		if bound := s.Bindings[q.Network].id(q.IPv6); p.Listed.contains(q.Address) && bound != p.id() && len(pools) == 1 && pools[0].id() == bound {
-			return Assigned{}, fmt.Errorf("%w: %s is of %s on %s, and network %s uses %s on %s", ErrElsewhere, q.Address, p.Prefix, p.Interface, q.Network, bound.Prefix, s.interfaceOf(bound))
+		if bound := s.Bindings[q.Network].id(q.IPv6); p.Listed.contains(q.Address) && bound != p.id() &&
+			len(pools) == 1 && pools[0].id() == bound {
+			return Assigned{}, fmt.Errorf("%w: %s is of %s on %s, and network %s uses %s on %s", ErrElsewhere, q.Address,
+				p.Prefix, p.Interface, q.Network, bound.Prefix, s.interfaceOf(bound))
 		}
 	}
 	err := fmt.Errorf("%w: %s", ErrNotListed, q.Address)
@@ -117,7 +119,8 @@ func (s *AddressSpace) allocateAddress(q Request, pools []*Pool, now time.Time) 
 func (s *AddressSpace) bind(network string, p *Pool) {
 	b := s.Bindings[network]
 	bound := b.id(p.ipv6())
-	if network == "" || slices.ContainsFunc(s.Pools, func(p *Pool) bool { return p.id() == bound && p.lives() && !p.Absent }) {
+	if network == "" || slices.ContainsFunc(s.Pools,
+		func(p *Pool) bool { return p.id() == bound && p.lives() && !p.Absent }) {
 		return
 	}
 	if p.ipv6() {

@@ -64,7 +64,8 @@ func tryLock(f *os.File) bool {
 func unlock(f *os.File) { unlockByte(f, rotateLock) } // closing the file unlocks it, too
 
 func lockByte(f *os.File, n uint32) error {
-	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0,
+	return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
+		0, 1, 0,
 		&windows.Overlapped{Offset: n, OffsetHigh: lockOffsetHigh})
 }
 

@@ -20,7 +20,8 @@ func TestAMoveIsWholeOrNotAtAll(t *testing.T) {
 	before, conf := h.everything(), h.Conf("eth0")
 	h.Run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
 	h.kernel(func(nl *Handle) {
-		if _, err := nl.EnsureBridge("azure0", "eth0", Lost{}); err == nil || !strings.Contains(err.Error(), "add address fd00::4 to azure0") || strings.Contains(err.Error(), "undo") {
+		if _, err := nl.EnsureBridge("azure0", "eth0", Lost{}); err == nil || !strings.Contains(err.Error(), "add address fd00::4 to azure0") ||
+			strings.Contains(err.Error(), "undo") {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -100,7 +101,8 @@ func TestALeaseOnTheBridgeIsExtended(t *testing.T) {
 		t.Errorf("the lease has an end: %s", have)
 	}
 	h.removeBridge()
-	if have := h.IP("-4 addr show dev eth0"); !regexp.MustCompile("valid_lft (500|501|499)sec preferred_lft (400|401|399)sec").MatchString(have) {
+	if have := h.IP("-4 addr show dev eth0"); !regexp.MustCompile("valid_lft (500|501|499)sec preferred_lft (400|401|399)sec").MatchString(
+		have) {
 		t.Errorf("the lease has not come back: %s", have)
 	}
 }

@@ -188,7 +188,8 @@ func (h *Handle) RemoveBridge(name, master string, snapshot []byte) error {
 func (h *Handle) createBridge(name string, master Link, index int) (Link, error) {
 	do := &rtnl.Batch{}
 	do.Add("create bridge "+name, rtnl.LinkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, index, false,
-		rtnl.Bytes(unix.IFLA_ADDRESS, master.MAC), rtnl.U32(unix.IFLA_MTU, uint32(master.MTU)), rtnl.Text(unix.IFLA_IFNAME, name), bridgeSettings()))
+		rtnl.Bytes(unix.IFLA_ADDRESS, master.MAC), rtnl.U32(unix.IFLA_MTU, uint32(master.MTU)),
+		rtnl.Text(unix.IFLA_IFNAME, name), bridgeSettings()))
 	return Link{Index: index, Name: name, Kind: "bridge", MAC: master.MAC, MTU: master.MTU}, do.Send(h.socket)
 }
 
@@ -251,7 +252,8 @@ func (h *Handle) Reconnect(b Bridge, pods []Pod) error {
 
 // Ports lists the names of the bridge's ports.
 func (h *Handle) Ports(bridge Link) (map[string]bool, error) {
-	list, err := rtnl.Dump(h.socket, unix.RTM_GETLINK, unix.RTM_NEWLINK, rtnl.Listing{Family: unix.AF_BRIDGE}, func(m rtnl.Message) bool { return int(m.U32(unix.IFLA_MASTER)) == bridge.Index })
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETLINK, unix.RTM_NEWLINK, rtnl.Listing{Family: unix.AF_BRIDGE},
+		func(m rtnl.Message) bool { return int(m.U32(unix.IFLA_MASTER)) == bridge.Index })
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge.Name, err)
 	}
@@ -274,8 +276,11 @@ func connectPods(b *rtnl.Batch, bridge rtnl.Device, pods []Pod, links []Link) {
 		if host == 0 {
 			continue
 		}
-		b.Add("connect "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host, true, rtnl.U32(unix.IFLA_MASTER, uint32(bridge.Index))), rtnl.Anything)
-		b.Add("configure "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host, false, rtnl.Text(unix.IFLA_IFALIAS, p.Alias), bridgePort()), rtnl.Anything)
+		b.Add("connect "+p.HostName,
+			rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host, true, rtnl.U32(unix.IFLA_MASTER, uint32(bridge.Index))), rtnl.Anything)
+		b.Add("configure "+p.HostName,
+			rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host, false, rtnl.Text(unix.IFLA_IFALIAS, p.Alias), bridgePort()),
+			rtnl.Anything)
 		p.Bridge.Index = bridge.Index
 		p.pin(b, host, rtnl.Anything)
 	}
@@ -285,9 +290,13 @@ func connectPods(b *rtnl.Batch, bridge rtnl.Device, pods []Pod, links []Link) {
 // (NTF_STICKY, net/bridge/br_fdb.c). What the fabric sends may go back to it: a node port, or a load balancer, whose
 // backend is on another node (toFabric).
 func configureMaster(b *rtnl.Batch, master Link) {
-	b.Add("configure "+master.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, master.Index, false, rtnl.Nest(unix.IFLA_LINKINFO,
-		rtnl.Bytes(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), rtnl.Nest(nl.IFLA_INFO_SLAVE_DATA, rtnl.U8(nl.IFLA_BRPORT_MODE, 1)))))
+	b.Add("configure "+master.Name,
+		rtnl.LinkMessage(unix.RTM_NEWLINK, 0, master.Index, false, rtnl.Nest(unix.IFLA_LINKINFO,
+			rtnl.Bytes(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")),
+			rtnl.Nest(nl.IFLA_INFO_SLAVE_DATA, rtnl.U8(nl.IFLA_BRPORT_MODE, 1)))))
 	const ntfSticky = 0x40
-	n := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(master.Index), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER | ntfSticky}
-	b.Add("pin the fabric's MAC to "+master.Name, neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, azure.FabricMAC))
+	n := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(master.Index), State: unix.NUD_NOARP,
+		Flags: unix.NTF_MASTER | ntfSticky}
+	b.Add("pin the fabric's MAC to "+master.Name,
+		neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, n, nil, azure.FabricMAC))
 }

@@ -84,8 +84,10 @@ func (l Link) LeadsAway() bool { return l.Kind == "veth" && l.peerNS > 0 }
 // linkOf reads an RTM_NEWLINK. Of a struct ifinfomsg the index is at 4, the flags are at 8.
 func linkOf(m rtnl.Message) Link {
 	l := Link{
-		Index: m.Index(), Kind: m.Nested(unix.IFLA_LINKINFO).Text(nl.IFLA_INFO_KIND), Name: m.Text(unix.IFLA_IFNAME), Master: int(m.U32(unix.IFLA_MASTER)), MTU: int(m.U32(unix.IFLA_MTU)),
-		MAC: m.Get(unix.IFLA_ADDRESS), Up: binary.NativeEndian.Uint32(m.Header[8:])&unix.IFF_UP != 0, Alias: m.Text(unix.IFLA_IFALIAS),
+		Index: m.Index(), Kind: m.Nested(unix.IFLA_LINKINFO).Text(nl.IFLA_INFO_KIND), Name: m.Text(unix.IFLA_IFNAME),
+		Master: int(m.U32(unix.IFLA_MASTER)), MTU: int(m.U32(unix.IFLA_MTU)),
+		MAC: m.Get(unix.IFLA_ADDRESS), Up: binary.NativeEndian.Uint32(m.Header[8:])&unix.IFF_UP != 0,
+		Alias: m.Text(unix.IFLA_IFALIAS),
 	}
 	l.peer = int(m.U32(unix.IFLA_LINK))
 	if m.Get(unix.IFLA_LINK_NETNSID) == nil {
@@ -102,7 +104,8 @@ func linkOf(m rtnl.Message) Link {
 // Link finds a link by name.
 // Error: ErrNotFound.
 func (h *Handle) Link(name string) (Link, error) {
-	l, err := h.link(rtnl.LinkMessage(unix.RTM_GETLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, name), rtnl.WithoutStats()))
+	l, err := h.link(rtnl.LinkMessage(unix.RTM_GETLINK, 0, 0, false,
+		rtnl.Text(unix.IFLA_IFNAME, name), rtnl.WithoutStats()))
 	if err != nil {
 		return Link{}, linkError(name, err)
 	}

@@ -100,7 +100,8 @@ var changing = regexp.MustCompile(`"(valid_life_time|preferred_life_time|expires
 func (h *host) everything() string {
 	h.Helper()
 	var b strings.Builder
-	for _, show := range []string{"addr", "-4 route show table all", "-6 route show table all", "link", "neigh show nud permanent nud noarp", "neigh show proxy", "-6 neigh show proxy", "nexthop", "rule", "-6 rule"} {
+	for _, show := range []string{"addr", "-4 route show table all", "-6 route show table all", "link", "neigh show nud permanent nud noarp",
+		"neigh show proxy", "-6 neigh show proxy", "nexthop", "rule", "-6 rule"} {
 		var list []json.RawMessage
 		if out := h.IP("-d -j " + show); strings.TrimSpace(out) != "" {
 			h.Must(json.Unmarshal([]byte(out), &list))

@@ -27,7 +27,8 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostconf.Conf, error
 	do.Add("configure bridge "+name, bridgeMessage(b))
 	// Before the master: what pods say to each other would go out there while the bridge does not know yet where they are.
 	connectPods(do, to, lost.Pods, links)
-	do.Add("make "+master+" a port of "+name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, rtnl.U32(unix.IFLA_MASTER, uint32(to.Index))))
+	do.Add("make "+master+" a port of "+name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true,
+		rtnl.U32(unix.IFLA_MASTER, uint32(to.Index))))
 	do.Explain(notAPort)
 	// With its first port the bridge comes up, but a work queue has to notice before it sends anything; being
 	// asked for the link makes the kernel catch up at once (Linux 6.8). Until the next message the host still sends
@@ -47,7 +48,8 @@ func (h *Handle) moveTo(b Bridge, links []Link, lost Lost) (hostconf.Conf, error
 		err = hostconf.Arrived(h.socket, conf, known, to)
 	}
 	if err != nil {
-		err = errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err), h.undoMove(conf, have, b))
+		err = errors.Join(fmt.Errorf("move the host's configuration from %s to %s: %w", master, name, err),
+			h.undoMove(conf, have, b))
 	}
 	return conf, err
 }
@@ -60,7 +62,8 @@ func (h *Handle) undoMove(conf, had hostconf.Conf, b Bridge) error {
 	conf.AddTo(undo, conf.Dev)
 	conf.RemoveRules(undo, b.Link.device())
 	if b.Master.Master == 0 {
-		undo.Add("release "+b.Master.Name+" from "+b.Link.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, b.Master.Up, rtnl.U32(unix.IFLA_MASTER, 0)))
+		undo.Add("release "+b.Master.Name+" from "+b.Link.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, b.Master.Index,
+			b.Master.Up, rtnl.U32(unix.IFLA_MASTER, 0)))
 		if len(b.Primary) == 0 {
 			undo.Add("delete bridge "+b.Link.Name, rtnl.LinkMessage(unix.RTM_DELLINK, 0, b.Link.Index, false), unix.ENODEV)
 		}
@@ -79,7 +82,8 @@ func (h *Handle) undoMove(conf, had hostconf.Conf, b Bridge) error {
 // the bridge has it again.
 func (h *Handle) giveBack(b Bridge, conf, lost hostconf.Conf) error {
 	to := b.Master.device()
-	own, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{Family: unix.AF_INET6, Index: to.Index}, func(m rtnl.Message) bool { return !m.IsAddress() })
+	own, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR,
+		rtnl.Listing{Family: unix.AF_INET6, Index: to.Index}, func(m rtnl.Message) bool { return !m.IsAddress() })
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", to.Name, err)
 	}
@@ -90,7 +94,8 @@ func (h *Handle) giveBack(b Bridge, conf, lost hostconf.Conf) error {
 	conf.AddTo(do, to)
 	// Not before: the kernel flushes the nexthop objects of a bridge without a port (net/ipv4/nexthop.c, nh_netdev_event),
 	// maybe between two messages.
-	do.Add("release "+to.Name+" from "+conf.Dev.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, to.Index, true, rtnl.U32(unix.IFLA_MASTER, 0)))
+	do.Add("release "+to.Name+" from "+conf.Dev.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, to.Index, true,
+		rtnl.U32(unix.IFLA_MASTER, 0)))
 	conf.Remove(do)
 	for _, m := range own {
 		// systemd-networkd takes the end of a port for that of the interface, and begins anew (252). It listens to routers
@@ -120,7 +125,8 @@ func (h *Handle) takeBack(conf hostconf.Conf, b Bridge) error {
 	left, err := hostconf.Read(h.socket, b.Master.device())
 	undo := &rtnl.Batch{}
 	if b.Master.Master != 0 {
-		undo.Add("make "+b.Master.Name+" a port of "+b.Link.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true, rtnl.U32(unix.IFLA_MASTER, uint32(b.Link.Index))))
+		undo.Add("make "+b.Master.Name+" a port of "+b.Link.Name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, b.Master.Index, true,
+			rtnl.U32(unix.IFLA_MASTER, uint32(b.Link.Index))))
 	}
 	conf = conf.WithoutEnd()
 	conf.AddTo(undo, conf.Dev)
@@ -130,7 +136,8 @@ func (h *Handle) takeBack(conf hostconf.Conf, b Bridge) error {
 	have, herr := hostconf.ReadCarried(h.socket, conf.Dev)
 	again := &rtnl.Batch{}
 	conf.Besides(have).Routes.AddTo(again, conf.Dev, conf.Dev)
-	if err = errors.Join(err, herr, again.Send(h.socket), hostconf.Arrived(h.socket, conf, hostconf.Conf{}, conf.Dev)); err != nil {
+	if err = errors.Join(err, herr, again.Send(h.socket),
+		hostconf.Arrived(h.socket, conf, hostconf.Conf{}, conf.Dev)); err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
 	return h.settle(b.Link, b.Primary)

@@ -83,10 +83,12 @@ func TestEnsureBridgeMovesIPv6(t *testing.T) {
 	h.IP("-6 route add fd77::/64 via fd00::1 dev eth0 metric 50")
 	h.IP("-6 neigh add fd00::77 lladdr 02:00:00:00:02:00 nud permanent dev eth0")
 	before := h.Conf("eth0")
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(before, "local fd00::9") && time.Now().Before(end); { // a worker of the kernel's adds it
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(before, "local fd00::9") &&
+		time.Now().Before(end); { // a worker of the kernel's adds it
 		before = h.Conf("eth0")
 	}
-	for _, part := range []string{"fd00::4/64", "fd00::9/64", "local fd00::9", "default via fe80::1234:5678:9abc", "fd77::/64 via fd00::1", "fd00::77 lladdr"} {
+	for _, part := range []string{"fd00::4/64", "fd00::9/64", "local fd00::9", "default via fe80::1234:5678:9abc",
+		"fd77::/64 via fd00::1", "fd00::77 lladdr"} {
 		if !strings.Contains(before, part) {
 			t.Fatalf("the configuration has no %q:\n%s", part, before)
 		}
@@ -186,12 +188,15 @@ func TestEnsureBridgeThatCannotSucceedLeavesTheHostAlone(t *testing.T) {
 		situation    []string
 		master, want string
 	}{
-		"the name is taken by a veth":    {[]string{"link add azure0 type veth peer name other"}, "eth0", "azure0 is a veth, not a bridge"},
-		"there is no such master":        {nil, "eth7", "link not found: eth7"},
-		"the master is another bridge's": {[]string{"link add br0 type bridge", "addr add 10.240.0.4/16 dev br0", "addr del 10.240.0.4/16 dev eth0", "link set eth0 master br0", "link set br0 up"}, "eth0", "eth0 is a port of br0"},
+		"the name is taken by a veth": {[]string{"link add azure0 type veth peer name other"}, "eth0", "azure0 is a veth, not a bridge"},
+		"there is no such master":     {nil, "eth7", "link not found: eth7"},
+		"the master is another bridge's": {[]string{"link add br0 type bridge", "addr add 10.240.0.4/16 dev br0",
+			"addr del 10.240.0.4/16 dev eth0", "link set eth0 master br0", "link set br0 up"}, "eth0", "eth0 is a port of br0"},
 		// Something else receives the frames of the master already (rx_handler): the batch fails in the middle.
-		"the kernel refuses the port": {[]string{"link add up1 type veth peer name up2", "link set up1 up", "link set up2 up", "link add child link up1 type macvlan mode bridge",
-			"addr add 10.77.0.1/24 dev up1", "addr add 10.77.0.2/24 dev up1", "route add 10.78.0.0/16 via 10.77.0.254 dev up1"}, "up1", "the macvlan child is on up1"},
+		"the kernel refuses the port": {[]string{"link add up1 type veth peer name up2", "link set up1 up", "link set up2 up",
+			"link add child link up1 type macvlan mode bridge",
+			"addr add 10.77.0.1/24 dev up1", "addr add 10.77.0.2/24 dev up1", "route add 10.78.0.0/16 via 10.77.0.254 dev up1"}, "up1",
+			"the macvlan child is on up1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
@@ -199,7 +204,8 @@ func TestEnsureBridgeThatCannotSucceedLeavesTheHostAlone(t *testing.T) {
 				h.IP(args)
 			}
 			all := func() string {
-				return lab.Sorted(h.IP("-o addr") + h.IP("route show table all") + regexp.MustCompile(" +").ReplaceAllString(linkState.ReplaceAllString(h.IP("-br link"), ""), " "))
+				return lab.Sorted(h.IP("-o addr") + h.IP("route show table all") +
+					regexp.MustCompile(" +").ReplaceAllString(linkState.ReplaceAllString(h.IP("-br link"), ""), " "))
 			}
 			before := all()
 			h.kernel(func(nl *Handle) {

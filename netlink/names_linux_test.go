@@ -9,5 +9,6 @@ import (
 // The tests that read what iproute2 and nft show, once more where every number has a name.
 func TestTheMachinesNamesForNumbersDoNotMatter(t *testing.T) {
 	t.Parallel()
-	lab.AgainWithNames(t, "TestEnsureBridgeMovesTheHostsConfigurationAndRemoveBridgeRestoresIt", "TestAddPodGivesThePodItsAddressesRoutesAndMTU", "TestRemoveAddresses")
+	lab.AgainWithNames(t, "TestEnsureBridgeMovesTheHostsConfigurationAndRemoveBridgeRestoresIt",
+		"TestAddPodGivesThePodItsAddressesRoutesAndMTU", "TestRemoveAddresses")
 }

@@ -19,10 +19,12 @@ import (
 func (h *Handle) routeToPod(p Pod) error {
 	b := &rtnl.Batch{}
 	for _, a := range p.Addresses {
-		if m, err := h.lookUp(a.Addr(), 0); err == nil && !p.HostRoutes && m.U32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.ViaGateway() {
+		if m, err := h.lookUp(a.Addr(), 0); err == nil && !p.HostRoutes &&
+			m.U32(unix.RTA_OIF) == uint32(p.Bridge.Index) && !m.ViaGateway() {
 			continue
 		}
-		b.Add("add route to "+a.Addr().String(), overBridge(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, p.Bridge, a.Addr()))
+		b.Add("add route to "+a.Addr().String(),
+			overBridge(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, p.Bridge, a.Addr()))
 	}
 	return b.Send(h.socket)
 }
@@ -62,7 +64,8 @@ func forgetRoutes(b *rtnl.Batch, bridge Link, addrs []netip.Addr) {
 
 func overBridge(typ, flags int, bridge Link, a netip.Addr) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(typ, flags)
-	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(rtnl.Family(a)), Dst_len: uint8(a.BitLen()), Table: unix.RT_TABLE_MAIN,
+	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: uint8(rtnl.Family(a)),
+		Dst_len: uint8(a.BitLen()), Table: unix.RT_TABLE_MAIN,
 		Protocol: hostconf.PodRoute, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST}})
 	req.AddData(rtnl.Bytes(unix.RTA_DST, a.AsSlice()))
 	req.AddData(rtnl.U32(unix.RTA_OIF, uint32(bridge.Index)))

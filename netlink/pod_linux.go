@@ -145,16 +145,19 @@ func (h *Handle) waitUp(name string) (Link, error) {
 			return l, nil
 		}
 		if time.Now().After(end) {
-			return Link{}, fmt.Errorf("%w: link %s is set up, but does not come up: %v", ErrSlow, name, vnl.LinkOperState(l.state))
+			return Link{}, fmt.Errorf("%w: link %s is set up, but does not come up: %v", ErrSlow,
+				name, vnl.LinkOperState(l.state))
 		}
 	}
 }
 
 func (h *Handle) addVeth(p Pod, ns int) error {
 	// One queue: a veth with a queue per CPU costs memory and time for nothing (no multi-queue qdisc on it).
-	queues := []nl.NetlinkRequestData{rtnl.U32(unix.IFLA_NUM_TX_QUEUES, 1), rtnl.U32(unix.IFLA_NUM_RX_QUEUES, 1), rtnl.U32(unix.IFLA_MTU, uint32(p.MTU))}
+	queues := []nl.NetlinkRequestData{rtnl.U32(unix.IFLA_NUM_TX_QUEUES, 1), rtnl.U32(unix.IFLA_NUM_RX_QUEUES, 1),
+		rtnl.U32(unix.IFLA_MTU, uint32(p.MTU))}
 	const vethInfoPeer = 1 // include/uapi/linux/veth.h
-	peer := rtnl.Nest(vethInfoPeer, nl.NewIfInfomsg(unix.AF_UNSPEC), rtnl.Text(unix.IFLA_IFNAME, p.IfName), rtnl.Bytes(unix.IFLA_ADDRESS, p.MAC), rtnl.U32(unix.IFLA_NET_NS_FD, uint32(ns)))
+	peer := rtnl.Nest(vethInfoPeer, nl.NewIfInfomsg(unix.AF_UNSPEC), rtnl.Text(unix.IFLA_IFNAME, p.IfName),
+		rtnl.Bytes(unix.IFLA_ADDRESS, p.MAC), rtnl.U32(unix.IFLA_NET_NS_FD, uint32(ns)))
 	for _, q := range queues {
 		peer.AddChild(q)
 	}
@@ -171,12 +174,15 @@ func (h *Handle) addVeth(p Pod, ns int) error {
 		configure = append(configure, bridgePort())
 	}
 	b := &rtnl.Batch{}
-	b.Add("create veth "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, false, attrs...))
+	b.Add("create veth "+p.HostName,
+		rtnl.LinkMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, 0, false, attrs...))
 	b.Add("configure veth "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, configure...))
 	if p.Bridge.Index != 0 {
 		// A port needs no address. With one the kernel would send reports and look for duplicates, and every listing of
 		// addresses would have one for each pod. A kernel without IPv6 refuses, and needs nothing.
-		b.Add("no address for "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, p.HostName), noLinkLocal()), rtnl.Anything)
+		b.Add("no address for "+p.HostName,
+			rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, p.HostName), noLinkLocal()),
+			rtnl.Anything)
 	}
 	err := b.Send(h.socket)
 	if errors.Is(err, unix.EEXIST) {
@@ -200,10 +206,12 @@ func noLinkLocal() *nl.RtAttr {
 // host veth (net/bridge/br_input.c, br_handle_frame). Pause frames, the second bit, the kernel drops by itself.
 func bridgePort() *nl.RtAttr {
 	const groupForwardMask, allButPause = 31, 0xfffd // IFLA_BRPORT_GROUP_FWD_MASK: include/uapi/linux/if_link.h
-	return rtnl.Nest(unix.IFLA_LINKINFO, rtnl.Bytes(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")), rtnl.Nest(nl.IFLA_INFO_SLAVE_DATA,
-		rtnl.Bytes(groupForwardMask, binary.NativeEndian.AppendUint16(nil, allButPause)),
-		rtnl.U8(nl.IFLA_BRPORT_LEARNING, 0), rtnl.U8(nl.IFLA_BRPORT_UNICAST_FLOOD, 0), rtnl.U8(nl.IFLA_BRPORT_MCAST_FLOOD, 0), rtnl.U8(nl.IFLA_BRPORT_BCAST_FLOOD, 0),
-		rtnl.U8(nl.IFLA_BRPORT_MODE, 1))) // hairpin: a service's backend may be the client itself
+	return rtnl.Nest(unix.IFLA_LINKINFO, rtnl.Bytes(nl.IFLA_INFO_SLAVE_KIND, []byte("bridge")),
+		rtnl.Nest(nl.IFLA_INFO_SLAVE_DATA,
+			rtnl.Bytes(groupForwardMask, binary.NativeEndian.AppendUint16(nil, allButPause)),
+			rtnl.U8(nl.IFLA_BRPORT_LEARNING, 0), rtnl.U8(nl.IFLA_BRPORT_UNICAST_FLOOD, 0),
+			rtnl.U8(nl.IFLA_BRPORT_MCAST_FLOOD, 0), rtnl.U8(nl.IFLA_BRPORT_BCAST_FLOOD, 0),
+			rtnl.U8(nl.IFLA_BRPORT_MODE, 1))) // hairpin: a service's backend may be the client itself
 }
 
 // addHostEnd sets the host's end up, after the pod's: whoever looks at a link that is up without a carrier, as the
@@ -223,9 +231,12 @@ func (h *Handle) addHostEnd(p Pod, host int) error {
 // pin says behind which port the pod is, and which MAC its addresses have.
 func (p Pod) pin(b *rtnl.Batch, port int, ignore ...syscall.Errno) {
 	fdb := &vnl.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(port), State: unix.NUD_NOARP, Flags: unix.NTF_MASTER}
-	b.Add("add fdb entry "+p.MAC.String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC), ignore...)
+	b.Add("add fdb entry "+p.MAC.String(),
+		neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, fdb, nil, p.MAC), ignore...)
 	for _, a := range p.Addresses {
-		b.Add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()), a.Addr().AsSlice(), p.MAC), ignore...)
+		b.Add("add neighbour "+a.Addr().String(),
+			neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(p.Bridge, a.Addr()),
+				a.Addr().AsSlice(), p.MAC), ignore...)
 	}
 }
 
@@ -290,7 +301,8 @@ func (h *Handle) addPodEnd(p Pod) error {
 // addGateway makes the route's next hop a permanent neighbour, if it need not be asked.
 func (p Pod) addGateway(b *rtnl.Batch, l Link, r Route) {
 	if mac := p.Gateways[r.GW]; mac != nil {
-		b.Add("add neighbour "+r.GW.String()+" in the pod", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(l, r.GW), r.GW.AsSlice(), mac))
+		b.Add("add neighbour "+r.GW.String()+" in the pod", neighRequest(unix.RTM_NEWNEIGH,
+			unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(l, r.GW), r.GW.AsSlice(), mac))
 	}
 }
 
@@ -313,16 +325,19 @@ func (h *Handle) DeletePod(hostName, bridge string, addrs []netip.Addr) error {
 	b := &rtnl.Batch{}
 	br, err := h.Link(bridge)
 	switch {
-	case bridge == "", errors.Is(err, ErrNotFound): // neighbours and routes are the host veth's, and go with it, or went with the bridge
+	case bridge == "", errors.Is(err,
+		ErrNotFound): // neighbours and routes are the host veth's, and go with it, or went with the bridge
 	case err != nil:
 		return err
 	default:
 		for _, a := range addrs {
-			b.Add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
+			b.Add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil),
+				unix.ENOENT, unix.ENODEV)
 		}
 		forgetRoutes(b, br, addrs)
 	}
-	b.Add("delete veth "+hostName, rtnl.LinkMessage(unix.RTM_DELLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, hostName)), unix.ENODEV)
+	b.Add("delete veth "+hostName, rtnl.LinkMessage(unix.RTM_DELLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, hostName)),
+		unix.ENODEV)
 	return b.Send(h.socket)
 }
 
@@ -348,7 +363,8 @@ func (h *Handle) DeletePods(hostNames []string, bridge string, addrs []netip.Add
 	b := &rtnl.Batch{}
 	if br, err := h.Link(bridge); err == nil {
 		for _, a := range addrs {
-			b.Add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil), unix.ENOENT, unix.ENODEV)
+			b.Add("delete neighbour "+a.String(), neighRequest(unix.RTM_DELNEIGH, 0, neighbour(br, a), a.AsSlice(), nil),
+				unix.ENOENT, unix.ENODEV)
 		}
 		forgetRoutes(b, br, addrs)
 	} else if bridge != "" && !errors.Is(err, ErrNotFound) {
@@ -356,8 +372,10 @@ func (h *Handle) DeletePods(hostNames []string, bridge string, addrs []netip.Add
 	}
 	group := podGroup + uint32(os.Getpid()&0xff) // two processes that collect at once do not wait for each other's
 	for _, name := range hostNames {
-		b.Add("group veth "+name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, name), rtnl.U32(unix.IFLA_GROUP, group)), unix.ENODEV)
+		b.Add("group veth "+name, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, name),
+			rtnl.U32(unix.IFLA_GROUP, group)), unix.ENODEV)
 	}
-	b.Add("delete the veths", rtnl.LinkMessage(unix.RTM_DELLINK, 0, 0, false, rtnl.U32(unix.IFLA_GROUP, group)), unix.ENODEV)
+	b.Add("delete the veths", rtnl.LinkMessage(unix.RTM_DELLINK, 0, 0, false, rtnl.U32(unix.IFLA_GROUP, group)),
+		unix.ENODEV)
 	return b.Send(h.socket)
 }

@@ -197,23 +197,34 @@ func TestCheckPodNamesTheFirstDifference(t *testing.T) {
 	for want, damage := range map[string]func(*pods){
 		"":                                    func(*pods) {},
 		"host veth azv0000000000a is missing": func(p *pods) { p.IP("link del azv0000000000a") },
-		"host veth azv0000000000a is not a port of bridge azure0":          func(p *pods) { p.IP("link set azv0000000000a nomaster") },
-		"host veth azv0000000000a is down":                                 func(p *pods) { p.IP("link set azv0000000000a down") },
-		"neighbour 10.240.1.1 at 0a:58:0a:f0:01:01 is missing on azure0":   func(p *pods) { p.IP("neigh del 10.240.1.1 dev azure0") },
-		"neighbour 10.240.1.1 at 0a:58:0a:f0:01:01 is missing on azure0 ":  func(p *pods) { p.IP("neigh replace 10.240.1.1 lladdr 02:00:00:00:00:01 nud permanent dev azure0") },
-		"neighbour 10.240.1.1 at 0a:58:0a:f0:01:01 is missing on azure0  ": func(p *pods) { p.IP("neigh replace 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud reachable dev azure0") },
-		"fdb entry 0a:58:0a:f0:01:01 is missing on azv0000000000a":         func(p *pods) { p.Run("bridge", "fdb", "del", "0a:58:0a:f0:01:01", "dev", "azv0000000000a", "master") },
+		"host veth azv0000000000a is not a port of bridge azure0":        func(p *pods) { p.IP("link set azv0000000000a nomaster") },
+		"host veth azv0000000000a is down":                               func(p *pods) { p.IP("link set azv0000000000a down") },
+		"neighbour 10.240.1.1 at 0a:58:0a:f0:01:01 is missing on azure0": func(p *pods) { p.IP("neigh del 10.240.1.1 dev azure0") },
+		"neighbour 10.240.1.1 at 0a:58:0a:f0:01:01 is missing on azure0 ": func(p *pods) {
+			p.IP("neigh replace 10.240.1.1 lladdr 02:00:00:00:00:01 nud permanent dev azure0")
+		},
+		"neighbour 10.240.1.1 at 0a:58:0a:f0:01:01 is missing on azure0  ": func(p *pods) {
+			p.IP("neigh replace 10.240.1.1 lladdr 0a:58:0a:f0:01:01 nud reachable dev azure0")
+		},
+		"fdb entry 0a:58:0a:f0:01:01 is missing on azv0000000000a": func(p *pods) {
+			p.Run("bridge", "fdb", "del", "0a:58:0a:f0:01:01", "dev", "azv0000000000a", "master")
+		},
 		"interface eth0 is missing in the pod": func(p *pods) {
 			p.pip("link set eth0 down")
 			p.pip("link set eth0 name eth9")
 			p.pip("link set eth9 up")
 		},
-		"interface eth0 is down in the pod":                                     func(p *pods) { p.pip("link set eth0 down") },
-		"interface eth0 has MAC 02:00:00:00:00:01 instead of 0a:58:0a:f0:01:01": func(p *pods) { p.pip("link set eth0 address 02:00:00:00:00:01") },
-		"interface eth0 has MTU 9000 instead of 1500":                           func(p *pods) { p.pip("link set eth0 mtu 9000") },
-		"address 10.240.1.1/16 is missing on eth0 in the pod":                   func(p *pods) { p.pip("addr add 10.240.1.1/24 dev eth0"); p.pip("addr del 10.240.1.1/16 dev eth0") },
-		"route 0.0.0.0/0 by 10.240.0.1 is missing in the pod":                   func(p *pods) { p.pip("route replace default via 10.240.0.9") },
-		"route 168.63.129.16/32 is missing in the pod":                          func(p *pods) { p.pip("route del 168.63.129.16") },
+		"interface eth0 is down in the pod": func(p *pods) { p.pip("link set eth0 down") },
+		"interface eth0 has MAC 02:00:00:00:00:01 instead of 0a:58:0a:f0:01:01": func(p *pods) {
+			p.pip("link set eth0 address 02:00:00:00:00:01")
+		},
+		"interface eth0 has MTU 9000 instead of 1500": func(p *pods) { p.pip("link set eth0 mtu 9000") },
+		"address 10.240.1.1/16 is missing on eth0 in the pod": func(p *pods) {
+			p.pip("addr add 10.240.1.1/24 dev eth0")
+			p.pip("addr del 10.240.1.1/16 dev eth0")
+		},
+		"route 0.0.0.0/0 by 10.240.0.1 is missing in the pod": func(p *pods) { p.pip("route replace default via 10.240.0.9") },
+		"route 168.63.129.16/32 is missing in the pod":        func(p *pods) { p.pip("route del 168.63.129.16") },
 		"route 168.63.129.16/32 is missing in the pod ": func(p *pods) {
 			p.pip("route del 168.63.129.16")
 			p.pip("route add 168.63.129.16 dev eth0 table 100")

@@ -174,9 +174,10 @@ func (h *glance) checkNeighbours(p Pod, at Link) (string, error) {
 
 // permanentNeighbours lists them in both families.
 func (h *Handle) permanentNeighbours(of Link) ([]rtnl.Message, error) {
-	list, err := rtnl.Dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, rtnl.Listing{Index: of.Index}, func(m rtnl.Message) bool {
-		return m.IsNeighbour() && m.NeighbourState()&unix.NUD_PERMANENT != 0
-	})
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH,
+		rtnl.Listing{Index: of.Index}, func(m rtnl.Message) bool {
+			return m.IsNeighbour() && m.NeighbourState()&unix.NUD_PERMANENT != 0
+		})
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours of %s: %w", of.Name, err)
 	}
@@ -185,9 +186,10 @@ func (h *Handle) permanentNeighbours(of Link) ([]rtnl.Message, error) {
 
 // checkFDB: the port learns nothing and is flooded with nothing, so without this entry nothing gets there.
 func (h *glance) checkFDB(p Pod, host Link) (string, error) {
-	list, err := rtnl.Dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, rtnl.Listing{Family: unix.AF_BRIDGE, Index: host.Index}, func(m rtnl.Message) bool {
-		return bytes.Equal(m.Get(unix.NDA_LLADDR), p.MAC) && m.U32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
-	})
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH,
+		rtnl.Listing{Family: unix.AF_BRIDGE, Index: host.Index}, func(m rtnl.Message) bool {
+			return bytes.Equal(m.Get(unix.NDA_LLADDR), p.MAC) && m.U32(unix.NDA_MASTER) == uint32(p.Bridge.Index)
+		})
 	if err != nil {
 		return "", fmt.Errorf("list fdb entries of %s: %w", p.HostName, err)
 	}
@@ -241,7 +243,8 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 	}
 	list, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
 		leads := func(r rtnl.PolicyRule) bool { return r.Table == m.U32(unix.RTA_TABLE) }
-		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.RouteFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules, leads)
+		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.RouteFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules,
+			leads)
 	})
 	if err != nil {
 		return "", fmt.Errorf("list routes in the pod: %w", err)
@@ -249,7 +252,8 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 	for _, r := range p.Routes {
 		dst := r.Dst.Masked()
 		there := func(k rtnl.Message) bool {
-			moved := k.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN && k.Destination().Bits() <= dst.Bits() && k.Destination().Contains(dst.Addr()) // sbr keeps the widest
+			moved := k.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN && k.Destination().Bits() <= dst.Bits() &&
+				k.Destination().Contains(dst.Addr()) // sbr keeps the widest
 			return (k.Destination() == dst || moved) && k.Addr(unix.RTA_GATEWAY) == r.GW
 		}
 		if r.Table == 0 && !slices.ContainsFunc(list, there) { // what leads to other tables is the next plugin's

@@ -11,7 +11,8 @@ import (
 func (h *Handle) SetMTU(p Pod, mtu int) error {
 	set := func(h *Handle, name, what string) error {
 		b := &rtnl.Batch{}
-		b.Add("set MTU of "+what, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, name), rtnl.U32(unix.IFLA_MTU, uint32(mtu))), unix.ENODEV)
+		b.Add("set MTU of "+what, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 0, false, rtnl.Text(unix.IFLA_IFNAME, name),
+			rtnl.U32(unix.IFLA_MTU, uint32(mtu))), unix.ENODEV)
 		return b.Send(h.socket)
 	}
 	if err := set(h, p.HostName, p.HostName); err != nil || p.NetNS == "" {

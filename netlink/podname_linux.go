@@ -40,7 +40,8 @@ func (h *Handle) PodVeth(alias, usual string) (string, error) {
 // is not there, or is another's, stays.
 func (h *Handle) RenamePod(p Pod, to string, meanwhile func() error) error {
 	l, err := h.Link(p.HostName)
-	if errors.Is(err, ErrNotFound) || err == nil && l.Alias != p.Alias && l.Alias != "" { // one of the classic plugin has none
+	if errors.Is(err, ErrNotFound) ||
+		err == nil && l.Alias != p.Alias && l.Alias != "" { // one of the classic plugin has none
 		return meanwhile()
 	}
 	if err != nil {
@@ -51,7 +52,8 @@ func (h *Handle) RenamePod(p Pod, to string, meanwhile func() error) error {
 	}
 	b := &rtnl.Batch{}
 	if err = meanwhile(); err == nil {
-		b.Add("rename "+p.HostName+" to "+to, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, l.Index, false, rtnl.Text(unix.IFLA_IFNAME, to)), unix.ENODEV)
+		b.Add("rename "+p.HostName+" to "+to, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, l.Index, false,
+			rtnl.Text(unix.IFLA_IFNAME, to)), unix.ENODEV)
 	}
 	b.Add("set "+to+" up", rtnl.LinkMessage(unix.RTM_NEWLINK, 0, l.Index, true), unix.ENODEV)
 	p.route(b, l)

@@ -21,7 +21,8 @@ const sourcePriority = 1000
 // pod with one needs none; what is left of interfaces that are gone is deleted. others are the routes that were there
 // before this interface's.
 func (h *Handle) bySource(l Link, others []rtnl.Message) error {
-	if !slices.ContainsFunc(others, func(m rtnl.Message) bool { return m.U32(unix.RTA_OIF) != uint32(l.Index) && !m.IsLinkLocals() }) {
+	if !slices.ContainsFunc(others,
+		func(m rtnl.Message) bool { return m.U32(unix.RTA_OIF) != uint32(l.Index) && !m.IsLinkLocals() }) {
 		return nil
 	}
 	routes, err := h.mainRoutes()
@@ -47,7 +48,9 @@ func (h *Handle) bySource(l Link, others []rtnl.Message) error {
 			if dev.Index != l.Index { // as far as others' routes fit
 				ignore = append(ignore, rtnl.Anything)
 			}
-			b.Add("copy route "+m.Route(), inTable(m, rtnl.TableOf(dev.Index)).NewRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev), ignore...)
+			b.Add("copy route "+m.Route(),
+				inTable(m, rtnl.TableOf(dev.Index)).NewRoute(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, dev, dev),
+				ignore...)
 		}
 	}
 	rtnl.ReplaceRules(b, have, sourceRules(addrs))
@@ -60,7 +63,8 @@ func sourceRules(addrs []rtnl.Message) (list []rtnl.PolicyRule) {
 	for _, m := range addrs {
 		a := m.Prefix().Addr()
 		if a.IsValid() && !a.IsLoopback() && !a.IsLinkLocalUnicast() {
-			list = append(list, rtnl.PolicyRule{Priority: sourcePriority, Family: m.Family(), From: netip.PrefixFrom(a, a.BitLen()), Table: rtnl.TableOf(m.Index()), Longer: -1})
+			list = append(list, rtnl.PolicyRule{Priority: sourcePriority, Family: m.Family(),
+				From: netip.PrefixFrom(a, a.BitLen()), Table: rtnl.TableOf(m.Index()), Longer: -1})
 		}
 	}
 	return list

@@ -140,12 +140,15 @@ func (p Policy) rules(somebodys bool) (list []rtnl.PolicyRule) {
 		f := byte(rtnl.Family(subnet.Addr()))
 		if several || somebodys && p.Routed {
 			// The routes to pods are for single addresses; what else the main table says is not for this rule.
-			list = append(list, rtnl.PolicyRule{Priority: priorityToPods, Family: f, To: subnet, Table: unix.RT_TABLE_MAIN, Longer: subnet.Addr().BitLen() - 1})
+			list = append(list, rtnl.PolicyRule{Priority: priorityToPods, Family: f, To: subnet, Table: unix.RT_TABLE_MAIN,
+				Longer: subnet.Addr().BitLen() - 1})
 		}
 		if several {
 			list = append(list,
-				rtnl.PolicyRule{Priority: priorityAnswers, Family: f, From: subnet, Mark: AnswersMark, Table: rtnl.TableOf(p.Other.Index), Longer: -1},
-				rtnl.PolicyRule{Priority: priorityPods, Family: f, From: subnet, Mark: PodsMark, Table: rtnl.TableOf(p.Own.Index), Longer: -1})
+				rtnl.PolicyRule{Priority: priorityAnswers, Family: f, From: subnet, Mark: AnswersMark,
+					Table: rtnl.TableOf(p.Other.Index), Longer: -1},
+				rtnl.PolicyRule{Priority: priorityPods, Family: f, From: subnet, Mark: PodsMark,
+					Table: rtnl.TableOf(p.Own.Index), Longer: -1})
 		}
 	}
 	return list
@@ -185,9 +188,10 @@ func (h *Handle) fillTables(b *rtnl.Batch, p Policy, want []rtnl.PolicyRule) err
 		if err != nil {
 			return err
 		}
-		there, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{Table: r.Table, Family: r.Family}, func(m rtnl.Message) bool {
-			return m.Header[1] == 0 && m.U32(unix.RTA_OIF) == uint32(dev.Index) && m.Gateway() == gw
-		})
+		there, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE,
+			rtnl.Listing{Table: r.Table, Family: r.Family}, func(m rtnl.Message) bool {
+				return m.Header[1] == 0 && m.U32(unix.RTA_OIF) == uint32(dev.Index) && m.Gateway() == gw
+			})
 		if err != nil {
 			return fmt.Errorf("list the routes of table %d: %w", r.Table, err)
 		}
@@ -222,13 +226,16 @@ func (h *Handle) gatewayOf(l Link, v6 bool, policy Policy) (netip.Addr, error) {
 			}
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("%w: the host has no default route over %s, and no address there that tells the subnet: add one, with a high metric", ErrRoute, l.Name)
+	return netip.Addr{}, fmt.Errorf(
+		"%w: the host has no default route over %s, and no address there that tells the subnet: add one, with a high metric",
+		ErrRoute, l.Name)
 }
 
 // onlyRoute is the default route of a table. The gateway need not be known otherwise.
 func onlyRoute(table uint32, dev Link, family byte, gw netip.Addr) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
-	m := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST, Scope: unix.RT_SCOPE_LINK}}
+	m := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Protocol: unix.RTPROT_KERNEL,
+		Type: unix.RTN_UNICAST, Scope: unix.RT_SCOPE_LINK}}
 	if gw.IsValid() {
 		m.Scope, m.Flags = unix.RT_SCOPE_UNIVERSE, unix.RTNH_F_ONLINK
 	}

@@ -18,8 +18,10 @@ func twoNICs(t *testing.T) *host {
 	cfg := fabric.DefaultDual(1, 1)
 	second := cfg.VMs[0].NICs[0]
 	second.Name, second.Primary, second.MAC = "eth1", false, net.HardwareAddr{0x00, 0x0d, 0x3a, 0x01, 0x00, 0x01}
-	second.Prefix, second.Address, second.Pods = netip.MustParsePrefix("10.244.0.0/16"), netip.MustParseAddr("10.244.0.4"), []netip.Addr{netip.MustParseAddr("10.244.1.1")}
-	second.Prefix6, second.Address6, second.Pods6 = netip.MustParsePrefix("fd44::/64"), netip.MustParseAddr("fd44::4"), []netip.Addr{netip.MustParseAddr("fd44::1:1")}
+	second.Prefix, second.Address, second.Pods = netip.MustParsePrefix("10.244.0.0/16"), netip.MustParseAddr("10.244.0.4"),
+		[]netip.Addr{netip.MustParseAddr("10.244.1.1")}
+	second.Prefix6, second.Address6, second.Pods6 = netip.MustParsePrefix("fd44::/64"), netip.MustParseAddr("fd44::4"),
+		[]netip.Addr{netip.MustParseAddr("fd44::1:1")}
 	cfg.VMs[0].NICs = append(cfg.VMs[0].NICs, second)
 	return &host{Host: &lab.Host{T: t, VM: fabric.Start(t, cfg).VMs[0]}}
 }
@@ -74,7 +76,8 @@ default via fe80::1234:5678:9abc dev eth1 table ETH1 proto 2 metric 1024 onlink 
 		h.Must(nl.EnsurePolicy(first))
 		h.Must(nl.RemovePolicy(first.Pods))
 		h.Same("the policy when the other NIC's is gone", h.policy(), want)
-		for _, damage := range []string{"rule del prio 60", "rule del prio 62", "route flush table 1627389955", "-6 rule del prio 61", "-6 route flush table 1627389954"} {
+		for _, damage := range []string{"rule del prio 60", "rule del prio 62", "route flush table 1627389955", "-6 rule del prio 61",
+			"-6 route flush table 1627389954"} {
 			h.IP(damage)
 			if in, err := nl.PolicyInPlace(second); in || err != nil {
 				t.Errorf("after %q: in place %t, %v", damage, in, err)
@@ -99,7 +102,8 @@ func TestPolicyOfAHostWithOneNIC(t *testing.T) {
 		}
 		ensure("the policy of a plain host", "")
 		h.IP("rule add from 10.240.0.4 lookup 100 prio 100")
-		ensure("the policy of a host with rules", "60: from all to 10.240.0.0/16 lookup 254 suppress_prefixlength 31\n100: from 10.240.0.4 lookup 100")
+		ensure("the policy of a host with rules",
+			"60: from all to 10.240.0.0/16 lookup 254 suppress_prefixlength 31\n100: from 10.240.0.4 lookup 100")
 		p.Routed = false
 		ensure("the policy of a bridge", "100: from 10.240.0.4 lookup 100")
 		p.Routed = true

@@ -12,7 +12,8 @@ import (
 // every ADD wants to know whether all pods are still connected: a netlink dump of 250 ports takes 2 ms, this 5 µs
 // (br_ioctl.c, BRCTL_GET_PORT_LIST). A kernel that does not have it answers with an error; then there is Ports.
 func PortIndexes(bridge string) (map[int]bool, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) // any socket leads to its namespace's devices
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC,
+		0) // any socket leads to its namespace's devices
 	if err != nil {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge, err)
 	}
@@ -30,7 +31,8 @@ func PortIndexes(bridge string) (map[int]bool, error) {
 	pins.Pin(list)
 	pins.Pin(args)
 	defer pins.Unpin()
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCDEVPRIVATE, uintptr(unsafe.Pointer(request))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCDEVPRIVATE,
+		uintptr(unsafe.Pointer(request))); errno != 0 {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge, errno)
 	}
 	ports := map[int]bool{}

@@ -29,7 +29,8 @@ func (h *Handle) RoutesFrom(addrs []netip.Addr) (map[netip.Addr][]string, error)
 func (h *Handle) routesFrom(addrs []netip.Addr) ([]rtnl.Message, error) {
 	routes, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
 		const proto = 5 // struct rtmsg: rtm_protocol
-		return m.Header[proto] != unix.RTPROT_KERNEL && m.RouteFlags()&unix.RTM_F_CLONED == 0 && slices.Contains(addrs, m.Addr(unix.RTA_PREFSRC))
+		return m.Header[proto] != unix.RTPROT_KERNEL && m.RouteFlags()&unix.RTM_F_CLONED == 0 && slices.Contains(addrs,
+			m.Addr(unix.RTA_PREFSRC))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
@@ -62,7 +63,8 @@ func SocketsOf(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	found := map[netip.Addr][]string{}
 	var errs error
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} { // the latter for IPv4, too
-		for name, list := range map[string]func(uint8) ([]*vnl.Socket, error){"tcp": vnl.SocketDiagTCP, "udp": vnl.SocketDiagUDP} {
+		for name, list := range map[string]func(uint8) ([]*vnl.Socket, error){"tcp": vnl.SocketDiagTCP,
+			"udp": vnl.SocketDiagUDP} {
 			sockets, err := list(family)
 			if err != nil {
 				errs = errors.Join(errs, fmt.Errorf("list %s sockets: %w", name, err))
@@ -104,7 +106,8 @@ func socketText(protocol string, s *vnl.Socket) string {
 // use one: those routes stay. What is gone already is success. An IPv4 address takes the others of its prefix with it
 // if it came first, unless promote_secondaries is set for its interface: that is the caller's.
 func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
-	have, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{}, func(m rtnl.Message) bool { return slices.Contains(addrs, m.Prefix().Addr()) })
+	have, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{},
+		func(m rtnl.Message) bool { return slices.Contains(addrs, m.Prefix().Addr()) })
 	if err != nil {
 		return fmt.Errorf("list addresses: %w", err)
 	}
@@ -116,7 +119,8 @@ func (h *Handle) RemoveAddresses(addrs []netip.Addr) error {
 	for _, m := range routes {
 		via := rtnl.Device{Index: int(m.U32(unix.RTA_OIF))}
 		m.Attrs = slices.DeleteFunc(m.Attrs, func(a wire.Attr) bool { return a.Type == unix.RTA_PREFSRC })
-		b.Add("take the source from route "+m.Route(), m.NewRoute(unix.RTM_NEWROUTE, unix.NLM_F_REPLACE, via, via), unix.ENOENT)
+		b.Add("take the source from route "+m.Route(), m.NewRoute(unix.RTM_NEWROUTE, unix.NLM_F_REPLACE, via, via),
+			unix.ENOENT)
 	}
 	// The kernel lists secondary addresses after those that came first: from the back, fewer have to move up.
 	for _, m := range slices.Backward(have) {

@@ -24,9 +24,12 @@ func TestRemoveAddresses(t *testing.T) {
 		with []string // before eth0 has its own
 		add  []string
 	}{
-		"as cloud-init leaves them":     {add: []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/32 dev eth0", "addr add 10.240.1.3/32 dev lo"}},
-		"before the host's own":         {with: []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/16 dev eth0"}, add: []string{"addr add 10.240.1.3/16 dev eth0"}},
-		"as the source of other routes": {add: []string{"addr add 10.240.1.1/16 dev eth0", "route add 10.9.0.0/16 via 10.240.0.1 src 10.240.1.1 metric 50 mtu 1400", "route add 10.8.0.0/16 dev eth0 src 10.240.1.1 table 7"}},
+		"as cloud-init leaves them": {add: []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/32 dev eth0",
+			"addr add 10.240.1.3/32 dev lo"}},
+		"before the host's own": {with: []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/16 dev eth0"},
+			add: []string{"addr add 10.240.1.3/16 dev eth0"}},
+		"as the source of other routes": {add: []string{"addr add 10.240.1.1/16 dev eth0",
+			"route add 10.9.0.0/16 via 10.240.0.1 src 10.240.1.1 metric 50 mtu 1400", "route add 10.8.0.0/16 dev eth0 src 10.240.1.1 table 7"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
@@ -70,7 +73,9 @@ func TestRemoveAddresses(t *testing.T) {
 
 func TestWhoUsesAnAddress(t *testing.T) {
 	h := newHost(t)
-	for _, line := range []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/16 dev eth0", "route add 10.9.0.0/16 via 10.240.0.1 src 10.240.1.1", "rule add from 10.240.1.2 lookup 77 pref 1000", "rule add from 10.240.1.0/24 lookup 77 pref 1001"} {
+	for _, line := range []string{"addr add 10.240.1.1/16 dev eth0", "addr add 10.240.1.2/16 dev eth0",
+		"route add 10.9.0.0/16 via 10.240.0.1 src 10.240.1.1", "rule add from 10.240.1.2 lookup 77 pref 1000",
+		"rule add from 10.240.1.0/24 lookup 77 pref 1001"} {
 		h.IP(line)
 	}
 	var closers []interface{ Close() error }

@@ -14,7 +14,9 @@ import (
 // route makes the host route to the pod's addresses over the host veth.
 func (p Pod) route(b *rtnl.Batch, host Link) {
 	for _, a := range p.Addresses {
-		b.Add("add neighbour "+a.Addr().String(), neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, neighbour(host, a.Addr()), a.Addr().AsSlice(), p.MAC))
+		b.Add("add neighbour "+a.Addr().String(),
+			neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE,
+				neighbour(host, a.Addr()), a.Addr().AsSlice(), p.MAC))
 		b.Add("add route to "+a.Addr().String(), hostRoute(host, a.Addr()))
 	}
 }
@@ -55,7 +57,8 @@ func (h *Handle) Reroute(pods []Pod) error {
 		}
 		if err == nil {
 			b := &rtnl.Batch{}
-			b.Add("name "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host.Index, true, rtnl.Text(unix.IFLA_IFALIAS, p.Alias)))
+			b.Add("name "+p.HostName, rtnl.LinkMessage(unix.RTM_NEWLINK, 0, host.Index, true,
+				rtnl.Text(unix.IFLA_IFALIAS, p.Alias)))
 			p.route(b, host)
 			err = b.Send(h.socket)
 		}

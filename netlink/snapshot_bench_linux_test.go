@@ -29,7 +29,8 @@ func BenchmarkSnapshot(b *testing.B) {
 		pods := &rtnl.Batch{}
 		for i := range 250 {
 			a := netip.AddrFrom4([4]byte{10, 240, 1, byte(i)})
-			pods.Add("neighbour", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(bridge.Link, a), a.AsSlice(), []byte{0x0a, 0x58, 10, 240, 1, byte(i)}))
+			pods.Add("neighbour", neighRequest(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE, neighbour(bridge.Link, a), a.AsSlice(),
+				[]byte{0x0a, 0x58, 10, 240, 1, byte(i)}))
 		}
 		if err := pods.Send(nl.socket); err != nil {
 			return err

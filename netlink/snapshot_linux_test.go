@@ -35,7 +35,8 @@ func TestADeletedBridgeComesBackWithAllThatTheHostHad(t *testing.T) {
 		"down":    {"link set azure0 down"},
 		// A DHCP client comes first: half of the configuration is on the master again, with another lease.
 		"deleted, and the DHCP client was there": {"link del azure0", "addr add 10.240.0.4/16 brd + dev eth0",
-			"addr add 10.98.0.1/24 dev eth0 valid_lft 300 preferred_lft 200", "route add default via 10.240.0.1 metric 100 src 10.240.0.4", "-6 addr add fd00::9/64 dev eth0"},
+			"addr add 10.98.0.1/24 dev eth0 valid_lft 300 preferred_lft 200", "route add default via 10.240.0.1 metric 100 src 10.240.0.4",
+			"-6 addr add fd00::9/64 dev eth0"},
 		"deleted, and a path is gone for good": {"link del azure0", "link del eth9"},
 	} {
 		t.Run(name, func(t *testing.T) {

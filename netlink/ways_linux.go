@@ -64,7 +64,8 @@ func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
 
 // facesFabric says whether a link is a NIC, by what the kernel says of its kind.
 func (l Link) facesFabric() bool {
-	return len(l.MAC) == 6 && slices.ContainsFunc(l.MAC, func(b byte) bool { return b != 0 }) && slices.Contains([]string{"", "macvlan", "bond", "team"}, l.Kind)
+	return len(l.MAC) == 6 && slices.ContainsFunc(l.MAC, func(b byte) bool { return b != 0 }) &&
+		slices.Contains([]string{"", "macvlan", "bond", "team"}, l.Kind)
 }
 
 // way is where the host sends what is for anybody.

@@ -67,7 +67,8 @@ func TestTheAdapterThatHNSIsTold(t *testing.T) {
 func TestAnAdapterThatGoesBehindASwitchIsTheSame(t *testing.T) {
 	s := &State{Networks: map[string]*Network{}}
 	conf := Config{Mode: ModeBridge, HNS: &HNSConfig{}}
-	for _, c := range []struct{ shown, told string }{{"Ethernet 2", "Ethernet 2"}, {"vEthernet (Ethernet 2)", ""}, {"Ethernet 2", "Ethernet 2"}} {
+	for _, c := range []struct{ shown, told string }{{"Ethernet 2", "Ethernet 2"}, {"vEthernet (Ethernet 2)", ""},
+		{"Ethernet 2", "Ethernet 2"}} {
 		n, err := s.Configure(conf, "azure", pool, listed(adapter(3, c.shown, "10.240.0.4/16")))
 		if err != nil {
 			t.Fatal(err)

@@ -15,9 +15,11 @@ func BenchmarkUpdate(b *testing.B) {
 	pod := func(i int) *Endpoint {
 		a := netip.AddrFrom4([4]byte{10, 240, byte(i >> 8), byte(i)})
 		return &Endpoint{
-			Owner: Owner{"azure", fmt.Sprintf("%064x", i), "eth0"}, State: Ready, PodNamespace: "default", PodName: fmt.Sprintf("web-5c9f8d7b6-%05d", i),
-			NetNS: fmt.Sprintf("/var/run/netns/cni-%08x-1234-5678-9abc-def012345678", i), HostIfName: fmt.Sprintf("azv%011x", i), HostIfIndex: i, HostMAC: "aa:bb:cc:dd:ee:ff",
-			MAC: "0a:58:0a:f0:00:05", MTU: 1500, Addresses: []netip.Prefix{netip.PrefixFrom(a, 16)}, Created: time.Unix(1700000000, 5e6).UTC(),
+			Owner: Owner{"azure", fmt.Sprintf("%064x", i), "eth0"}, State: Ready, PodNamespace: "default",
+			PodName: fmt.Sprintf("web-5c9f8d7b6-%05d", i),
+			NetNS:   fmt.Sprintf("/var/run/netns/cni-%08x-1234-5678-9abc-def012345678", i), HostIfName: fmt.Sprintf("azv%011x", i), HostIfIndex: i,
+			HostMAC: "aa:bb:cc:dd:ee:ff",
+			MAC:     "0a:58:0a:f0:00:05", MTU: 1500, Addresses: []netip.Prefix{netip.PrefixFrom(a, 16)}, Created: time.Unix(1700000000, 5e6).UTC(),
 			Routes: []Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), GW: netip.MustParseAddr("10.240.0.1")}},
 		}
 	}

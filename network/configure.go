@@ -51,7 +51,8 @@ func (s *State) disagrees(name, master, bridge string, c Config) string {
 
 // Configure is the network's record as the configuration wants it: a new one, or the known one with what
 // may change while pods live on it. Master and bridge may not.
-func (s *State) Configure(c Config, name string, subnets []netip.Prefix, masters func(want string) ([]platform.Interface, error)) (*Network, error) {
+func (s *State) Configure(c Config, name string, subnets []netip.Prefix,
+	masters func(want string) ([]platform.Interface, error)) (*Network, error) {
 	known := s.Networks[name]
 	n := &Network{Name: name}
 	if known != nil {
@@ -92,7 +93,8 @@ func (s *State) Configure(c Config, name string, subnets []netip.Prefix, masters
 	change := known != nil && (known.Master != master.Name || known.Bridge != bridge)
 	// A bridge that changes its master while it has its name cannot be told from the former one.
 	if change && (known.Endpoints.Made() > 0 || known.Bridge == bridge) {
-		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, bridge %s. Drain the node first and name another bridge, or run azure-vnet cleanup",
+		return nil, fmt.Errorf("%w: network %s has %d endpoints on master %s, bridge %s; the configuration says master %s, "+
+			"bridge %s. Drain the node first and name another bridge, or run azure-vnet cleanup",
 			ErrConflict, name, known.Endpoints.Made(), known.Master, known.Bridge, master.Name, bridge)
 	}
 	if change && known.MAC != "" { // else it never came into being
@@ -100,7 +102,8 @@ func (s *State) Configure(c Config, name string, subnets []netip.Prefix, masters
 		n.Observed = Observed{Sysctls: n.Sysctls, Imported: n.Imported, HNSID: n.HNSID} // the rest was the former bridge's
 	}
 	if other := s.disagrees(name, master.Name, bridge, c); other != "" {
-		return nil, fmt.Errorf("%w: network %s has pods on %s with other settings (mode, protection, masquerading …) than network %s: networks of one interface share its rules. Use the same settings, or another interface (\"master\")",
+		return nil, fmt.Errorf("%w: network %s has pods on %s with other settings (mode, protection, masquerading …) than "+
+			"network %s: networks of one interface share its rules. Use the same settings, or another interface (\"master\")",
 			ErrConflict, other, master.Name, name)
 	}
 	n.Master, n.Bridge, n.Mode, n.Settings, n.HNS, n.Giver = master.Name, bridge, c.Mode, c.Settings, c.HNS, c.Giver
@@ -134,7 +137,8 @@ func bridgeOf(master platform.Interface, masters func(want string) ([]platform.I
 func (s *State) supersede(n *Network) {
 	for name, other := range s.Networks {
 		shared := other.Bridge == n.Bridge && (n.Bridge != "" || other.Mode == n.Mode)
-		if name == n.Name || other.Master != n.Master || shared || other.Endpoints.Made() > 0 || !other.Made() || n.HNS != nil {
+		if name == n.Name || other.Master != n.Master || shared || other.Endpoints.Made() > 0 ||
+			!other.Made() || n.HNS != nil {
 			continue
 		}
 		n.Former = append(append(n.Former, other.Former...), Former{other.Master, other.Bridge, other.Family})

@@ -29,7 +29,8 @@ func (e *Endpoints) Get(key string) *Endpoint {
 		return nil
 	}
 	found := *e.records[i].Endpoint
-	found.Addresses, found.Routes, found.Gateways = slices.Clone(found.Addresses), slices.Clone(found.Routes), slices.Clone(found.Gateways)
+	found.Addresses, found.Routes, found.Gateways = slices.Clone(found.Addresses), slices.Clone(found.Routes),
+		slices.Clone(found.Gateways)
 	if found.HNS != nil {
 		hns := *found.HNS
 		found.HNS = &hns

@@ -17,7 +17,8 @@ import (
 func readable(t *testing.T, s *State) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "azure-vnet.json")
-	if err := store.New(store.Options[State]{Path: path, Schema: Schema}).Update(t.Context(), func(v *State) error { *v = *s; return nil }); err != nil {
+	if err := store.New(store.Options[State]{Path: path, Schema: Schema}).Update(t.Context(),
+		func(v *State) error { *v = *s; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
@@ -61,7 +62,8 @@ func FuzzImportNetworks(f *testing.F) {
 				t.Errorf("network %q: %+v", name, n)
 			}
 			for e := range n.Endpoints.All() {
-				if o, ok := ParseOwner(e.String()); !ok || o != e.Owner || !strings.HasPrefix(e.HostIfName, "azv") || strings.ContainsAny(e.HostIfName, "/ \n") || len(e.Addresses) == 0 {
+				if o, ok := ParseOwner(e.String()); !ok || o != e.Owner || !strings.HasPrefix(e.HostIfName, "azv") || strings.ContainsAny(e.HostIfName,
+					"/ \n") || len(e.Addresses) == 0 {
 					t.Errorf("endpoint %+v", e)
 				}
 			}

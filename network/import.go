@@ -53,7 +53,8 @@ func ImportClassic(raw []byte, s *State, now time.Time) error {
 // importHNS takes over a network of Windows. What HNS has of it is in our form: a network, whose switch
 // has its name, and endpoints with IDs.
 func importHNS(c classic.Network, mode Mode, now time.Time) *Network {
-	n := &Network{Name: c.Name, Mode: mode, Master: platform.AdapterName(c.Master), Bridge: c.Name, Created: now.UTC(), Observed: Observed{HNSID: c.HNSID}}
+	n := &Network{Name: c.Name, Mode: mode, Master: platform.AdapterName(c.Master), Bridge: c.Name, Created: now.UTC(),
+		Observed: Observed{HNSID: c.HNSID}}
 	for _, p := range c.Subnets {
 		n.Prefixes = addPrefix(n.Prefixes, p)
 	}

@@ -9,7 +9,8 @@ import (
 func TestWhatALateCallOfTheClassicPluginMadeIsAdopted(t *testing.T) {
 	t.Parallel()
 	endpoint := func(id, veth, address string) *Endpoint {
-		return &Endpoint{Owner: Owner{"azure", id, "eth0"}, State: Ready, HostIfName: veth, MAC: "0a:00:00:00:00:01", Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
+		return &Endpoint{Owner: Owner{"azure", id, "eth0"}, State: Ready, HostIfName: veth, MAC: "0a:00:00:00:00:01",
+			Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
 	}
 	state := func(list ...*Endpoint) *State {
 		n := &Network{Name: "azure", Mode: ModeBridge, Master: "eth0", Bridge: "azure0"}
@@ -22,7 +23,8 @@ func TestWhatALateCallOfTheClassicPluginMadeIsAdopted(t *testing.T) {
 	// what new has by now.
 	s := state(endpoint("old", "azv1", "10.0.0.5/16"), endpoint("new", "azv2", "10.0.0.6/16"))
 	s.Networks["azure"].MAC = "00:0d:3a:00:00:01"
-	late := state(endpoint("old", "azv0", "10.0.0.99/16"), endpoint("gone", "azv3", "10.0.0.7/16"), endpoint("late", "azv4", "10.0.0.8/16"), endpoint("twice", "azv5", "10.0.0.6/16"))
+	late := state(endpoint("old", "azv0", "10.0.0.99/16"), endpoint("gone", "azv3", "10.0.0.7/16"), endpoint("late", "azv4", "10.0.0.8/16"),
+		endpoint("twice", "azv5", "10.0.0.6/16"))
 	late.Networks["other"] = &Network{Name: "other", Mode: ModeTransparent, Master: "eth1", Observed: Observed{Imported: true}}
 	there := []string{"azv0", "azv1", "azv2", "azv4", "azv5"}
 	s.MergeLate(late, func(name string) bool { return slices.Contains(there, name) })

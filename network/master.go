@@ -21,7 +21,8 @@ func PickMaster(ifaces []platform.Interface, want string, pods []netip.Prefix) (
 				return i, UsableMaster(i, true)
 			}
 		}
-		return platform.Interface{}, fmt.Errorf("%w: there is no interface %s; set \"master\" to one of %s", ErrMaster, want, UsableNames(ifaces))
+		return platform.Interface{},
+			fmt.Errorf("%w: there is no interface %s; set \"master\" to one of %s", ErrMaster, want, UsableNames(ifaces))
 	}
 	var best platform.Interface
 	for _, i := range ifaces {
@@ -31,7 +32,8 @@ func PickMaster(ifaces []platform.Interface, want string, pods []netip.Prefix) (
 		}
 	}
 	if best.Index == 0 {
-		return best, fmt.Errorf("%w: no interface carries the subnet of %v; set \"master\" to one of %s", ErrMaster, pods, UsableNames(ifaces))
+		return best, fmt.Errorf("%w: no interface carries the subnet of %v; set \"master\" to one of %s",
+			ErrMaster, pods, UsableNames(ifaces))
 	}
 	return best, nil
 }
@@ -45,7 +47,8 @@ func UsableMaster(i platform.Interface, byName bool) error {
 	case i.Kind == "bridge":
 		return fmt.Errorf("%w: %s is a bridge", ErrMaster, i.Name)
 	case i.Slave:
-		return fmt.Errorf("%w: %s is a slave of another interface (a virtual function of an accelerated NIC)", ErrMaster, i.Name)
+		return fmt.Errorf("%w: %s is a slave of another interface (a virtual function of an accelerated NIC)", ErrMaster,
+			i.Name)
 	case len(i.MAC) != 6:
 		return fmt.Errorf("%w: %s is not an Ethernet interface", ErrMaster, i.Name)
 	case i.Kind == "veth" && (!byName || strings.HasPrefix(i.Name, azure.HostVethPrefix)):

@@ -1,5 +1,5 @@
-// Package network has what there shall be of networks and endpoints (State), and what makes a host look so (Dataplane, one
-// for each operating system).
+// Package network has what there shall be of networks and endpoints (State), and what makes a host look so (Dataplane,
+// one for each operating system).
 package network
 
 import (
@@ -164,7 +164,8 @@ type Observed struct {
 // Equal says whether both are the same; what is empty and what is not there are.
 func (o Observed) Equal(p Observed) bool {
 	a, b := o, p
-	if !bytes.Equal(a.Snapshot, b.Snapshot) || !maps.Equal(a.Sysctls, b.Sysctls) || !maps.EqualFunc(a.DNS, b.DNS, slices.Equal) {
+	if !bytes.Equal(a.Snapshot, b.Snapshot) || !maps.Equal(a.Sysctls, b.Sysctls) || !maps.EqualFunc(a.DNS, b.DNS,
+		slices.Equal) {
 		return false
 	}
 	a.Snapshot, a.Sysctls, a.DNS, b.Snapshot, b.Sysctls, b.DNS = nil, nil, nil, nil, nil, nil

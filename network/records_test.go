@@ -29,7 +29,8 @@ func stateOf(ids ...string) *State {
 	for i, id := range ids {
 		for name, n := range s.Networks {
 			n.Endpoints.Set(&Endpoint{
-				Owner: Owner{name, id, "eth0"}, State: Ready, HostIfName: "azv" + id, HostIfIndex: i + 7, MAC: "0a:58:0a:f0:00:05", NetNS: "/var/run/netns/a 'b' \"c\" 100%;é\\",
+				Owner: Owner{name, id, "eth0"}, State: Ready, HostIfName: "azv" + id, HostIfIndex: i + 7, MAC: "0a:58:0a:f0:00:05",
+				NetNS:     "/var/run/netns/a 'b' \"c\" 100%;é\\",
 				Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 240, 0, byte(i)}), 16)}, Created: time.Unix(1700000000, 0).UTC(),
 			})
 		}
@@ -51,7 +52,8 @@ func parsed(t *testing.T, text string) (s *State, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, fmt.Appendf(nil, `{"schema":%d,"generation":1,"data":%s,"records":[%s]}`, Schema, data, text), 0o600); err != nil {
+	if err := os.WriteFile(path, fmt.Appendf(nil, `{"schema":%d,"generation":1,"data":%s,"records":[%s]}`, Schema, data, text),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
@@ -207,7 +209,11 @@ func TestAnEndpointThatIsChangedAfterwardsIsReadAsItWasWritten(t *testing.T) {
 	full := &Endpoint{}
 	fill(reflect.ValueOf(full).Elem())
 	full.Owner = Owner{"azure", "c1", "eth0"}
-	if err := st.Update(t.Context(), func(s *State) error { *s = *stateOf(); s.Networks["azure"].Endpoints.Set(full); return nil }); err != nil {
+	if err := st.Update(t.Context(), func(s *State) error {
+		*s = *stateOf()
+		s.Networks["azure"].Endpoints.Set(full)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -283,14 +289,16 @@ func TestAStateOfSchema2IsRead(t *testing.T) {
 	created := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 	want := []*Endpoint{
 		{
-			Owner: Owner{"azure", "c1", "eth0"}, State: Ready, NetNS: "/var/run/netns/a'b", HostIfName: "azv1", HostIfIndex: 17, MAC: "0a:58:0a:f0:00:05",
+			Owner: Owner{"azure", "c1", "eth0"}, State: Ready, NetNS: "/var/run/netns/a'b", HostIfName: "azv1",
+			HostIfIndex: 17, MAC: "0a:58:0a:f0:00:05",
 			Addresses: []netip.Prefix{netip.MustParsePrefix("10.240.0.5/16")}, Created: created,
 		},
 		{Owner: Owner{"azure", "c2", "net1"}, State: Pending, HostIfName: "azv2", Created: created},
 	}
 	for _, when := range []string{"of schema 2", "written again"} {
 		err := st.View(t.Context(), func(s *State) error {
-			if d := cmp.Diff(want, endpointsOf(s), sameEndpoints, cmpopts.EquateEmpty()); d != "" || s.Networks["azure"].Bridge != "azure0" || !s.Networks["azure"].AntiSpoof {
+			if d := cmp.Diff(want, endpointsOf(s), sameEndpoints, cmpopts.EquateEmpty()); d != "" || s.Networks["azure"].Bridge != "azure0" ||
+				!s.Networks["azure"].AntiSpoof {
 				t.Errorf("%s: %+v (-want +got)\n%s", when, s.Networks["azure"], d)
 			}
 			return nil
@@ -306,7 +314,8 @@ func TestAStateOfSchema2IsRead(t *testing.T) {
 		t.Errorf("%v: %s", err, raw)
 	}
 	for part, change := range map[string]string{
-		"a%2Fb": "a%2Fb", "crc32=": "", "/17/": "/x/", "'mac':'0a": "'mac':0a", "'} azure/": "'} zure/", "/ready/{": "/{", `"rows"`: `"rest"`, `"data"`: `"date"`, "a%27b": "a%2",
+		"a%2Fb": "a%2Fb", "crc32=": "", "/17/": "/x/", "'mac':'0a": "'mac':0a", "'} azure/": "'} zure/", "/ready/{": "/{", `"rows"`: `"rest"`,
+		`"data"`: `"date"`, "a%27b": "a%2",
 	} {
 		if Migrate(2, []byte(strings.Replace(file, part, change, 1)), &State{}) == nil {
 			t.Errorf("%q for %q is read", change, part)

@@ -25,7 +25,8 @@ func (n *Conn) forgetClassic(master string, macs []net.HardwareAddr) error {
 func (n *Conn) RemoveClassicRules(macs ...net.HardwareAddr) error {
 	which := func(r *nftables.Rule) bool {
 		mac := written(r)
-		return mac != nil && (len(macs) == 0 || slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }))
+		return mac != nil && (len(macs) == 0 ||
+			slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }))
 	}
 	if err := n.forgetRules(which); err != nil {
 		return err
@@ -68,13 +69,15 @@ func isClassic(r *nftables.Rule, master string, macs []net.HardwareAddr) bool {
 	switch {
 	case mac == nil:
 		return false
-	case bytes.Equal(mac, net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}): // ARP replies from the fabric, to everybody
+	case bytes.Equal(mac, net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff}): // ARP replies from the fabric, to everybody
 		return slices.ContainsFunc(r.Exprs, func(e expr.Any) bool {
 			cmp, ok := e.(*expr.Cmp)
 			return ok && bytes.Equal(bytes.TrimRight(cmp.Data, "\x00"), []byte(master))
 		})
 	}
-	return bytes.Equal(mac, azure.FabricMAC) || slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) })
+	return bytes.Equal(mac, azure.FabricMAC) ||
+		slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) })
 }
 
 // written is the MAC that a rule's target writes: ebt_nat_info and ebt_arpreply_info begin with it

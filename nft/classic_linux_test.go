@@ -39,7 +39,8 @@ func TestClassicRulesAreReplacedByOursInOneTransaction(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	pod := Element{Scope: Scope{"azure0", FamilyBridge}, Address: lab.PodPrefixes[0].Addr(), MAC: net.HardwareAddr{0x2e, 0x3a, 0x63, 0xf3, 0x28, 0xe6}, Port: "azvc1376102855", Comment: "azure/c1/eth0"}
+	pod := Element{Scope: Scope{"azure0", FamilyBridge}, Address: lab.PodPrefixes[0].Addr(),
+		MAC: net.HardwareAddr{0x2e, 0x3a, 0x63, 0xf3, 0x28, 0xe6}, Port: "azvc1376102855", Comment: "azure/c1/eth0"}
 	r := rulesOf("azure0", tunnelMode)
 	h.kernel(func(nft *Conn) {
 		h.Must(nft.EnsureRules(r, pod))

@@ -73,7 +73,8 @@ func linkLocal(m net.HardwareAddr) netip.Addr {
 	if len(m) != 6 {
 		return netip.IPv6Unspecified()
 	}
-	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe,
+		13: m[3], 14: m[4], 15: m[5]})
 }
 
 // AddElements makes pods reachable and lets them send. An element that is there already is success; one
@@ -121,7 +122,8 @@ func (n *Conn) addPods(pods []Element) error {
 	for _, e := range pods {
 		for _, part := range e.entries() {
 			sets[part.set.Name] = part.set
-			if have := elements[part.set.Name]; !slices.ContainsFunc(have, func(h nftables.SetElement) bool { return bytes.Equal(h.Key, part.element.Key) }) {
+			if have := elements[part.set.Name]; !slices.ContainsFunc(have,
+				func(h nftables.SetElement) bool { return bytes.Equal(h.Key, part.element.Key) }) {
 				elements[part.set.Name] = append(have, part.element)
 			}
 		}
@@ -158,7 +160,8 @@ func (n *Conn) forget(e Element) error {
 	}
 	drop(e.owned(v6), func(key []byte) bool {
 		has := len(key) >= addrAt && bytes.Equal(key[addrAt:], e.Address.AsSlice())
-		former := len(key) >= addrAt && portName(key) == e.Port && !bytes.Equal(key[macAt:macAt+6], e.MAC) // it had another MAC
+		former := len(key) >= addrAt && portName(key) == e.Port && !bytes.Equal(key[macAt:macAt+6],
+			e.MAC) // it had another MAC
 		return has || former
 	})
 	same := func(key []byte) bool { return bytes.Equal(key, e.Address.AsSlice()) }

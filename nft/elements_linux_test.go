@@ -108,7 +108,8 @@ func TestAddElementsReplacesWhatWasAtTheAddress(t *testing.T) {
 				h.wantElements(nft, show(list)+test.left)
 			})
 			// What the former one may send is taken away, too.
-			if owned := h.NFT("list set bridge azure-vnet azure0-owned4"); strings.Count(owned, "10.240.1.1 ") != 1 || !strings.Contains(owned, list[0].MAC.String()+" . 10.240.1.1 ") {
+			if owned := h.NFT("list set bridge azure-vnet azure0-owned4"); strings.Count(owned, "10.240.1.1 ") != 1 ||
+				!strings.Contains(owned, list[0].MAC.String()+" . 10.240.1.1 ") {
 				t.Errorf("pods may send\n%s", owned)
 			}
 		})
@@ -256,7 +257,8 @@ func manyPods(s Scope, n int) []Element {
 	pods := make([]Element, n)
 	for i := range pods {
 		a := [4]byte{10, 240, byte(1 + i/250), byte(1 + i%250)}
-		pods[i] = Element{Scope: s, Address: netip.AddrFrom4(a), MAC: net.HardwareAddr{0x0a, 0x58, a[0], a[1], a[2], a[3]}, Port: fmt.Sprintf("azv%011x", i), Comment: fmt.Sprintf("azure/c%d/eth0", i)}
+		pods[i] = Element{Scope: s, Address: netip.AddrFrom4(a), MAC: net.HardwareAddr{0x0a, 0x58, a[0], a[1], a[2], a[3]},
+			Port: fmt.Sprintf("azv%011x", i), Comment: fmt.Sprintf("azure/c%d/eth0", i)}
 	}
 	return pods
 }

@@ -185,7 +185,8 @@ func (n *Conn) ensureRules(r Rules, pods []Element) error {
 
 func (n *Conn) addRules(c chain) {
 	for _, rule := range c.rules {
-		n.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: &c.Chain, Exprs: rule.exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, rule.comment())})
+		n.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: &c.Chain, Exprs: rule.exprs,
+			UserData: userdata.AppendString(nil, userdata.TypeComment, rule.comment())})
 	}
 }
 
@@ -212,7 +213,8 @@ func listError(err error) error {
 // obsolete are the scope's chains that are there, but not among the wanted.
 func (n *Conn) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 	own, keep := map[string]bool{}, map[string]bool{}
-	for _, name := range slices.Concat([]string{"from-fabric", "from-pod", "to-fabric", "pre", "prerouting", "post", "in", "out"}, optionalChains) {
+	for _, name := range slices.Concat([]string{"from-fabric", "from-pod", "to-fabric", "pre", "prerouting", "post",
+		"in", "out"}, optionalChains) {
 		own[s.chainName(name)] = true
 	}
 	for _, c := range wanted {

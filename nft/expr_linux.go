@@ -115,7 +115,8 @@ func icmp6(typ byte) []expr.Any {
 
 // unicast matches frames to one station: the group bit of the destination is not set.
 func unicast() []expr.Any {
-	return []expr.Any{load(ll, ethDst, 1, 1), &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{1}, Xor: []byte{0}}, equal("\x00")}
+	return []expr.Any{load(ll, ethDst, 1, 1),
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{1}, Xor: []byte{0}}, equal("\x00")}
 }
 
 func be16(v uint16) string { return string([]byte{byte(v >> 8), byte(v)}) }
@@ -155,7 +156,8 @@ func ifNameKey(name string) []byte {
 
 // portOf matches frames that arrive by an interface of the set.
 func portOf(s *nftables.Set) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, &expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID}}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+		&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID}}
 }
 
 // setDstFromMap rewrites the frame's destination to what the map says about the address at the offset. A
@@ -178,7 +180,8 @@ func inSet(offset, length uint32, s *nftables.Set, invert bool) []expr.Any {
 }
 
 func inSetAt(base expr.PayloadBase, offset, length uint32, s *nftables.Set, invert bool) []expr.Any {
-	return []expr.Any{load(base, offset, length, 1), &expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: invert}}
+	return []expr.Any{load(base, offset, length, 1),
+		&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: invert}}
 }
 
 // isKey matches the address at the offset if a set, or a map to MACs, has it. Of a map the kernel wants the value to be
@@ -187,13 +190,16 @@ func isKey(offset, length uint32, s *nftables.Set) []expr.Any {
 	if !s.IsMap {
 		return inSet(offset, length, s, false)
 	}
-	return []expr.Any{load(nh, offset, length, 1), &expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: s.Name, SetID: s.ID}, differs("\x00\x00\x00\x00\x00\x00")}
+	return []expr.Any{load(nh, offset, length, 1),
+		&expr.Lookup{SourceRegister: 1, DestRegister: 1, IsDestRegSet: true, SetName: s.Name, SetID: s.ID},
+		differs("\x00\x00\x00\x00\x00\x00")}
 }
 
 // notOwned matches what the port is not allowed to say: (port, MAC, address) is not in the set. The name takes 16
 // bytes from register 1, the MAC 8 from register 2; register 14 is where the address has to lie, in the kernel's
 // 32-bit numbering.
-func notOwned(s *nftables.Set, macBase expr.PayloadBase, mac uint32, addrBase expr.PayloadBase, addr, length uint32) []expr.Any {
+func notOwned(s *nftables.Set, macBase expr.PayloadBase, mac uint32, addrBase expr.PayloadBase,
+	addr, length uint32) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, load(macBase, mac, 6, 2), load(addrBase, addr, length, 14),
 		&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: true},
@@ -211,7 +217,8 @@ func maskedAddress(offset uint32, p netip.Prefix) []expr.Any {
 	length := uint32(bits / 8)
 	return []expr.Any{
 		load(nh, offset, length, 1),
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: length, Mask: net.CIDRMask(p.Bits(), bits), Xor: make([]byte, length)},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: length,
+			Mask: net.CIDRMask(p.Bits(), bits), Xor: make([]byte, length)},
 	}
 }
 
@@ -231,7 +238,8 @@ func toHost(mac net.HardwareAddr) []expr.Any {
 }
 
 func packetForHost() []expr.Any {
-	return []expr.Any{&expr.Immediate{Register: 1, Data: []byte{unix.PACKET_HOST}}, &expr.Meta{Key: expr.MetaKeyPKTTYPE, SourceRegister: true, Register: 1}}
+	return []expr.Any{&expr.Immediate{Register: 1, Data: []byte{unix.PACKET_HOST}},
+		&expr.Meta{Key: expr.MetaKeyPKTTYPE, SourceRegister: true, Register: 1}}
 }
 
 func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }

@@ -72,7 +72,8 @@ func (n *Conn) forwardChains() ([]*nftables.Chain, error) {
 // filterChains are other people's chains at a hook of IP.
 func (n *Conn) filterChains(hook *nftables.ChainHook) ([]*nftables.Chain, error) {
 	var out []*nftables.Chain
-	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
+	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4,
+		nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
 		if err != nil {
 			return nil, fmt.Errorf("list nftables chains: %w", listError(err))
@@ -160,7 +161,8 @@ func (n *Conn) ensureForward(r Rules) error {
 		}
 		if refuses {
 			for _, rule := range r.forwardRules() {
-				n.conn.InsertRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule.exprs, UserData: userdata.AppendString(nil, userdata.TypeComment, rule.text)})
+				n.conn.InsertRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule.exprs,
+					UserData: userdata.AppendString(nil, userdata.TypeComment, rule.text)})
 			}
 		}
 	}

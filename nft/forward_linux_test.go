@@ -10,10 +10,12 @@ import (
 // from all of them.
 func TestRulesInOthersChainsStandThereOnce(t *testing.T) {
 	for name, test := range map[string]struct{ firewall, change, list string }{
-		"iptables, saved and restored": {"iptables -P FORWARD DROP", "iptables-save > $F; iptables -F; iptables-restore < $F", "iptables -S FORWARD"},
-		"iptables, restored beside":    {"iptables -P FORWARD DROP", "iptables-save > $F; iptables-restore < $F; iptables-save > $F; iptables-restore < $F", "iptables -S FORWARD"},
-		"iptables that rejects":        {"iptables -A FORWARD -j REJECT", "iptables -F FORWARD; iptables -A FORWARD -j REJECT", "iptables -S FORWARD"},
-		"firewalld, reloaded":          {firewalld, "nft delete table inet firewalld; " + firewalld, "nft list chain inet firewalld filter_FORWARD"},
+		"iptables, saved and restored": {"iptables -P FORWARD DROP", "iptables-save > $F; iptables -F; iptables-restore < $F",
+			"iptables -S FORWARD"},
+		"iptables, restored beside": {"iptables -P FORWARD DROP",
+			"iptables-save > $F; iptables-restore < $F; iptables-save > $F; iptables-restore < $F", "iptables -S FORWARD"},
+		"iptables that rejects": {"iptables -A FORWARD -j REJECT", "iptables -F FORWARD; iptables -A FORWARD -j REJECT", "iptables -S FORWARD"},
+		"firewalld, reloaded":   {firewalld, "nft delete table inet firewalld; " + firewalld, "nft list chain inet firewalld filter_FORWARD"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)

@@ -32,7 +32,8 @@ func (n *Conn) probe(family nftables.TableFamily, egress bool) error {
 	table := &nftables.Table{Family: family, Name: TableName + "-probe"}
 	n.conn.AddTable(table)
 	if egress {
-		n.conn.AddChain(&nftables.Chain{Table: table, Name: "egress", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookEgress, Priority: nftables.ChainPriorityFilter, Device: "lo"})
+		n.conn.AddChain(&nftables.Chain{Table: table, Name: "egress", Type: nftables.ChainTypeFilter,
+			Hooknum: nftables.ChainHookEgress, Priority: nftables.ChainPriorityFilter, Device: "lo"})
 	}
 	n.conn.CreateTable(table)
 	err := n.conn.Flush()
@@ -97,7 +98,8 @@ func (n *Conn) ShutOut(master, bridge string) ([]Block, error) {
 			return nil, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 		}
 		lets := func(name string) bool {
-			return name != "" && slices.ContainsFunc(rules, func(r *nftables.Rule) bool { return accepts(r, []byte(name+"\x00")) })
+			return name != "" && slices.ContainsFunc(rules,
+				func(r *nftables.Rule) bool { return accepts(r, []byte(name+"\x00")) })
 		}
 		if !lets(master) || lets(bridge) {
 			continue
@@ -107,14 +109,16 @@ func (n *Conn) ShutOut(master, bridge string) ([]Block, error) {
 			return nil, err
 		}
 		if refuses {
-			out = append(out, Block{familyName(c.Table.Family), c.Table.Name, c.Name, c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop})
+			out = append(out, Block{familyName(c.Table.Family), c.Table.Name, c.Name,
+				c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop})
 		}
 	}
 	return out, nil
 }
 
 func familyName(f nftables.TableFamily) string {
-	return map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6", nftables.TableFamilyINet: "inet"}[f]
+	return map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6",
+		nftables.TableFamilyINet: "inet"}[f]
 }
 
 func accepts(r *nftables.Rule, name []byte) bool {
@@ -155,7 +159,8 @@ func drops(r *nftables.Rule) bool {
 // Masquerades says whether the host translates the sources of what leaves it, by a rule of nftables or iptables-nft
 // that is not for services alone.
 func (n *Conn) Masquerades() (bool, error) {
-	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
+	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4,
+		nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
 		chains, err := n.conn.ListChainsOfTableFamily(f)
 		if err != nil {
 			return false, fmt.Errorf("list nftables chains: %w", listError(err))

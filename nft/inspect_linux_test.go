@@ -39,11 +39,15 @@ func TestBlocksAreChainsThatDropWhatPodsSend(t *testing.T) {
 		"add chain ip a others { type filter hook forward priority 0; policy drop; }", "add rule ip a others iifname docker0 accept",
 		"add table ip6 b", "add chain ip6 b rejects { type filter hook forward priority 0; }", "add rule ip6 b rejects reject",
 		"add table inet firewalld", "add chain inet firewalld policies", "add rule inet firewalld policies ct state invalid drop",
-		"add chain inet firewalld ends { type filter hook forward priority 10; policy accept; }", "add rule inet firewalld ends ct state established,related accept",
+		"add chain inet firewalld ends { type filter hook forward priority 10; policy accept; }",
+		"add rule inet firewalld ends ct state established,related accept",
 		"add rule inet firewalld ends jump policies", "add rule inet firewalld ends log prefix \"no\" reject with icmpx admin-prohibited",
-		"add chain inet firewalld last", "add rule inet firewalld last log drop", "add chain inet firewalld back", "add rule inet firewalld back counter return", "add rule inet firewalld back drop",
-		"add chain inet firewalld jumps { type filter hook forward priority 11; }", "add rule inet firewalld jumps jump back", "add rule inet firewalld jumps goto last", "add rule inet firewalld jumps accept",
-		"add chain inet firewalld returns { type filter hook forward priority 12; }", "add rule inet firewalld returns jump back", "add rule inet firewalld returns accept", "add rule inet firewalld returns drop",
+		"add chain inet firewalld last", "add rule inet firewalld last log drop", "add chain inet firewalld back",
+		"add rule inet firewalld back counter return", "add rule inet firewalld back drop",
+		"add chain inet firewalld jumps { type filter hook forward priority 11; }", "add rule inet firewalld jumps jump back",
+		"add rule inet firewalld jumps goto last", "add rule inet firewalld jumps accept",
+		"add chain inet firewalld returns { type filter hook forward priority 12; }", "add rule inet firewalld returns jump back",
+		"add rule inet firewalld returns accept", "add rule inet firewalld returns drop",
 		"add chain ip6 b some { type filter hook forward priority 0; }", "add rule ip6 b some tcp dport 25 drop",
 		"add chain ip6 b input { type filter hook input priority 0; policy drop; }",
 	} {
@@ -52,7 +56,8 @@ func TestBlocksAreChainsThatDropWhatPodsSend(t *testing.T) {
 	h.kernel(func(nft *Conn) {
 		blocks, err := nft.Blocks(Scope{"azure0", FamilyBridge})
 		h.Must(err)
-		want := []Block{{"ip", "a", "drops", true}, {"ip", "a", "others", true}, {"ip6", "b", "rejects", false}, {"inet", "firewalld", "ends", false}, {"inet", "firewalld", "jumps", false}}
+		want := []Block{{"ip", "a", "drops", true}, {"ip", "a", "others", true}, {"ip6", "b", "rejects", false},
+			{"inet", "firewalld", "ends", false}, {"inet", "firewalld", "jumps", false}}
 		if !slices.Equal(blocks, want) {
 			t.Errorf("%+v instead of %+v", blocks, want)
 		}

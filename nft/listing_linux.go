@@ -79,7 +79,8 @@ func (n *Conn) withChains(s Scope, ports map[string]bool) error {
 		return fmt.Errorf("list nftables chains: %w", listError(err))
 	}
 	for port := range ports {
-		ports[port] = slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name == TableName && c.Name == s.chainName(port) })
+		ports[port] = slices.ContainsFunc(chains,
+			func(c *nftables.Chain) bool { return c.Table.Name == TableName && c.Name == s.chainName(port) })
 	}
 	return nil
 }

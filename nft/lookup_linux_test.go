@@ -12,7 +12,8 @@ import (
 func TestAnElementOfTwoOwnersIsNotComplete(t *testing.T) {
 	h := bridgeWithElements(t)
 	const key = "azv0000000000a . 0a:58:0a:f0:01:01 . 10.240.1.1"
-	h.NFT("delete element bridge azure-vnet azure0-owned4 { " + key + " }; add element bridge azure-vnet azure0-owned4 { " + key + ` comment "azure/c9/eth0" }`)
+	h.NFT("delete element bridge azure-vnet azure0-owned4 { " + key + " }; add element bridge azure-vnet azure0-owned4 { " + key +
+		` comment "azure/c9/eth0" }`)
 	mine := elementsOf("azure0")
 	h.kernel(func(nft *Conn) {
 		list, err := nft.Elements(Scope{"azure0", FamilyBridge})

@@ -16,8 +16,10 @@ import (
 var bridgeFamily = "yes"
 
 func (r Rules) netdevHooks(others string) []chain {
-	in, out := r.base("in", nftables.ChainHookIngress, 0, newRule("from the fabric: arrives by "+r.Master+others, jump(r.chainName("from-fabric")))),
-		r.base("out", nftables.ChainHookEgress, 0, newRule("to the fabric: leaves by "+r.Master, jump(r.chainName("to-fabric"))))
+	in, out := r.base("in", nftables.ChainHookIngress, 0,
+		newRule("from the fabric: arrives by "+r.Master+others, jump(r.chainName("from-fabric")))),
+		r.base("out", nftables.ChainHookEgress, 0,
+			newRule("to the fabric: leaves by "+r.Master, jump(r.chainName("to-fabric"))))
 	in.Device, out.Device = r.Master, r.Master
 	return []chain{in, out}
 }

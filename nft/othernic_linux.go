@@ -22,24 +22,31 @@ func (r Rules) byOtherNIC() (rules []rule) {
 		return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, equal(string([]byte{d}))}
 	}
 	marked := []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, bits(netlink.AnswersMark, 0), differs(u32n(0))}
-	remember := []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1}, bits(^uint32(netlink.AnswersMark), netlink.AnswersMark), &expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: 1}}
-	own, fromPod, which, toHost := r.Name, ifName(expr.MetaKeyIIFNAME, r.Name), ctStatus(statusSNAT|statusDNAT), setMAC(ethDst, r.MAC)
+	remember := []expr.Any{&expr.Ct{Key: expr.CtKeyMARK, Register: 1},
+		bits(^uint32(netlink.AnswersMark), netlink.AnswersMark),
+		&expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: 1}}
+	own, fromPod, which, toHost := r.Name, ifName(expr.MetaKeyIIFNAME, r.Name),
+		ctStatus(statusSNAT|statusDNAT), setMAC(ethDst, r.MAC)
 	if r.Routed() {
 		own, fromPod, which, toHost = r.Master, portOf(r.ports()), nil, nil
 	}
 	for _, f := range []ipFamily{ip4, ip6} {
 		toPod := append(f.inHost(), isKey(f.dst, f.length, r.known(f.v6))...)
 		rules = append(rules,
-			newRule(f.name()+" by "+r.Other+", translated to a pod: so do its answers go", ifName(expr.MetaKeyIIFNAME, r.Other), direction(0), ctStatus(statusDNAT), toPod, remember, mark(netlink.AnswersMark)),
+			newRule(f.name()+" by "+r.Other+", translated to a pod: so do its answers go", ifName(expr.MetaKeyIIFNAME,
+				r.Other), direction(0), ctStatus(statusDNAT), toPod, remember, mark(netlink.AnswersMark)),
 			newRule(f.name()+" to a pod, by its NIC", ifName(expr.MetaKeyIIFNAME, own), which, toPod, mark(netlink.PodsMark)),
-			newRule(f.name()+" from a pod: leaves by its NIC", fromPod, which, f.inHost(), isKey(f.src, f.length, r.known(f.v6)), mark(netlink.PodsMark)))
+			newRule(f.name()+" from a pod: leaves by its NIC", fromPod, which, f.inHost(),
+				isKey(f.src, f.length, r.known(f.v6)), mark(netlink.PodsMark)))
 	}
-	return append(rules, newRule("answers for "+r.Other+": the host sends them there", fromPod, direction(1), marked, mark(netlink.AnswersMark), toHost))
+	return append(rules, newRule("answers for "+r.Other+": the host sends them there", fromPod, direction(1), marked,
+		mark(netlink.AnswersMark), toHost))
 }
 
 // mark adds a bit to the packet's mark.
 func mark(bit uint32) []expr.Any {
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, bits(^bit, bit), &expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1}}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyMARK, Register: 1}, bits(^bit, bit),
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: 1}}
 }
 
 // answersMayTurn: what a bridge is to hand up has to be the host's before it is known what it is (byOtherNIC).
@@ -55,5 +62,6 @@ func (r Rules) answersMayTurn() (rules []rule) {
 
 // bits is register 1 with and without some bits.
 func bits(mask, xor uint32) expr.Any {
-	return &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(mask), Xor: binaryutil.NativeEndian.PutUint32(xor)}
+	return &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(mask),
+		Xor: binaryutil.NativeEndian.PutUint32(xor)}
 }

@@ -86,7 +86,8 @@ func (p *pods) pod(i int) netlink.Pod {
 
 func (*pods) element(i int) Element {
 	name := string(rune('a' + i))
-	return Element{Scope: Scope{"azure0", FamilyBridge}, Address: lab.PodPrefixes[i].Addr(), MAC: lab.PodMAC(lab.PodPrefixes[i]), Port: "azv0000000000" + name, Comment: "azure/" + name + "/eth0"}
+	return Element{Scope: Scope{"azure0", FamilyBridge}, Address: lab.PodPrefixes[i].Addr(), MAC: lab.PodMAC(lab.PodPrefixes[i]),
+		Port: "azv0000000000" + name, Comment: "azure/" + name + "/eth0"}
 }
 
 func (p *pods) pip(args string) {
@@ -190,7 +191,9 @@ func (p *pods) waitCounted(rule string, done <-chan error) {
 
 func TestPodsOfADeletedBridgeAreConnectedAgain(t *testing.T) {
 	p := connect(t, 2)
-	lost := netlink.Lost{Host: p.snapshot(), Pods: []netlink.Pod{p.pod(0), {HostName: "azv0000000gone", MAC: lab.PodMAC(lab.PodPrefixes[2]), Addresses: lab.PodPrefixes[2:3]}, p.pod(1)}}
+	lost := netlink.Lost{Host: p.snapshot(),
+		Pods: []netlink.Pod{p.pod(0), {HostName: "azv0000000gone", MAC: lab.PodMAC(lab.PodPrefixes[2]), Addresses: lab.PodPrefixes[2:3]},
+			p.pod(1)}}
 	p.IP("link del azure0")
 	p.rtnl(func(nl *netlink.Handle) {
 		_, err := nl.EnsureBridge("azure0", "eth0", lost)

@@ -41,8 +41,10 @@ func withoutBridge(r *Rules) { r.Scope = Scope{r.Master, FamilyInet} }
 // elementsOf are what pods of the bridge have in the sets.
 func elementsOf(bridge string) []Element {
 	return []Element{
-		{Scope: Scope{bridge, FamilyBridge}, Address: lab.PodPrefixes[0].Addr(), MAC: lab.PodMAC(lab.PodPrefixes[0]), Port: "azv0000000000a", Comment: "azure/c1/eth0"},
-		{Scope: Scope{bridge, FamilyBridge}, Address: lab.PodPrefixes[1].Addr(), MAC: lab.PodMAC(lab.PodPrefixes[1]), Port: "azv0000000000b", Comment: "azure/c2/eth0"},
+		{Scope: Scope{bridge, FamilyBridge}, Address: lab.PodPrefixes[0].Addr(), MAC: lab.PodMAC(lab.PodPrefixes[0]),
+			Port: "azv0000000000a", Comment: "azure/c1/eth0"},
+		{Scope: Scope{bridge, FamilyBridge}, Address: lab.PodPrefixes[1].Addr(), MAC: lab.PodMAC(lab.PodPrefixes[1]),
+			Port: "azv0000000000b", Comment: "azure/c2/eth0"},
 	}
 }
 
@@ -188,7 +190,8 @@ func TestBridgesDoNotTouchEachOther(t *testing.T) {
 
 func TestRulesOfOthersAreNotTouched(t *testing.T) {
 	h := newHost(t)
-	h.Run("nft", "add table bridge other; add chain bridge other pre { type filter hook prerouting priority 0; }; add rule bridge other pre counter; add table ip azure-vnet")
+	h.Run("nft", "add table bridge other; add chain bridge other pre { type filter hook prerouting priority 0; }; add rule bridge other pre "+
+		"counter; add table ip azure-vnet")
 	before := h.NFT("-s list ruleset")
 	h.kernel(func(nft *Conn) {
 		h.Must(nft.EnsureRules(rulesOf("azure0")))

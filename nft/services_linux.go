@@ -60,7 +60,8 @@ func (r Rules) translated() []rule {
 	}
 	rules = append(rules, r.byOtherNIC()...)
 	if !r.Routed() {
-		rules = append(rules, newRule("of a service: may stay here", ifName(expr.MetaKeyIIFNAME, r.Name), ctStatus(statusDNAT), jump(r.chainName("turn"))))
+		rules = append(rules, newRule("of a service: may stay here", ifName(expr.MetaKeyIIFNAME, r.Name),
+			ctStatus(statusDNAT), jump(r.chainName("turn"))))
 	}
 	return rules
 }
@@ -77,7 +78,8 @@ func (r Rules) arrivals() [][]expr.Any {
 // closed are the rules for what no pod reaches: the host's loopback addresses, which portmap opens to the network
 // (route_localnet), and the host agent's control ports.
 func (r Rules) closed(add func(text string, parts ...[]expr.Any) rule) []rule {
-	rules := []rule{add("the host's "+loopback.String()+" is closed to pods", ip4.match(), inPrefix(ip4.dst, loopback), countedDrop())}
+	rules := []rule{add("the host's "+loopback.String()+" is closed to pods", ip4.match(),
+		inPrefix(ip4.dst, loopback), countedDrop())}
 	if r.HostAgent {
 		return rules
 	}
@@ -104,7 +106,8 @@ func (r Rules) notBack() []rule {
 	for _, p := range r.subnets() {
 		f := familyOf(p.Addr())
 		rules = append(rules, newRule("address of "+p.String()+" without a pod: the host does not send it back",
-			ifName(expr.MetaKeyIIFNAME, device), ifName(expr.MetaKeyOIFNAME, device), back, f.inHost(), inPrefix(f.dst, p), countedDrop()))
+			ifName(expr.MetaKeyIIFNAME, device), ifName(expr.MetaKeyOIFNAME, device), back, f.inHost(),
+			inPrefix(f.dst, p), countedDrop()))
 	}
 	return rules
 }
@@ -164,7 +167,8 @@ func (r Rules) toHostRules() []rule {
 	rules := []rule{newRule("the host handles "+linkLocal4.String()+at, ip4.match(), inPrefix(ip4.dst, linkLocal4),
 		[]expr.Any{load(nh, ip4.dst, 4, 1), differs(string(metadataAddress.AsSlice()))}, toHost(r.MAC))}
 	for _, f := range []ipFamily{ip4, ip6} {
-		rules = append(rules, newRule("the host handles the "+f.name()+" addresses of its other interfaces"+at, f.match(), inSet(f.dst, f.length, r.local(f.v6), false), toHost(r.MAC)))
+		rules = append(rules, newRule("the host handles the "+f.name()+" addresses of its other interfaces"+at, f.match(),
+			inSet(f.dst, f.length, r.local(f.v6), false), toHost(r.MAC)))
 	}
 	for _, p := range r.ViaHost {
 		f := familyOf(p.Addr())
@@ -174,7 +178,8 @@ func (r Rules) toHostRules() []rule {
 		return rules
 	}
 	for _, f := range []ipFamily{ip4, ip6} {
-		rules = append(rules, newRule(f.name()+" that leaves the VNET: the host"+at+" translates it", f.match(), unicast(), r.outside(f), toHost(r.MAC)))
+		rules = append(rules, newRule(f.name()+" that leaves the VNET: the host"+at+" translates it", f.match(), unicast(),
+			r.outside(f), toHost(r.MAC)))
 	}
 	return rules
 }
@@ -185,7 +190,8 @@ func (r Rules) masquerade() []rule {
 	masq := []expr.Any{&expr.Masq{FullyRandom: true}} // pods that choose the same port at the same time do not collide
 	var rules []rule
 	for _, f := range []ipFamily{ip4, ip6} {
-		rules = append(rules, newRule(f.name()+" of a pod leaves the VNET", f.inHost(), isKey(f.src, f.length, r.known(f.v6)), r.outside(f), masq))
+		rules = append(rules, newRule(f.name()+" of a pod leaves the VNET", f.inHost(),
+			isKey(f.src, f.length, r.known(f.v6)), r.outside(f), masq))
 	}
 	return rules
 }

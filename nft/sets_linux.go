@@ -103,7 +103,8 @@ func (s Scope) owned(v6 bool) *nftables.Set {
 // ports holds the host veths. Matching the bridge itself (meta ibrname) would need a kernel option that not
 // every kernel has (CONFIG_NFT_BRIDGE_META).
 func (s Scope) ports() *nftables.Set {
-	return &nftables.Set{Table: s.table(), ID: idPorts, Name: s.Name + "-ports", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
+	return &nftables.Set{Table: s.table(), ID: idPorts, Name: s.Name + "-ports", KeyType: nftables.TypeIFName,
+		KeyByteOrder: binaryutil.NativeEndian}
 }
 
 // local are the host's addresses on other interfaces than the bridge: what pods send there is for the host
@@ -134,5 +135,6 @@ func (s Scope) all() []*nftables.Set {
 // has says whether a set is one of the scope, or was one of an earlier version.
 func (s Scope) has(set *nftables.Set) bool {
 	name, ok := strings.CutPrefix(set.Name, s.Name+"-")
-	return ok && slices.Contains([]string{"pods", "owned", "ports", "host", "local", "known", "devices"}, strings.TrimRight(name, "46"))
+	return ok && slices.Contains([]string{"pods", "owned", "ports", "host", "local", "known", "devices"},
+		strings.TrimRight(name, "46"))
 }

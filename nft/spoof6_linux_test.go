@@ -34,18 +34,22 @@ func TestAPodSaysOnlyWhatItMayByIPv6(t *testing.T) {
 		frame []byte
 		rule  string // that counts it
 	}{
-		"not from a neighbour's address":                {frame(own, 0x86dd, ipv6(otherIP, udp, make([]byte, 8)...)...), from},
-		"not from the host's address":                   {frame(own, 0x86dd, ipv6(host, udp, make([]byte, 8)...)...), from},
-		"not from another MAC":                          {frame(other, 0x86dd, ipv6(ownIP, udp, make([]byte, 8)...)...), from},
-		"not from a neighbour's link-local address":     {frame(own, 0x86dd, ipv6(linkLocal(other), udp, make([]byte, 8)...)...), from},
-		"not an advertisement for a neighbour":          {frame(own, 0x86dd, ipv6(ownIP, icmp, nd(136, otherIP)...)...), advertisement},
-		"not an advertisement for the host":             {frame(own, 0x86dd, ipv6(linkLocal(own), icmp, nd(136, host)...)...), advertisement},
-		"not one that hides behind an extension header": {frame(own, 0x86dd, ipv6(ownIP, options, behind(nd(136, otherIP))...)...), advertisement},
-		"not a router's advertisement":                  {frame(own, 0x86dd, ipv6(linkLocal(own), icmp, nd(134, ownIP)...)...), "router advertisement"},
-		"not a router's advertisement behind a header":  {frame(own, 0x86dd, ipv6(linkLocal(own), options, behind(nd(134, ownIP))...)...), "router advertisement"},
-		"not a redirect":                                {frame(own, 0x86dd, ipv6(linkLocal(own), icmp, nd(137, ownIP)...)...), "redirect"},
-		"not a DHCPv6 server's answer":                  {frame(own, 0x86dd, ipv6(ownIP, udp, 2, 35, 2, 34, 0, 8, 0, 0)...), "DHCPv6 server"},
-		"not a DHCP server's answer":                    {frame(own, 0x0800, append(ipv4(lab.PodPrefixes[0].Addr()), 0, 67, 0, 68, 0, 26, 0, 0)...), "DHCP server"},
+		"not from a neighbour's address":            {frame(own, 0x86dd, ipv6(otherIP, udp, make([]byte, 8)...)...), from},
+		"not from the host's address":               {frame(own, 0x86dd, ipv6(host, udp, make([]byte, 8)...)...), from},
+		"not from another MAC":                      {frame(other, 0x86dd, ipv6(ownIP, udp, make([]byte, 8)...)...), from},
+		"not from a neighbour's link-local address": {frame(own, 0x86dd, ipv6(linkLocal(other), udp, make([]byte, 8)...)...), from},
+		"not an advertisement for a neighbour":      {frame(own, 0x86dd, ipv6(ownIP, icmp, nd(136, otherIP)...)...), advertisement},
+		"not an advertisement for the host":         {frame(own, 0x86dd, ipv6(linkLocal(own), icmp, nd(136, host)...)...), advertisement},
+		"not one that hides behind an extension header": {frame(own, 0x86dd, ipv6(ownIP, options, behind(nd(136, otherIP))...)...),
+			advertisement},
+		"not a router's advertisement": {frame(own, 0x86dd, ipv6(linkLocal(own), icmp, nd(134, ownIP)...)...),
+			"router advertisement"},
+		"not a router's advertisement behind a header": {frame(own, 0x86dd, ipv6(linkLocal(own), options, behind(nd(134, ownIP))...)...),
+			"router advertisement"},
+		"not a redirect":               {frame(own, 0x86dd, ipv6(linkLocal(own), icmp, nd(137, ownIP)...)...), "redirect"},
+		"not a DHCPv6 server's answer": {frame(own, 0x86dd, ipv6(ownIP, udp, 2, 35, 2, 34, 0, 8, 0, 0)...), "DHCPv6 server"},
+		"not a DHCP server's answer": {frame(own, 0x0800, append(ipv4(lab.PodPrefixes[0].Addr()), 0, 67, 0, 68, 0, 26, 0, 0)...),
+			"DHCP server"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := connect(t, 2)

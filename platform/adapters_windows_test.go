@@ -17,7 +17,8 @@ func TestAPortOfASwitchHasTheNameOfItsAdapter(t *testing.T) {
 
 func TestCapitalsOfAnAdaptersNameDoNotMatter(t *testing.T) {
 	t.Parallel()
-	for _, same := range [][2]string{{"Ethernet 2", "ETHERNET 2"}, {"vEthernet (Ethernet)", "ethernet"}, {"VEthernet (Ethernet)", "vEthernet (ETHERNET)"}} {
+	for _, same := range [][2]string{{"Ethernet 2", "ETHERNET 2"}, {"vEthernet (Ethernet)", "ethernet"},
+		{"VEthernet (Ethernet)", "vEthernet (ETHERNET)"}} {
 		if !SameAdapter(same[0], same[1]) {
 			t.Errorf("%q and %q are two", same[0], same[1])
 		}

@@ -39,7 +39,8 @@ func Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
 
 // withNames asks by an ioctl, which needs no lock of the kernel's.
 func withNames(indexes map[netip.Addr]int) (map[netip.Addr]string, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) // any socket leads to its namespace's devices
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC,
+		0) // any socket leads to its namespace's devices
 	if err != nil {
 		return nil, fmt.Errorf("list the host's addresses: %w", os.NewSyscallError("socket", err))
 	}

@@ -28,7 +28,8 @@ func TestAddresses(t *testing.T) {
 			}
 		}
 		want := map[netip.Addr]string{}
-		for a, at := range map[string]string{"127.0.0.1": "lo", "10.240.1.3": "lo", "10.240.0.4": "eth0", "10.240.1.1": "eth0", "10.240.1.2": "eth0"} {
+		for a, at := range map[string]string{"127.0.0.1": "lo", "10.240.1.3": "lo", "10.240.0.4": "eth0",
+			"10.240.1.1": "eth0", "10.240.1.2": "eth0"} {
 			want[netip.MustParseAddr(a)] = at
 		}
 		byAddr := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })

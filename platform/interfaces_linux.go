@@ -40,11 +40,12 @@ func Interfaces() ([]Interface, error) {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
 	prefixes := map[int][]netip.Prefix{}
-	err = collect(s, unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg), func() { clear(prefixes) }, func(m wire.Message) {
-		if p := m.Prefix(); p.IsValid() && !slices.Contains(prefixes[m.Index()], p) {
-			prefixes[m.Index()] = append(prefixes[m.Index()], p)
-		}
-	})
+	err = collect(s, unix.RTM_GETADDR, make([]byte, unix.SizeofIfAddrmsg),
+		func() { clear(prefixes) }, func(m wire.Message) {
+			if p := m.Prefix(); p.IsValid() && !slices.Contains(prefixes[m.Index()], p) {
+				prefixes[m.Index()] = append(prefixes[m.Index()], p)
+			}
+		})
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -132,7 +133,9 @@ func assemble(links map[int]Interface, prefixes map[int][]netip.Prefix) []Interf
 		i.Prefixes = prefixes[index]
 		out = append(out, i)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Index < out[j].Index }) // slices.SortFunc of such a large struct is 33 KB of program
+	sort.Slice(out, func(i, j int) bool {
+		return out[i].Index < out[j].Index
+	}) // slices.SortFunc of such a large struct is 33 KB of program
 	return out
 }
 
@@ -154,8 +157,9 @@ func interfaceOf(m wire.Message) Interface {
 	flags := wire.U32(m.Header[8:])
 	const kind = 1 // IFLA_INFO_KIND, include/uapi/linux/if_link.h
 	return Interface{
-		Index: m.Index(), Name: m.Text(unix.IFLA_IFNAME), MAC: macOf(m.Get(unix.IFLA_ADDRESS)), MTU: int(m.U32(unix.IFLA_MTU)),
-		Up: flags&unix.IFF_UP != 0, Loopback: flags&unix.IFF_LOOPBACK != 0, Slave: flags&unix.IFF_SLAVE != 0,
+		Index: m.Index(), Name: m.Text(unix.IFLA_IFNAME), MAC: macOf(m.Get(unix.IFLA_ADDRESS)),
+		MTU: int(m.U32(unix.IFLA_MTU)),
+		Up:  flags&unix.IFF_UP != 0, Loopback: flags&unix.IFF_LOOPBACK != 0, Slave: flags&unix.IFF_SLAVE != 0,
 		Kind: m.Nested(unix.IFLA_LINKINFO).Text(kind), Master: int(m.U32(unix.IFLA_MASTER)), Alias: m.Text(unix.IFLA_IFALIAS),
 	}
 }

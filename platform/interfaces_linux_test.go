@@ -281,8 +281,9 @@ func TestInterruptedDumpsAreMergedAndAWholeOneStandsAlone(t *testing.T) {
 		want    []string
 		wantErr error
 	}{
-		"a whole one stands alone":        {answers{{link(2, "gone"), wire.ErrInterrupted}, {link(3, "eth0"), nil}}, []string{"eth0"}, nil},
-		"interrupted ones are merged":     {answers{{link(2, "a"), wire.ErrInterrupted}, {link(3, "b"), wire.ErrInterrupted}}, []string{"a", "b"}, nil},
+		"a whole one stands alone": {answers{{link(2, "gone"), wire.ErrInterrupted}, {link(3, "eth0"), nil}}, []string{"eth0"}, nil},
+		"interrupted ones are merged": {answers{{link(2, "a"), wire.ErrInterrupted}, {link(3, "b"), wire.ErrInterrupted}},
+			[]string{"a", "b"}, nil},
 		"an error in between is overcome": {answers{{nil, wire.ErrInterrupted}, {link(3, "b"), wire.ErrInterrupted}}, []string{"b"}, nil},
 		"errors only are an error":        {answers{{nil, wire.ErrInterrupted}}, nil, wire.ErrInterrupted},
 		"another error is one at once":    {answers{{nil, unix.EPERM}}, nil, unix.EPERM},

@@ -29,7 +29,8 @@ func TestHelperThatSearches(t *testing.T) {
 // search runs NamespaceAddresses in the namespace, in a mount namespace of its own that the script prepares.
 func search(t *testing.T, ns *fabric.Namespace, script string) string {
 	t.Helper()
-	cmd := ns.Command(t.Context(), "/bin/sh", "-c", "mount --make-rprivate / && "+script+` exec "$@"`, "sh", os.Args[0], "-test.run=^TestHelperThatSearches$")
+	cmd := ns.Command(t.Context(), "/bin/sh", "-c", "mount --make-rprivate / && "+script+` exec "$@"`, "sh", os.Args[0],
+		"-test.run=^TestHelperThatSearches$")
 	cmd.Env = append(os.Environ(), searching+"=1")
 	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	out, err := cmd.Output()

@@ -56,7 +56,8 @@ func askHNS(method, path string) (string, error) {
 		words[i] = p
 	}
 	var answer *uint16
-	result, _, _ := hnsCall.Call(uintptr(unsafe.Pointer(words[0])), uintptr(unsafe.Pointer(words[1])), uintptr(unsafe.Pointer(words[2])), uintptr(unsafe.Pointer(&answer)))
+	result, _, _ := hnsCall.Call(uintptr(unsafe.Pointer(words[0])), uintptr(unsafe.Pointer(words[1])),
+		uintptr(unsafe.Pointer(words[2])), uintptr(unsafe.Pointer(&answer)))
 	if hr := int32(result); hr < 0 {
 		return "", fmt.Errorf("HRESULT 0x%08X", uint32(hr))
 	}
@@ -74,8 +75,8 @@ const (
 	hnsAttachedSharing = 3
 )
 
-// attachedAddresses reads the answer of HNS. An endpoint of another host is none of a container here. Of one whose state
-// is not told it is believed that it serves somebody.
+// attachedAddresses reads the answer of HNS. An endpoint of another host is none of a container here. Of one whose
+// state is not told it is believed that it serves somebody.
 func attachedAddresses(text string) (list []netip.Addr, err error) {
 	var answer struct {
 		Success bool

@@ -31,12 +31,13 @@ type neighborRow struct {
 // permanent is NlnsPermanent.
 const permanent = 6
 
-// AddNeighbor makes an address a permanent IPv6 neighbour of the adapter with that MAC in a network compartment, which is
-// what a pod's namespace is to Windows. The adapter may take some moments to come up there.
+// AddNeighbor makes an address a permanent IPv6 neighbour of the adapter with that MAC in a network compartment, which
+// is what a pod's namespace is to Windows. The adapter may take some moments to come up there.
 // Error: ErrNoCompartments.
 func AddNeighbor(compartment uint32, adapter net.HardwareAddr, address netip.Addr, mac net.HardwareAddr) error {
 	iphlpapi := windows.NewLazySystemDLL("iphlpapi.dll")
-	get, set, create := iphlpapi.NewProc("GetCurrentThreadCompartmentId"), iphlpapi.NewProc("SetCurrentThreadCompartmentId"), iphlpapi.NewProc("CreateIpNetEntry2")
+	get, set, create := iphlpapi.NewProc("GetCurrentThreadCompartmentId"),
+		iphlpapi.NewProc("SetCurrentThreadCompartmentId"), iphlpapi.NewProc("CreateIpNetEntry2")
 	for _, proc := range []*windows.LazyProc{get, set, create} {
 		if err := proc.Find(); err != nil {
 			return fmt.Errorf("%w: %w", ErrNoCompartments, err)
@@ -59,8 +60,10 @@ func AddNeighbor(compartment uint32, adapter net.HardwareAddr, address netip.Add
 	row := neighborRow{InterfaceLUID: luid, PhysicalAddressLength: uint32(len(mac)), State: permanent}
 	row.Address.Family, row.Address.Addr = windows.AF_INET6, address.As16()
 	copy(row.PhysicalAddress[:], mac)
-	if r, _, _ := create.Call(uintptr(unsafe.Pointer(&row))); r != 0 && windows.Errno(r) != windows.ERROR_OBJECT_ALREADY_EXISTS {
-		return fmt.Errorf("make %v a neighbour at %v in network compartment %d: %w", address, mac, compartment, windows.Errno(r))
+	if r, _, _ := create.Call(uintptr(unsafe.Pointer(&row))); r != 0 &&
+		windows.Errno(r) != windows.ERROR_OBJECT_ALREADY_EXISTS {
+		return fmt.Errorf("make %v a neighbour at %v in network compartment %d: %w", address, mac,
+			compartment, windows.Errno(r))
 	}
 	return nil
 }
@@ -80,10 +83,12 @@ func waitForAdapter(mac net.HardwareAddr) (luid uint64, err error) {
 }
 
 func adapterOf(mac net.HardwareAddr) (luid uint64, err error) {
-	const flags = windows.GAA_FLAG_SKIP_UNICAST | windows.GAA_FLAG_SKIP_ANYCAST | windows.GAA_FLAG_SKIP_MULTICAST | windows.GAA_FLAG_SKIP_DNS_SERVER
+	const flags = windows.GAA_FLAG_SKIP_UNICAST | windows.GAA_FLAG_SKIP_ANYCAST | windows.GAA_FLAG_SKIP_MULTICAST |
+		windows.GAA_FLAG_SKIP_DNS_SERVER
 	size := uint32(64 << 10)
 	buffer := make([]byte, size)
-	err = windows.GetAdaptersAddresses(windows.AF_UNSPEC, flags, 0, (*windows.IpAdapterAddresses)(unsafe.Pointer(&buffer[0])), &size)
+	err = windows.GetAdaptersAddresses(windows.AF_UNSPEC, flags, 0,
+		(*windows.IpAdapterAddresses)(unsafe.Pointer(&buffer[0])), &size)
 	if errors.Is(err, windows.ERROR_NO_DATA) {
 		return 0, nil // none yet
 	}

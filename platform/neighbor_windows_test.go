@@ -12,9 +12,11 @@ func TestANeighborsRowIsWindows(t *testing.T) {
 	t.Parallel()
 	var r neighborRow
 	for name, c := range map[string][2]uintptr{
-		"size": {unsafe.Sizeof(r), 88}, "InterfaceIndex": {unsafe.Offsetof(r.InterfaceIndex), 28}, "InterfaceLUID": {unsafe.Offsetof(r.InterfaceLUID), 32},
+		"size": {unsafe.Sizeof(r), 88}, "InterfaceIndex": {unsafe.Offsetof(r.InterfaceIndex), 28},
+		"InterfaceLUID":   {unsafe.Offsetof(r.InterfaceLUID), 32},
 		"PhysicalAddress": {unsafe.Offsetof(r.PhysicalAddress), 40}, "PhysicalAddressLength": {unsafe.Offsetof(r.PhysicalAddressLength), 72},
-		"State": {unsafe.Offsetof(r.State), 76}, "Flags": {unsafe.Offsetof(r.Flags), 80}, "ReachabilityTime": {unsafe.Offsetof(r.ReachabilityTime), 84},
+		"State": {unsafe.Offsetof(r.State), 76}, "Flags": {unsafe.Offsetof(r.Flags), 80},
+		"ReachabilityTime": {unsafe.Offsetof(r.ReachabilityTime), 84},
 	} {
 		if c[0] != c[1] {
 			t.Errorf("%s is %d, want %d", name, c[0], c[1])

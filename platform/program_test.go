@@ -10,7 +10,8 @@ import (
 
 // elf and pe are what the head of a program has of its linker's ID.
 func elf(id string) string {
-	return "\x7fELF" + strings.Repeat("\x00", 300) + "\x04\x00\x00\x00" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(id)))) + "\x04\x00\x00\x00Go\x00\x00" + id + "code"
+	return "\x7fELF" + strings.Repeat("\x00", 300) + "\x04\x00\x00\x00" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(id)))) +
+		"\x04\x00\x00\x00Go\x00\x00" + id + "code"
 }
 
 func pe(id string) string {

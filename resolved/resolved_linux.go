@@ -125,7 +125,8 @@ type resolved struct {
 // not resolved, since asking resolved could start it.
 func (r *resolved) isOurs() (bool, error) {
 	var pid uint32
-	err := r.conn.BusObject().CallWithContext(r.ctx, "org.freedesktop.DBus.GetConnectionUnixProcessID", 0, service).Store(&pid)
+	err := r.conn.BusObject().CallWithContext(r.ctx, "org.freedesktop.DBus.GetConnectionUnixProcessID", 0,
+		service).Store(&pid)
 	if name(err) == "org.freedesktop.DBus.Error.NameHasNoOwner" {
 		return false, nil
 	}
@@ -189,7 +190,8 @@ func (r *resolved) apply(index int, s Settings) error {
 		if err := json.Unmarshal(want, value.Interface()); err != nil {
 			return fmt.Errorf("%s: %w", row.property, err)
 		}
-		if err := r.manager().CallWithContext(r.ctx, manager+"."+row.method, 0, int32(index), value.Elem().Interface()).Err; err != nil {
+		if err := r.manager().CallWithContext(r.ctx, manager+"."+row.method, 0, int32(index),
+			value.Elem().Interface()).Err; err != nil {
 			return fmt.Errorf("%s of link %d: %w", row.method, index, err)
 		}
 	}

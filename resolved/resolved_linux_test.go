@@ -28,7 +28,8 @@ func start(t *testing.T, change func(*resolver.StandIn)) (*resolver.StandIn, str
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	set(t, s.SetLinkDNSEx(eth0, []resolver.ServerEx{{Family: 2, Address: []byte{168, 63, 129, 16}}, {Family: 2, Address: []byte{10, 0, 0, 4}, Port: 853, Name: "dns.example"}}))
+	set(t, s.SetLinkDNSEx(eth0, []resolver.ServerEx{{Family: 2, Address: []byte{168, 63, 129, 16}},
+		{Family: 2, Address: []byte{10, 0, 0, 4}, Port: 853, Name: "dns.example"}}))
 	set(t, s.SetLinkDomains(eth0, []resolver.Domain{{Name: "internal.cloudapp.net"}, {Name: "corp.example", RouteOnly: true}}))
 	set(t, s.SetLinkDefaultRoute(eth0, false))
 	set(t, s.SetLinkLLMNR(eth0, "resolve"))

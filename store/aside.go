@@ -65,7 +65,8 @@ func (f *files) pruneAside(kind, made string) {
 	prefix := filepath.Base(f.path) + "." + kind + "-"
 	var names []string
 	for _, e := range entries {
-		if len(e.Name()) >= len(prefix)+len(asideTime) && e.Name()[:len(prefix)] == prefix && e.Name() != filepath.Base(made) {
+		if len(e.Name()) >= len(prefix)+len(asideTime) && e.Name()[:len(prefix)] == prefix &&
+			e.Name() != filepath.Base(made) {
 			names = append(names, e.Name())
 		}
 	}

@@ -18,7 +18,8 @@ func TestTheClassicPluginCannotReadOurFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range []string{"Network", "IPAM"} {
-			if err := json.Unmarshal(members[key], &struct{ ExternalInterfaces, AddressSpaces map[string]any }{}); members[key] == nil || err == nil {
+			if err := json.Unmarshal(members[key], &struct{ ExternalInterfaces, AddressSpaces map[string]any }{}); members[key] == nil ||
+				err == nil {
 				t.Errorf("%s: the classic plugin reads %s %s", file, key, members[key])
 			}
 		}

@@ -57,7 +57,8 @@ func (f *files) classicFlock(ctx context.Context) (release func(), err error) {
 	case err == nil:
 		return func() { _ = lock.Close() }, nil // it stays: others may have it open
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("%w: a call of the classic plugin is under way: %s%s: %w", ErrLocked, path, f.heldBy(path), err)
+		return nil, fmt.Errorf("%w: a call of the classic plugin is under way: %s%s: %w",
+			ErrLocked, path, f.heldBy(path), err)
 	default:
 		return nil, fmt.Errorf("%w: the classic plugin's lock: %w", ErrWrite, err)
 	}
@@ -85,7 +86,8 @@ func (f *files) classicFile(ctx context.Context) (release func(), err error) {
 		select {
 		case <-time.After(classicPoll):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: a call of the classic plugin is under way: %s, held by process %s: %w", ErrLocked, path, pid, ctx.Err())
+			return nil, fmt.Errorf("%w: a call of the classic plugin is under way: %s, held by process %s: %w",
+				ErrLocked, path, pid, ctx.Err())
 		}
 	}
 }

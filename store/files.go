@@ -97,9 +97,9 @@ func readFile(ctx context.Context, path string, known *content) (*content, error
 // asString is the text without a copy of it. Nobody may change the bytes any more.
 func asString(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) }
 
-// commit replaces the main file and its mirror by a text, and returns the file as it is then. If aside is not empty, the
-// present main file stays under a name of that kind. After an error the main file is what it was before; the error wraps
-// ErrWrite or ErrLocked.
+// commit replaces the main file and its mirror by a text, and returns the file as it is then. If aside is not empty,
+// the present main file stays under a name of that kind. After an error the main file is what it was before; the error
+// wraps ErrWrite or ErrLocked.
 //
 // The order makes sure of that, and that no crash between two steps leaves less than one whole file: everything that
 // needs space is done before anything is renamed.
@@ -156,8 +156,8 @@ func (f *files) writeMirror(ctx context.Context, text []byte) {
 	f.log.WarnContext(ctx, "state mirror not written", "path", f.mirror, "cause", err)
 }
 
-// writeTemp writes the text to a new file in the folder of the state file and returns its name, and what it is. It leaves
-// nothing behind when it fails.
+// writeTemp writes the text to a new file in the folder of the state file and returns its name, and what it is. It
+// leaves nothing behind when it fails.
 func (f *files) writeTemp(text []byte, sync bool) (name string, info fs.FileInfo, err error) {
 	file, err := f.createTemp()
 	if err != nil {

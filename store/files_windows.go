@@ -42,8 +42,8 @@ func rename(ctx context.Context, from, to string) error {
 	return retrySharing(ctx, renameLimit, func() error { return os.Rename(from, to) })
 }
 
-// opening opens a lock file by what takes the lock. Somebody who is no process of ours, a virus scanner, may have the file
-// open in a way that lets nobody else open it.
+// opening opens a lock file by what takes the lock. Somebody who is no process of ours, a virus scanner, may have the
+// file open in a way that lets nobody else open it.
 func opening(ctx context.Context, try func() (bool, error)) (taken bool, err error) {
 	err = retry(ctx, renameLimit, func() (terr error) {
 		taken, terr = try()

@@ -101,8 +101,8 @@ func (r *Reader) Null() bool {
 	return true
 }
 
-// String reads a string. It is a piece of the text, unless there is an escape in it, or a byte that is not ASCII: what is
-// not UTF-8 is replaced as encoding/json does it, which writes it.
+// String reads a string. It is a piece of the text, unless there is an escape in it, or a byte that is not ASCII: what
+// is not UTF-8 is replaced as encoding/json does it, which writes it.
 func (r *Reader) String() string {
 	raw, plain := r.quoted()
 	switch {

@@ -96,7 +96,8 @@ func (s *Store[T]) mergeLate(ctx context.Context, late *loaded[T]) *loaded[T] {
 	if err != nil || ours.aside != "" || s.o.Boot == "" || ours.boot != s.o.Boot {
 		return late
 	}
-	s.o.Log.ErrorContext(ctx, "another program wrote its state over ours: ours goes on, with what the other has besides", "path", s.f.path, "generation", ours.generation)
+	s.o.Log.ErrorContext(ctx, "another program wrote its state over ours: ours goes on, with what the other has besides",
+		"path", s.f.path, "generation", ours.generation)
 	if s.o.Merge != nil {
 		s.o.Merge(ours.value, late.value)
 	}

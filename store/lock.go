@@ -59,7 +59,8 @@ func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
 	start := time.Now()
 	for {
 		lock := flock.New(f.lock, flock.SetFlag(lockFlags), flock.SetPermissions(fileMode))
-		err := step.Do(f.log, "wait for the state's lock", func() error { return Wait(ctx, lock) }, slog.String("path", f.lock))
+		err := step.Do(f.log, "wait for the state's lock", func() error { return Wait(ctx, lock) },
+			slog.String("path", f.lock))
 		switch {
 		case err != nil && errors.Is(err, ctx.Err()):
 			return nil, fmt.Errorf("%w: %s not obtained in %s%s: %w",

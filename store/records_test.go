@@ -67,12 +67,14 @@ func TestRecordsAreLinesOfOneJSONDocument(t *testing.T) {
 			Records    []struct{ Name string }
 		}
 		raw := read(t, path)
-		if err := json.Unmarshal([]byte(raw), &file); err != nil || file.Generation != i+1 || file.Data.N != i+1 || len(file.Records) != len(list) {
+		if err := json.Unmarshal([]byte(raw), &file); err != nil || file.Generation != i+1 || file.Data.N != i+1 ||
+			len(file.Records) != len(list) {
 			t.Fatalf("%v: the file has %.200s", err, raw)
 		}
 		for at, line := range strings.Split(raw, "\n")[1:][:len(list)] {
 			var record struct{ Name string }
-			if err := json.Unmarshal([]byte(strings.TrimSuffix(line, ",")), &record); err != nil || record.Name != list[at] || file.Records[at].Name != list[at] {
+			if err := json.Unmarshal([]byte(strings.TrimSuffix(line, ",")), &record); err != nil || record.Name != list[at] ||
+				file.Records[at].Name != list[at] {
 				t.Fatalf("line %q instead of record %q: %v", line, list[at], err)
 			}
 		}
@@ -93,7 +95,8 @@ func TestRecordsOfAFileThatIsWrittenOtherwise(t *testing.T) {
 	for _, file := range []string{
 		`{"schema":1,"bootID":"boot-1","generation":2,"data":{"N":7},"records":[{"name":"one"},{"name":"two"}]}`,
 		`{"records":[{"name":"one"},{"name":"two"}],"data":{"N":7},"schema":1,"bootID":"boot-1","generation":2}`,
-		"{\n \"schema\" : 1,\n \"data\": {\"N\": 7},\n \"records\": [\n {\n \"name\": \"o\\u006ee\"\n },{\"name\":\"two\",\"name2\":\"[}\\\\\"}\n]}\n",
+		"{\n \"schema\" : 1,\n \"data\": {\"N\": 7},\n \"records\": [\n {\n \"name\": \"o\\u006ee\"\n " +
+			"},{\"name\":\"two\",\"name2\":\"[}\\\\\"}\n]}\n",
 	} {
 		path := filepath.Join(t.TempDir(), "azure-vnet.json")
 		write(t, path, file)

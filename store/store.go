@@ -12,8 +12,8 @@
 // Four files belong to a state file azure-vnet.json, all in its folder:
 //
 //   - azure-vnet.lock carries the lock: flock on Linux, LockFileEx on Windows. The kernel owns it, so it dies with its
-//     holder. The file is never removed. It is not called azure-vnet.json.lock because the classic plugin takes the mere
-//     existence of that name for a held lock, and a rollback to it would hang.
+//     holder. The file is never removed. It is not called azure-vnet.json.lock because the classic plugin takes the
+//     mere existence of that name for a held lock, and a rollback to it would hang.
 //   - azure-vnet.json.bak is the mirror: the same bytes, written just before the main file.
 //   - azure-vnet.json.corrupt-<time> are damaged files, kept for a person to look at; at most eight.
 //   - azure-vnet.json.classic-<time> are the classic plugin's files as they were before they were imported.
@@ -186,7 +186,8 @@ func (s *Store[T]) open(ctx context.Context) (*flock.Flock, *loaded[T], error) {
 }
 
 func (s *Store[T]) read(ctx context.Context) (*loaded[T], error) {
-	return step.Get(s.f.log, "read the state", func() (*loaded[T], error) { return s.load(ctx) }, slog.String("path", s.f.path))
+	return step.Get(s.f.log, "read the state", func() (*loaded[T], error) { return s.load(ctx) },
+		slog.String("path", s.f.path))
 }
 
 // Update calls fn with the state, under the lock, and replaces the file if fn returned nil and changed the state.

@@ -96,7 +96,8 @@ func (r release) tar(files []file) ([]byte, error) {
 	}
 	t := tar.NewWriter(z)
 	for _, f := range files {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: int64(f.mode), Size: int64(len(f.data)), ModTime: r.time, Format: tar.FormatUSTAR}
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: int64(f.mode), Size: int64(len(f.data)),
+			ModTime: r.time, Format: tar.FormatUSTAR}
 		if err = t.WriteHeader(h); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}

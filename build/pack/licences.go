@@ -50,14 +50,16 @@ func licencesOf(m module) ([]licence, error) {
 		l := licence{name: e.Name(), text: bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))}
 		if kind := strings.ToLower(e.Name()); !strings.HasPrefix(kind, "notice") && !strings.HasPrefix(kind, "patents") {
 			if l.id = identify(l.text); l.id == "" {
-				return nil, fmt.Errorf("module %s %s: %s is none of the licences that we know: look at it, and add it to build/pack/licences.go", m.Path, m.Version, e.Name())
+				return nil, fmt.Errorf("module %s %s: %s is none of the licences that we know: look at it, and add it to "+
+					"build/pack/licences.go", m.Path, m.Version, e.Name())
 			}
 			licensed = true
 		}
 		found = append(found, l)
 	}
 	if !licensed {
-		return nil, fmt.Errorf("module %s %s has no licence at its top (%s): it cannot be part of a release", m.Path, m.Version, m.Dir)
+		return nil, fmt.Errorf("module %s %s has no licence at its top (%s): it cannot be part of a release", m.Path,
+			m.Version, m.Dir)
 	}
 	return found, nil
 }

@@ -41,7 +41,8 @@ var plugins = sync.OnceValues(func() (map[string][]byte, error) {
 // packed makes a release of the program in a folder of its own.
 func packed(t *testing.T, system string) (archive, document []byte) {
 	t.Helper()
-	r := release{os: system, arch: "amd64", version: "v1.2.3", time: time.Unix(1e9, 0).UTC(), bin: t.TempDir(), out: t.TempDir(), source: "../.."}
+	r := release{os: system, arch: "amd64", version: "v1.2.3", time: time.Unix(1e9, 0).UTC(), bin: t.TempDir(),
+		out: t.TempDir(), source: "../.."}
 	texts, err := plugins()
 	if err != nil {
 		t.Fatal(err)
@@ -105,13 +106,15 @@ func TestArchives(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"644 0:0 1000000000 10-azure.conflist", "644 0:0 1000000000 LICENSE", "644 0:0 1000000000 THIRD-PARTY-LICENSES",
 		"755 0:0 1000000000 azure-vnet", "755 0:0 1000000000 azure-vnet-ipam",
-		"644 0:0 1000000000 10-azure.conflist.bridge", "644 0:0 1000000000 10-azure.conflist.tunnel", "644 0:0 1000000000 azure-vnet-metrics.service",
+		"644 0:0 1000000000 10-azure.conflist.bridge", "644 0:0 1000000000 10-azure.conflist.tunnel",
+		"644 0:0 1000000000 azure-vnet-metrics.service",
 		"644 0:0 1000000000 azure-vnet-metrics.timer", "644 0:0 1000000000 azure-vnet-repair.service", "644 0:0 1000000000 azure-vnet.bash",
 	}, got); diff != "" {
 		t.Error(diff)
 	}
 	// The programs contain flock, among others, and Go itself: of both the licence has to come along, word for word.
-	for _, want := range []string{"github.com/gofrs/flock v", "Copyright (c) 2015-2020, Tim Heckman", stdlib + " 1.", "Copyright 2009 The Go Authors", "THE COPYRIGHT\nOWNER OR CONTRIBUTORS BE LIABLE"} {
+	for _, want := range []string{"github.com/gofrs/flock v", "Copyright (c) 2015-2020, Tim Heckman", stdlib + " 1.",
+		"Copyright 2009 The Go Authors", "THE COPYRIGHT\nOWNER OR CONTRIBUTORS BE LIABLE"} {
 		if !strings.Contains(texts["THIRD-PARTY-LICENSES"], want) {
 			t.Errorf("THIRD-PARTY-LICENSES lacks %q", want)
 		}
@@ -132,7 +135,8 @@ func TestArchives(t *testing.T) {
 	for _, f := range z.File {
 		got = append(got, f.Name)
 	}
-	if diff := cmp.Diff([]string{"10-azure.conflist", "LICENSE", "THIRD-PARTY-LICENSES", "azure-vnet.exe", "azure-vnet-ipam.exe", "azure-vnet-install.exe"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"10-azure.conflist", "LICENSE", "THIRD-PARTY-LICENSES", "azure-vnet.exe", "azure-vnet-ipam.exe",
+		"azure-vnet-install.exe"}, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -147,8 +151,10 @@ func TestModulesWithoutAKnownLicenceStopTheRelease(t *testing.T) {
 		{"none", map[string]string{"README": "MIT"}, "has no licence", true},
 		{"a notice alone", map[string]string{"NOTICE": "x"}, "has no licence", true},
 		{"unknown", map[string]string{"LICENSE": "All rights reserved."}, "LICENSE is none of the licences that we know", true},
-		{"one known, one not", map[string]string{"LICENSE": "Permission is hereby granted, free of charge, to any person obtaining a copy", "LICENSE.docs": "Ask us."}, "LICENSE.docs is none", true},
-		{"two", map[string]string{"COPYING": "Apache License\n   Version 2.0, January 2004", "LICENSE.md": "Permission is hereby granted, free of charge,\nto any person obtaining a copy"}, "Apache-2.0 AND MIT", false},
+		{"one known, one not", map[string]string{"LICENSE": "Permission is hereby granted, free of charge, to any person obtaining a copy",
+			"LICENSE.docs": "Ask us."}, "LICENSE.docs is none", true},
+		{"two", map[string]string{"COPYING": "Apache License\n   Version 2.0, January 2004",
+			"LICENSE.md": "Permission is hereby granted, free of charge,\nto any person obtaining a copy"}, "Apache-2.0 AND MIT", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := module{Path: "example.com/m", Version: "v1.0.0", Dir: t.TempDir()}

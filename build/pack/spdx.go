@@ -83,7 +83,8 @@ func (r release) spdx(files []file, archive []byte, modules []module) ([]byte, e
 	d := document{
 		SPDXVersion: "SPDX-2.3", DataLicense: "CC0-1.0", SPDXID: documentID, Name: r.name(),
 		DocumentNamespace: fmt.Sprintf("%s/spdx/%s-%s", homepage, r.name(), sum[:16]),
-		CreationInfo:      creationInfo{Created: r.time.Format(time.RFC3339), Creators: []string{"Tool: azure-container-networking-pack"}},
+		CreationInfo: creationInfo{Created: r.time.Format(time.RFC3339),
+			Creators: []string{"Tool: azure-container-networking-pack"}},
 	}
 	relate := func(element, kind, related string) {
 		d.Relationships = append(d.Relationships, relationship{element, kind, related})

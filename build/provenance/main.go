@@ -75,14 +75,16 @@ func provenance(folder, version, commit, id string, at time.Time) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	s := statement{Type: "https://in-toto.io/Statement/v1", Subject: subjects, PredicateType: "https://slsa.dev/provenance/v1"}
+	s := statement{Type: "https://in-toto.io/Statement/v1", Subject: subjects,
+		PredicateType: "https://slsa.dev/provenance/v1"}
 	s.Predicate.BuildDefinition = buildDefinition{
 		BuildType:          repository + "/blob/master/docs/install.md#what-a-release-is",
 		ExternalParameters: map[string]string{"repository": repository, "version": version, "command": "make release"},
 		InternalParameters: map[string]string{"go": runtime.Version()},
 	}
 	if commit != "" {
-		s.Predicate.BuildDefinition.ResolvedDependencies = []resource{{URI: "git+" + repository, Digest: map[string]string{"gitCommit": commit}}}
+		s.Predicate.BuildDefinition.ResolvedDependencies = []resource{{URI: "git+" + repository,
+			Digest: map[string]string{"gitCommit": commit}}}
 	}
 	s.Predicate.RunDetails = runDetails{builder{id}, metadata{at.Format(time.RFC3339)}}
 	return json.MarshalIndent(s, "", "  ")
@@ -96,14 +98,16 @@ func subjectsOf(folder string) ([]resource, error) {
 	}
 	var subjects []resource
 	for _, e := range entries {
-		if n := e.Name(); strings.HasSuffix(n, ".sha256") || strings.HasSuffix(n, ".sha512") || strings.HasPrefix(n, "SHA256SUMS") || n == "provenance.json" {
+		if n := e.Name(); strings.HasSuffix(n, ".sha256") || strings.HasSuffix(n, ".sha512") || strings.HasPrefix(n,
+			"SHA256SUMS") || n == "provenance.json" {
 			continue
 		}
 		b, err := os.ReadFile(filepath.Join(folder, e.Name()))
 		if err != nil {
 			return nil, err
 		}
-		subjects = append(subjects, resource{Name: e.Name(), Digest: map[string]string{"sha256": fmt.Sprintf("%x", sha256.Sum256(b))}})
+		subjects = append(subjects, resource{Name: e.Name(),
+			Digest: map[string]string{"sha256": fmt.Sprintf("%x", sha256.Sum256(b))}})
 	}
 	if len(subjects) == 0 {
 		return nil, fmt.Errorf("%s has no file of a release", folder)

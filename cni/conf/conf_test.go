@@ -24,13 +24,17 @@ type shipped struct {
 func TestShippedConfigurationsSayWhatBothPluginsAndRuntimesUnderstand(t *testing.T) {
 	for _, want := range []shipped{
 		// containerd 1.6 reads up to 1.0.0, and every later runtime does.
-		{File: "10-azure-linux.conflist", Version: "1.0.0", Name: "azure", Mode: "transparent", Chain: []string{"azure-vnet", "portmap"}, Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
+		{File: "10-azure-linux.conflist", Version: "1.0.0", Name: "azure", Mode: "transparent", Chain: []string{"azure-vnet", "portmap"},
+			Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
 		// The classic plugin ships this name of a bridge, which other people's scripts expect.
-		{File: "10-azure-linux.conflist.bridge", Version: "1.0.0", Name: "azure", Mode: "bridge", Bridge: "azure0", Chain: []string{"azure-vnet", "portmap"}, Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
-		{File: "10-azure-linux.conflist.tunnel", Version: "1.0.0", Name: "azure", Mode: "tunnel", Bridge: "azure0", Chain: []string{"azure-vnet", "portmap"}, Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
+		{File: "10-azure-linux.conflist.bridge", Version: "1.0.0", Name: "azure", Mode: "bridge", Bridge: "azure0",
+			Chain: []string{"azure-vnet", "portmap"}, Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
+		{File: "10-azure-linux.conflist.tunnel", Version: "1.0.0", Name: "azure", Mode: "tunnel", Bridge: "azure0",
+			Chain: []string{"azure-vnet", "portmap"}, Asks: []string{"ips", "mac"}, PortMappings: "portmap"},
 		// The oldest version with today's result, for runtimes of the Docker era; azure-vnet maps the ports itself on
 		// Windows.
-		{File: "10-azure-windows.conflist", Version: "0.3.0", Name: "azure", Mode: "bridge", Chain: []string{"azure-vnet"}, Asks: []string{"dns", "portMappings"}, PortMappings: "azure-vnet", Policies: []string{"OutBoundNAT", "ROUTE"}},
+		{File: "10-azure-windows.conflist", Version: "0.3.0", Name: "azure", Mode: "bridge", Chain: []string{"azure-vnet"},
+			Asks: []string{"dns", "portMappings"}, PortMappings: "azure-vnet", Policies: []string{"OutBoundNAT", "ROUTE"}},
 	} {
 		t.Run(want.File, func(t *testing.T) {
 			if diff := cmp.Diff(want, read(t, want.File)); diff != "" {

@@ -26,7 +26,8 @@ type Usage struct {
 
 // Parse reads what stands behind a command: options anywhere, and at most so many other words, which it returns. If
 // help was asked for, or something is wrong, it says so itself, and how it ends: 0 or 2.
-func (u Usage) Parse(command string, flags *flag.FlagSet, args []string, most int, stdout, stderr io.Writer) (words []string, end int) {
+func (u Usage) Parse(command string, flags *flag.FlagSet, args []string, most int,
+	stdout, stderr io.Writer) (words []string, end int) {
 	flags.SetOutput(io.Discard)
 	flags.Usage = func() {}
 	for {

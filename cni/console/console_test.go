@@ -13,7 +13,8 @@ import (
 func TestAges(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
-		-time.Hour: "0s", 0: "0s", 119 * time.Second: "119s", 2 * time.Minute: "2m", 119 * time.Minute: "119m", 2 * time.Hour: "2h", 47 * time.Hour: "47h", 48 * time.Hour: "2d", 1000 * time.Hour: "41d",
+		-time.Hour: "0s", 0: "0s", 119 * time.Second: "119s", 2 * time.Minute: "2m", 119 * time.Minute: "119m", 2 * time.Hour: "2h",
+		47 * time.Hour: "47h", 48 * time.Hour: "2d", 1000 * time.Hour: "41d",
 	} {
 		if got := Age(d); got != want {
 			t.Errorf("%v is %q instead of %q", d, got, want)
@@ -92,7 +93,8 @@ func TestWarningsForAPerson(t *testing.T) {
 
 func TestWrap(t *testing.T) {
 	t.Parallel()
-	for width, want := range map[int]string{0: "one  two, threé averylongword", 9: "one two,\n  threé\n  averylongword", 8: "one two,\n  threé\n  averylongword", 80: "one two, threé averylongword"} {
+	for width, want := range map[int]string{0: "one  two, threé averylongword", 9: "one two,\n  threé\n  averylongword",
+		8: "one two,\n  threé\n  averylongword", 80: "one two, threé averylongword"} {
 		if got := Wrap("one  two, threé averylongword", width, "  "); got != want {
 			t.Errorf("%d: %q", width, got)
 		}

@@ -139,7 +139,8 @@ func release(ctx context.Context, o options, stdout io.Writer) error {
 	freed, err := m.Free(ctx, pick, o.force)
 	switch {
 	case errors.Is(err, ipam.ErrInUse):
-		return fmt.Errorf("%w; let the runtime delete the pod, or run the DEL that azure-vnet doctor prints; --force frees it all the same, and then two may have one address", err)
+		return fmt.Errorf("%w; let the runtime delete the pod, or run the DEL that azure-vnet doctor prints; --force frees "+
+			"it all the same, and then two may have one address", err)
 	case errors.Is(err, ipam.ErrNotReserved):
 		return fmt.Errorf("nobody holds %s", o.word)
 	case err != nil:
@@ -174,7 +175,8 @@ func chooser(ctx context.Context, m *ipam.Manager, word string) (func(ipam.Reser
 		return nil, err
 	}
 	if len(found) > 1 && !found[word] {
-		return nil, fmt.Errorf("%s is the beginning of %d containers: %s", word, len(found), strings.Join(slices.Sorted(maps.Keys(found)), ", "))
+		return nil, fmt.Errorf("%s is the beginning of %d containers: %s", word, len(found),
+			strings.Join(slices.Sorted(maps.Keys(found)), ", "))
 	}
 	return func(r ipam.Reservation) bool {
 		id := r.ContainerID

@@ -60,6 +60,7 @@ func Forget(ctx context.Context, dir, network string, logger *slog.Logger) error
 	if err != nil {
 		return err
 	}
-	m := &ipam.Manager{Store: s, InUse: func() (map[netip.Addr]ipam.Owner, error) { return InUse(dir) }, Gone: platform.GoneNamespaces, Now: time.Now, Log: logger}
+	m := &ipam.Manager{Store: s, InUse: func() (map[netip.Addr]ipam.Owner, error) { return InUse(dir) },
+		Gone: platform.GoneNamespaces, Now: time.Now, Log: logger}
 	return m.Forget(ctx, network)
 }

@@ -71,7 +71,8 @@ func Operator(doctor Doctor) func(ctx context.Context, args []string, stdout, st
 func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) {
 	help := console.Usage{Program: Name, Text: usage}
 	flags := flag.NewFlagSet(Name, flag.ContinueOnError)
-	flags.StringVar(&o.config, "config", "", "`FILE` with the configuration, or list, that counts; else those of "+platform.ConfDir)
+	flags.StringVar(&o.config, "config", "",
+		"`FILE` with the configuration, or list, that counts; else those of "+platform.ConfDir)
 	flags.StringVar(&o.dir, "data-dir", "", "`DIR` of the state; else the configuration's, or "+platform.DefaultDataDir)
 	words, outputs := 0, []string{"table", "json", "wide"}
 	o.output = outputs[0]
@@ -86,7 +87,9 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 		words = 1
 		flags.BoolVar(&o.force, "force", false, "also what a container of this node has")
 	case "cleanup", "repair", "host", "metrics", "bundle":
-		return o, help.Misused(stderr, "", fmt.Sprintf("there is no command %q here; it is azure-vnet's: %s %s", command, filepath.Join(filepath.Dir(self()), "azure-vnet"), command))
+		return o, help.Misused(stderr, "",
+			fmt.Sprintf("there is no command %q here; it is azure-vnet's: %s %s", command,
+				filepath.Join(filepath.Dir(self()), "azure-vnet"), command))
 	default:
 		return o, help.Misused(stderr, "", fmt.Sprintf("there is no command %q", command))
 	}
@@ -121,7 +124,8 @@ func run(ctx context.Context, command string, o options, stdout io.Writer) error
 		return err
 	}
 	if len(dirs) > 1 {
-		o.logger.Warn("there are several configurations with a dataDir each; this is about the first, --data-dir names another one", "dataDir", dirs)
+		o.logger.Warn("there are several configurations with a dataDir each; this is about the first, --data-dir names "+
+			"another one", "dataDir", dirs)
 	}
 	o.dir = dirs[0]
 	switch command {

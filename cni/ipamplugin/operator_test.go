@@ -28,15 +28,18 @@ func poolsWith(holders int) shownState {
 	s := shownState{
 		Source: shownSource{"azure", noon.Add(-5 * time.Minute), azure.HostAgentURL, ""},
 		Pools: []shownPool{
-			{Prefix: "10.240.0.0/16", Interface: "eth0", MAC: "00:0d:3a:11:22:33", Gateway: "10.240.0.1", Capacity: 255, Used: holders, Available: 255 - holders, Networks: []string{"azure"}},
+			{Prefix: "10.240.0.0/16", Interface: "eth0", MAC: "00:0d:3a:11:22:33", Gateway: "10.240.0.1", Capacity: 255, Used: holders,
+				Available: 255 - holders, Networks: []string{"azure"}},
 			{Prefix: "fd00:240:0:1::/64", Interface: "eth1", MAC: "00:0d:3a:11:22:34", Gateway: "fe80::1234:5678:9abc", Capacity: 12, Available: 12},
 		},
 		Unmatched: []string{"00:0d:3a:aa:bb:cc"},
 	}
 	for i := range holders {
 		r := shownReservation{
-			Address: netip.AddrFrom4([4]byte{10, 240, byte(i / 200), byte(i%200 + 5)}), Owner: ipam.Owner{Network: "azure", ContainerID: fmt.Sprintf("%064x", 0xabcdef+i), IfName: "eth0"},
-			Pod: fmt.Sprintf("accounting-production/payment-service-with-a-long-name-5f9c7b6d8-%d", i), Created: noon.Add(-time.Duration(250-i) * 1000 * time.Second),
+			Address: netip.AddrFrom4([4]byte{10, 240, byte(i / 200), byte(i%200 + 5)}),
+			Owner:   ipam.Owner{Network: "azure", ContainerID: fmt.Sprintf("%064x", 0xabcdef+i), IfName: "eth0"},
+			Pod:     fmt.Sprintf("accounting-production/payment-service-with-a-long-name-5f9c7b6d8-%d", i),
+			Created: noon.Add(-time.Duration(250-i) * 1000 * time.Second),
 		}
 		switch i {
 		case 1:
@@ -60,7 +63,8 @@ func TestScreensOfShow(t *testing.T) {
 		state shownState
 		width int
 	}{
-		"show-80": {poolsWith(4), 80}, "show-80-250": {poolsWith(250), 80}, "show-200": {poolsWith(4), 200}, "show-piped": {poolsWith(4), 0}, "show-failed": {failed, 80},
+		"show-80": {poolsWith(4), 80}, "show-80-250": {poolsWith(250), 80}, "show-200": {poolsWith(4), 200}, "show-piped": {poolsWith(4), 0},
+		"show-failed":  {failed, 80},
 		"show-nothing": {shownState{}, 80},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +95,8 @@ func newNode(t *testing.T, listed ...string) *node {
 	n := &node{t, t.TempDir(), ""}
 	n.conf = filepath.Join(n.dir, "10-azure.conflist")
 	n.list(listed...)
-	n.write("10-azure.conflist", fmt.Sprintf(`{"name":"azure","cniVersion":"1.0.0","plugins":[{"type":"ptp","dataDir":%q,"ipam":{"type":"azure-vnet-ipam","environment":"mas","interfacesFile":%q}}]}`,
+	n.write("10-azure.conflist", fmt.Sprintf(
+		`{"name":"azure","cniVersion":"1.0.0","plugins":[{"type":"ptp","dataDir":%q,"ipam":{"type":"azure-vnet-ipam","environment":"mas","interfacesFile":%q}}]}`,
 		n.dir, filepath.Join(n.dir, "interfaces.json")))
 	return n
 }
@@ -110,7 +115,9 @@ func (n *node) list(addresses ...string) {
 	for _, a := range addresses {
 		list = append(list, fmt.Sprintf(`{"Address":%q}`, a))
 	}
-	n.write("interfaces.json", fmt.Sprintf(`{"Interfaces":[{"MacAddress":"02-00-00-00-00-99","IPSubnets":[{"Prefix":"198.51.100.0/24","IPAddresses":[%s]}]}]}`, strings.Join(list, ",")))
+	n.write("interfaces.json", fmt.Sprintf(
+		`{"Interfaces":[{"MacAddress":"02-00-00-00-00-99","IPSubnets":[{"Prefix":"198.51.100.0/24","IPAddresses":[%s]}]}]}`,
+		strings.Join(list, ",")))
 }
 
 // hold writes a reservation that is so old.
@@ -127,9 +134,11 @@ func (n *node) hold(address, container string, age time.Duration) {
 				listed = append(listed, netip.AddrFrom4([4]byte{198, 51, 100, 4 + i}))
 			}
 			mac := net.HardwareAddr{2, 0, 0, 0, 0, 0x99}
-			state.AddressSpace = ipam.Space([]source.Subnet{{MAC: mac.String(), Prefix: netip.MustParsePrefix("198.51.100.0/24"), Addresses: listed}}, []platform.Interface{{Name: "nic9", MAC: mac}}, "")
+			state.AddressSpace = ipam.Space([]source.Subnet{{MAC: mac.String(), Prefix: netip.MustParsePrefix("198.51.100.0/24"),
+				Addresses: listed}}, []platform.Interface{{Name: "nic9", MAC: mac}}, "")
 		}
-		state.Adopt(map[netip.Addr]ipam.Owner{netip.MustParseAddr(address): {Network: "azure", ContainerID: container, IfName: "eth0"}}, time.Now().Add(-age))
+		state.Adopt(map[netip.Addr]ipam.Owner{netip.MustParseAddr(address): {Network: "azure", ContainerID: container, IfName: "eth0"}},
+			time.Now().Add(-age))
 		return nil
 	})
 	if err != nil {

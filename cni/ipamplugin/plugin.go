@@ -31,25 +31,40 @@ const Name = "azure-vnet-ipam"
 
 // StoreCodes are those of a state file, whoever's it is.
 var StoreCodes = []cni.Code{
-	{Err: store.ErrLocked, Code: types.ErrTryAgainLater, Remedy: "another process holds the lock for long; it is freed when that process ends"},
-	{Err: store.ErrSchema, Code: cni.CodeState, Remedy: "the file was written by another version of the plugin: upgrade, or move the file and its mirror (.bak) away; the plugin rebuilds its state"},
+	{Err: store.ErrLocked, Code: types.ErrTryAgainLater,
+		Remedy: "another process holds the lock for long; it is freed when that process ends"},
+	{Err: store.ErrSchema, Code: cni.CodeState,
+		Remedy: "the file was written by another version of the plugin: upgrade, or move the file and its mirror (.bak) " +
+			"away; the plugin rebuilds its state"},
 	{Err: store.ErrUnusable, Code: cni.CodeState, Remedy: "move the file away; the plugin rebuilds its state"},
-	{Err: store.ErrRead, Code: types.ErrIOFailure, Remedy: "the file may be as it should be: see that the plugin runs as root, and what the system lacks (open files, memory, a disk that works)"},
-	{Err: store.ErrWrite, Code: types.ErrIOFailure, Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},
+	{Err: store.ErrRead, Code: types.ErrIOFailure,
+		Remedy: "the file may be as it should be: see that the plugin runs as root, and what the system lacks (open files, " +
+			"memory, a disk that works)"},
+	{Err: store.ErrWrite, Code: types.ErrIOFailure,
+		Remedy: "free space on, or make writable, the folder of the state file (dataDir)"},
 }
 
 var codes = append([]cni.Code{
 	{Err: ipam.ErrOnlyOnHost, Code: cni.CodeNoAddress, Remedy: onHostRemedy},
 	{Err: ipam.ErrOnHost, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for another address; or: " + onHostRemedy},
-	{Err: ipam.ErrExhausted, Code: cni.CodeNoAddress, Remedy: "assign more addresses to the NIC, or delete pods; \"azure-vnet-ipam show\" lists the holders"},
-	{Err: ipam.ErrForeign, Code: cni.CodeNoPool, Remedy: "see which NICs this VM has (ip -br link), and attach the one that is missing; on Azure Stack see that the file is this VM's"},
+	{Err: ipam.ErrExhausted, Code: cni.CodeNoAddress,
+		Remedy: "assign more addresses to the NIC, or delete pods; \"azure-vnet-ipam show\" lists the holders"},
+	{Err: ipam.ErrForeign, Code: cni.CodeNoPool,
+		Remedy: "see which NICs this VM has (ip -br link), and attach the one that is missing; on Azure Stack see that the " +
+			"file is this VM's"},
 	{Err: ipam.ErrNoPool, Code: cni.CodeNoPool, Remedy: "assign secondary addresses to a NIC of this VM (docs/ipam.md)"},
-	{Err: ipam.ErrNotListed, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address that Azure assigned to this VM's NIC"},
-	{Err: ipam.ErrInUse, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for another address; \"azure-vnet-ipam show\" lists the holders"},
+	{Err: ipam.ErrNotListed, Code: types.ErrInvalidNetworkConfig,
+		Remedy: "ask for an address that Azure assigned to this VM's NIC"},
+	{Err: ipam.ErrInUse, Code: types.ErrInvalidNetworkConfig,
+		Remedy: "ask for another address; \"azure-vnet-ipam show\" lists the holders"},
 	{Err: ipam.ErrNotReserved, Code: cni.CodeDifference},
-	{Err: ipam.ErrElsewhere, Code: types.ErrInvalidNetworkConfig, Remedy: "ask for an address of that pool; or run azure-vnet cleanup for the network when it has no pods, which ends its binding"},
-	{Err: ipam.ErrSearch, Code: types.ErrTryAgainLater, Remedy: "let the plugin run as root, with CAP_SYS_ADMIN: it looks into the network namespaces of this host"},
-	{Err: source.ErrFile, Code: types.ErrTryAgainLater, Remedy: "write the file that the message names, which lists this VM's addresses (docs/ipam.md)"},
+	{Err: ipam.ErrElsewhere, Code: types.ErrInvalidNetworkConfig,
+		Remedy: "ask for an address of that pool; or run azure-vnet cleanup for the network when it has no pods, which " +
+			"ends its binding"},
+	{Err: ipam.ErrSearch, Code: types.ErrTryAgainLater,
+		Remedy: "let the plugin run as root, with CAP_SYS_ADMIN: it looks into the network namespaces of this host"},
+	{Err: source.ErrFile, Code: types.ErrTryAgainLater,
+		Remedy: "write the file that the message names, which lists this VM's addresses (docs/ipam.md)"},
 	{Err: source.ErrUnavailable, Code: types.ErrTryAgainLater, Remedy: remedySource(azure.HostAgentURL)},
 }, StoreCodes...)
 
@@ -116,7 +131,8 @@ func newCommand(c *cni.Command) (*command, error) {
 func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) {
 	m := &ipam.Manager{
 		Environment: conf.IPAM.Environment, Interval: time.Duration(conf.IPAM.QueryInterval), Master: conf.Master,
-		Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Gone: platform.GoneNamespaces, Now: time.Now, Log: logger,
+		Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses,
+		Gone: platform.GoneNamespaces, Now: time.Now, Log: logger,
 	}
 	if m.Interval == 0 {
 		m.Interval = ipam.DefaultQueryInterval
@@ -179,11 +195,13 @@ func add(ctx context.Context, c *cni.Command) (types.Result, error) {
 		return nil, cmd.explained(fmt.Errorf("allocate an address for %s: %w", cmd.owner, err))
 	}
 	c.Note("network", cmd.owner.Network)
-	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion, DNS: types.DNS{Nameservers: []string{azure.HostAgent.String()}}}
+	result := &types100.Result{CNIVersion: types100.ImplementedSpecVersion,
+		DNS: types.DNS{Nameservers: []string{azure.HostAgent.String()}}}
 	for _, a := range assigned {
 		c.Note("address", a.Address.String())
 		gw := net.IP(a.Gateway.AsSlice())
-		result.IPs = append(result.IPs, &types100.IPConfig{Address: cni.IPNet(netip.PrefixFrom(a.Address, a.Prefix.Bits())), Gateway: gw})
+		result.IPs = append(result.IPs,
+			&types100.IPConfig{Address: cni.IPNet(netip.PrefixFrom(a.Address, a.Prefix.Bits())), Gateway: gw})
 		anywhere := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 		if a.Address.Is6() {
 			anywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)

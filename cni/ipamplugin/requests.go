@@ -33,7 +33,8 @@ func (c *command) requests(args cni.Args) ([]ipam.Request, error) {
 	}
 	for v6, a := range asked {
 		if !wanted[v6] {
-			return nil, cni.Invalid("ipam.families", strings.Join(c.conf.IPAM.Families, ","), "address "+a.String()+" is asked for, which is of another family")
+			return nil, cni.Invalid("ipam.families", strings.Join(c.conf.IPAM.Families, ","),
+				"address "+a.String()+" is asked for, which is of another family")
 		}
 	}
 	var requests []ipam.Request

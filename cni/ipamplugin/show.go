@@ -118,15 +118,19 @@ func tables(s shownState, now time.Time, width int, w io.Writer) {
 		return
 	}
 	pools := console.Table{Columns: []console.Column{
-		{Head: "POOL"}, {Head: "INTERFACE"}, {Head: "MAC", Spare: 3}, {Head: "GATEWAY", Spare: 1}, {Head: "SIZE"}, {Head: "USED"}, {Head: "FREE"}, {Head: "NETWORKS", Spare: 2, Long: true},
+		{Head: "POOL"}, {Head: "INTERFACE"}, {Head: "MAC", Spare: 3}, {Head: "GATEWAY", Spare: 1}, {Head: "SIZE"},
+		{Head: "USED"}, {Head: "FREE"}, {Head: "NETWORKS", Spare: 2, Long: true},
 	}}
 	holders := console.Table{Columns: []console.Column{
-		{Head: "ADDRESS"}, {Head: "POD", Long: true}, {Head: "NETWORK", Long: true}, {Head: "CONTAINER", Spare: 3}, {Head: "INTERFACE", Spare: 2}, {Head: "SINCE", Spare: 1}, {Head: "AGE"},
+		{Head: "ADDRESS"}, {Head: "POD", Long: true}, {Head: "NETWORK", Long: true}, {Head: "CONTAINER", Spare: 3},
+		{Head: "INTERFACE", Spare: 2}, {Head: "SINCE", Spare: 1}, {Head: "AGE"},
 	}}
 	for _, p := range s.Pools {
-		pools.Add(p.Prefix, p.Interface, p.MAC, p.Gateway, strconv.Itoa(p.Capacity), strconv.Itoa(p.Used), strconv.Itoa(p.Available), cmp.Or(strings.Join(p.Networks, ","), "-"))
+		pools.Add(p.Prefix, p.Interface, p.MAC, p.Gateway, strconv.Itoa(p.Capacity), strconv.Itoa(p.Used),
+			strconv.Itoa(p.Available), cmp.Or(strings.Join(p.Networks, ","), "-"))
 		for _, r := range p.Reservations {
-			holders.Add(r.Address.String(), cmp.Or(r.Pod, "-"), cmp.Or(r.Network, "unknown"), cmp.Or(r.ContainerID, "unknown"), cmp.Or(r.IfName, "-"), r.Created.UTC().Format(time.RFC3339), console.Age(now.Sub(r.Created)))
+			holders.Add(r.Address.String(), cmp.Or(r.Pod, "-"), cmp.Or(r.Network, "unknown"), cmp.Or(r.ContainerID, "unknown"),
+				cmp.Or(r.IfName, "-"), r.Created.UTC().Format(time.RFC3339), console.Age(now.Sub(r.Created)))
 		}
 	}
 	say("")

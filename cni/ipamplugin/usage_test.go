@@ -20,7 +20,8 @@ func operator(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 func TestUsageIsWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	commands, options := map[string]string{}, map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^  azure-vnet-ipam ([a-z]+)(?: ADDRESS\|CONTAINER)?((\s+\[[^\]]+\])+)`).FindAllStringSubmatch(usage, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  azure-vnet-ipam ([a-z]+)(?: ADDRESS\|CONTAINER)?((\s+\[[^\]]+\])+)`).FindAllStringSubmatch(
+		usage, -1) {
 		commands[m[1]] = m[2]
 		for _, o := range regexp.MustCompile(`\[([^|\]]+)`).FindAllStringSubmatch(m[2], -1) {
 			options[o[1]] = true

@@ -36,8 +36,10 @@ type tally struct {
 
 // bounds are the upper ends of the buckets.
 var bounds = []time.Duration{
-	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
-	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second, 100 * time.Second,
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond,
+	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 5 * time.Second,
+	10 * time.Second, 30 * time.Second, 100 * time.Second,
 }
 
 // place is how far a log was read.
@@ -107,7 +109,8 @@ func identity(path string) uint64 {
 
 // readFile counts the lines from an offset on that are later, and returns where the last whole line ends, and when the
 // newest one that counts was written.
-func (c *counted) readFile(path string, from int64, after time.Time, plugin string) (end int64, newest time.Time, err error) {
+func (c *counted) readFile(path string, from int64, after time.Time,
+	plugin string) (end int64, newest time.Time, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, newest, nil // rotated just now

@@ -159,7 +159,9 @@ func (g gathered) text() string {
 	}
 	g.addresses(e)
 	g.outcomes(e)
-	e.family("azure_vnet_dropped_frames_total", "counter", "Frames of pods that were dropped, by the rule that did it: what was spoofed among them. Begins anew when the rules do.")
+	e.family("azure_vnet_dropped_frames_total", "counter",
+		"Frames of pods that were dropped, by the rule that did it: what was spoofed among them. Begins anew when the "+
+			"rules do.")
 	for _, d := range g.drops {
 		e.sample("azure_vnet_dropped_frames_total", float64(d.Packets), "interface", d.Name, "reason", d.Reason)
 	}
@@ -177,7 +179,8 @@ func (g gathered) addresses(e *exposition) {
 		of         func(*ipam.Pool) int
 	}{
 		{"azure_vnet_pool_addresses", "Addresses that Azure assigned to the NIC for pods.", (*ipam.Pool).Capacity},
-		{"azure_vnet_pool_used_addresses", "Addresses that somebody holds.", func(p *ipam.Pool) int { return len(p.Reservations) }},
+		{"azure_vnet_pool_used_addresses", "Addresses that somebody holds.",
+			func(p *ipam.Pool) int { return len(p.Reservations) }},
 		{"azure_vnet_pool_free_addresses", "Addresses that could be given.", (*ipam.Pool).Available},
 	} {
 		e.family(m.name, "gauge", m.help)
@@ -189,7 +192,8 @@ func (g gathered) addresses(e *exposition) {
 	if a.Refreshed.IsZero() && a.Failure == "" {
 		return // it was never asked: addresses may be another plugin's
 	}
-	e.family("azure_vnet_source_answer_timestamp_seconds", "gauge", "When the source of addresses answered last; time() minus this is the answer's age.")
+	e.family("azure_vnet_source_answer_timestamp_seconds", "gauge",
+		"When the source of addresses answered last; time() minus this is the answer's age.")
 	e.sample("azure_vnet_source_answer_timestamp_seconds", float64(max(0, a.Refreshed.UnixMilli()))/1000)
 	e.family("azure_vnet_source_failed", "gauge", "Whether the last question to the source failed.")
 	failed := 0.0
@@ -203,7 +207,8 @@ func (g gathered) addresses(e *exposition) {
 func (g gathered) outcomes(e *exposition) {
 	const total, took = "azure_vnet_commands_total", "azure_vnet_command_duration_seconds"
 	keys := slices.Sorted(maps.Keys(g.commands))
-	e.family(total, "counter", "Commands of both plugins by the code of their error, 0 is success, as the log has them since the boot.")
+	e.family(total, "counter", "Commands of both plugins by the code of their error, 0 is success, as the log has them "+
+		"since the boot.")
 	sums := map[string]*tally{}
 	for _, k := range keys {
 		f := strings.Fields(k)

@@ -77,7 +77,8 @@ var line = 0
 // added is the line of an ADD.
 func added(after time.Duration) string {
 	line++
-	return fmt.Sprintf("time=%s level=INFO msg=done pid=%d command=ADD containerID=c ifName=eth0 network=azure duration=3.5ms\n", noon.Add(after).Format("2006-01-02T15:04:05.000Z"), line)
+	return fmt.Sprintf("time=%s level=INFO msg=done pid=%d command=ADD containerID=c ifName=eth0 network=azure duration=3.5ms\n",
+		noon.Add(after).Format("2006-01-02T15:04:05.000Z"), line)
 }
 
 // What commands did is counted once, whatever becomes of the files.
@@ -148,7 +149,8 @@ func TestMetricsText(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	at := "time=2026-11-28T13:00:00.000Z level="
-	l.write(added(time.Hour), added(time.Hour), at+"ERROR msg=failed pid=1 command=ADD duration=99s code=100 error=x\n", at+"INFO msg=done pid=1 plugin=azure-vnet-ipam command=DEL duration=1ms\n")
+	l.write(added(time.Hour), added(time.Hour), at+"ERROR msg=failed pid=1 command=ADD duration=99s code=100 error=x\n",
+		at+"INFO msg=done pid=1 plugin=azure-vnet-ipam command=DEL duration=1ms\n")
 	l.want(2)
 	g := gathered{
 		version: "v2.0.0", pods: map[string]int{"azure": 2}, commands: l.c.Commands,
@@ -159,7 +161,8 @@ func TestMetricsText(t *testing.T) {
 	for i := range byte(5) {
 		listed = append(listed, netip.AddrFrom4([4]byte{10, 240, 0, 4 + i}))
 	}
-	g.ipam.AddressSpace = ipam.Space([]source.Subnet{{MAC: "00:0d:3a:11:22:33", Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: listed}},
+	g.ipam.AddressSpace = ipam.Space([]source.Subnet{{MAC: "00:0d:3a:11:22:33",
+		Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: listed}},
 		[]platform.Interface{{Name: "eth0", MAC: []byte{0, 0xd, 0x3a, 0x11, 0x22, 0x33}}}, "")
 	g.ipam.Adopt(map[netip.Addr]ipam.Owner{listed[0]: {Network: "azure", ContainerID: "c", IfName: "eth0"}}, noon)
 	g.ipam.Answer = ipam.SourceStatus{Refreshed: noon, Failure: "x"}
@@ -195,7 +198,8 @@ func TestAFileIsReplacedAsAWhole(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if err := replaceFile(filepath.Join(dir, "nowhere", "x.prom"), ""); err == nil || !strings.Contains(err.Error(), filepath.Join("nowhere", "x.prom")) {
+	if err := replaceFile(filepath.Join(dir, "nowhere", "x.prom"), ""); err == nil ||
+		!strings.Contains(err.Error(), filepath.Join("nowhere", "x.prom")) {
 		t.Errorf("error %v", err)
 	}
 }

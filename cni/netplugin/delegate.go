@@ -64,7 +64,8 @@ func newDelegate(c *cni.Command, conf *cni.NetConf, version string) delegate {
 	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
 		return d
 	}
-	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil && platform.SameBuild(path) && platform.Executable(path) {
+	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil &&
+		platform.SameBuild(path) && platform.Executable(path) {
 		d.own = ipamplugin.New(version)
 	}
 	return d
@@ -79,7 +80,8 @@ func (d delegate) call(ctx context.Context, command string) (types.Result, error
 		in = "this process"
 	}
 	call := func() (types.Result, error) { return d.execute(ctx, command) }
-	return step.Get(d.log, "call the IPAM plugin", call, slog.String("type", d.plugin), slog.String("what", command), slog.String("in", in))
+	return step.Get(d.log, "call the IPAM plugin", call, slog.String("type", d.plugin),
+		slog.String("what", command), slog.String("in", in))
 }
 
 func (d delegate) execute(ctx context.Context, command string) (types.Result, error) {
@@ -141,7 +143,8 @@ func (d delegate) delOf(ctx context.Context, o network.Owner) error {
 	}
 	path, err := invoke.FindInPath(d.plugin, filepath.SplitList(args.Path))
 	if err == nil {
-		err = invoke.ExecPluginWithoutResult(ctx, path, d.conf, &invoke.Args{Command: "DEL", ContainerID: o.ContainerID, IfName: o.IfName, Path: args.Path}, nil)
+		err = invoke.ExecPluginWithoutResult(ctx, path, d.conf,
+			&invoke.Args{Command: "DEL", ContainerID: o.ContainerID, IfName: o.IfName, Path: args.Path}, nil)
 	}
 	return d.failed("DEL", err)
 }
@@ -229,11 +232,15 @@ func (d delegate) failed(command string, err error) error {
 	_, missing := invoke.FindInPath(d.plugin, filepath.SplitList(d.args.Path))
 	switch {
 	case missing != nil:
-		return types.NewError(types.ErrInvalidNetworkConfig, text+err.Error(), "ipam.type must name an IPAM plugin that lies in CNI_PATH")
+		return types.NewError(types.ErrInvalidNetworkConfig, text+err.Error(),
+			"ipam.type must name an IPAM plugin that lies in CNI_PATH")
 	case !errors.As(err, &own):
-		return types.NewError(types.ErrDecodingFailure, text+"it answers with what is no result: "+err.Error(), "see that "+d.plugin+" is an IPAM plugin for this machine: azure-vnet doctor lets it say its versions")
+		return types.NewError(types.ErrDecodingFailure, text+"it answers with what is no result: "+err.Error(), "see that "+
+			d.plugin+" is an IPAM plugin for this machine: azure-vnet doctor lets it say its versions")
 	case own.Code == types.ErrUnknown: // libcni's, when the plugin could not be executed or did not answer
-		return types.NewError(types.ErrTryAgainLater, text+own.Msg, cmp.Or(own.Details, "see that "+d.plugin+" is a program for this machine: azure-vnet doctor lets it say its versions"))
+		return types.NewError(types.ErrTryAgainLater, text+own.Msg,
+			cmp.Or(own.Details, "see that "+d.plugin+
+				" is a program for this machine: azure-vnet doctor lets it say its versions"))
 	}
 	return types.NewError(own.Code, text+own.Msg, own.Details)
 }

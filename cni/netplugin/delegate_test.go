@@ -28,12 +28,18 @@ func TestWhatAnIPAMPluginsFailureBecomes(t *testing.T) {
 		err    error
 		want   string // code, text, details
 	}{
-		"it is not there": {"none", errors.New("not found"), "7 IPAM plugin none, ADD: not found (ipam.type must name an IPAM plugin that lies in CNI_PATH)"},
-		"it died":         {"there", types.NewError(types.ErrUnknown, "netplugin failed with no error message: signal: killed", ""), "11 IPAM plugin there, ADD: netplugin failed with no error message: signal: killed (see that there is a program for this machine: azure-vnet doctor lets it say its versions)"},
+		"it is not there": {"none", errors.New("not found"),
+			"7 IPAM plugin none, ADD: not found (ipam.type must name an IPAM plugin that lies in CNI_PATH)"},
+		"it died": {"there", types.NewError(types.ErrUnknown, "netplugin failed with no error message: signal: killed", ""),
+			"11 IPAM plugin there, ADD: netplugin failed with no error message: signal: killed (see that there is a program for this machine: " +
+				"azure-vnet doctor lets it say its versions)"},
 		"it died, and said something": {"there", types.NewError(types.ErrUnknown, "netplugin failed", "panic"),
 			"11 IPAM plugin there, ADD: netplugin failed (panic)"},
-		"it answers nonsense": {"there", errors.New("invalid character"), "6 IPAM plugin there, ADD: it answers with what is no result: invalid character (see that there is an IPAM plugin for this machine: azure-vnet doctor lets it say its versions)"},
-		"its own error":       {"there", fmt.Errorf("wrapped: %w", types.NewError(cni.CodeNoAddress, "no address", "assign some")), "100 IPAM plugin there, ADD: no address (assign some)"},
+		"it answers nonsense": {"there", errors.New("invalid character"),
+			"6 IPAM plugin there, ADD: it answers with what is no result: invalid character (see that there is an IPAM plugin for this machine: " +
+				"azure-vnet doctor lets it say its versions)"},
+		"its own error": {"there", fmt.Errorf("wrapped: %w", types.NewError(cni.CodeNoAddress, "no address", "assign some")),
+			"100 IPAM plugin there, ADD: no address (assign some)"},
 	} {
 		d := delegate{plugin: c.plugin, args: &skel.CmdArgs{Path: dir}}
 		var got *types.Error
@@ -60,7 +66,8 @@ func TestAnIPAMPluginThatDies(t *testing.T) {
 	t.Setenv("CNI_PATH", dir)
 	t.Setenv("CNI_COMMAND", "STATUS")
 	c := &cni.Command{Name: "STATUS", CmdArgs: &skel.CmdArgs{Path: dir}, Log: slog.New(slog.DiscardHandler)}
-	d := newDelegate(c, &cni.NetConf{Common: cni.Common{IPAM: cni.IPAM{Type: "dies"}, Raw: []byte(`{"cniVersion":"1.1.0","name":"azure","type":"azure-vnet","ipam":{"type":"dies"}}`)}}, "v1.0.0")
+	d := newDelegate(c, &cni.NetConf{Common: cni.Common{IPAM: cni.IPAM{Type: "dies"},
+		Raw: []byte(`{"cniVersion":"1.1.0","name":"azure","type":"azure-vnet","ipam":{"type":"dies"}}`)}}, "v1.0.0")
 	var got *types.Error
 	if err := d.status(context.Background()); !errors.As(err, &got) || got.Code != types.ErrTryAgainLater {
 		t.Errorf("it becomes %v", err)

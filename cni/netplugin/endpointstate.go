@@ -42,9 +42,11 @@ func endpointState(ctx context.Context, stdin []byte) (any, error) {
 					continue
 				}
 				id := e.ContainerID[:min(8, len(e.ContainerID))] + "-" + e.IfName
-				info := interfaceInfo{PodName: e.PodName, PodNamespace: e.PodNamespace, PodEndpointId: id, ContainerID: e.ContainerID}
+				info := interfaceInfo{PodName: e.PodName, PodNamespace: e.PodNamespace,
+					PodEndpointId: id, ContainerID: e.ContainerID}
 				for _, a := range e.Addresses {
-					info.IPAddresses = append(info.IPAddresses, net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())})
+					info.IPAddresses = append(info.IPAddresses,
+						net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())})
 				}
 				out.ContainerInterfaces[id] = info
 			}

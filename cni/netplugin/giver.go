@@ -20,7 +20,8 @@ func giver(conf *cni.NetConf) json.RawMessage {
 		return nil
 	}
 	// Strings, and what was decoded before, can be encoded.
-	b, _ := json.Marshal(map[string]any{"cniVersion": conf.CNIVersion, "name": conf.Name, "type": Name, "ipam": cni.Part(conf.Raw, "ipam")})
+	b, _ := json.Marshal(map[string]any{"cniVersion": conf.CNIVersion, "name": conf.Name, "type": Name,
+		"ipam": cni.Part(conf.Raw, "ipam")})
 	return b
 }
 

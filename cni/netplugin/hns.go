@@ -52,7 +52,8 @@ func (c *command) configureHNS(e *network.Endpoint) error {
 	if loopback {
 		forEndpoint = append(forEndpoint, hns.LoopbackDSR)
 	}
-	c.config.HNS = &network.HNSConfig{Adapter: c.conf.AdapterName, DNSServers: c.conf.DNS.Nameservers, Policies: forNetwork}
+	c.config.HNS = &network.HNSConfig{Adapter: c.conf.AdapterName,
+		DNSServers: c.conf.DNS.Nameservers, Policies: forNetwork}
 	e.HNS = &network.HNSEndpoint{DNS: podDNS(dns), Policies: forEndpoint}
 	for _, p := range ports {
 		e.HNS.Ports = append(e.HNS.Ports, network.PortMapping(p))
@@ -108,7 +109,8 @@ func (c *command) shareOnHNS(ctx context.Context) (types.Result, error) {
 	sandbox, shared := hns.SandboxOf(c.Netns)
 	switch {
 	case e == nil && shared:
-		return nil, fmt.Errorf("%w: sandbox %s has no endpoint %s in network %s", network.ErrNetNS, sandbox, c.IfName, c.conf.Name)
+		return nil, fmt.Errorf("%w: sandbox %s has no endpoint %s in network %s", network.ErrNetNS,
+			sandbox, c.IfName, c.conf.Name)
 	case e == nil:
 		return nil, nil
 	}

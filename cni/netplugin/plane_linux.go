@@ -17,4 +17,5 @@ func newPlane(dir string, logger *slog.Logger) network.Dataplane {
 }
 
 // addressRemedy is for addresses that an IPAM plugin must not give.
-const addressRemedy = "let the IPAM plugin leave it out (a range of host-local, for example, is to be this node's own); take addresses of pods off the host: azure-vnet host release"
+const addressRemedy = "let the IPAM plugin leave it out (a range of host-local, for example, is to be this node's " +
+	"own); take addresses of pods off the host: azure-vnet host release"

@@ -44,17 +44,24 @@ func New(version string) *cni.Plugin {
 // Codes are those of the errors.
 var Codes = append([]cni.Code{
 	{Err: network.ErrExists, Code: cni.CodeExists, Remedy: "DEL it first"},
-	{Err: network.ErrMaster, Code: cni.CodeMaster, Remedy: "set \"master\" in the network configuration to the interface of this VM that is in the VNET"},
-	{Err: network.ErrNoPort, Code: cni.CodeMaster, Remedy: "remove what is on the master, or set \"mode\": \"transparent\", which needs no bridge"},
-	{Err: network.ErrDifference, Code: cni.CodeDifference, Remedy: "the next ADD repairs what belongs to the network; recreate the pod to repair the rest"},
+	{Err: network.ErrMaster, Code: cni.CodeMaster,
+		Remedy: "set \"master\" in the network configuration to the interface of this VM that is in the VNET"},
+	{Err: network.ErrNoPort, Code: cni.CodeMaster,
+		Remedy: "remove what is on the master, or set \"mode\": \"transparent\", which needs no bridge"},
+	{Err: network.ErrDifference, Code: cni.CodeDifference,
+		Remedy: "the next ADD repairs what belongs to the network; recreate the pod to repair the rest"},
 	{Err: network.ErrKernel, Code: cni.CodeKernel, Remedy: "use a kernel with the named feature, or another mode"},
-	{Err: network.ErrLost, Code: cni.CodeState, Remedy: "delete the pods that have the other ends of these veths (ip -d link), or drain the node"},
+	{Err: network.ErrLost, Code: cni.CodeState,
+		Remedy: "delete the pods that have the other ends of these veths (ip -d link), or drain the node"},
 	{Err: network.ErrUnsupported, Code: types.ErrUnsupportedField},
 	{Err: network.ErrAddress, Code: types.ErrInvalidNetworkConfig, Remedy: addressRemedy},
 	{Err: network.ErrConflict, Code: types.ErrInvalidNetworkConfig},
-	{Err: network.ErrRoutes, Code: types.ErrInvalidNetworkConfig, Remedy: "the IPAM plugin's routes have to differ, and its gateways to be reached by its addresses"},
-	{Err: network.ErrNetNS, Code: types.ErrInvalidNetNS, Remedy: "CNI_NETNS must name a network namespace that is not the host's"},
-	{Err: network.ErrHNS, Code: types.ErrTryAgainLater, Remedy: "look at the service hns (Get-Service hns, Get-HnsNetwork); the runtime tries again"},
+	{Err: network.ErrRoutes, Code: types.ErrInvalidNetworkConfig,
+		Remedy: "the IPAM plugin's routes have to differ, and its gateways to be reached by its addresses"},
+	{Err: network.ErrNetNS, Code: types.ErrInvalidNetNS,
+		Remedy: "CNI_NETNS must name a network namespace that is not the host's"},
+	{Err: network.ErrHNS, Code: types.ErrTryAgainLater,
+		Remedy: "look at the service hns (Get-Service hns, Get-HnsNetwork); the runtime tries again"},
 	{Err: network.ErrPorts, Code: types.ErrInvalidNetworkConfig},
 	{Err: network.ErrBusy, Code: types.ErrTryAgainLater},
 }, ipamplugin.StoreCodes...)
@@ -101,8 +108,9 @@ func (p *plugin) command(c *cni.Command) (*command, error) {
 	}
 	cmd := &command{
 		Command: c, conf: conf, manager: m, ipam: ipam,
-		owner:  network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
-		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: Settings(conf), Giver: giver(conf)},
+		owner: network.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName},
+		config: network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge,
+			Settings: Settings(conf), Giver: giver(conf)},
 	}
 	if onHNS {
 		cmd.serveHNS()
@@ -114,7 +122,8 @@ func (p *plugin) command(c *cni.Command) (*command, error) {
 func Settings(conf *cni.NetConf) network.Settings {
 	return network.Settings{
 		AntiSpoof: !conf.DisableAntiSpoof, AllowHostAgent: conf.AllowHostAgent,
-		IPsToRouteViaHost: prefixes(conf.IPsToRouteViaHost), IPMasq: conf.IPMasq, VnetCIDRs: prefixes(conf.VnetCIDRs), AcceptForward: conf.AcceptForward,
+		IPsToRouteViaHost: prefixes(conf.IPsToRouteViaHost), IPMasq: conf.IPMasq, VnetCIDRs: prefixes(conf.VnetCIDRs),
+		AcceptForward: conf.AcceptForward,
 	}
 }
 
@@ -137,7 +146,9 @@ func NewManager(dir string, logger *slog.Logger) (*manager.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &manager.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, Name+"-owners.lock")}, Dataplane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
+	return &manager.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, Name+"-owners.lock")},
+		Dataplane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName,
+		OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
 }
 
 // OpenStore opens the plugin's state in the folder.
@@ -268,9 +279,12 @@ func nameable(o network.Owner) error {
 	const longest = 255 // of a link's alias, which holds the owner: include/uapi/linux/if.h, IFALIASZ
 	switch {
 	case o.IfName == "all" || o.IfName == "default" || strings.Contains(o.IfName, "%"):
-		return types.NewError(types.ErrInvalidEnvironmentVariables, "CNI_IFNAME="+o.IfName+": the kernel gives no interface this name", "")
+		return types.NewError(types.ErrInvalidEnvironmentVariables,
+			"CNI_IFNAME="+o.IfName+": the kernel gives no interface this name", "")
 	case len(o.String()) > longest:
-		return types.NewError(types.ErrInvalidEnvironmentVariables, fmt.Sprintf("CNI_CONTAINERID has %d characters: with the network's and the interface's name %d at the most can be kept", len(o.ContainerID), longest), "")
+		return types.NewError(types.ErrInvalidEnvironmentVariables,
+			fmt.Sprintf("CNI_CONTAINERID has %d characters: with the network's and the interface's name %d at the most can "+
+				"be kept", len(o.ContainerID), longest), "")
 	}
 	return nil
 }
@@ -362,7 +376,8 @@ func (p *plugin) gc(ctx context.Context, c *cni.Command) error {
 	defer claim.Release()
 	collected, left, err := cmd.manager.Collect(ctx, cmd.conf.Name, func(containerID, ifName string) bool {
 		// A pod of which nobody knows the container is in no list.
-		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}] || strings.HasPrefix(containerID, platform.NamelessPrefix)
+		return keep[cni.Attachment{ContainerID: containerID, IfName: ifName}] ||
+			strings.HasPrefix(containerID, platform.NamelessPrefix)
 	})
 	c.Note("collected", len(collected))
 	if left == nil { // what is there may have any address but those of the collected ones
@@ -386,7 +401,8 @@ func (p *plugin) status(ctx context.Context, c *cni.Command) error {
 		return cni.Unavailable(err, Codes)
 	}
 	err = cmd.ipam.status(ctx)
-	if err != nil && !cmd.manager.Store.Foreign(ctx) && cmd.bury(ctx) > 0 { // a node that is not ready gets no pods, so no ADD would do it
+	if err != nil && !cmd.manager.Store.Foreign(ctx) &&
+		cmd.bury(ctx) > 0 { // a node that is not ready gets no pods, so no ADD would do it
 		err = cmd.ipam.status(ctx)
 	}
 	return cni.Unavailable(err, Codes) // also of a plugin that is not there, or cannot be executed

@@ -38,7 +38,8 @@ type lab struct {
 }
 
 func newLab(t *testing.T) *lab {
-	return &lab{T: t, host: networktest.New("/ns/c1", "/ns/c2"), dir: t.TempDir(), fails: map[string]error{}, held: map[string]map[string]bool{}}
+	return &lab{T: t, host: networktest.New("/ns/c1", "/ns/c2"), dir: t.TempDir(), fails: map[string]error{},
+		held: map[string]map[string]bool{}}
 }
 
 // told are the calls of the data plane that a command is about; others only look.
@@ -60,7 +61,8 @@ func (l *lab) plugin() *plugin {
 				Store:     store.New(store.Options[network.State]{Path: filepath.Join(dir, "azure-vnet.json")}),
 				Dataplane: process, Now: time.Now, Log: logger,
 				Interfaces: func() ([]platform.Interface, error) {
-					return []platform.Interface{{Index: 2, Name: "eth0", MAC: net.HardwareAddr{0, 0x0d, 0x3a, 0, 0, 1}, MTU: 1500, Up: true, Prefixes: []netip.Prefix{netip.MustParsePrefix("10.240.0.4/16")}}}, nil
+					return []platform.Interface{{Index: 2, Name: "eth0", MAC: net.HardwareAddr{0, 0x0d, 0x3a, 0, 0, 1}, MTU: 1500, Up: true,
+						Prefixes: []netip.Prefix{netip.MustParsePrefix("10.240.0.4/16")}}}, nil
 				},
 			}, nil
 		},
@@ -89,7 +91,8 @@ func (f *ipamFake) add(context.Context) (*types100.Result, error) {
 	}
 	_, anywhere, err := net.ParseCIDR("0.0.0.0/0")
 	gateway := net.ParseIP("10.240.0.1")
-	return &types100.Result{IPs: []*types100.IPConfig{{Address: cni.IPNet(netip.MustParsePrefix(addressOf(f.container) + "/16")), Gateway: gateway}}, Routes: []*types.Route{{Dst: *anywhere}}}, err
+	return &types100.Result{IPs: []*types100.IPConfig{{Address: cni.IPNet(netip.MustParsePrefix(addressOf(f.container) + "/16")),
+		Gateway: gateway}}, Routes: []*types.Route{{Dst: *anywhere}}}, err
 }
 
 func (f *ipamFake) del(context.Context) error {
@@ -138,7 +141,8 @@ func (l *lab) hold(container string) { l.held[container] = map[string]bool{addre
 // command is one for a container; more is put into the configuration.
 func (l *lab) command(name, container, more string) *cni.Command {
 	conf := fmt.Sprintf(`{"cniVersion":"1.1.0","name":"azure","type":"azure-vnet","mode":"bridge","master":"eth0","dataDir":%q,"ipam":{"type":"azure-vnet-ipam"}%s}`, l.dir, more)
-	return &cni.Command{Name: name, Log: discard, CmdArgs: &skel.CmdArgs{ContainerID: container, IfName: "eth0", Netns: "/ns/" + container, StdinData: []byte(conf)}}
+	return &cni.Command{Name: name, Log: discard,
+		CmdArgs: &skel.CmdArgs{ContainerID: container, IfName: "eth0", Netns: "/ns/" + container, StdinData: []byte(conf)}}
 }
 
 // run runs a command, and returns the calls that it made.
@@ -184,32 +188,45 @@ func TestTheOrderOfACommand(t *testing.T) {
 		wrong   bool   // it ends with an error
 		lost    bool   // the network's state was lost, and c1 found on the host
 	}{
-		"ADD":                                    {command: "ADD", calls: "CheckNetNS, ipam ADD, EnsureNetwork, CreateEndpoint", held: "c1"},
-		"ADD, the namespace cannot be used":      {command: "ADD", fails: "CheckNetNS", calls: "CheckNetNS", wrong: true},
-		"ADD, the IPAM plugin fails half way":    {command: "ADD", fails: "ipam ADD", calls: "CheckNetNS, ipam ADD, ipam DEL", wrong: true},
-		"ADD, the IPAM plugin fails altogether":  {command: "ADD", fails: "ipam ADD,ipam DEL", calls: "CheckNetNS, ipam ADD, ipam DEL", held: "c1", wrong: true},
-		"ADD, no network":                        {command: "ADD", fails: "EnsureNetwork", calls: "CheckNetNS, ipam ADD, EnsureNetwork, ipam DEL", wrong: true},
-		"ADD, no endpoint":                       {command: "ADD", fails: "CreateEndpoint", calls: "CheckNetNS, ipam ADD, EnsureNetwork, CreateEndpoint, DeleteEndpoint, ipam DEL", wrong: true},
-		"ADD, something of it stays on the host": {command: "ADD", fails: "CreateEndpoint,DeleteEndpoint", calls: "CheckNetNS, ipam ADD, EnsureNetwork, CreateEndpoint, DeleteEndpoint", held: "c1", wrong: true},
-		"ADD of what is there":                   {command: "ADD", there: []string{"c1"}, calls: "", held: "c1", wrong: true},
+		"ADD":                                 {command: "ADD", calls: "CheckNetNS, ipam ADD, EnsureNetwork, CreateEndpoint", held: "c1"},
+		"ADD, the namespace cannot be used":   {command: "ADD", fails: "CheckNetNS", calls: "CheckNetNS", wrong: true},
+		"ADD, the IPAM plugin fails half way": {command: "ADD", fails: "ipam ADD", calls: "CheckNetNS, ipam ADD, ipam DEL", wrong: true},
+		"ADD, the IPAM plugin fails altogether": {command: "ADD", fails: "ipam ADD,ipam DEL",
+			calls: "CheckNetNS, ipam ADD, ipam DEL", held: "c1", wrong: true},
+		"ADD, no network": {command: "ADD", fails: "EnsureNetwork",
+			calls: "CheckNetNS, ipam ADD, EnsureNetwork, ipam DEL", wrong: true},
+		"ADD, no endpoint": {command: "ADD", fails: "CreateEndpoint",
+			calls: "CheckNetNS, ipam ADD, EnsureNetwork, CreateEndpoint, DeleteEndpoint, ipam DEL", wrong: true},
+		"ADD, something of it stays on the host": {command: "ADD", fails: "CreateEndpoint,DeleteEndpoint",
+			calls: "CheckNetNS, ipam ADD, EnsureNetwork, CreateEndpoint, DeleteEndpoint", held: "c1", wrong: true},
+		"ADD of what is there": {command: "ADD", there: []string{"c1"}, calls: "", held: "c1", wrong: true},
 
-		"DEL":                        {command: "DEL", there: []string{"c1"}, calls: "DeleteEndpoint, ipam DEL"},
-		"DEL, the host does not":     {command: "DEL", there: []string{"c1"}, fails: "DeleteEndpoint", calls: "DeleteEndpoint", held: "c1", wrong: true},
-		"DEL, the IPAM plugin fails": {command: "DEL", there: []string{"c1"}, fails: "ipam DEL", calls: "DeleteEndpoint, ipam DEL", held: "c1", wrong: true},
-		"DEL of what is not there":   {command: "DEL", calls: "DeleteEndpoint, ipam DEL"},
-		"DEL of what was found":      {command: "DEL", there: []string{"c1"}, lost: true, calls: "DeleteEndpoint, ipam DEL of 10.240.1.1"},
+		"DEL": {command: "DEL", there: []string{"c1"}, calls: "DeleteEndpoint, ipam DEL"},
+		"DEL, the host does not": {command: "DEL", there: []string{"c1"}, fails: "DeleteEndpoint",
+			calls: "DeleteEndpoint", held: "c1", wrong: true},
+		"DEL, the IPAM plugin fails": {command: "DEL", there: []string{"c1"}, fails: "ipam DEL",
+			calls: "DeleteEndpoint, ipam DEL", held: "c1", wrong: true},
+		"DEL of what is not there": {command: "DEL", calls: "DeleteEndpoint, ipam DEL"},
+		"DEL of what was found":    {command: "DEL", there: []string{"c1"}, lost: true, calls: "DeleteEndpoint, ipam DEL of 10.240.1.1"},
 
-		"CHECK":                        {command: "CHECK", there: []string{"c1"}, more: prevResult, calls: "ipam CHECK, CheckEndpoint", held: "c1"},
-		"CHECK, the IPAM plugin fails": {command: "CHECK", there: []string{"c1"}, more: prevResult, fails: "ipam CHECK", calls: "ipam CHECK", held: "c1", wrong: true},
-		"CHECK, the host differs":      {command: "CHECK", there: []string{"c1"}, more: prevResult, fails: "CheckEndpoint", calls: "ipam CHECK, CheckEndpoint", held: "c1", wrong: true},
-		"CHECK without a result":       {command: "CHECK", there: []string{"c1"}, calls: "ipam CHECK", held: "c1", wrong: true},
+		"CHECK": {command: "CHECK", there: []string{"c1"}, more: prevResult,
+			calls: "ipam CHECK, CheckEndpoint", held: "c1"},
+		"CHECK, the IPAM plugin fails": {command: "CHECK", there: []string{"c1"}, more: prevResult, fails: "ipam CHECK",
+			calls: "ipam CHECK", held: "c1", wrong: true},
+		"CHECK, the host differs": {command: "CHECK", there: []string{"c1"}, more: prevResult, fails: "CheckEndpoint",
+			calls: "ipam CHECK, CheckEndpoint", held: "c1", wrong: true},
+		"CHECK without a result": {command: "CHECK", there: []string{"c1"}, calls: "ipam CHECK", held: "c1", wrong: true},
 
-		"GC": {command: "GC", there: []string{"c1", "c2"}, more: `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`, calls: "DeleteEndpoint, ipam GC but c2", held: "c2"},
-		"GC, one cannot be removed": {command: "GC", there: []string{"c1", "c2"}, fails: "DeleteEndpoint", more: `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`,
+		"GC": {command: "GC", there: []string{"c1", "c2"}, more: `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`,
+			calls: "DeleteEndpoint, ipam GC but c2", held: "c2"},
+		"GC, one cannot be removed": {command: "GC", there: []string{"c1", "c2"}, fails: "DeleteEndpoint",
+			more:  `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`,
 			calls: "DeleteEndpoint, ipam GC but c2,c1", held: "c1,c2", wrong: true},
-		"GC, what the host has is not known": {command: "GC", there: []string{"c1", "c2"}, fails: "Owners", more: `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`,
+		"GC, what the host has is not known": {command: "GC", there: []string{"c1", "c2"}, fails: "Owners",
+			more:  `,"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth0"}]`,
 			calls: "DeleteEndpoint, ipam DEL of c1", held: "c2", wrong: true},
-		"GC, the IPAM plugin fails": {command: "GC", there: []string{"c1"}, fails: "ipam GC but nobody", more: `,"cni.dev/valid-attachments":[]`, calls: "DeleteEndpoint, ipam GC but nobody", wrong: true},
+		"GC, the IPAM plugin fails": {command: "GC", there: []string{"c1"}, fails: "ipam GC but nobody", more: `,"cni.dev/valid-attachments":[]`,
+			calls: "DeleteEndpoint, ipam GC but nobody", wrong: true},
 
 		"STATUS":                         {command: "STATUS", calls: "Status, ipam STATUS"},
 		"STATUS, the host cannot":        {command: "STATUS", fails: "Status", calls: "Status", wrong: true},

@@ -21,7 +21,8 @@ func apply(given *types100.Result, e *network.Endpoint) error {
 	for _, ip := range given.IPs {
 		p := cni.PrefixOf(ip.Address)
 		if !p.IsValid() {
-			return types.NewError(types.ErrInvalidNetworkConfig, "the IPAM plugin gave an address that is none: "+ip.Address.String(), "")
+			return types.NewError(types.ErrInvalidNetworkConfig,
+				"the IPAM plugin gave an address that is none: "+ip.Address.String(), "")
 		}
 		e.Addresses = append(e.Addresses, p)
 		if gw, ok := netip.AddrFromSlice(ip.Gateway); ok {
@@ -34,7 +35,8 @@ func apply(given *types100.Result, e *network.Endpoint) error {
 		if !dst.IsValid() {
 			return types.NewError(types.ErrInvalidNetworkConfig, "the IPAM plugin gave a route that is none: "+r.String(), "")
 		}
-		route := network.Route{Dst: dst, Metric: r.Priority, MTU: r.MTU, AdvMSS: r.AdvMSS, Table: value(r.Table), Scope: value(r.Scope)}
+		route := network.Route{Dst: dst, Metric: r.Priority, MTU: r.MTU, AdvMSS: r.AdvMSS,
+			Table: value(r.Table), Scope: value(r.Scope)}
 		gw, ok := netip.AddrFromSlice(r.GW)
 		const link = 253 // the scope of what is reached without a gateway: ip-route(8)
 		if route.GW = gw.Unmap(); !ok && route.Scope < link {
@@ -78,10 +80,12 @@ func result(n *network.Network, e *network.Endpoint, given *types100.Result, dns
 func addAddresses(r *types100.Result, e *network.Endpoint, given func(i int) net.IP) {
 	inPod := len(r.Interfaces) - 1
 	for i, a := range e.Addresses {
-		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: cni.IPNet(a), Gateway: gateway(e, a.Addr().Is6(), given(i))})
+		r.IPs = append(r.IPs, &types100.IPConfig{Interface: types100.Int(inPod), Address: cni.IPNet(a),
+			Gateway: gateway(e, a.Addr().Is6(), given(i))})
 	}
 	for _, route := range e.Routes {
-		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice()), Priority: route.Metric, MTU: route.MTU, AdvMSS: route.AdvMSS,
+		r.Routes = append(r.Routes, &types.Route{Dst: cni.IPNet(route.Dst), GW: net.IP(route.GW.AsSlice()),
+			Priority: route.Metric, MTU: route.MTU, AdvMSS: route.AdvMSS,
 			Table: said(route.Table), Scope: said(route.Scope)})
 	}
 }
@@ -149,7 +153,8 @@ func believed(prev *types100.Result, ifName, netns string) (b manager.Believed, 
 	if at >= 0 {
 		own := prev.Interfaces[at]
 		if own.Sandbox != netns && !classic && !onHNS && !sameFile(own.Sandbox, netns) {
-			return b, fmt.Errorf("%w: the runtime's result has %s in %s, and CNI_NETNS is %s", network.ErrDifference, ifName, own.Sandbox, netns)
+			return b, fmt.Errorf("%w: the runtime's result has %s in %s, and CNI_NETNS is %s",
+				network.ErrDifference, ifName, own.Sandbox, netns)
 		}
 		b.MAC, b.MTU = own.Mac, own.Mtu
 	}

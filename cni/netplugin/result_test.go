@@ -58,14 +58,16 @@ func TestAResultBehindOthers(t *testing.T) {
 	prev := &types100.Result{Interfaces: []*types100.Interface{{Name: "one"}, {Name: "two"}}, DNS: types.DNS{Domain: "theirs"}}
 	own := &types100.Result{
 		Interfaces: []*types100.Interface{{Name: "azure0"}, {Name: "eth0"}},
-		IPs:        []*types100.IPConfig{{Interface: types100.Int(1), Address: net.IPNet{IP: net.IPv4(10, 240, 1, 1), Mask: net.CIDRMask(16, 32)}}},
+		IPs: []*types100.IPConfig{{Interface: types100.Int(1),
+			Address: net.IPNet{IP: net.IPv4(10, 240, 1, 1), Mask: net.CIDRMask(16, 32)}}},
 	}
 	got := behind(prev, own)
 	var names []string
 	for _, i := range got.Interfaces {
 		names = append(names, i.Name)
 	}
-	if text := strings.Join(names, " "); text != "one two azure0 eth0" || *got.IPs[0].Interface != slices.Index(names, "eth0") || got.DNS.Domain != "theirs" {
+	if text := strings.Join(names, " "); text != "one two azure0 eth0" || *got.IPs[0].Interface != slices.Index(names, "eth0") ||
+		got.DNS.Domain != "theirs" {
 		t.Errorf("%s, the address is of %d, domain %s", text, *got.IPs[0].Interface, got.DNS.Domain)
 	}
 	if alone := behind(nil, own); alone != own || cni.PrefixOf(alone.IPs[0].Address).String() != "10.240.1.1/16" {

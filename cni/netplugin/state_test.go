@@ -23,7 +23,8 @@ func TestTheIPAMPluginReadsTheStateOfThisOne(t *testing.T) {
 	err = s.Update(t.Context(), func(s *network.State) error {
 		n := &network.Network{Name: "azure"}
 		n.Endpoints.Set(&network.Endpoint{
-			Owner: network.Owner{Network: "azure", ContainerID: "c1", IfName: "eth0"}, State: network.Ready, PodNamespace: "default", PodName: "web-0",
+			Owner: network.Owner{Network: "azure", ContainerID: "c1", IfName: "eth0"}, State: network.Ready,
+			PodNamespace: "default", PodName: "web-0",
 			Addresses: []netip.Prefix{netip.MustParsePrefix("10.240.0.5/16"), netip.MustParsePrefix("fd00::5/64")},
 		})
 		n.Endpoints.Set(&network.Endpoint{Owner: network.Owner{Network: "azure", ContainerID: "c2", IfName: "eth0"}, State: network.Pending})

@@ -50,7 +50,9 @@ func bundle(ctx context.Context, o options, dirs []string, stdout io.Writer) err
 	if err := errors.Join(b.end(), f.Close()); err != nil {
 		return errors.Join(fmt.Errorf("write %s: %w", file, err), os.Remove(file))
 	}
-	_, err = fmt.Fprintf(stdout, "%s has %d files. Names of pods and addresses are in it; look through it before you send it: tar -tvzf %s\n", file, b.files, file)
+	_, err = fmt.Fprintf(stdout,
+		"%s has %d files. Names of pods and addresses are in it; look through it before you send it: tar -tvzf %s\n", file,
+		b.files, file)
 	return err
 }
 
@@ -78,7 +80,8 @@ func (b *bundleOf) add(name string, text []byte, err error) {
 	}
 	if b.err == nil {
 		text = redact(text)
-		b.err = b.tar.WriteHeader(&tar.Header{Name: path.Join(b.root, name), Mode: 0o600, Size: int64(len(text)), ModTime: b.at})
+		b.err = b.tar.WriteHeader(&tar.Header{Name: path.Join(b.root, name), Mode: 0o600,
+			Size: int64(len(text)), ModTime: b.at})
 	}
 	if b.err == nil {
 		_, b.err = b.tar.Write(text)
@@ -106,7 +109,8 @@ func (b *bundleOf) collect(ctx context.Context, o options, dirs []string) {
 	b.configurations(o)
 	d := networks.New(o.examined())
 	d.Locate()
-	for _, log := range slices.Compact([]string{d.LogFile, platform.DefaultLogFile(name), platform.DefaultLogFile(ipamplugin.Name)}) {
+	for _, log := range slices.Compact([]string{d.LogFile, platform.DefaultLogFile(name),
+		platform.DefaultLogFile(ipamplugin.Name)}) {
 		b.log(log)
 	}
 	for _, t := range tools {
@@ -186,5 +190,6 @@ func tail(file string, most int64) (text []byte, err error) {
 }
 
 func versions(version string) []byte {
-	return fmt.Appendf(nil, "azure-vnet %s\n%s %s/%s\nprogram %s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, cni.ProgramDir())
+	return fmt.Appendf(nil, "azure-vnet %s\n%s %s/%s\nprogram %s\n", version, runtime.Version(), runtime.GOOS,
+		runtime.GOARCH, cni.ProgramDir())
 }

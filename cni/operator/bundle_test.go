@@ -47,8 +47,10 @@ func TestSecretsAreLeftOut(t *testing.T) {
 // In a log of megabytes each line is looked at as in a short text, and that takes no time.
 func TestSecretsOfALongLogAreLeftOut(t *testing.T) {
 	t.Parallel()
-	plain := strings.Repeat("time=2026-11-28T23:32:37.361Z level=DEBUG msg=step pid=16746 command=ADD step=\"wait for the state's lock\" duration=223µs\n", 20000)
-	for _, secret := range []string{"error=\"ask http://u:planted@h/\"", "Token: planted", "API_KEY=planted", "Authorization: Basic planted", "x eyJwbGFudGVk.planted.planted y", "\"clientPrivateThing\": \"planted\"",
+	plain := strings.Repeat("time=2026-11-28T23:32:37.361Z level=DEBUG msg=step pid=16746 command=ADD step=\"wait for the state's lock\" "+
+		"duration=223µs\n", 20000)
+	for _, secret := range []string{"error=\"ask http://u:planted@h/\"", "Token: planted", "API_KEY=planted", "Authorization: Basic planted",
+		"x eyJwbGFudGVk.planted.planted y", "\"clientPrivateThing\": \"planted\"",
 		"accessKey=planted", "a=1&sig=planted", "pwd=planted", "-----BEGIN PRIVATE KEY-----\nplanted\n-----END PRIVATE KEY-----"} {
 		got := string(redact([]byte(plain + secret + "\n" + plain)))
 		if strings.Contains(got, "planted") || !strings.HasPrefix(got, plain) || !strings.HasSuffix(got, plain) {
@@ -92,7 +94,8 @@ func TestABundleSaysWhatItLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := contentsOf(t, &archive)
-	if files["azure-vnet-bundle/a.txt"] != "token=(left out) y" || files["azure-vnet-bundle/b/c.txt"] != "half\n(disk on fire)\n" || len(files) != 2 {
+	if files["azure-vnet-bundle/a.txt"] != "token=(left out) y" || files["azure-vnet-bundle/b/c.txt"] != "half\n(disk on fire)\n" ||
+		len(files) != 2 {
 		t.Errorf("%q", files)
 	}
 }

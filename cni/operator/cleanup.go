@@ -120,7 +120,8 @@ func remains(ctx context.Context, o options, dir string, remove bool, stdout io.
 	}
 	list, err := m.Remains(ctx, remove)
 	for _, r := range list {
-		_, _ = fmt.Fprintf(stdout, "%s: %s\n", map[bool]string{false: "left by the classic plugin", true: "taken away"}[remove], r)
+		_, _ = fmt.Fprintf(stdout, "%s: %s\n",
+			map[bool]string{false: "left by the classic plugin", true: "taken away"}[remove], r)
 	}
 	if len(list) == 0 && err == nil && !remove {
 		_, _ = fmt.Fprintln(stdout, "Nothing of the classic plugin's is left.")
@@ -172,7 +173,8 @@ func cleanupIn(ctx context.Context, o options, dir string, s shownState, stdout 
 		}
 		if giver != nil {
 			if who, err := netplugin.GiveBack(ctx, giver, pods); err != nil {
-				return fmt.Errorf("clean up %s: the host is as it was, but %s still has addresses of its pods: %w", n.Name, who, err)
+				return fmt.Errorf("clean up %s: the host is as it was, but %s still has addresses of its pods: %w", n.Name, who,
+					err)
 			}
 		}
 		_, _ = fmt.Fprintf(stdout, "%s: the host is as it was, the addresses are free\n", n.Name)
@@ -188,7 +190,8 @@ func forget(ctx context.Context, o options, dir string, networks []string, stdou
 	case err != nil:
 		return err
 	case held > 0:
-		return fmt.Errorf("network %s is not one of azure-vnet's, and its containers hold %d addresses: delete those by their own plugin; azure-vnet-ipam show lists them", o.network, held)
+		return fmt.Errorf("network %s is not one of azure-vnet's, and its containers hold %d addresses: delete those by "+
+			"their own plugin; azure-vnet-ipam show lists them", o.network, held)
 	case !bound:
 		return noNetwork(o.network, networks)
 	case o.dryRun:

@@ -10,7 +10,8 @@ import (
 
 func TestAQuestionIsAnswered(t *testing.T) {
 	t.Parallel()
-	for answer, yes := range map[string]bool{"y\n": true, "Y\n": true, "yes\n": true, "YES\n": true, "n\n": false, "\n": false, "": false, "yea\n": false, "y": true} {
+	for answer, yes := range map[string]bool{"y\n": true, "Y\n": true, "yes\n": true, "YES\n": true, "n\n": false, "\n": false, "": false,
+		"yea\n": false, "y": true} {
 		var said strings.Builder
 		err := confirm(t.Context(), options{}, strings.NewReader(answer), &said)
 		if (err == nil) != yes || !yes && (!errors.Is(err, errUnchanged) || !strings.HasSuffix(said.String(), "[y/N] \n")) {

@@ -27,7 +27,8 @@ const (
 )
 
 // cloudInitText is the file that host release writes; host prepare writes the same with another head.
-const cloudInitText = "# Written by azure-vnet host release: the secondary addresses of the NIC are for pods.\n" + prepare.CloudInit
+const cloudInitText = "# Written by azure-vnet host release: the secondary addresses of the NIC are for pods.\n" +
+	prepare.CloudInit
 
 func (f hostFiles) path(name string) string { return filepath.Join(f.root, name) }
 
@@ -112,7 +113,8 @@ func (f hostFiles) sayWhoBringsBack(space ipam.AddressSpace, say func(string, ..
 				continue // a folder, or gone
 			}
 			if list := addressesIn(string(text), space); len(list) > 0 {
-				say("%s has %s, and %s gives the host these addresses again: delete them there.", f.shown(file), strings.Join(list, ", "), kind.then)
+				say("%s has %s, and %s gives the host these addresses again: delete them there.", f.shown(file),
+					strings.Join(list, ", "), kind.then)
 			}
 		}
 	}
@@ -154,7 +156,8 @@ func lists(space ipam.AddressSpace, a netip.Addr) bool {
 // cloudNetconfig is SUSE's. It manages an interface unless its file says otherwise; these are the files that do not.
 func (f hostFiles) cloudNetconfig(space ipam.AddressSpace) (list []string) {
 	there := false
-	for _, sign := range []string{"/etc/default/cloud-netconfig", "/usr/lib/cloud-netconfig", "/usr/libexec/cloud-netconfig"} {
+	for _, sign := range []string{"/etc/default/cloud-netconfig", "/usr/lib/cloud-netconfig",
+		"/usr/libexec/cloud-netconfig"} {
 		_, err := os.Stat(f.path(sign))
 		there = there || err == nil
 	}

@@ -52,9 +52,11 @@ func TestCloudInitIsTold(t *testing.T) {
 		"after an interruption":  {files: map[string]string{"etc/cloud/cloud.cfg.d/.15-azure-vnet.new": "data"}},
 		"over a link":            {files: map[string]string{"victim": "data", "etc/cloud/cloud.cfg.d/15-azure-vnet.cfg": "->victim"}},
 		"over a link, meanwhile": {files: map[string]string{"victim": "data", "etc/cloud/cloud.cfg.d/.15-azure-vnet.new": "->victim"}},
-		"the folder is a link":   {files: map[string]string{"other/": "", "etc/cloud/cloud.cfg": "x", "etc/cloud/cloud.cfg.d": "->other"}, fails: "/etc/cloud/cloud.cfg.d is no folder"},
-		"its folder is a link":   {files: map[string]string{"other/cloud.cfg.d/": "", "etc/": "", "etc/cloud": "->other"}, fails: "/etc/cloud is no folder"},
-		"the file is a folder":   {files: map[string]string{"etc/cloud/cloud.cfg.d/15-azure-vnet.cfg/x": "data"}, fails: "is a folder"},
+		"the folder is a link": {files: map[string]string{"other/": "", "etc/cloud/cloud.cfg": "x", "etc/cloud/cloud.cfg.d": "->other"},
+			fails: "/etc/cloud/cloud.cfg.d is no folder"},
+		"its folder is a link": {files: map[string]string{"other/cloud.cfg.d/": "", "etc/": "", "etc/cloud": "->other"},
+			fails: "/etc/cloud is no folder"},
+		"the file is a folder": {files: map[string]string{"etc/cloud/cloud.cfg.d/15-azure-vnet.cfg/x": "data"}, fails: "is a folder"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +110,8 @@ func twoNICs() ipam.AddressSpace {
 		return addrs
 	}
 	return ipam.Space([]source.Subnet{
-		{MAC: "00:0d:3a:00:00:02", Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16"), Addresses: list("10.240.1.1", "10.240.1.2", "10.240.1.3")},
+		{MAC: "00:0d:3a:00:00:02", Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16"),
+			Addresses: list("10.240.1.1", "10.240.1.2", "10.240.1.3")},
 		{MAC: "00:0d:3a:00:00:02", Primary: true, Prefix: netip.MustParsePrefix("fd00::/64"), Addresses: list("fd00::1:1", "fd00::1:2")},
 		{MAC: "00:0d:3a:00:00:03", Prefix: netip.MustParsePrefix("10.241.0.0/16"), Addresses: list("10.241.1.1", "10.241.1.2")},
 	}, ifaces, "")
@@ -122,7 +125,8 @@ func TestWhoBringsAddressesBack(t *testing.T) {
 		want  []string // parts of what is said, in this order; nothing else is
 	}{
 		"nobody": {files: map[string]string{
-			"etc/netplan/50-cloud-init.yaml":       "network: {ethernets: {eth0: {dhcp4: true, addresses: [10.240.1.77/16, 110.240.1.1/16]}}}\n# 10.240.1.1\n",
+			"etc/netplan/50-cloud-init.yaml": "network: {ethernets: {eth0: {dhcp4: true, addresses: [10.240.1.77/16, 110.240.1.1/16]}}}\n# " +
+				"10.240.1.1\n",
 			"etc/sysconfig/network/ifcfg-eth0":     "BOOTPROTO='dhcp'\n",
 			"etc/cloud/cloud.cfg.d/90_dpkg.cfg":    "datasource_list: [ Azure ]\n",
 			"etc/cloud/cloud.cfg.d/99-other.cfg":   "# apply_network_config_for_secondary_ips: true\n",
@@ -132,17 +136,23 @@ func TestWhoBringsAddressesBack(t *testing.T) {
 			files: map[string]string{"etc/netplan/50-cloud-init.yaml": "addresses:\n - 10.240.1.1/16\n - \"10.240.1.2/16\"\n - fd00::1:1/128\n"},
 			want:  []string{"/etc/netplan/50-cloud-init.yaml has 10.240.1.1, 10.240.1.2, fd00::1:1, and the next netplan apply"},
 		},
-		"networkd":       {files: map[string]string{"etc/systemd/network/20-eth0.network": "[Network]\nAddress=10.240.1.3/16\n"}, want: []string{"/etc/systemd/network/20-eth0.network has 10.240.1.3"}},
+		"networkd": {files: map[string]string{"etc/systemd/network/20-eth0.network": "[Network]\nAddress=10.240.1.3/16\n"},
+			want: []string{"/etc/systemd/network/20-eth0.network has 10.240.1.3"}},
 		"NetworkManager": {files: map[string]string{"etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection": "address2=10.240.1.3/16\n"}, want: []string{"cloud-init-eth0.nmconnection has 10.240.1.3"}},
 		"ifupdown":       {files: map[string]string{"etc/network/interfaces.d/50-cloud-init": "iface eth0 inet static\n address 10.240.1.1/16\n"}, want: []string{"/etc/network/interfaces.d/50-cloud-init has 10.240.1.1"}},
-		"ifcfg":          {files: map[string]string{"etc/sysconfig/network-scripts/ifcfg-eth0": "IPADDR1=10.240.1.1\nIPV6ADDR=fd00::1:2/128\n"}, want: []string{"ifcfg-eth0 has 10.240.1.1, fd00::1:2"}},
+		"ifcfg": {files: map[string]string{"etc/sysconfig/network-scripts/ifcfg-eth0": "IPADDR1=10.240.1.1\nIPV6ADDR=fd00::1:2/128\n"},
+			want: []string{"ifcfg-eth0 has 10.240.1.1, fd00::1:2"}},
 		"cloud-netconfig": {
-			files: map[string]string{"etc/default/cloud-netconfig": "", "etc/sysconfig/network/ifcfg-eth0": "CLOUD_NETCONFIG_MANAGE='yes'\n", "etc/sysconfig/network/ifcfg-eth1": "CLOUD_NETCONFIG_MANAGE=\"no\"\n"},
-			want:  []string{"cloud-netconfig gives the host these addresses again: write CLOUD_NETCONFIG_MANAGE=\"no\" into /etc/sysconfig/network/ifcfg-eth0."},
+			files: map[string]string{"etc/default/cloud-netconfig": "", "etc/sysconfig/network/ifcfg-eth0": "CLOUD_NETCONFIG_MANAGE='yes'\n",
+				"etc/sysconfig/network/ifcfg-eth1": "CLOUD_NETCONFIG_MANAGE=\"no\"\n"},
+			want: []string{"cloud-netconfig gives the host these addresses again: write CLOUD_NETCONFIG_MANAGE=\"no\" into " +
+				"/etc/sysconfig/network/ifcfg-eth0."},
 		},
 		"a later file of cloud-init": {
-			files: map[string]string{"etc/cloud/cloud.cfg.d/90-azure.cfg": "datasource:\n  Azure:\n    apply_network_config_for_secondary_ips: True\n", "etc/cloud/cloud.cfg.d/10-azure.cfg": "datasource: {Azure: {apply_network_config_for_secondary_ips: true}}\n"},
-			want:  []string{"/etc/cloud/cloud.cfg.d/90-azure.cfg comes after"},
+			files: map[string]string{"etc/cloud/cloud.cfg.d/90-azure.cfg": "datasource:\n  Azure:\n    " +
+				"apply_network_config_for_secondary_ips: True\n",
+				"etc/cloud/cloud.cfg.d/10-azure.cfg": "datasource: {Azure: {apply_network_config_for_secondary_ips: true}}\n"},
+			want: []string{"/etc/cloud/cloud.cfg.d/90-azure.cfg comes after"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -90,5 +90,6 @@ func preparedNode(o options) (prepare.Node, error) {
 
 // mayBeMaster says whether a network that names no master can take the interface.
 func mayBeMaster(i platform.Interface) bool {
-	return !i.Loopback && !i.Slave && len(i.MAC) == 6 && i.Kind != "bridge" && !strings.HasPrefix(i.Name, azure.HostVethPrefix)
+	return !i.Loopback && !i.Slave && len(i.MAC) == 6 && i.Kind != "bridge" && !strings.HasPrefix(i.Name,
+		azure.HostVethPrefix)
 }

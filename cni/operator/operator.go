@@ -75,7 +75,8 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	preparing := command == "host prepare" || command == "host restore" // which have nothing to do with the state
 	if command != "host restore" {
-		flags.StringVar(&o.config, "config", "", "`FILE` with the configuration, or list, that counts; else those of "+doctor.ConfDir)
+		flags.StringVar(&o.config, "config", "",
+			"`FILE` with the configuration, or list, that counts; else those of "+doctor.ConfDir)
 	}
 	if preparing {
 		flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
@@ -112,7 +113,8 @@ func parseOptions(args []string, stdout, stderr io.Writer) (o options, end int) 
 		})
 	case "cleanup":
 		flags.StringVar(&o.network, "network", "", "only the network of this `NAME`")
-		flags.BoolVar(&o.classic, "classic", false, "also what the classic plugin left: bridges, host veths, rules of ebtables")
+		flags.BoolVar(&o.classic, "classic", false,
+			"also what the classic plugin left: bridges, host veths, rules of ebtables")
 		flags.BoolVar(&o.dryRun, "dry-run", false, "say what would be done, and do nothing")
 		flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	default:
@@ -147,7 +149,8 @@ func (o options) examined() doctor.Options {
 
 // folders are where the state is.
 func (o options) folders() ([]string, error) {
-	return cni.Folder(o.dir, o.config, doctor.ConfDir, platform.DefaultDataDir, func(s cni.Section) bool { return s.Type == name })
+	return cni.Folder(o.dir, o.config, doctor.ConfDir, platform.DefaultDataDir,
+		func(s cni.Section) bool { return s.Type == name })
 }
 
 // Serve lets the plugin have commands for people.
@@ -209,7 +212,8 @@ func run(ctx context.Context, o options, stdout io.Writer) error {
 	case command == "bundle":
 		return bundle(ctx, o, dirs, stdout)
 	case command == "metrics":
-		return metrics.Write(ctx, metrics.Options{Options: o.examined(), Version: o.version, Textfile: o.textfile, Log: o.logger}, dirs[0], stdout)
+		return metrics.Write(ctx, metrics.Options{Options: o.examined(), Version: o.version, Textfile: o.textfile,
+			Log: o.logger}, dirs[0], stdout)
 	case command == "cleanup":
 		return cleanup(ctx, o, dirs, os.Stdin, stdout)
 	}

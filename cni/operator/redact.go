@@ -19,7 +19,8 @@ var (
 	secretName = lazily(`(?i)` + secretWord + `|key$`)
 
 	// NAME=VALUE, NAME: VALUE, with quotes or without, also inside of what is quoted once more.
-	secretPair = lazily(`(?i)([\w.-]*` + secretWord + `[\w.-]*\\?["']?\s*[=:]\s*)(\\"(?:[^"\\]|\\[^"])*(?:\\")?|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"']+)`)
+	secretPair = lazily(`(?i)([\w.-]*` + secretWord +
+		`[\w.-]*\\?["']?\s*[=:]\s*)(\\"(?:[^"\\]|\\[^"])*(?:\\")?|"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"']+)`)
 
 	userInURL  = lazily(`(://)[^/\s@"']+@`)
 	scheme     = lazily(`(?i)\b(basic|bearer) [\w.~+/=-]{6,}`)
@@ -50,8 +51,10 @@ const large = 256 << 10
 
 // suspicious are parts of what the expressions above look for, in small letters.
 var suspicious = [][]byte{
-	[]byte("token"), []byte("passw"), []byte("passphrase"), []byte("secret"), []byte("credential"), []byte("private"), []byte("key"), []byte("auth"), []byte("cookie"),
-	[]byte("session"), []byte("signature"), []byte("bearer"), []byte("basic"), []byte("sig"), []byte("pwd"), []byte("eyj"), []byte("://"),
+	[]byte("token"), []byte("passw"), []byte("passphrase"), []byte("secret"), []byte("credential"), []byte("private"),
+	[]byte("key"), []byte("auth"), []byte("cookie"),
+	[]byte("session"), []byte("signature"), []byte("bearer"), []byte("basic"), []byte("sig"), []byte("pwd"),
+	[]byte("eyj"), []byte("://"),
 }
 
 func redactText(text []byte) []byte {

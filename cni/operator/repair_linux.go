@@ -77,7 +77,8 @@ func explain(err error) error {
 func logRepair(d *doctor.Examination, done manager.Repaired, err error, took time.Duration) {
 	logger, closer, _ := netplugin.OpenLog(d.LogFile, d.LogLevel()) // without a file it is on standard error
 	defer func() { _ = closer.Close() }()
-	attrs := []any{slog.String("command", "repair"), slog.String("repaired", strings.Join(done.Right, "; ")), slog.Duration("duration", took.Round(time.Microsecond))}
+	attrs := []any{slog.String("command", "repair"), slog.String("repaired", strings.Join(done.Right, "; ")),
+		slog.Duration("duration", took.Round(time.Microsecond))}
 	if err != nil {
 		logger.Error("failed", append(attrs, slog.String("error", err.Error()))...)
 		return

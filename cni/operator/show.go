@@ -56,10 +56,13 @@ func shown(s *network.State, isGone func(*network.Endpoint) bool) shownState {
 	out := shownState{Networks: []shownNetwork{}}
 	for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
 		n := s.Networks[name]
-		sn := shownNetwork{Name: n.Name, Mode: n.Mode, Master: n.Master, Bridge: n.Bridge, Prefixes: n.Prefixes, Created: n.Created, Endpoints: []shownEndpoint{}}
-		endpoints := slices.SortedFunc(n.Endpoints.All(), func(a, b *network.Endpoint) int { // of pointers: sorting the structs made the program 20 KB larger
-			return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ContainerID, b.ContainerID), cmp.Compare(a.IfName, b.IfName))
-		})
+		sn := shownNetwork{Name: n.Name, Mode: n.Mode, Master: n.Master, Bridge: n.Bridge, Prefixes: n.Prefixes,
+			Created: n.Created, Endpoints: []shownEndpoint{}}
+		endpoints := slices.SortedFunc(n.Endpoints.All(),
+			func(a, b *network.Endpoint) int { // of pointers: sorting the structs made the program 20 KB larger
+				return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ContainerID, b.ContainerID),
+					cmp.Compare(a.IfName, b.IfName))
+			})
 		for _, e := range endpoints {
 			state := e.State
 			if isGone(e) {
@@ -157,7 +160,8 @@ func noNetwork(name string, there []string) error {
 // container's ID.
 func (o options) wants(e shownEndpoint) bool {
 	const enough = 8 // digits of a container's ID
-	named := o.pod == "" || o.pod == e.PodName || o.pod == e.pod() || len(o.pod) >= enough && strings.HasPrefix(e.ContainerID, o.pod)
+	named := o.pod == "" || o.pod == e.PodName || o.pod == e.pod() || len(o.pod) >= enough &&
+		strings.HasPrefix(e.ContainerID, o.pod)
 	return named && (o.namespace == "" || o.namespace == e.PodNamespace)
 }
 
@@ -174,7 +178,8 @@ func printTables(s shownState, now time.Time, width int, w io.Writer) {
 		return
 	}
 	networks := console.Table{Columns: []console.Column{
-		{Head: "NETWORK", Long: true}, {Head: "MODE"}, {Head: "MASTER"}, {Head: "BRIDGE", Spare: 1}, {Head: "PREFIXES", Long: true}, {Head: "PODS"}, {Head: "SINCE", Spare: 2}, {Head: "AGE"},
+		{Head: "NETWORK", Long: true}, {Head: "MODE"}, {Head: "MASTER"}, {Head: "BRIDGE", Spare: 1},
+		{Head: "PREFIXES", Long: true}, {Head: "PODS"}, {Head: "SINCE", Spare: 2}, {Head: "AGE"},
 	}}
 	spareState := 2
 	for _, n := range s.Networks {
@@ -183,17 +188,21 @@ func printTables(s shownState, now time.Time, width int, w io.Writer) {
 		}
 	}
 	pods := console.Table{Columns: []console.Column{
-		{Head: "POD", Long: true}, {Head: "NETWORK", Long: true}, {Head: "CONTAINER", Spare: 6}, {Head: "INTERFACE", Spare: 1}, {Head: "ADDRESSES", Long: true}, {Head: "MAC", Spare: 5}, {Head: "HOST VETH", Spare: 3},
+		{Head: "POD", Long: true}, {Head: "NETWORK", Long: true}, {Head: "CONTAINER", Spare: 6},
+		{Head: "INTERFACE", Spare: 1}, {Head: "ADDRESSES", Long: true}, {Head: "MAC", Spare: 5},
+		{Head: "HOST VETH", Spare: 3},
 		{Head: "STATE", Spare: spareState}, {Head: "SINCE", Spare: 4}, {Head: "AGE"},
 	}}
 	for _, n := range s.Networks {
-		networks.Add(n.Name, string(n.Mode), n.Master, n.Bridge, join(n.Prefixes), strconv.Itoa(len(n.Endpoints)), at(n.Created), console.Age(now.Sub(n.Created)))
+		networks.Add(n.Name, string(n.Mode), n.Master, n.Bridge, join(n.Prefixes), strconv.Itoa(len(n.Endpoints)),
+			at(n.Created), console.Age(now.Sub(n.Created)))
 		for _, e := range n.Endpoints {
 			addresses := join(e.Addresses)
 			if width > 0 { // their length is that of the network's prefixes
 				addresses = prefixLength().ReplaceAllString(addresses, "")
 			}
-			pods.Add(e.pod(), n.Name, e.ContainerID, e.IfName, addresses, e.MAC, e.HostIfName, e.State, at(e.Created), console.Age(now.Sub(e.Created)))
+			pods.Add(e.pod(), n.Name, e.ContainerID, e.IfName, addresses, e.MAC, e.HostIfName, e.State, at(e.Created),
+				console.Age(now.Sub(e.Created)))
 		}
 	}
 	missing := networks.Write(w, width)
@@ -202,7 +211,8 @@ func printTables(s shownState, now time.Time, width int, w io.Writer) {
 		missing = pods.Write(w, width) || missing
 	}
 	if missing {
-		_, _ = fmt.Fprintf(w, "\n%s\n", console.Wrap("Some columns do not fit: -o wide has all, and show POD all about one pod.", width, "  "))
+		_, _ = fmt.Fprintf(w, "\n%s\n",
+			console.Wrap("Some columns do not fit: -o wide has all, and show POD all about one pod.", width, "  "))
 	}
 }
 

@@ -22,15 +22,18 @@ func nodeWith(pods int) shownState {
 	for i, name := range []string{"azure", "backend-of-the-bank"} {
 		s.Networks[name] = &network.Network{
 			Name: name, Mode: network.ModeBridge, Master: fmt.Sprintf("eth%d", i), Bridge: fmt.Sprintf("azure%d", i+2),
-			Prefixes: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.24%d.0.0/16", i)), netip.MustParsePrefix(fmt.Sprintf("fd00:%d::/64", i))}, Created: noon.Add(-100 * time.Hour),
+			Prefixes: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.24%d.0.0/16", i)),
+				netip.MustParsePrefix(fmt.Sprintf("fd00:%d::/64", i))}, Created: noon.Add(-100 * time.Hour),
 		}
 	}
-	names := []string{"coredns-7db6d8ff4d-x2k9v", "web-0", "payment-service-with-a-long-name-5f9c7b6d8-qwz7n", "metrics-server-6d94bc8694-abcde"}
+	names := []string{"coredns-7db6d8ff4d-x2k9v", "web-0", "payment-service-with-a-long-name-5f9c7b6d8-qwz7n",
+		"metrics-server-6d94bc8694-abcde"}
 	spaces := []string{"kube-system", "default", "accounting-production", "kube-system"}
 	add := func(i int, net, ifName string, addresses ...string) {
 		o := network.Owner{Network: net, ContainerID: fmt.Sprintf("%064x", 0xabcdef0123+int64(i)*0x1000003), IfName: ifName}
 		e := &network.Endpoint{
-			Owner: o, PodNamespace: spaces[i%4], PodName: names[i%4], HostIfName: o.HostIfName(), MAC: fmt.Sprintf("0a:58:0a:f0:%02x:%02x", i>>8, i&255),
+			Owner: o, PodNamespace: spaces[i%4], PodName: names[i%4], HostIfName: o.HostIfName(),
+			MAC:   fmt.Sprintf("0a:58:0a:f0:%02x:%02x", i>>8, i&255),
 			NetNS: fmt.Sprintf("/var/run/netns/cni-%08x", i), State: network.Ready, Created: noon.Add(-time.Duration(250-i) * 1000 * time.Second),
 		}
 		if i >= 4 {
@@ -61,9 +64,12 @@ func TestScreensOfShow(t *testing.T) {
 		pods, width int
 		o           options
 	}{
-		"show-80": {pods: 4, width: 80}, "show-80-250": {pods: 250, width: 80}, "show-40": {pods: 4, width: 40}, "show-200": {pods: 4, width: 200}, "show-piped": {pods: 4},
-		"show-namespace": {pods: 4, width: 80, o: options{namespace: "kube-system"}}, "show-network": {pods: 4, width: 80, o: options{network: "backend-of-the-bank"}},
-		"show-pod": {pods: 4, width: 80, o: options{pod: "web-0"}}, "show-no-pods": {width: 80}, "show-gone": {pods: 3, width: 80, o: options{namespace: "default"}},
+		"show-80": {pods: 4, width: 80}, "show-80-250": {pods: 250, width: 80}, "show-40": {pods: 4, width: 40},
+		"show-200": {pods: 4, width: 200}, "show-piped": {pods: 4},
+		"show-namespace": {pods: 4, width: 80, o: options{namespace: "kube-system"}},
+		"show-network":   {pods: 4, width: 80, o: options{network: "backend-of-the-bank"}},
+		"show-pod":       {pods: 4, width: 80, o: options{pod: "web-0"}}, "show-no-pods": {width: 80},
+		"show-gone": {pods: 3, width: 80, o: options{namespace: "default"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,17 +113,18 @@ func TestWhatShowIsAskedFor(t *testing.T) {
 		pods  int
 		fails string
 	}{
-		"all":                              {pods: 5},
-		"a pod, in both of its networks":   {o: options{pod: "web-0"}, pods: 2},
-		"a pod with its namespace":         {o: options{pod: "default/web-0"}, pods: 2},
-		"a pod of another namespace":       {o: options{pod: "web-0", namespace: "kube-system"}, fails: "there is no pod or container web-0"},
-		"a pod in one network":             {o: options{pod: "web-0", network: "azure"}, pods: 1},
-		"a container":                      {o: options{pod: s.Networks[0].Endpoints[0].ContainerID}, pods: 1},
-		"the beginning of a container":     {o: options{pod: s.Networks[0].Endpoints[0].ContainerID[:60]}, pods: 1},
-		"too little of a container":        {o: options{pod: "0000"}, fails: "there is no pod or container 0000"},
-		"a namespace":                      {o: options{namespace: "kube-system"}, pods: 2},
-		"a namespace that has nothing":     {o: options{namespace: "nobody"}},
-		"a network that is not there":      {o: options{network: "azzure"}, fails: "there is no network azzure; there is azure, backend-of-the-bank"},
+		"all":                            {pods: 5},
+		"a pod, in both of its networks": {o: options{pod: "web-0"}, pods: 2},
+		"a pod with its namespace":       {o: options{pod: "default/web-0"}, pods: 2},
+		"a pod of another namespace":     {o: options{pod: "web-0", namespace: "kube-system"}, fails: "there is no pod or container web-0"},
+		"a pod in one network":           {o: options{pod: "web-0", network: "azure"}, pods: 1},
+		"a container":                    {o: options{pod: s.Networks[0].Endpoints[0].ContainerID}, pods: 1},
+		"the beginning of a container":   {o: options{pod: s.Networks[0].Endpoints[0].ContainerID[:60]}, pods: 1},
+		"too little of a container":      {o: options{pod: "0000"}, fails: "there is no pod or container 0000"},
+		"a namespace":                    {o: options{namespace: "kube-system"}, pods: 2},
+		"a namespace that has nothing":   {o: options{namespace: "nobody"}},
+		"a network that is not there": {o: options{network: "azzure"},
+			fails: "there is no network azzure; there is azure, backend-of-the-bank"},
 		"a network":                        {o: options{network: "backend-of-the-bank"}, pods: 1},
 		"a pod of no name is not that one": {o: options{pod: "-"}, fails: "there is no pod or container -"},
 	} {

@@ -53,7 +53,8 @@ func watch(ctx context.Context, o options, stdout io.Writer) error {
 			said = fmt.Sprint(err)
 		}
 		if p.looked(time.Now(), used()-before, len(done.Right) > 0) {
-			o.logger.Warn("somebody changes again and again what is put right here; the next looks come less often", "nftables was changed by", p.who(), "last repair", done.Right)
+			o.logger.Warn("somebody changes again and again what is put right here; the next looks come less often",
+				"nftables was changed by", p.who(), "last repair", done.Right)
 		}
 		p.wait(ctx, changes, done.Busy > 0)
 	}

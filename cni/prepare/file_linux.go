@@ -157,7 +157,8 @@ func remove(root, path string) (gone bool, err error) {
 		return false, nil
 	}
 	alone := filepath.Join(root, path)
-	for dir := filepath.Dir(path); made != "-" && (dir == made || strings.HasPrefix(dir, made+"/")) && only(filepath.Join(root, dir)); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(path); made != "-" && (dir == made || strings.HasPrefix(dir, made+"/")) &&
+		only(filepath.Join(root, dir)); dir = filepath.Dir(dir) {
 		alone = filepath.Join(root, dir)
 	}
 	// One rename takes file and folders: whoever is interrupted leaves no folder of which nobody knows that it was made.

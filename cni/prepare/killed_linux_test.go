@@ -49,7 +49,8 @@ func TestKilledAnywhere(t *testing.T) {
 			root := tree(t, []map[string]string{ubuntu, files}[at%2])
 			before := listing(t, root)
 			at := (at + 1) / 2
-			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, at), self)
+			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+call, "-e",
+				fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, at), self)
 			cmd.Env = append(os.Environ(), helper+"="+root, "GOMAXPROCS=1")
 			if cmd.Run() == nil {
 				break // it has fewer of these calls

@@ -34,22 +34,28 @@ const (
 // plan is what the node needs, in the order in which it is written. The texts for networkd and NetworkManager are those
 // of docs/host.md.
 func (n Node) plan() []file {
-	files := []file{{path: sysctls, body: forwards, why: "the host forwards what is for pods, from the boot on; kubeadm asks for it"}}
+	files := []file{{path: sysctls, body: forwards,
+		why: "the host forwards what is for pods, from the boot on; kubeadm asks for it"}}
 	if n.Bridged {
 		files[0].body += bridgeCalls
 		files = append(files, file{path: modules, body: "br_netfilter\n", why: "services need br_netfilter in this mode"})
 	}
 	if n.has("/etc/cloud") {
-		files = append(files, file{path: cloudInit, body: CloudInit, why: "cloud-init leaves the NIC's secondary addresses to pods, from the next boot on"})
+		files = append(files, file{path: cloudInit, body: CloudInit,
+			why: "cloud-init leaves the NIC's secondary addresses to pods, from the next boot on"})
 	}
 	if n.Bridged && n.networkd() {
 		files = append(files,
-			file{path: bridgeFile, body: "[Match]\nName=azure* azv*\n\n[Link]\nUnmanaged=yes\n", why: "systemd-networkd leaves the bridge and the pods' interfaces alone"},
-			file{path: foreign, body: "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n", why: "systemd-networkd removes no routes and rules of others, from its next start on"})
+			file{path: bridgeFile, body: "[Match]\nName=azure* azv*\n\n[Link]\nUnmanaged=yes\n",
+				why: "systemd-networkd leaves the bridge and the pods' interfaces alone"},
+			file{path: foreign, body: "[Network]\nManageForeignRoutes=no\nManageForeignRoutingPolicyRules=no\n",
+				why: "systemd-networkd removes no routes and rules of others, from its next start on"})
 		files = append(files, n.keepMaster()...)
 	}
 	if n.Bridged && n.has("/etc/NetworkManager") {
-		files = append(files, file{path: nmFile, body: "[keyfile]\nunmanaged-devices=interface-name:azure*;interface-name:azv*\n", why: "NetworkManager leaves the bridge and the pods' interfaces alone"})
+		files = append(files, file{path: nmFile,
+			body: "[keyfile]\nunmanaged-devices=interface-name:azure*;interface-name:azv*\n",
+			why:  "NetworkManager leaves the bridge and the pods' interfaces alone"})
 	}
 	return files
 }
@@ -88,7 +94,8 @@ func (n Node) networkd() bool {
 	return err == nil || n.has("/run/systemd/netif/state") || n.has("/etc/netplan")
 }
 
-// places are all paths at which a file of ours can be, for whatever mode and NIC, in the order in which they are written.
+// places are all paths at which a file of ours can be, for whatever mode and NIC, in the order in which they are
+// written.
 func places(root string) []string {
 	all := []string{sysctls, modules, cloudInit, bridgeFile, foreign}
 	found, _ := filepath.Glob(filepath.Join(root, dropIns, dropInName)) // fails for a bad pattern only

@@ -56,7 +56,8 @@ func (n Node) Prepare(ctx context.Context, dry bool, say func(string, ...any)) e
 // bridge, which needs these files.
 func (n Node) Restore(ctx context.Context, dry bool, say func(string, ...any)) error {
 	if n.Bridge != "" {
-		return fmt.Errorf("the host's network is on the bridge %s, which needs these files; run azure-vnet cleanup first", n.Bridge)
+		return fmt.Errorf("the host's network is on the bridge %s, which needs these files; run azure-vnet cleanup first",
+			n.Bridge)
 	}
 	release, err := lock(n.Root)
 	if err != nil {
@@ -146,7 +147,8 @@ func (n Node) tell(ctx context.Context, wrote, gone []string, say func(string, .
 	}
 	if slices.Contains(wrote, bridgeFile) && n.has("/run/systemd/netif/state") {
 		if n.Bridge != "" {
-			say("systemd-networkd has to read its files. Since the host's network is on a bridge already, do it yourself: networkctl reload; sleep 2; azure-vnet repair")
+			say("systemd-networkd has to read its files. Since the host's network is on a bridge already, do it yourself: " +
+				"networkctl reload; sleep 2; azure-vnet repair")
 		} else {
 			run(ctx, say, "networkctl", "reload")
 		}

@@ -103,15 +103,18 @@ func TestEachNodeGetsWhatItNeeds(t *testing.T) {
 		node  Node
 		want  []string
 	}{
-		"a bare one":             {files: map[string]string{"etc/": ""}, want: []string{forward}},
-		"a bare one, bridged":    {files: map[string]string{"etc/": ""}, node: Node{Bridged: true}, want: []string{module, forward + calls}},
-		"Ubuntu":                 {files: ubuntu, node: Node{NICs: nics}, want: []string{cloud, forward}},
-		"Ubuntu, bridged":        {files: ubuntu, node: Node{Bridged: true, NICs: nics}, want: []string{cloud, module, bridge, keep, others, forward + calls}},
-		"NetworkManager":         {files: map[string]string{"etc/NetworkManager/": ""}, want: []string{forward}},
-		"NetworkManager, bridge": {files: map[string]string{"etc/NetworkManager/": ""}, node: Node{Bridged: true, NICs: nics}, want: []string{manager, module, forward + calls}},
+		"a bare one":          {files: map[string]string{"etc/": ""}, want: []string{forward}},
+		"a bare one, bridged": {files: map[string]string{"etc/": ""}, node: Node{Bridged: true}, want: []string{module, forward + calls}},
+		"Ubuntu":              {files: ubuntu, node: Node{NICs: nics}, want: []string{cloud, forward}},
+		"Ubuntu, bridged": {files: ubuntu, node: Node{Bridged: true, NICs: nics},
+			want: []string{cloud, module, bridge, keep, others, forward + calls}},
+		"NetworkManager": {files: map[string]string{"etc/NetworkManager/": ""}, want: []string{forward}},
+		"NetworkManager, bridge": {files: map[string]string{"etc/NetworkManager/": ""}, node: Node{Bridged: true, NICs: nics},
+			want: []string{manager, module, forward + calls}},
 		"networkd that is told already": {
-			files: map[string]string{"etc/systemd/system/multi-user.target.wants/systemd-networkd.service": "", "etc/systemd/network/20-x.network": "[Match]\nName=e*\n[Network]\nKeepMaster=yes\n"},
-			node:  Node{Bridged: true, NICs: nics}, want: []string{module, bridge, others, forward + calls},
+			files: map[string]string{"etc/systemd/system/multi-user.target.wants/systemd-networkd.service": "",
+				"etc/systemd/network/20-x.network": "[Match]\nName=e*\n[Network]\nKeepMaster=yes\n"},
+			node: Node{Bridged: true, NICs: nics}, want: []string{module, bridge, others, forward + calls},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +184,8 @@ func TestAnOperatorsFilesStay(t *testing.T) {
 	if err := n.Prepare(t.Context(), false, s.say); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(s.String(), "/etc/systemd/network/05-azure-vnet.network is yours and stays") || !strings.Contains(s.String(), "    Unmanaged=yes\n") {
+	if !strings.Contains(s.String(), "/etc/systemd/network/05-azure-vnet.network is yours and stays") ||
+		!strings.Contains(s.String(), "    Unmanaged=yes\n") {
 		t.Error(s.String())
 	}
 	changed := filepath.Join(n.Root, modules)

@@ -40,7 +40,8 @@ func (e *examination) attachments(ctx context.Context) []finding.Finding {
 
 func compare(held map[ipam.Owner][]netip.Addr, state *network.State) (wrong []finding.Finding) {
 	add := func(o network.Owner, level finding.Level, remedy, format string, args ...any) {
-		wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*finding.Owner)(&o), Transient: true})
+		wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf(format, args...), Remedy: remedy,
+			Owner: (*finding.Owner)(&o), Transient: true})
 	}
 	connected := map[network.Owner]bool{}
 	for _, n := range state.Networks {
@@ -49,7 +50,8 @@ func compare(held map[ipam.Owner][]netip.Addr, state *network.State) (wrong []fi
 			for _, a := range e.Addresses {
 				// Of what was imported only the address may be known.
 				if e.State == network.Ready && !holds(held, e.Owner, a.Addr()) {
-					add(e.Owner, finding.Failure, "restart the pod: its address may be given to another one", "%s of %s is not reserved", a.Addr(), e.Owner)
+					add(e.Owner, finding.Failure, "restart the pod: its address may be given to another one",
+						"%s of %s is not reserved", a.Addr(), e.Owner)
 				}
 			}
 		}

@@ -45,21 +45,26 @@ func managersOf(n *network.Network) (wrong []finding.Finding) {
 	// networkd a moment later.
 	add := func(found, path, text, reload string) {
 		wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: found,
-			Remedy: fmt.Sprintf("mkdir -p %s; printf '%s' > %s; %s; %s", filepath.Dir(path), text, path, reload, network.RepairCommand)})
+			Remedy: fmt.Sprintf("mkdir -p %s; printf '%s' > %s; %s; %s", filepath.Dir(path), text, path,
+				reload, network.RepairCommand)})
 	}
 	if exists("/run/systemd/netif/state") {
 		if file, conf := NetworkdFile("/", n.Master, n.MAC); file != "" && !conf.On("KeepMaster") && !conf.On("Unmanaged") {
-			add("systemd-networkd configures "+n.Master+" by "+file+" without KeepMaster=yes: when it restarts, it takes "+n.Master+" out of "+n.Bridge,
-				"/etc/systemd/network/"+file+".d/azure-vnet.conf", `[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n`, "networkctl reload; sleep 2")
+			add("systemd-networkd configures "+n.Master+" by "+file+" without KeepMaster=yes: when it restarts, it takes "+
+				n.Master+" out of "+n.Bridge,
+				"/etc/systemd/network/"+file+
+					".d/azure-vnet.conf", `[Network]\nKeepMaster=yes\nKeepConfiguration=yes\n`, "networkctl reload; sleep 2")
 		}
 		if file, conf := NetworkdFile("/", n.Bridge, n.MAC); file != "" && !conf.On("Unmanaged") {
 			add("systemd-networkd configures "+n.Bridge+" by "+file,
-				"/etc/systemd/network/05-azure-vnet.network", `[Match]\nName=azure* azv*\n[Link]\nUnmanaged=yes\n`, "networkctl reload; sleep 2")
+				"/etc/systemd/network/05-azure-vnet.network", `[Match]\nName=azure* azv*\n[Link]\nUnmanaged=yes\n`,
+				"networkctl reload; sleep 2")
 		}
 	}
 	if exists("/run/NetworkManager") && !networkManagerLeaves(n.Bridge) {
 		add("NetworkManager is not told to leave "+n.Bridge+" alone",
-			"/etc/NetworkManager/conf.d/azure-vnet.conf", `[keyfile]\nunmanaged-devices=interface-name:azure*;interface-name:azv*\n`, "nmcli general reload conf")
+			"/etc/NetworkManager/conf.d/azure-vnet.conf",
+			`[keyfile]\nunmanaged-devices=interface-name:azure*;interface-name:azv*\n`, "nmcli general reload conf")
 	}
 	return wrong
 }
@@ -88,7 +93,8 @@ func found(pattern string, dirs ...string) []string {
 var networkdDirs = []string{"/etc/systemd/network", "/run/systemd/network", "/usr/lib/systemd/network"}
 
 // NetworkdFile is the name of the file by which networkd configures a link, "" if by none, and what it says with its
-// drop-ins: the first one that matches (systemd.network(5)). The root is / but for a node that is seen from a container.
+// drop-ins: the first one that matches (systemd.network(5)). The root is / but for a node that is seen from a
+// container.
 func NetworkdFile(root, link, mac string) (string, platform.INI) {
 	var dirs []string
 	for _, dir := range networkdDirs {
@@ -133,7 +139,8 @@ func matches(c platform.INI, link, mac string) bool {
 
 // networkManagerLeaves says whether NetworkManager is told not to manage the bridge.
 func networkManagerLeaves(bridge string) bool {
-	for _, file := range found("*.conf", "/etc/NetworkManager/conf.d", "/run/NetworkManager/conf.d", "/usr/lib/NetworkManager/conf.d") {
+	for _, file := range found("*.conf", "/etc/NetworkManager/conf.d", "/run/NetworkManager/conf.d",
+		"/usr/lib/NetworkManager/conf.d") {
 		for _, devices := range platform.ReadINI(platform.INI{}, file)["unmanaged-devices"] {
 			for device := range strings.SplitSeq(devices, ";") {
 				if ok, err := filepath.Match(strings.TrimPrefix(device, "interface-name:"), bridge); ok && err == nil {

@@ -67,7 +67,8 @@ func (all) Examine(ctx context.Context, d *doctor.Examination) (found []finding.
 		if f := &found[i]; f.Remedy == "" && f.Owner != nil {
 			f.Remedy = e.delOf(ipam.Owner(*f.Owner))
 		}
-		found[i].Remedy = strings.ReplaceAll(found[i].Remedy, network.RepairCommand, filepath.Join(cni.ProgramDir(), netplugin.Name)+" repair"+e.Where())
+		found[i].Remedy = strings.ReplaceAll(found[i].Remedy, network.RepairCommand,
+			filepath.Join(cni.ProgramDir(), netplugin.Name)+" repair"+e.Where())
 	}
 	return found
 }
@@ -76,13 +77,15 @@ func (all) Examine(ctx context.Context, d *doctor.Examination) (found []finding.
 func (e *examination) networks(ctx context.Context) []finding.Finding {
 	m, err := netplugin.NewManager(e.DataDir, discard)
 	if err != nil {
-		return finding.Report("networks", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}})
+		return finding.Report("networks", "",
+			[]finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}})
 	}
 	var c *network.Config
 	var name string
 	if conf := e.Conf(); conf != nil {
 		mode, _ := network.ParseMode(conf.Mode) // validated when it was parsed
-		name, c = conf.Name, &network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge, Settings: netplugin.Settings(conf)}
+		name, c = conf.Name, &network.Config{Mode: mode, Master: conf.Master, Bridge: conf.Bridge,
+			Settings: netplugin.Settings(conf)}
 	}
 	found, err := m.Examine(ctx, name, c)
 	if err != nil {
@@ -99,7 +102,8 @@ func (e *examination) delOf(o ipam.Owner) string {
 			return "let the runtime collect garbage (GC)"
 		}
 	}
-	conf := map[string]any{"cniVersion": "1.0.0", "name": o.Network, "type": netplugin.Name, "dataDir": e.DataDir, "ipam": json.RawMessage(`{"type":"` + ipamplugin.Name + `"}`)}
+	conf := map[string]any{"cniVersion": "1.0.0", "name": o.Network, "type": netplugin.Name, "dataDir": e.DataDir,
+		"ipam": json.RawMessage(`{"type":"` + ipamplugin.Name + `"}`)}
 	if c := e.Conf(); c != nil {
 		conf["logFile"], conf["ipam"] = e.LogFile, cni.Part(c.Raw, "ipam")
 	}
@@ -108,6 +112,8 @@ func (e *examination) delOf(o ipam.Owner) string {
 		return "DEL of container " + o.ContainerID
 	}
 	bin := cni.ProgramDir()
-	return fmt.Sprintf("if the container is gone: echo '%s' | CNI_COMMAND=DEL CNI_CONTAINERID=%s CNI_IFNAME=%s CNI_PATH=%s %s",
-		b, o.ContainerID, o.IfName, strings.Join(cni.PluginFolders(), string(filepath.ListSeparator)), filepath.Join(bin, netplugin.Name))
+	return fmt.Sprintf("if the container is gone: echo '%s' | CNI_COMMAND=DEL CNI_CONTAINERID=%s CNI_IFNAME=%s "+
+		"CNI_PATH=%s %s",
+		b, o.ContainerID, o.IfName, strings.Join(cni.PluginFolders(), string(filepath.ListSeparator)),
+		filepath.Join(bin, netplugin.Name))
 }

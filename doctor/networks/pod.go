@@ -31,7 +31,10 @@ func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []finding.
 		})
 	}
 	if err == nil && len(mine) == 0 {
-		out = finding.Report(check, "", []finding.Finding{{Level: finding.Failure, Found: d.Pod + " has no attachment on this node", Remedy: "azure-vnet show lists those that have one; the log says why an ADD failed: grep -F " + d.Pod + " " + d.LogFile}})
+		out = finding.Report(check, "",
+			[]finding.Finding{{Level: finding.Failure, Found: d.Pod + " has no attachment on this node",
+				Remedy: "azure-vnet show lists those that have one; the log says why an ADD failed: grep -F " + d.Pod + " " +
+					d.LogFile}})
 	}
 	for _, e := range mine {
 		out = append(out, finding.Report(check, fmt.Sprintf("%s: host veth %s, %s", e.Who(), e.HostIfName, e.State), nil)...)
@@ -57,5 +60,6 @@ func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []finding.
 // names says whether a person means this endpoint.
 func names(e *network.Endpoint, pod string) bool {
 	const enough = 4 // characters of an ID
-	return pod == e.PodName || pod == e.PodNamespace+"/"+e.PodName || pod == e.ContainerID || len(pod) >= enough && strings.HasPrefix(e.ContainerID, pod)
+	return pod == e.PodName || pod == e.PodNamespace+"/"+e.PodName || pod == e.ContainerID || len(pod) >= enough &&
+		strings.HasPrefix(e.ContainerID, pod)
 }

@@ -21,7 +21,8 @@ func Windows() Service {
 // V1 implements Service.
 func (d dlls) V1(method, path, body string) (string, HRESULT) {
 	var response *uint16
-	code := call(d.v1, "HNSCall", uintptr(unsafe.Pointer(wide(method))), uintptr(unsafe.Pointer(wide(path))), uintptr(unsafe.Pointer(wide(body))), uintptr(unsafe.Pointer(&response)))
+	code := call(d.v1, "HNSCall", uintptr(unsafe.Pointer(wide(method))), uintptr(unsafe.Pointer(wide(path))),
+		uintptr(unsafe.Pointer(wide(body))), uintptr(unsafe.Pointer(&response)))
 	return take(response), code
 }
 
@@ -37,7 +38,8 @@ func (d dlls) V2(op, kind, id, body string) (string, HRESULT) {
 	var reply, result *uint16
 	switch op {
 	case "Enumerate":
-		code := call(d.v2, "HcnEnumerate"+kind+"s", uintptr(unsafe.Pointer(wide(body))), uintptr(unsafe.Pointer(&reply)), uintptr(unsafe.Pointer(&result)))
+		code := call(d.v2, "HcnEnumerate"+kind+"s", uintptr(unsafe.Pointer(wide(body))), uintptr(unsafe.Pointer(&reply)),
+			uintptr(unsafe.Pointer(&result)))
 		return answer(code, reply, result)
 	case "Delete":
 		code := call(d.v2, "HcnDelete"+kind, uintptr(unsafe.Pointer(&guid)), uintptr(unsafe.Pointer(&result)))
@@ -62,8 +64,8 @@ func (dlls) AddNeighbor(compartment uint32, adapter net.HardwareAddr, hop netip.
 	return platform.AddNeighbor(compartment, adapter, hop, azure.FabricMAC)
 }
 
-// create makes an object, an endpoint in the network of that ID, and returns its properties. The ID that is asked for is
-// zero: HNS makes one.
+// create makes an object, an endpoint in the network of that ID, and returns its properties. The ID that is asked for
+// is zero: HNS makes one.
 func (d dlls) create(kind string, network windows.GUID, body string) (string, HRESULT) {
 	var zero windows.GUID
 	var handle uintptr
@@ -75,9 +77,11 @@ func (d dlls) create(kind string, network windows.GUID, body string) (string, HR
 			return record, opened
 		}
 		defer d.close(kindNetwork, parent)
-		code = call(d.v2, "HcnCreateEndpoint", parent, uintptr(unsafe.Pointer(&zero)), uintptr(unsafe.Pointer(wide(body))), uintptr(unsafe.Pointer(&handle)), uintptr(unsafe.Pointer(&result)))
+		code = call(d.v2, "HcnCreateEndpoint", parent, uintptr(unsafe.Pointer(&zero)), uintptr(unsafe.Pointer(wide(body))),
+			uintptr(unsafe.Pointer(&handle)), uintptr(unsafe.Pointer(&result)))
 	} else {
-		code = call(d.v2, "HcnCreate"+kind, uintptr(unsafe.Pointer(&zero)), uintptr(unsafe.Pointer(wide(body))), uintptr(unsafe.Pointer(&handle)), uintptr(unsafe.Pointer(&result)))
+		code = call(d.v2, "HcnCreate"+kind, uintptr(unsafe.Pointer(&zero)), uintptr(unsafe.Pointer(wide(body))),
+			uintptr(unsafe.Pointer(&handle)), uintptr(unsafe.Pointer(&result)))
 	}
 	if code != 0 {
 		return answer(code, nil, result)
@@ -89,7 +93,8 @@ func (d dlls) create(kind string, network windows.GUID, body string) (string, HR
 
 func (d dlls) open(kind string, guid windows.GUID) (handle uintptr, record string, code HRESULT) {
 	var result *uint16
-	code = call(d.v2, "HcnOpen"+kind, uintptr(unsafe.Pointer(&guid)), uintptr(unsafe.Pointer(&handle)), uintptr(unsafe.Pointer(&result)))
+	code = call(d.v2, "HcnOpen"+kind, uintptr(unsafe.Pointer(&guid)), uintptr(unsafe.Pointer(&handle)),
+		uintptr(unsafe.Pointer(&result)))
 	record, code = answer(code, nil, result)
 	return handle, record, code
 }
@@ -98,7 +103,8 @@ func (d dlls) close(kind string, handle uintptr) { call(d.v2, "HcnClose"+kind, h
 
 func (d dlls) properties(kind string, handle uintptr, query string) (string, HRESULT) {
 	var properties, result *uint16
-	code := call(d.v2, "HcnQuery"+kind+"Properties", handle, uintptr(unsafe.Pointer(wide(query))), uintptr(unsafe.Pointer(&properties)), uintptr(unsafe.Pointer(&result)))
+	code := call(d.v2, "HcnQuery"+kind+"Properties", handle, uintptr(unsafe.Pointer(wide(query))),
+		uintptr(unsafe.Pointer(&properties)), uintptr(unsafe.Pointer(&result)))
 	return answer(code, properties, result)
 }
 

@@ -117,8 +117,8 @@ type States struct {
 	Attached int `json:"attached"` // to a namespace
 }
 
-// Kept is what outlived an event. The network of v2 was made with flag 8, as the plugin makes it; that of v1 has no such
-// flag.
+// Kept is what outlived an event. The network of v2 was made with flag 8, as the plugin makes it; that of v1 has no
+// such flag.
 type Kept struct {
 	NetworkV1  bool `json:"networkV1"`
 	EndpointV1 bool `json:"endpointV1"`

@@ -30,7 +30,8 @@ func ThisHost() (h Host, err error) {
 	if h.RenameOntoOpen, err = renameOntoOpen(); err != nil {
 		return h, err
 	}
-	sd, err := windows.GetNamedSecurityInfo(`C:\k`, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	sd, err := windows.GetNamedSecurityInfo(`C:\k`, windows.SE_FILE_OBJECT,
+		windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
 	if err == nil {
 		h.RightsOfK = sd.String()
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -41,12 +42,14 @@ func ThisHost() (h Host, err error) {
 }
 
 func adapters() (list []Adapter, err error) {
-	const flags = windows.GAA_FLAG_SKIP_UNICAST | windows.GAA_FLAG_SKIP_ANYCAST | windows.GAA_FLAG_SKIP_MULTICAST | windows.GAA_FLAG_SKIP_DNS_SERVER
+	const flags = windows.GAA_FLAG_SKIP_UNICAST | windows.GAA_FLAG_SKIP_ANYCAST | windows.GAA_FLAG_SKIP_MULTICAST |
+		windows.GAA_FLAG_SKIP_DNS_SERVER
 	const most = 1 << 20
 	var buffer []byte
 	for size := uint32(16 << 10); ; {
 		buffer = make([]byte, size)
-		err = windows.GetAdaptersAddresses(windows.AF_UNSPEC, flags, 0, (*windows.IpAdapterAddresses)(unsafe.Pointer(&buffer[0])), &size)
+		err = windows.GetAdaptersAddresses(windows.AF_UNSPEC, flags, 0,
+			(*windows.IpAdapterAddresses)(unsafe.Pointer(&buffer[0])), &size)
 		if err == nil {
 			break
 		}

@@ -72,7 +72,8 @@ func Find(ctx context.Context, s Service, l Left) (k Kept, err error) {
 // Sweep removes what was left.
 func Sweep(ctx context.Context, s Service, l Left) error {
 	t := &trial{ctx: ctx, name: l.Name, v1: v1{s}, v2: v2{s}, hasV2: l.NetworkV2 != ""}
-	for _, m := range []madeObject{{t.v1, kindEndpoint, l.EndpointV1}, {t.v2, kindEndpoint, l.EndpointV2}, {t.v2, kindNamespace, l.NamespaceV2}} {
+	for _, m := range []madeObject{{t.v1, kindEndpoint, l.EndpointV1}, {t.v2, kindEndpoint, l.EndpointV2},
+		{t.v2, kindNamespace, l.NamespaceV2}} {
 		if m.id != "" {
 			t.made = append(t.made, m)
 		}

@@ -159,9 +159,11 @@ func (t *trial) examine(v version, net, name, mac string, port uint16) {
 	n := networkDoc{name: name, subnet: net + "0/24", gateway: net + "1"}
 	network := t.network(v, "", n)
 	t.network(v, NetworkTwice, networkDoc{name: name, subnet: "198.18.9.0/24", gateway: "198.18.9.1"})
-	t.network(v, MissingAdapter, networkDoc{name: name + "-adapter", subnet: "198.18.9.0/24", gateway: "198.18.9.1", adapter: name + "-is-no-adapter"})
+	t.network(v, MissingAdapter,
+		networkDoc{name: name + "-adapter", subnet: "198.18.9.0/24", gateway: "198.18.9.1", adapter: name + "-is-no-adapter"})
 
-	first, a := t.endpoint(v, network, endpointDoc{name: name + "-first", address: net + "10", length: 24, mac: mac, hop: n.gateway})
+	first, a := t.endpoint(v, network,
+		endpointDoc{name: name + "-first", address: net + "10", length: 24, mac: mac, hop: n.gateway})
 	if t.err == nil {
 		t.err = refused("make an endpoint", a)
 	}
@@ -200,7 +202,8 @@ func (t *trial) capitals(v version) *bool {
 // examinePolicies asks about a policy's details only where a network without an adapter takes it at all.
 func (t *trial) examinePolicies(v version, network string, second endpointDoc, port uint16) {
 	same := func(kind string, settings object) policyDoc { return policyDoc{kind, kind, settings, settings} }
-	block := same("ACL", object{"Protocols": "6", "Action": "Block", "Direction": "Out", "RemoteAddresses": "198.18.9.10/32", "RemotePorts": "80", "RuleType": "Switch", "Priority": 200})
+	block := same("ACL", object{"Protocols": "6", "Action": "Block", "Direction": "Out",
+		"RemoteAddresses": "198.18.9.10/32", "RemotePorts": "80", "RuleType": "Switch", "Priority": 200})
 	allow := func(more object) policyDoc {
 		settings := object{"Action": "Allow", "Direction": "Out", "Priority": 65500}
 		for key, value := range more {
@@ -219,8 +222,10 @@ func (t *trial) examinePolicies(v version, network string, second endpointDoc, p
 		t.probe(v, t.facts.Answers, AllowSwitch, network, with(block, allow(object{"RuleType": "Switch"})))
 	}
 	outside := []string{"198.18.0.0/16"}
-	if t.probe(v, t.facts.Private, OutBoundNAT, network, with(policyDoc{"OutBoundNAT", "OutBoundNAT", object{"ExceptionList": outside}, object{"Exceptions": outside}})) {
-		t.probe(v, t.facts.Answers, Destinations, network, with(same("OutBoundNAT", object{"Destinations": []string{second.address}})))
+	if t.probe(v, t.facts.Private, OutBoundNAT, network,
+		with(policyDoc{"OutBoundNAT", "OutBoundNAT", object{"ExceptionList": outside}, object{"Exceptions": outside}})) {
+		t.probe(v, t.facts.Answers, Destinations, network,
+			with(same("OutBoundNAT", object{"Destinations": []string{second.address}})))
 	}
 	ports := policyDoc{
 		"NAT", "PortMapping", object{"Protocol": "TCP", "InternalPort": 80, "ExternalPort": port},

@@ -136,7 +136,8 @@ func (v v1) make(ctx context.Context, path string, doc any) (id string, a Answer
 }
 
 func (v v1) createNetwork(ctx context.Context, n networkDoc) (string, Answer, error) {
-	doc := object{"Name": n.name, "Type": "private", "Subnets": []object{{"AddressPrefix": n.subnet, "GatewayAddress": n.gateway}}}
+	doc := object{"Name": n.name, "Type": "private",
+		"Subnets": []object{{"AddressPrefix": n.subnet, "GatewayAddress": n.gateway}}}
 	if n.adapter != "" {
 		doc["Type"], doc["NetworkAdapterName"] = strings.ToLower(l2Bridge), n.adapter
 	}
@@ -247,8 +248,10 @@ func (v v2) make(ctx context.Context, kind, parent string, doc object) (id strin
 const nonPersistent = 8
 
 func (v v2) createNetwork(ctx context.Context, n networkDoc) (string, Answer, error) {
-	subnet := object{"IpAddressPrefix": n.subnet, "Routes": []object{{"NextHop": n.gateway, "DestinationPrefix": "0.0.0.0/0"}}}
-	doc := object{"Name": n.name, "Type": "Private", "Ipams": []object{{"Type": "Static", "Subnets": []object{subnet}}}, "Flags": nonPersistent}
+	subnet := object{"IpAddressPrefix": n.subnet,
+		"Routes": []object{{"NextHop": n.gateway, "DestinationPrefix": "0.0.0.0/0"}}}
+	doc := object{"Name": n.name, "Type": "Private", "Ipams": []object{{"Type": "Static", "Subnets": []object{subnet}}},
+		"Flags": nonPersistent}
 	if n.adapter != "" {
 		doc["Type"] = l2Bridge
 		doc["Policies"] = []object{{"Type": "NetAdapterName", "Settings": object{"NetworkAdapterName": n.adapter}}}
@@ -317,7 +320,8 @@ func (v v2) networks(ctx context.Context, prefix string) (map[string]string, err
 
 // attach puts an endpoint into a namespace, or takes it out.
 func (v v2) attach(ctx context.Context, request, namespace, endpoint string) (Answer, error) {
-	_, a, err := v.call(ctx, "Modify", kindNamespace, namespace, object{"ResourceType": kindEndpoint, "RequestType": request, "Settings": object{"EndpointId": endpoint}})
+	_, a, err := v.call(ctx, "Modify", kindNamespace, namespace,
+		object{"ResourceType": kindEndpoint, "RequestType": request, "Settings": object{"EndpointId": endpoint}})
 	return a, err
 }
 

@@ -54,7 +54,8 @@ const maxHead = 64 << 10
 
 // begin sends the question and reads what stands before the body.
 func (a *answer) begin(u *url.URL) error {
-	if _, err := fmt.Fprintf(a.conn, "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: azure-vnet-ipam\r\n\r\n", u.RequestURI(), u.Host); err != nil {
+	if _, err := fmt.Fprintf(a.conn, "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: azure-vnet-ipam\r\n\r\n",
+		u.RequestURI(), u.Host); err != nil {
 		return err
 	}
 	head := &io.LimitedReader{R: a.conn, N: maxHead}

@@ -55,7 +55,8 @@ func TestAnAnswerInATransferEncodingIsNamed(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n<xml>\r\n0\r\n\r\n")
 		_ = conn.Close()
 	}()
-	if _, err := (HostAgent{URL: "http://" + l.Addr().String()}).Subnets(t.Context()); err == nil || !strings.Contains(err.Error(), `"chunked"`) {
+	if _, err := (HostAgent{URL: "http://" + l.Addr().String()}).Subnets(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), `"chunked"`) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -81,7 +81,8 @@ func newSubnet(mac string, primary bool, prefix string, addrs []string) (Subnet,
 	s := Subnet{MAC: m, Primary: primary, Prefix: p}
 	for _, text := range addrs {
 		a, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil || a.Zone() != "" || a.Is4In6() || !p.Contains(a) || a == p.Addr() || a == p.Addr().Next() || isBroadcast(p, a) {
+		if err != nil || a.Zone() != "" || a.Is4In6() || !p.Contains(a) || a == p.Addr() ||
+			a == p.Addr().Next() || isBroadcast(p, a) {
 			continue
 		}
 		s.Addresses = append(s.Addresses, a)

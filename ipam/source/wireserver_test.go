@@ -179,7 +179,8 @@ func TestFileThatIsUnusable(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := (File{path}).Subnets(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), path) {
+		if _, err := (File{path}).Subnets(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), c.text) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

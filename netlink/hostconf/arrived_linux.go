@@ -48,7 +48,8 @@ func Arrived(s *wire.Socket, conf, known Conf, dev rtnl.Device) error {
 		}
 	}
 	is4 := func(p netip.Prefix) bool { return p.Addr().Is4() }
-	if i := slices.IndexFunc(rtnl.Prefixes(known.Addrs), is4); i >= 0 && !slices.ContainsFunc(rtnl.Prefixes(have.Addrs), is4) {
+	if i := slices.IndexFunc(rtnl.Prefixes(known.Addrs), is4); i >= 0 &&
+		!slices.ContainsFunc(rtnl.Prefixes(have.Addrs), is4) {
 		missing = append(missing, "address "+rtnl.Prefixes(known.Addrs)[i].String())
 	}
 	if len(missing) > 0 {

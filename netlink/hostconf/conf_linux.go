@@ -83,17 +83,20 @@ func ReadCarried(s *wire.Socket, dev rtnl.Device) (Conf, error) {
 		slices.Reverse(c.Addrs[v6:])
 	}
 	c.Routes, errs[1] = readRoutes(s, dev.Index, all)
-	c.Neighs, errs[2] = rtnl.Dump(s, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, rtnl.Listing{Index: dev.Index}, rtnl.Message.IsNeighbour)
-	proxies, err := rtnl.Dump(s, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH, rtnl.Listing{Index: dev.Index, Flags: unix.NTF_PROXY}, func(m rtnl.Message) bool {
-		return m.Header[10]&unix.NTF_PROXY != 0
-	})
+	c.Neighs, errs[2] = rtnl.Dump(s, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH,
+		rtnl.Listing{Index: dev.Index}, rtnl.Message.IsNeighbour)
+	proxies, err := rtnl.Dump(s, unix.RTM_GETNEIGH, unix.RTM_NEWNEIGH,
+		rtnl.Listing{Index: dev.Index, Flags: unix.NTF_PROXY}, func(m rtnl.Message) bool {
+			return m.Header[10]&unix.NTF_PROXY != 0
+		})
 	c.Neighs, errs[3] = append(c.Neighs, proxies...), err
 	return c, errors.Join(errs[:]...)
 }
 
 // ReadRules reads the policy rules that name the interface, whether it is there or not.
 func ReadRules(s *wire.Socket, name string) ([]rtnl.Message, error) {
-	return rtnl.Dump(s, unix.RTM_GETRULE, unix.RTM_NEWRULE, rtnl.Listing{}, func(m rtnl.Message) bool { return m.RuleNames(name) })
+	return rtnl.Dump(s, unix.RTM_GETRULE, unix.RTM_NEWRULE, rtnl.Listing{},
+		func(m rtnl.Message) bool { return m.RuleNames(name) })
 }
 
 // AddTo appends the requests that give the configuration to a device. What is there already is updated: a DHCP
@@ -116,7 +119,8 @@ func (c Conf) AddTo(b *rtnl.Batch, to rtnl.Device) {
 		b.Add(fmt.Sprintf("add neighbour %s to %s", m.Addr(unix.NDA_DST), to.Name), m.NewNeigh(to), m.Ignore()...)
 	}
 	for _, m := range c.Rules {
-		b.Add(m.Rule("add", to), m.NewRule(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, c.Dev, to), m.Ignore(unix.EEXIST)...)
+		b.Add(m.Rule("add", to), m.NewRule(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, c.Dev, to),
+			m.Ignore(unix.EEXIST)...)
 	}
 }
 
@@ -132,7 +136,8 @@ func (c Conf) Remove(b *rtnl.Batch) {
 		if !m.Stays() {
 			continue // ages out by itself
 		}
-		req := m.Request(unix.RTM_DELNEIGH, 0, m.Header, func(typ uint16, data []byte) ([]byte, bool) { return data, typ == unix.NDA_DST })
+		req := m.Request(unix.RTM_DELNEIGH, 0, m.Header,
+			func(typ uint16, data []byte) ([]byte, bool) { return data, typ == unix.NDA_DST })
 		b.Add(fmt.Sprintf("delete neighbour %s from %s", m.Addr(unix.NDA_DST), c.Dev.Name), req, unix.ENOENT)
 	}
 }

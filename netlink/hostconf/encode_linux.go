@@ -62,7 +62,8 @@ func lostMessages(data []byte) iter.Seq[rtnl.Message] {
 				return
 			}
 			m.Lost = true
-			m.First = m.Type == unix.RTM_NEWROUTE && m.Family() == unix.AF_INET && binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
+			m.First = m.Type == unix.RTM_NEWROUTE && m.Family() == unix.AF_INET &&
+				binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_APPEND == 0
 			if !yield(m) {
 				return
 			}

@@ -26,8 +26,10 @@ func (c Conf) WithoutEnd() Conf {
 func (c Conf) Extend(s *wire.Socket) error {
 	do := &rtnl.Batch{}
 	for _, m := range c.Addrs {
-		if m.Ends() && !m.AddrWithoutEnd().Ends() && m.U32(unix.IFA_FLAGS)&unix.IFA_F_MANAGETEMPADDR == 0 && m.Get(rtnl.AddressProto) == nil {
-			do.Add("extend address "+m.Prefix().Addr().String(), m.AddrWithoutEnd().NewAddr(unix.NLM_F_REPLACE, 0, c.Dev, c.Dev), unix.ENOENT)
+		if m.Ends() && !m.AddrWithoutEnd().Ends() && m.U32(unix.IFA_FLAGS)&unix.IFA_F_MANAGETEMPADDR == 0 &&
+			m.Get(rtnl.AddressProto) == nil {
+			do.Add("extend address "+m.Prefix().Addr().String(),
+				m.AddrWithoutEnd().NewAddr(unix.NLM_F_REPLACE, 0, c.Dev, c.Dev), unix.ENOENT)
 		}
 	}
 	return do.Send(s)

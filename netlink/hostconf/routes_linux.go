@@ -58,7 +58,8 @@ func readRoutes(s *wire.Socket, index int, addrs []rtnl.Message) (r Routes, err 
 		ids[m.U32(rtnl.NexthopID)] = true
 	}
 	routes, err := rtnl.Dump(s, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
-		return m.IsIP() && m.RouteFlags()&unix.RTM_F_CLONED == 0 && m.Header[5] != PodRoute && (m.Header[5] != unix.RTPROT_KERNEL || m.Header[7] == unix.RTN_UNICAST)
+		return m.IsIP() && m.RouteFlags()&unix.RTM_F_CLONED == 0 && m.Header[5] != PodRoute &&
+			(m.Header[5] != unix.RTPROT_KERNEL || m.Header[7] == unix.RTN_UNICAST)
 	})
 	others := map[string]bool{} // keys of routes over other interfaces
 	for i, m := range routes {
@@ -139,7 +140,8 @@ func stoneMessage(typ int, gw netip.Addr, dev rtnl.Device) *nl.NetlinkRequest {
 		req.Flags |= unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	}
 	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{
-		Family: uint8(rtnl.Family(gw)), Dst_len: uint8(gw.BitLen()), Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_STATIC, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST,
+		Family: uint8(rtnl.Family(gw)), Dst_len: uint8(gw.BitLen()), Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_STATIC,
+		Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST,
 	}})
 	req.AddData(rtnl.Bytes(unix.RTA_DST, gw.AsSlice()))
 	req.AddData(rtnl.U32(unix.RTA_OIF, uint32(dev.Index)))
@@ -155,7 +157,8 @@ func lostOf(list []rtnl.Message) []rtnl.Message {
 // those that come before routes over other interfaces are put before all, the last one first; the others behind.
 func addRoutes(b *rtnl.Batch, list []rtnl.Message, from, to rtnl.Device) {
 	add := func(m rtnl.Message) {
-		b.Add(fmt.Sprintf("add route %s to %s", m.Route(), to.Name), m.NewRoute(unix.RTM_NEWROUTE, m.AddFlags(), from, to), m.Ignore(unix.EEXIST)...)
+		b.Add(fmt.Sprintf("add route %s to %s", m.Route(), to.Name),
+			m.NewRoute(unix.RTM_NEWROUTE, m.AddFlags(), from, to), m.Ignore(unix.EEXIST)...)
 	}
 	for _, m := range slices.Backward(list) {
 		if m.First {
@@ -174,7 +177,8 @@ func addRoutes(b *rtnl.Batch, list []rtnl.Message, from, to rtnl.Device) {
 func (r Routes) remove(b *rtnl.Batch, from rtnl.Device) {
 	for _, m := range slices.Backward(slices.Concat(r.onLink, r.direct, r.gateways)) {
 		if m.Family() == unix.AF_INET || m.Get(unix.RTA_MULTIPATH) == nil {
-			b.Add(fmt.Sprintf("delete route %s from %s", m.Route(), from.Name), m.NewRoute(unix.RTM_DELROUTE, 0, from, from), unix.ESRCH, unix.ENOENT)
+			b.Add(fmt.Sprintf("delete route %s from %s", m.Route(), from.Name),
+				m.NewRoute(unix.RTM_DELROUTE, 0, from, from), unix.ESRCH, unix.ENOENT)
 		}
 	}
 }

@@ -56,7 +56,8 @@ func (m Message) DelAddr() *nl.NetlinkRequest {
 }
 
 // addrState are the flags by which the kernel says how an address is doing.
-const addrState = unix.IFA_F_PERMANENT | unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
+const addrState = unix.IFA_F_PERMANENT | unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED |
+	unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED
 
 // AddrKey is what an address is known by on its interface.
 func (m Message) AddrKey() string {
@@ -113,8 +114,10 @@ func (m Message) WholeLifetimes(now uint32) {
 
 // SameSubnet compares the subnets of two IPv4 addresses.
 func (m Message) SameSubnet(o Message) bool {
-	return m.Type == unix.RTM_NEWADDR && o.Type == m.Type && m.Family() == unix.AF_INET && o.Family() == m.Family() && m.Header[1] == o.Header[1] &&
-		netip.PrefixFrom(m.Addr(unix.IFA_ADDRESS), int(m.Header[1])).Masked() == netip.PrefixFrom(o.Addr(unix.IFA_ADDRESS), int(o.Header[1])).Masked()
+	return m.Type == unix.RTM_NEWADDR && o.Type == m.Type && m.Family() == unix.AF_INET && o.Family() == m.Family() &&
+		m.Header[1] == o.Header[1] &&
+		netip.PrefixFrom(m.Addr(unix.IFA_ADDRESS), int(m.Header[1])).Masked() == netip.PrefixFrom(o.Addr(unix.IFA_ADDRESS),
+			int(o.Header[1])).Masked()
 }
 
 // Prefixes lists the addresses in RTM_NEWADDR messages, link-local IPv6 ones left out.

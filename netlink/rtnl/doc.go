@@ -1,3 +1,3 @@
-// Package rtnl has rtnetlink's messages: what the kernel says of addresses, routes, nexthop objects, neighbours and policy
-// rules, the requests that give the same to another interface, and batches of requests.
+// Package rtnl has rtnetlink's messages: what the kernel says of addresses, routes, nexthop objects, neighbours and
+// policy rules, the requests that give the same to another interface, and batches of requests.
 package rtnl

@@ -29,7 +29,8 @@ func Parse(typ uint16, body []byte, over wire.Attrs) (Message, error) {
 }
 
 // Request is the message as a request. edit may change the attributes on the way, or drop one (nil, false).
-func (m Message) Request(typ, flags int, header []byte, edit func(typ uint16, data []byte) ([]byte, bool)) *nl.NetlinkRequest {
+func (m Message) Request(typ, flags int, header []byte,
+	edit func(typ uint16, data []byte) ([]byte, bool)) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(typ, flags)
 	req.AddRawData(header)
 	for _, a := range m.Attrs {

@@ -12,7 +12,8 @@ import (
 // IsNeighbour leaves out what is not resolved, and what the kernel notes of multicast addresses.
 func (m Message) IsNeighbour() bool {
 	mac, state := m.Get(unix.NDA_LLADDR), m.NeighbourState()
-	return m.IsIP() && len(mac) == 6 && mac[0]&1 == 0 && state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) == 0 && state != unix.NUD_NONE
+	return m.IsIP() && len(mac) == 6 && mac[0]&1 == 0 && state&(unix.NUD_INCOMPLETE|unix.NUD_FAILED) == 0 &&
+		state != unix.NUD_NONE
 }
 
 // NeighbourState is struct ndmsg's: NUD_….
@@ -31,9 +32,10 @@ func (m Message) NewNeigh(to Device) *nl.NetlinkRequest {
 	if !m.Stays() {
 		binary.NativeEndian.PutUint16(header[8:], unix.NUD_STALE) // used at once, verified soon
 	}
-	return m.Request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header, func(typ uint16, data []byte) ([]byte, bool) {
-		return data, typ == unix.NDA_DST || typ == unix.NDA_LLADDR || typ == ndaProtocol
-	})
+	return m.Request(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header,
+		func(typ uint16, data []byte) ([]byte, bool) {
+			return data, typ == unix.NDA_DST || typ == unix.NDA_LLADDR || typ == ndaProtocol
+		})
 }
 
 // IsPods says whether the neighbour has the MAC of a pod of ours.

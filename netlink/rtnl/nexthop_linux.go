@@ -25,15 +25,16 @@ func (m Message) NewNexthop(from, to Device) *nl.NetlinkRequest {
 	header := bytes.Clone(m.Header)
 	header[1], header[3] = 0, 0 // scope and reserved are answers
 	binary.NativeEndian.PutUint32(header[4:], binary.NativeEndian.Uint32(header[4:])&unix.RTNH_F_ONLINK)
-	return m.Request(unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header, func(typ uint16, data []byte) ([]byte, bool) {
-		if typ == NexthopOIF && wire.U32(data) == uint32(from.Index) {
-			return binary.NativeEndian.AppendUint32(nil, uint32(to.Index)), true
-		}
-		if typ == nhaResGroup {
-			return settingsOf(data), true
-		}
-		return data, typ <= nhaFDB
-	})
+	return m.Request(unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header,
+		func(typ uint16, data []byte) ([]byte, bool) {
+			if typ == NexthopOIF && wire.U32(data) == uint32(from.Index) {
+				return binary.NativeEndian.AppendUint32(nil, uint32(to.Index)), true
+			}
+			if typ == nhaResGroup {
+				return settingsOf(data), true
+			}
+			return data, typ <= nhaFDB
+		})
 }
 
 // settingsOf are the attributes of a resilient group but for NHA_RES_GROUP_UNBALANCED_TIME, which is an answer.

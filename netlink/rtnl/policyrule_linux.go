@@ -64,7 +64,8 @@ func (r PolicyRule) request(typ, flags int) *nl.NetlinkRequest {
 
 // policyRuleOf reads a rule. What ours do not have is left out: only rules of our own priorities are to be compared.
 func policyRuleOf(m Message) PolicyRule {
-	r := PolicyRule{Priority: m.U32(unix.FRA_PRIORITY), Family: m.Family(), Mark: m.U32(unix.FRA_FWMARK), Table: m.U32(unix.FRA_TABLE), Longer: -1}
+	r := PolicyRule{Priority: m.U32(unix.FRA_PRIORITY), Family: m.Family(), Mark: m.U32(unix.FRA_FWMARK),
+		Table: m.U32(unix.FRA_TABLE), Longer: -1}
 	if a := m.Addr(unix.FRA_SRC); a.IsValid() {
 		r.From = netip.PrefixFrom(a, int(m.Header[2]))
 	}

@@ -44,7 +44,8 @@ func (m Message) RouteFlags() uint32 { return binary.NativeEndian.Uint32(m.Heade
 // RouteKey is what routes have in common among which the kernel takes the first one: family, prefix, TOS, table,
 // metric.
 func (m Message) RouteKey() string {
-	return fmt.Sprintf("%x %x %x %d %d", m.Header[:4], m.Get(unix.RTA_DST), m.Get(unix.RTA_SRC), m.U32(unix.RTA_TABLE), m.U32(unix.RTA_PRIORITY))
+	return fmt.Sprintf("%x %x %x %d %d", m.Header[:4], m.Get(unix.RTA_DST), m.Get(unix.RTA_SRC),
+		m.U32(unix.RTA_TABLE), m.U32(unix.RTA_PRIORITY))
 }
 
 // PathKey is what a route is known by on its interface.
@@ -54,7 +55,8 @@ func (m Message) PathKey() string {
 
 // Over says whether the route, or a leg of it, goes over the interface.
 func (m Message) Over(index int) bool {
-	return m.U32(unix.RTA_OIF) == uint32(index) || slices.ContainsFunc(m.Legs(), func(l Leg) bool { return l.Index() == index })
+	return m.U32(unix.RTA_OIF) == uint32(index) ||
+		slices.ContainsFunc(m.Legs(), func(l Leg) bool { return l.Index() == index })
 }
 
 // ViaGateway says whether the route, or one of its legs, may have a gateway.
@@ -80,7 +82,8 @@ const addrMetric = 256
 // address gives it (net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route).
 func (m Message) ComesWith(addr Message) bool {
 	const ifaPriority = 9 // IFA_RT_PRIORITY, include/uapi/linux/if_addr.h
-	if m.Header[5] != unix.RTPROT_KERNEL || m.Family() != addr.Family() || m.ViaGateway() || m.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN || addr.U32(unix.IFA_FLAGS)&unix.IFA_F_NOPREFIXROUTE != 0 {
+	if m.Header[5] != unix.RTPROT_KERNEL || m.Family() != addr.Family() || m.ViaGateway() ||
+		m.U32(unix.RTA_TABLE) != unix.RT_TABLE_MAIN || addr.U32(unix.IFA_FLAGS)&unix.IFA_F_NOPREFIXROUTE != 0 {
 		return false
 	}
 	metric, dst := addr.U32(ifaPriority), netip.PrefixFrom(m.Addr(unix.RTA_DST), int(m.Header[1]))
@@ -90,13 +93,15 @@ func (m Message) ComesWith(addr Message) bool {
 	if m.Family() == unix.AF_INET6 {
 		return m.U32(unix.RTA_PRIORITY) == cmp.Or(metric, addrMetric) && (within(unix.IFA_ADDRESS) || within(unix.IFA_LOCAL))
 	}
-	return addr.U32(unix.IFA_FLAGS)&unix.IFA_F_SECONDARY == 0 && m.U32(unix.RTA_PRIORITY) == metric && within(unix.IFA_ADDRESS) &&
+	return addr.U32(unix.IFA_FLAGS)&unix.IFA_F_SECONDARY == 0 &&
+		m.U32(unix.RTA_PRIORITY) == metric && within(unix.IFA_ADDRESS) &&
 		m.Addr(unix.RTA_PREFSRC) == addr.Addr(unix.IFA_LOCAL) && m.Header[6] == unix.RT_SCOPE_LINK
 }
 
 // IsLinkLocals says whether the route is the one that the kernel gives every interface with IPv6.
 func (m Message) IsLinkLocals() bool {
-	return m.Header[5] == unix.RTPROT_KERNEL && m.Addr(unix.RTA_DST).IsLinkLocalUnicast() && m.Family() == unix.AF_INET6 && m.U32(unix.RTA_PRIORITY) == addrMetric
+	return m.Header[5] == unix.RTPROT_KERNEL && m.Addr(unix.RTA_DST).IsLinkLocalUnicast() &&
+		m.Family() == unix.AF_INET6 && m.U32(unix.RTA_PRIORITY) == addrMetric
 }
 
 // Expires is the rest of an IPv6 route's life in seconds; 0 is for ever. The kernel says it in ticks of 10 ms (struct
@@ -118,7 +123,8 @@ func (m Message) RouteWithoutEnd() Message {
 	if m.Type != unix.RTM_NEWROUTE || !byProgram || m.Expires() == 0 {
 		return m
 	}
-	m.Attrs = slices.DeleteFunc(slices.Clone(m.Attrs), func(a wire.Attr) bool { return a.Type == unix.RTA_CACHEINFO || a.Type == unix.RTA_EXPIRES })
+	m.Attrs = slices.DeleteFunc(slices.Clone(m.Attrs),
+		func(a wire.Attr) bool { return a.Type == unix.RTA_CACHEINFO || a.Type == unix.RTA_EXPIRES })
 	return m
 }
 

@@ -16,7 +16,8 @@ func isRuleName(typ uint16) bool { return typ == unix.FRA_IIFNAME || typ == unix
 
 // RuleNames says whether the policy rule names the interface.
 func (m Message) RuleNames(name string) bool {
-	return slices.ContainsFunc(m.Attrs, func(a wire.Attr) bool { return isRuleName(a.Type) && string(bytes.TrimRight(a.Value, "\x00")) == name })
+	return slices.ContainsFunc(m.Attrs,
+		func(a wire.Attr) bool { return isRuleName(a.Type) && string(bytes.TrimRight(a.Value, "\x00")) == name })
 }
 
 // NewRule is the request that makes or deletes the rule for an interface, in place of the one that it names.

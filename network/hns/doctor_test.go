@@ -27,9 +27,12 @@ func TestDoctorAsksHNS(t *testing.T) {
 		"HNS does not answer": {harm: func(_, v2 *fakeHNS) {
 			v2.fail = map[string]error{"supported": errors.New("RPC server is unavailable")}
 		}, level: finding.Failure, check: "hns", found: "RPC server"},
-		"the network is gone":   {harm: func(_, v2 *fakeHNS) { v2.networks, v2.names = nil, nil }, level: finding.Failure, check: "hns", found: "no network azure"},
-		"a pod's endpoint is":   {harm: func(_, v2 *fakeHNS) { v2.endpoints = nil }, level: finding.Failure, check: "endpoints", found: "HNS has no endpoint"},
-		"a pod is not attached": {harm: func(_, v2 *fakeHNS) { v2.endpoints[0].Places = nil }, level: finding.Failure, check: "endpoints", found: "is not attached"},
+		"the network is gone": {harm: func(_, v2 *fakeHNS) { v2.networks, v2.names = nil, nil }, level: finding.Failure,
+			check: "hns", found: "no network azure"},
+		"a pod's endpoint is": {harm: func(_, v2 *fakeHNS) { v2.endpoints = nil }, level: finding.Failure, check: "endpoints",
+			found: "HNS has no endpoint"},
+		"a pod is not attached": {harm: func(_, v2 *fakeHNS) { v2.endpoints[0].Places = nil }, level: finding.Failure,
+			check: "endpoints", found: "is not attached"},
 		"an endpoint is nobody's": {harm: func(_, v2 *fakeHNS) {
 			v2.endpoints = append(v2.endpoints, hnsEndpoint{ID: "x", Name: "lost-eth0", NetworkID: "net"})
 		}, level: finding.Warning, check: "leftovers", found: "lost-eth0"},

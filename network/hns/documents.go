@@ -136,7 +136,8 @@ func networkV2(n *network.Network) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc := networkDocV2{Name: n.Name, Type: kind, Flags: nonPersistent, SchemaVersion: schema2, Ipams: []ipamDocV2{{Type: "Static"}}}
+	doc := networkDocV2{Name: n.Name, Type: kind, Flags: nonPersistent, SchemaVersion: schema2,
+		Ipams: []ipamDocV2{{Type: "Static"}}}
 	if adapter := n.HNSAdapter(); adapter != "" {
 		doc.Policies = append(doc.Policies, policyDocV2{"NetAdapterName", map[string]string{"NetworkAdapterName": adapter}})
 	}
@@ -148,7 +149,8 @@ func networkV2(n *network.Network) ([]byte, error) {
 		doc.Policies = append(doc.Policies, p)
 	}
 	for _, p := range n.Prefixes {
-		doc.Ipams[0].Subnets = append(doc.Ipams[0].Subnets, subnetDocV2{p, []routeDocV2{{gatewayOf(n, p), everything(p.Addr())}}})
+		doc.Ipams[0].Subnets = append(doc.Ipams[0].Subnets,
+			subnetDocV2{p, []routeDocV2{{gatewayOf(n, p), everything(p.Addr())}}})
 	}
 	return json.Marshal(doc)
 }
@@ -168,8 +170,10 @@ func endpointV1(networkID string, n *network.Network, e *network.Endpoint) ([]by
 		return nil, errDualV1
 	}
 	doc := endpointDocV1{
-		Name: nameOf(e.Owner), VirtualNetwork: networkID, IPAddress: e.Addresses[0].Addr().String(), PrefixLength: e.Addresses[0].Bits(),
-		DNSSuffix: strings.Join(e.HNS.DNS.Search, ","), DNSServerList: strings.Join(e.HNS.DNS.Servers, ","), DNSDomain: e.HNS.DNS.Domain,
+		Name: nameOf(e.Owner), VirtualNetwork: networkID, IPAddress: e.Addresses[0].Addr().String(),
+		PrefixLength: e.Addresses[0].Bits(),
+		DNSSuffix:    strings.Join(e.HNS.DNS.Search, ","), DNSServerList: strings.Join(e.HNS.DNS.Servers, ","),
+		DNSDomain: e.HNS.DNS.Domain,
 	}
 	given, acls, err := flatPolicies(n, e)
 	if err != nil {

@@ -35,7 +35,8 @@ func raws(texts ...string) (out []json.RawMessage) {
 func documented() (*network.Network, *network.Endpoint) {
 	n := &network.Network{
 		Name: "azure", Mode: network.ModeBridge, Prefixes: prefixList("10.240.0.0/16"), Settings: network.Settings{AllowHostAgent: true},
-		HNS: &network.HNSConfig{Adapter: "Ethernet 2", DNSServers: []string{"10.0.0.10", "168.63.129.16"}, Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}},
+		HNS: &network.HNSConfig{Adapter: "Ethernet 2", DNSServers: []string{"10.0.0.10", "168.63.129.16"},
+			Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}},
 	}
 	e := &network.Endpoint{
 		Owner: owner("azure", "dee435e2b1c9", "eth0"), Addresses: prefixList("10.240.0.5/16"),
@@ -95,7 +96,8 @@ func TestEndpointDocumentsAreTheDocumentedOnes(t *testing.T) {
 	wantDoc(t, "endpoint-v1.json", doc, err)
 
 	e.HNS.Ports[0].HostIP = "10.240.0.4"
-	e.HNS.DNS = network.PodDNS{Servers: []string{"10.0.0.10"}, Search: []string{"default.svc.cluster.local", "svc.cluster.local"}, Options: []string{"ndots:5"}}
+	e.HNS.DNS = network.PodDNS{Servers: []string{"10.0.0.10"}, Search: []string{"default.svc.cluster.local", "svc.cluster.local"},
+		Options: []string{"ndots:5"}}
 	doc, err = endpointV2("NETWORK-ID", n, e)
 	wantDoc(t, "endpoint-v2.json", doc, err)
 }
@@ -191,21 +193,24 @@ func TestAnACLOfTheConfigurationIsNotSentTwice(t *testing.T) {
 	n, e := documented()
 	n.AllowHostAgent = false
 	block := func(port, rule string) string {
-		return `{"Type":"ACL","Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"` + port + `","Priority":200` + rule + `}`
+		return `{"Type":"ACL","Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"` + port +
+			`","Priority":200` + rule + `}`
 	}
 	const rule = `,"RuleType":"Switch"`
-	allow := []string{`{"Type":"ACL","Action":"Allow","Direction":"In","Priority":65500}`, `{"Type":"ACL","Action":"Allow","Direction":"Out","Priority":65500` + rule + `}`}
+	allow := []string{`{"Type":"ACL","Action":"Allow","Direction":"In","Priority":65500}`,
+		`{"Type":"ACL","Action":"Allow","Direction":"Out","Priority":65500` + rule + `}`}
 	for name, c := range map[string]struct {
 		own  []string
 		want int
 	}{
-		"none":                                {nil, 4},
-		"all":                                 {append([]string{block("80", rule), block("32526", rule)}, allow...), 4},
-		"one by its older name":               {[]string{`{"Type":"ACL","Protocol":6,"Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePort":80,"Priority":200` + rule + `}`}, 4},
-		"of another port":                     {[]string{block("443", rule)}, 5},
-		"one that the host would enforce":     {[]string{block("80", `,"RuleType":"Host"`)}, 5},
-		"one that says not where it applies":  {[]string{block("80", "")}, 5},
-		"an allowance that is the host's own": {[]string{`{"Type":"ACL","Action":"Allow","Direction":"In","Priority":65500,"RuleType":"Host"}`}, 5},
+		"none":                               {nil, 4},
+		"all":                                {append([]string{block("80", rule), block("32526", rule)}, allow...), 4},
+		"one by its older name":              {[]string{`{"Type":"ACL","Protocol":6,"Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePort":80,"Priority":200` + rule + `}`}, 4},
+		"of another port":                    {[]string{block("443", rule)}, 5},
+		"one that the host would enforce":    {[]string{block("80", `,"RuleType":"Host"`)}, 5},
+		"one that says not where it applies": {[]string{block("80", "")}, 5},
+		"an allowance that is the host's own": {[]string{`{"Type":"ACL","Action":"Allow","Direction":"In","Priority":65500,"RuleType":"Host"}`},
+			5},
 	} {
 		e.HNS.Policies = raws(c.own...)
 		if _, acls, err := flatPolicies(n, e); err != nil || len(acls) != c.want {
@@ -223,7 +228,8 @@ func TestPortMappings(t *testing.T) {
 		v1, v2 string // what is sent; "error: text"
 	}{
 		{"tcp", mapping(8080, 80, "tcp", ""), four, `{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080}`, `6 80 8080  1`},
-		{"the protocol in any case", mapping(53, 53, "UdP", ""), four, `{"Type":"NAT","Protocol":"UDP","InternalPort":53,"ExternalPort":53}`, `17 53 53  1`},
+		{"the protocol in any case", mapping(53, 53, "UdP", ""), four, `{"Type":"NAT","Protocol":"UDP","InternalPort":53,"ExternalPort":53}`,
+			`17 53 53  1`},
 		{"no host port", mapping(0, 80, "tcp", ""), four, ``, ``},
 		{"no host port, and an unknown protocol", mapping(-1, 80, "sctp", ""), four, ``, ``},
 		{"unknown protocol", mapping(8080, 80, "sctp", ""), four, `error: "sctp"`, `error: "sctp"`},
@@ -232,8 +238,10 @@ func TestPortMappings(t *testing.T) {
 		{"no port of the pod", mapping(8080, 0, "tcp", ""), four, `error: port 0`, `error: port 0`},
 		{"address of the host", mapping(8080, 80, "tcp", "10.240.0.4"), four, `error: 10.240.0.4`, `6 80 8080 10.240.0.4 1`},
 		{"no address", mapping(8080, 80, "tcp", "localhost"), four, `error: localhost`, `error: localhost`},
-		{"wildcard", mapping(8080, 80, "tcp", "0.0.0.0"), four, `{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080}`, `6 80 8080  1`},
-		{"wildcard of IPv6", mapping(8080, 80, "tcp", "::"), four, `{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080}`, `error: ::`},
+		{"wildcard", mapping(8080, 80, "tcp", "0.0.0.0"), four, `{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080}`,
+			`6 80 8080  1`},
+		{"wildcard of IPv6", mapping(8080, 80, "tcp", "::"), four, `{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080}`,
+			`error: ::`},
 		{"both families", mapping(8080, 80, "tcp", ""), both, ``, `6 80 8080  1; 6 80 8080  2`},
 		{"both families, wildcard of IPv4", mapping(8080, 80, "tcp", "0.0.0.0"), both, ``, `6 80 8080  1`},
 		{"both families, wildcard of IPv6", mapping(8080, 80, "tcp", "::"), both, ``, `6 80 8080  2`},
@@ -278,7 +286,8 @@ func TestPoliciesOfTheConfigurationAreConverted(t *testing.T) {
 	for _, c := range []struct{ flat, v2 string }{
 		{`{"Type":"OutBoundNAT","VIP":"10.0.0.1","ExceptionList":["10.0.0.0/8"],"Destinations":["1.2.3.4"],"MaxPortPoolUsage":7}`,
 			`{"Type":"OutBoundNAT","Settings":{"VirtualIP":"10.0.0.1","Exceptions":["10.0.0.0/8"],"Destinations":["1.2.3.4"],"MaxPortPoolUsage":7}}`},
-		{`{"Type":"ROUTE","DestinationPrefix":"10.0.0.0/8","NextHop":"10.240.0.1"}`, `{"Type":"SDNRoute","Settings":{"DestinationPrefix":"10.0.0.0/8","NextHop":"10.240.0.1"}}`},
+		{`{"Type":"ROUTE","DestinationPrefix":"10.0.0.0/8","NextHop":"10.240.0.1"}`,
+			`{"Type":"SDNRoute","Settings":{"DestinationPrefix":"10.0.0.0/8","NextHop":"10.240.0.1"}}`},
 		{lastACL, `{"Type":"ACL","Settings":{"Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"80","RuleType":"Switch","Priority":200}}`},
 		{`{"Type":"ACL","Protocol":17,"Action":"Allow","Direction":"In","LocalPort":53,"RemotePort":1024,"Priority":1}`,
 			`{"Type":"ACL","Settings":{"Protocols":"17","Action":"Allow","Direction":"In","LocalPorts":"53","RemotePorts":"1024","Priority":1}}`},

@@ -12,7 +12,8 @@ import (
 // HNS keeps what files lose: which endpoints a network has, and where each is attached.
 
 // Endpoints implements network.Dataplane: those of the network that are attached to something, and that the state does
-// not have. One with a name of earlier versions does not tell whose it is: its address stays reserved, and DEL finds it.
+// not have. One with a name of earlier versions does not tell whose it is: its address stays reserved, and DEL finds
+// it.
 func (w *Dataplane) Endpoints(ctx context.Context, n *network.Network) (list []*network.Endpoint, err error) {
 	found, err := w.endpointsOf(ctx, n)
 	for _, f := range found {
@@ -45,8 +46,8 @@ func (n hnsNetwork) canBeOurs() bool {
 	return strings.EqualFold(n.Type, "L2Bridge") || strings.EqualFold(n.Type, "L2Tunnel")
 }
 
-// Networks implements network.Dataplane: those with an endpoint that has a name of ours. Another plugin's network can be
-// of the same type.
+// Networks implements network.Dataplane: those with an endpoint that has a name of ours. Another plugin's network can
+// be of the same type.
 func (w *Dataplane) Networks(ctx context.Context) (names []string, err error) {
 	h := w.anyAPI(ctx, "")
 	list, err := ask(ctx, w, "list networks", h.Networks)
@@ -54,7 +55,8 @@ func (w *Dataplane) Networks(ctx context.Context) (names []string, err error) {
 		if !n.canBeOurs() {
 			continue
 		}
-		has, eerr := ask(ctx, w, "list the endpoints of network "+n.Name, func() ([]hnsEndpoint, error) { return h.EndpointsOf(n.ID) })
+		has, eerr := ask(ctx, w, "list the endpoints of network "+n.Name,
+			func() ([]hnsEndpoint, error) { return h.EndpointsOf(n.ID) })
 		err = errors.Join(err, eerr)
 		if slices.ContainsFunc(has, func(e hnsEndpoint) bool { _, ours := ownerOf(e.Name, n.Name); return ours }) {
 			names = append(names, n.Name)
@@ -84,7 +86,8 @@ func (w *Dataplane) endpointsOf(ctx context.Context, n *network.Network) ([]hnsE
 	if err != nil {
 		return nil, err
 	}
-	list, err := ask(ctx, w, "list the endpoints of network "+n.Name, func() ([]hnsEndpoint, error) { return h.EndpointsOf(at.ID) })
+	list, err := ask(ctx, w, "list the endpoints of network "+n.Name,
+		func() ([]hnsEndpoint, error) { return h.EndpointsOf(at.ID) })
 	return list, err
 }
 
@@ -94,7 +97,8 @@ func (w *Dataplane) Gone(ctx context.Context, e *network.Endpoint) (bool, error)
 		return false, nil
 	}
 	h := w.anyAPI(ctx, e.NetNS)
-	_, err := ask(ctx, w, "look for endpoint "+nameOf(e.Owner), func() (hnsEndpoint, error) { return h.Endpoint(e.HNS.ID) })
+	_, err := ask(ctx, w, "look for endpoint "+nameOf(e.Owner),
+		func() (hnsEndpoint, error) { return h.Endpoint(e.HNS.ID) })
 	if errors.Is(err, errGone) {
 		return true, nil
 	}

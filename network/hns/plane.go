@@ -133,7 +133,8 @@ func (w *Dataplane) makeNetwork(ctx context.Context, h hns, n *network.Network) 
 	}
 	lock := flock.New(w.LockPath)
 	if err = store.Wait(ctx, lock); err != nil {
-		return hnsNetwork{}, false, fmt.Errorf("%w: network %s is being made by another process: %w", network.ErrBusy, n.Name, err)
+		return hnsNetwork{}, false, fmt.Errorf("%w: network %s is being made by another process: %w",
+			network.ErrBusy, n.Name, err)
 	}
 	defer func() { _ = lock.Close() }() // cannot fail in a way that matters
 	found, err := w.network(ctx, h, n.Name)
@@ -161,11 +162,13 @@ func (w *Dataplane) fits(n *network.Network, found hnsNetwork) error {
 		return err
 	}
 	if !strings.EqualFold(kind, found.Type) {
-		return fmt.Errorf("%w: HNS has network %s with type %s, mode %s needs %s: %s", network.ErrConflict, n.Name, found.Type, n.Mode, kind, remedy)
+		return fmt.Errorf("%w: HNS has network %s with type %s, mode %s needs %s: %s", network.ErrConflict, n.Name,
+			found.Type, n.Mode, kind, remedy)
 	}
 	for _, p := range n.Prefixes {
 		if !slices.Contains(found.Subnets, p) {
-			return fmt.Errorf("%w: HNS has network %s with %v, without %v: %s", network.ErrConflict, n.Name, found.Subnets, p, remedy)
+			return fmt.Errorf("%w: HNS has network %s with %v, without %v: %s", network.ErrConflict,
+				n.Name, found.Subnets, p, remedy)
 		}
 	}
 	return nil
@@ -228,7 +231,8 @@ func (w *Dataplane) CreateEndpoint(ctx context.Context, n *network.Network, e *n
 		return err
 	}
 	for _, hop := range hops {
-		err = tell(ctx, w, fmt.Sprintf("make %v a neighbour of endpoint %s", hop, nameOf(e.Owner)), func() error { return h.AddNeighbor(place, e.MAC, hop) })
+		err = tell(ctx, w, fmt.Sprintf("make %v a neighbour of endpoint %s", hop, nameOf(e.Owner)),
+			func() error { return h.AddNeighbor(place, e.MAC, hop) })
 		if err != nil {
 			return err
 		}
@@ -257,7 +261,8 @@ func (w *Dataplane) attach(ctx context.Context, h hns, place string, e *network.
 }
 
 // makeEndpoint makes it. If that fails because of what somebody left behind, it is tried once more without that.
-func (w *Dataplane) makeEndpoint(ctx context.Context, h hns, n *network.Network, e *network.Endpoint, doc []byte) (hnsEndpoint, error) {
+func (w *Dataplane) makeEndpoint(ctx context.Context, h hns, n *network.Network, e *network.Endpoint,
+	doc []byte) (hnsEndpoint, error) {
 	create := func() (hnsEndpoint, error) { return h.CreateEndpoint(doc) }
 	what := "create endpoint " + nameOf(e.Owner)
 	made, err := ask(ctx, w, what, create)
@@ -275,7 +280,8 @@ func (w *Dataplane) makeEndpoint(ctx context.Context, h hns, n *network.Network,
 // was given up made later, or what a reboot left of a network of v1, which survives it. The address is e's: the IPAM
 // plugin gave it. One that is attached serves a container that we have lost sight of, and stays.
 func (w *Dataplane) evict(ctx context.Context, h hns, n *network.Network, e *network.Endpoint) (bool, error) {
-	list, err := ask(ctx, w, "list the endpoints of network "+n.Name, func() ([]hnsEndpoint, error) { return h.EndpointsOf(n.HNSID) })
+	list, err := ask(ctx, w, "list the endpoints of network "+n.Name,
+		func() ([]hnsEndpoint, error) { return h.EndpointsOf(n.HNSID) })
 	if err != nil {
 		return false, err
 	}
@@ -285,9 +291,11 @@ func (w *Dataplane) evict(ctx context.Context, h hns, n *network.Network, e *net
 			continue
 		}
 		if len(old.Places) > 0 {
-			return false, fmt.Errorf("endpoint %s of HNS has an address of %v, and is attached to %v", old.Name, e.Addresses, old.Places)
+			return false, fmt.Errorf("endpoint %s of HNS has an address of %v, and is attached to %v",
+				old.Name, e.Addresses, old.Places)
 		}
-		w.Log.Warn("delete an endpoint that is attached to nothing and has the pod's address", "endpoint", old.Name, "addresses", old.Addresses)
+		w.Log.Warn("delete an endpoint that is attached to nothing and has the pod's address",
+			"endpoint", old.Name, "addresses", old.Addresses)
 		if err := w.remove(ctx, h, old.Name, old.ID); err != nil {
 			return false, err
 		}
@@ -327,7 +335,9 @@ func (w *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *n
 				continue // HNS detaches from containers by itself
 			}
 			// The runtime may have removed the namespace already. Deleting the endpoint takes it out of it, too.
-			if err := tell(ctx, w, "detach endpoint "+name+" from "+place, func() error { return h.Detach(place, one.ID) }); err != nil && !errors.Is(err, errGone) {
+			if err := tell(ctx, w, "detach endpoint "+name+" from "+place, func() error {
+				return h.Detach(place, one.ID)
+			}); err != nil && !errors.Is(err, errGone) {
 				w.Log.Warn("detach an endpoint that is deleted all the same", "endpoint", name, "error", err)
 			}
 		}
@@ -340,7 +350,8 @@ func (w *Dataplane) DeleteEndpoint(ctx context.Context, n *network.Network, e *n
 
 // own lists the owner's endpoints in HNS as their names tell. The name of earlier versions may be another container's:
 // such a one is the owner's if it is not another one's by the state, and attached to nothing or to where the owner is.
-func (w *Dataplane) own(ctx context.Context, h hns, n *network.Network, e *network.Endpoint) (list []hnsEndpoint, err error) {
+func (w *Dataplane) own(ctx context.Context, h hns, n *network.Network,
+	e *network.Endpoint) (list []hnsEndpoint, err error) {
 	at, err := w.network(ctx, h, n.Name)
 	if errors.Is(err, errGone) {
 		return nil, nil // its endpoints went with it
@@ -395,7 +406,8 @@ func (w *Dataplane) CheckEndpoint(ctx context.Context, _ *network.Network, e *ne
 	}
 	for _, a := range e.Addresses {
 		if !slices.Contains(found.Addresses, a) {
-			return fmt.Errorf("%w: endpoint %s has %v in HNS instead of %v", network.ErrDifference, name, found.Addresses, e.Addresses)
+			return fmt.Errorf("%w: endpoint %s has %v in HNS instead of %v", network.ErrDifference, name,
+				found.Addresses, e.Addresses)
 		}
 	}
 	place := e.NetNS
@@ -403,7 +415,8 @@ func (w *Dataplane) CheckEndpoint(ctx context.Context, _ *network.Network, e *ne
 		place = e.ContainerID
 	}
 	if !attachedTo(found, place) {
-		return fmt.Errorf("%w: endpoint %s is not attached to %s, but to %v", network.ErrDifference, name, place, found.Places)
+		return fmt.Errorf("%w: endpoint %s is not attached to %s, but to %v",
+			network.ErrDifference, name, place, found.Places)
 	}
 	return nil
 }

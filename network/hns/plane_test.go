@@ -126,7 +126,8 @@ func (f *fakeHNS) CreateEndpoint([]byte) (hnsEndpoint, error) {
 	if len(f.endpoints) > 0 {
 		return hnsEndpoint{}, errors.New("the address is in use")
 	}
-	f.endpoints = []hnsEndpoint{{ID: "new", Name: "dee435e2b1c9-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16")}}
+	f.endpoints = []hnsEndpoint{{ID: "new", Name: "dee435e2b1c9-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01",
+		Addresses: prefixList("10.240.0.5/16")}}
 	return f.endpoints[0], nil
 }
 
@@ -236,15 +237,21 @@ func TestEnsureNetworkOnHNS(t *testing.T) {
 		calls  []string
 		id     string
 	}{
-		"it is there":                         {has: &there, calls: []string{"supported", "network"}, id: "there"},
-		"it is made":                          {calls: []string{"supported", "network", "network", "create network", "slow"}, id: "made"},
-		"another process was faster":          {has: &there, hidden: 1, calls: []string{"supported", "network", "network"}, id: "there"},
-		"another call was faster":             {fail: map[string]error{"create network": errThere}, calls: []string{"supported", "network", "network", "create network", "network"}, id: "made"},
-		"it cannot be asked for":              {fail: map[string]error{"network": errors.New("busy")}, want: network.ErrHNS, calls: []string{"supported", "network"}},
-		"there is no such adapter":            {fail: map[string]error{"create network": fmt.Errorf("%w: adapter", network.ErrMaster)}, want: network.ErrMaster, calls: []string{"supported", "network", "network", "create network"}},
-		"it has another type":                 {has: &there, mode: network.ModeTunnel, want: network.ErrConflict, calls: []string{"supported", "network"}},
-		"it lacks a subnet":                   {has: &hnsNetwork{ID: "there", Type: "L2Bridge", Subnets: prefixList("10.241.0.0/16")}, want: network.ErrConflict, calls: []string{"supported", "network"}},
-		"two families on an HNS that has one": {dual: fmt.Errorf("%w: IPv6", network.ErrKernel), want: network.ErrKernel, calls: []string{"supported"}},
+		"it is there":                {has: &there, calls: []string{"supported", "network"}, id: "there"},
+		"it is made":                 {calls: []string{"supported", "network", "network", "create network", "slow"}, id: "made"},
+		"another process was faster": {has: &there, hidden: 1, calls: []string{"supported", "network", "network"}, id: "there"},
+		"another call was faster": {fail: map[string]error{"create network": errThere},
+			calls: []string{"supported", "network", "network", "create network", "network"}, id: "made"},
+		"it cannot be asked for": {fail: map[string]error{"network": errors.New("busy")}, want: network.ErrHNS,
+			calls: []string{"supported", "network"}},
+		"there is no such adapter": {fail: map[string]error{"create network": fmt.Errorf("%w: adapter", network.ErrMaster)},
+			want: network.ErrMaster, calls: []string{"supported", "network", "network", "create network"}},
+		"it has another type": {has: &there, mode: network.ModeTunnel, want: network.ErrConflict,
+			calls: []string{"supported", "network"}},
+		"it lacks a subnet": {has: &hnsNetwork{ID: "there", Type: "L2Bridge", Subnets: prefixList("10.241.0.0/16")},
+			want: network.ErrConflict, calls: []string{"supported", "network"}},
+		"two families on an HNS that has one": {dual: fmt.Errorf("%w: IPv6", network.ErrKernel), want: network.ErrKernel,
+			calls: []string{"supported"}},
 	} {
 		w, _, v2 := newWindows(t, namespace)
 		v2.fail, v2.dual, v2.hidden = c.fail, c.dual, c.hidden
@@ -323,7 +330,8 @@ func TestACallThatHangsIsGivenUp(t *testing.T) {
 			began := time.Now()
 			err := tell(ctx, w, "delete endpoint x", hang)
 			cancel()
-			if took := time.Since(began); !errors.Is(err, network.ErrHNS) || !strings.Contains(err.Error(), "delete endpoint x: no answer in "+c.want.String()) || took != c.want {
+			if took := time.Since(began); !errors.Is(err, network.ErrHNS) ||
+				!strings.Contains(err.Error(), "delete endpoint x: no answer in "+c.want.String()) || took != c.want {
 				t.Errorf("limit %s, %s left: %v after %s", c.limit, c.left, err, took)
 			}
 			asked := false
@@ -349,7 +357,8 @@ func TestCreateEndpointOnHNS(t *testing.T) {
 		if err := w.CreateEndpoint(t.Context(), n, e); err != nil {
 			t.Fatal(name, err)
 		}
-		if used.calls[len(used.calls)-1] != "attach new to "+place || e.HNS.ID != "new" || e.MAC != "00:15:5d:00:00:01" || e.HostIfName != "dee435e2b1c9-eth0-azure" {
+		if used.calls[len(used.calls)-1] != "attach new to "+place || e.HNS.ID != "new" || e.MAC != "00:15:5d:00:00:01" ||
+			e.HostIfName != "dee435e2b1c9-eth0-azure" {
 			t.Errorf("%s: %v, %+v", name, used.calls, e)
 		}
 	}
@@ -365,8 +374,10 @@ func TestTheNextHopOfIPv6IsANeighbor(t *testing.T) {
 		calls []string
 		want  error
 	}{
-		"Azure's":                           {hop: "fe80::1234:5678:9abc", calls: []string{"supported", "create endpoint", "attach new to " + namespace, neighbor}},
-		"it cannot be told":                 {hop: "fe80::1234:5678:9abc", fail: map[string]error{neighbor: broken}, calls: []string{"supported", "create endpoint", "attach new to " + namespace, neighbor}, want: broken},
+		"Azure's": {hop: "fe80::1234:5678:9abc",
+			calls: []string{"supported", "create endpoint", "attach new to " + namespace, neighbor}},
+		"it cannot be told": {hop: "fe80::1234:5678:9abc", fail: map[string]error{neighbor: broken},
+			calls: []string{"supported", "create endpoint", "attach new to " + namespace, neighbor}, want: broken},
 		"a router that the IPAM plugin has": {hop: "fd00::ff", calls: []string{"supported", "create endpoint", "attach new to " + namespace}},
 	} {
 		w, _, v2 := newWindows(t, namespace)
@@ -437,22 +448,33 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 		calls    []string
 		v1, gone bool
 	}{
-		"known":                                 {known: true, netns: namespace, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
-		"known, by v1":                          {known: true, netns: "none", v1: true, calls: []string{"delete e"}, gone: true},
-		"unknown":                               {calls: []string{"supported", "network", "named", "named", "detach e from " + namespace, "delete e"}, gone: true},
-		"unknown, without HCN":                  {old: true, v1: true, calls: []string{"network", "named", "named", "detach e from " + namespace, "delete e"}, gone: true},
-		"unknown, of another network":           {network: "other", calls: []string{"supported", "network", "named", "named"}},
-		"unknown, the network is gone":          {network: "none", calls: []string{"supported", "network"}},
-		"by the former name":                    {name: former, netns: namespace, calls: []string{"supported", "network", "named", "named", "detach e from " + namespace, "delete e"}, gone: true},
+		"known": {known: true, netns: namespace,
+			calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
+		"known, by v1": {known: true, netns: "none", v1: true, calls: []string{"delete e"}, gone: true},
+		"unknown": {calls: []string{"supported", "network", "named", "named",
+			"detach e from " + namespace, "delete e"}, gone: true},
+		"unknown, without HCN": {old: true, v1: true,
+			calls: []string{"network", "named", "named", "detach e from " + namespace, "delete e"}, gone: true},
+		"unknown, of another network":  {network: "other", calls: []string{"supported", "network", "named", "named"}},
+		"unknown, the network is gone": {network: "none", calls: []string{"supported", "network"}},
+		"by the former name": {name: former, netns: namespace,
+			calls: []string{"supported", "network", "named", "named", "detach e from " + namespace, "delete e"}, gone: true},
 		"by the former name, elsewhere":         {name: former, netns: another, calls: []string{"supported", "network", "named", "named"}},
 		"by the former name, nobody says where": {name: former, calls: []string{"supported", "network", "named", "named"}},
-		"by the former name, another's":         {name: former, netns: namespace, live: "E", calls: []string{"supported", "network", "named", "named"}},
-		"by the former name, in its container":  {name: former, netns: "none", place: "dee435e2b1c9", v1: true, calls: []string{"network", "named", "named", "delete e"}, gone: true},
-		"known, and gone":                       {known: true, netns: namespace, none: true, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
-		"it cannot be detached":                 {known: true, netns: namespace, fail: map[string]error{"detach e from " + namespace: busy}, calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
-		"it cannot be deleted":                  {known: true, netns: namespace, fail: map[string]error{"delete e": busy}, want: network.ErrHNS, calls: []string{"supported", "detach e from " + namespace, "delete e"}},
-		"it cannot be looked for":               {fail: map[string]error{"named": busy}, want: network.ErrHNS, calls: []string{"supported", "network", "named"}},
-		"the network cannot be looked for":      {fail: map[string]error{"network": busy}, want: network.ErrHNS, calls: []string{"supported", "network"}},
+		"by the former name, another's": {name: former, netns: namespace, live: "E",
+			calls: []string{"supported", "network", "named", "named"}},
+		"by the former name, in its container": {name: former, netns: "none", place: "dee435e2b1c9", v1: true,
+			calls: []string{"network", "named", "named", "delete e"}, gone: true},
+		"known, and gone": {known: true, netns: namespace, none: true,
+			calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
+		"it cannot be detached": {known: true, netns: namespace, fail: map[string]error{"detach e from " + namespace: busy},
+			calls: []string{"supported", "detach e from " + namespace, "delete e"}, gone: true},
+		"it cannot be deleted": {known: true, netns: namespace, fail: map[string]error{"delete e": busy}, want: network.ErrHNS,
+			calls: []string{"supported", "detach e from " + namespace, "delete e"}},
+		"it cannot be looked for": {fail: map[string]error{"named": busy}, want: network.ErrHNS,
+			calls: []string{"supported", "network", "named"}},
+		"the network cannot be looked for": {fail: map[string]error{"network": busy}, want: network.ErrHNS,
+			calls: []string{"supported", "network"}},
 	} {
 		w, v1, v2 := newWindows(t, "")
 		used := v2
@@ -466,7 +488,8 @@ func TestDeleteEndpointOnHNS(t *testing.T) {
 			used.networks, used.names = []hnsNetwork{{ID: "NET"}}, []string{"azure"}
 		}
 		if used.fail = c.fail; !c.none {
-			used.endpoints = []hnsEndpoint{{ID: "e", Name: cmp.Or(c.name, name), NetworkID: cmp.Or(c.network, "net"), Places: []string{cmp.Or(c.place, namespace)}}}
+			used.endpoints = []hnsEndpoint{{ID: "e", Name: cmp.Or(c.name, name), NetworkID: cmp.Or(c.network, "net"),
+				Places: []string{cmp.Or(c.place, namespace)}}}
 		}
 		_, e := documented()
 		if e.NetNS = c.netns; c.known {
@@ -495,11 +518,15 @@ func TestHNSKnowsWhoseEndpointsAre(t *testing.T) {
 	w, _, v2 := newWindows(t, "")
 	v2.networks, v2.names = []hnsNetwork{{ID: "net"}}, []string{"azure"}
 	v2.endpoints = []hnsEndpoint{
-		{ID: "a", Name: "default-web_1.x-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Places: []string{namespace}},
-		{ID: "b", Name: "c2-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.6/16")},                                  // attached to nothing
-		{ID: "c", Name: "dee435e2-eth0", NetworkID: "net", Addresses: prefixList("10.240.0.7/16"), Places: []string{namespace}},     // of an earlier version
-		{ID: "d", Name: "c4-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.8/16"), Places: []string{namespace}},     // known
-		{ID: "e", Name: "c5-eth0-other", NetworkID: "other", Addresses: prefixList("10.240.0.9/16"), Places: []string{namespace}},   // of another network
+		{ID: "a", Name: "default-web_1.x-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"),
+			Places: []string{namespace}},
+		{ID: "b", Name: "c2-eth0-azure", NetworkID: "net",
+			Addresses: prefixList("10.240.0.6/16")}, // attached to nothing
+		{ID: "c", Name: "dee435e2-eth0", NetworkID: "net", Addresses: prefixList("10.240.0.7/16"),
+			Places: []string{namespace}}, // of an earlier version
+		{ID: "d", Name: "c4-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.8/16"), Places: []string{namespace}}, // known
+		{ID: "e", Name: "c5-eth0-other", NetworkID: "other", Addresses: prefixList("10.240.0.9/16"),
+			Places: []string{namespace}}, // of another network
 		{ID: "f", Name: "-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.10/16"), Places: []string{namespace}},      // of nobody
 		{ID: "g", Name: "c7-eth0-azure", NetworkID: "net", Addresses: prefixList("10.240.0.11/16"), Places: []string{"c7", "work"}}, // Docker's
 	}
@@ -510,7 +537,8 @@ func TestHNSKnowsWhoseEndpointsAre(t *testing.T) {
 		t.Fatalf("%v: %v", err, found)
 	}
 	web, docker := found[0], found[1]
-	if web.Owner != owner("azure", "default-web_1.x", "eth0") || web.State != network.Ready || web.NetNS != namespace || web.HNS.ID != "a" || web.MAC != "00:15:5d:00:00:01" || !web.Rebuilt || web.Addresses[0].String() != "10.240.0.5/16" {
+	if web.Owner != owner("azure", "default-web_1.x", "eth0") || web.State != network.Ready || web.NetNS != namespace || web.HNS.ID != "a" ||
+		web.MAC != "00:15:5d:00:00:01" || !web.Rebuilt || web.Addresses[0].String() != "10.240.0.5/16" {
 		t.Errorf("%+v", web)
 	}
 	if docker.Owner != owner("azure", "c7", "eth0") || docker.NetNS != "" {
@@ -547,7 +575,8 @@ func TestHNSKnowsWhoseEndpointsAre(t *testing.T) {
 		}
 	}
 	v2.fail = map[string]error{"endpoint": errors.New("busy")}
-	if gone, err := w.Gone(t.Context(), &network.Endpoint{NetNS: namespace, HNS: &network.HNSEndpoint{ID: "a"}}); gone || !errors.Is(err, network.ErrHNS) {
+	if gone, err := w.Gone(t.Context(), &network.Endpoint{NetNS: namespace, HNS: &network.HNSEndpoint{ID: "a"}}); gone ||
+		!errors.Is(err, network.ErrHNS) {
 		t.Errorf("HNS that fails: gone is %t, %v", gone, err)
 	}
 }
@@ -601,12 +630,16 @@ func TestStatusAndCleanupOnHNS(t *testing.T) {
 func TestASharedEndpointIsFoundByItsNameOnlyIfThereIsOne(t *testing.T) {
 	w, v1, _ := newWindows(t, "container:dee435e2b1c9")
 	v1.networks, v1.names = []hnsNetwork{{ID: "net"}}, []string{"azure"}
-	one := hnsEndpoint{ID: "a", Name: "dee435e2b1c9-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01", Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")}, DNS: network.PodDNS{Servers: []string{"10.0.0.10"}}}
+	one := hnsEndpoint{ID: "a", Name: "dee435e2b1c9-eth0-azure", NetworkID: "net", MAC: "00:15:5d:00:00:01",
+		Addresses: prefixList("10.240.0.5/16"), Gateways: []netip.Addr{netip.MustParseAddr("10.240.0.1")},
+		DNS: network.PodDNS{Servers: []string{"10.0.0.10"}}}
 	v1.endpoints = []hnsEndpoint{one}
 	o := owner("azure", "dee435e2b1c9", "eth0")
-	m := &manager.Manager{Dataplane: w, Store: store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
+	m := &manager.Manager{Dataplane: w,
+		Store: store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "state.json"), Schema: 1})}
 	e, err := m.Share(t.Context(), o, "container:dee435e2b1c9", "workload")
-	if err != nil || e == nil || e.MAC != one.MAC || !slices.Equal(e.Addresses, one.Addresses) || len(e.Routes) != 1 || e.Routes[0].GW != one.Gateways[0] || e.HNS.DNS.Servers[0] != "10.0.0.10" {
+	if err != nil || e == nil || e.MAC != one.MAC || !slices.Equal(e.Addresses,
+		one.Addresses) || len(e.Routes) != 1 || e.Routes[0].GW != one.Gateways[0] || e.HNS.DNS.Servers[0] != "10.0.0.10" {
 		t.Errorf("%v, %+v", err, e)
 	}
 	wantCalls(t, v1, "network", "named", "named", "attach a to workload")

@@ -55,8 +55,8 @@ type (
 		RuleType        string `json:",omitempty"`
 		Priority        uint16
 	}
-	// loopbackDSR lets a pod reach an address by the host's: its own, as a service (what kube-proxy with DSR leaves out), or
-	// the one that is named.
+	// loopbackDSR lets a pod reach an address by the host's: its own, as a service (what kube-proxy with DSR leaves out),
+	// or the one that is named.
 	loopbackDSR struct {
 		Type      string
 		IPAddress string `json:",omitempty"`
@@ -109,11 +109,13 @@ func hostAgentPolicies(n *network.Network) (list []aclPolicy) {
 	const tcp, first, last = "6", 200, 65500
 	for _, port := range azure.HostAgentPorts {
 		list = append(list, aclPolicy{Type: "ACL", aclSettings: aclSettings{
-			Protocols: tcp, Action: "Block", Direction: "Out", RemoteAddresses: hostAgentPrefix, RemotePorts: strconv.Itoa(int(port)), RuleType: "Switch", Priority: first,
+			Protocols: tcp, Action: "Block", Direction: "Out", RemoteAddresses: hostAgentPrefix,
+			RemotePorts: strconv.Itoa(int(port)), RuleType: "Switch", Priority: first,
 		}})
 	}
 	for _, direction := range []string{"In", "Out"} {
-		list = append(list, aclPolicy{Type: "ACL", aclSettings: aclSettings{Action: "Allow", Direction: direction, RuleType: "Switch", Priority: last}})
+		list = append(list, aclPolicy{Type: "ACL",
+			aclSettings: aclSettings{Action: "Allow", Direction: direction, RuleType: "Switch", Priority: last}})
 	}
 	return list
 }
@@ -216,7 +218,8 @@ func parsePolicy(raw json.RawMessage) (any, error) {
 	case "L4WFPPROXY":
 		policy = &l4Proxy{}
 	default:
-		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %q; OutBoundNAT, ROUTE, ACL, LoopbackDSR and L4WFPPROXY are", network.ErrUnsupported, kind.Type)
+		return nil, fmt.Errorf("%w: AdditionalArgs: EndpointPolicy of type %q; OutBoundNAT, ROUTE, ACL, LoopbackDSR and "+
+			"L4WFPPROXY are", network.ErrUnsupported, kind.Type)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
@@ -241,7 +244,8 @@ func convert(flat []json.RawMessage) (list []policyDocV2, err error) {
 		}
 		switch p := policy.(type) {
 		case *outBoundNAT:
-			list = append(list, policyDocV2{"OutBoundNAT", outBoundNATV2{p.VIP, p.ExceptionList, p.Destinations, p.MaxPortPoolUsage}})
+			list = append(list, policyDocV2{"OutBoundNAT",
+				outBoundNATV2{p.VIP, p.ExceptionList, p.Destinations, p.MaxPortPoolUsage}})
 		case *routePolicy:
 			list = append(list, policyDocV2{"SDNRoute", p.routeSettings})
 		case *aclPolicy:
@@ -274,10 +278,12 @@ func wrapped(raw json.RawMessage) (policyDocV2, error) {
 	fields := map[string]json.RawMessage{}
 	var kind string
 	if json.Unmarshal(raw, &fields) != nil || json.Unmarshal(fields["Type"], &kind) != nil || kind == "" {
-		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy %s: an object with a Type is expected", network.ErrUnsupported, raw)
+		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy %s: an object with a Type is expected",
+			network.ErrUnsupported, raw)
 	}
 	if !slices.Contains(networkPolicies, kind) {
-		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy of type %q; %s are", network.ErrUnsupported, kind, strings.Join(networkPolicies, ", "))
+		return policyDocV2{}, fmt.Errorf("%w: AdditionalArgs: NetworkPolicy of type %q; %s are", network.ErrUnsupported,
+			kind, strings.Join(networkPolicies, ", "))
 	}
 	delete(fields, "Type")
 	return policyDocV2{kind, fields}, nil
@@ -285,7 +291,8 @@ func wrapped(raw json.RawMessage) (policyDocV2, error) {
 
 // networkPolicies are those of hcn (hcnpolicy.go) that mean something to a switch on an adapter. (NetAdapterName is
 // ours.)
-var networkPolicies = []string{"SourceMacAddress", "VSwitchExtension", "AutomaticDNS", "InterfaceConstraint", "SetPolicy", "NetworkACL"}
+var networkPolicies = []string{"SourceMacAddress", "VSwitchExtension", "AutomaticDNS",
+	"InterfaceConstraint", "SetPolicy", "NetworkACL"}
 
 // checkPolicies says whether HNS could be told what is wanted, before anything is taken for it.
 // Errors: ErrUnsupported, ErrPorts.
@@ -330,7 +337,8 @@ func parsePort(m network.PortMapping) (protocol int, ip netip.Addr, err error) {
 	case "udp":
 		protocol = 17
 	default:
-		return 0, ip, fmt.Errorf("%w: host port %d has protocol %q; tcp and udp are known", network.ErrPorts, m.HostPort, m.Protocol)
+		return 0, ip, fmt.Errorf("%w: host port %d has protocol %q; tcp and udp are known",
+			network.ErrPorts, m.HostPort, m.Protocol)
 	}
 	if m.HostIP != "" {
 		if ip, err = netip.ParseAddr(m.HostIP); err != nil {
@@ -352,7 +360,8 @@ func portsV1(list []network.PortMapping) (out []json.RawMessage, err error) {
 			continue
 		}
 		if ip.IsValid() && !ip.IsUnspecified() {
-			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and HNS v1 (Docker's way) maps ports of all addresses only", network.ErrPorts, m.HostPort, m.HostIP)
+			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and HNS v1 (Docker's way) maps ports of all addresses only",
+				network.ErrPorts, m.HostPort, m.HostIP)
 		}
 		name := map[int]string{6: "TCP", 17: "UDP"}[protocol]
 		out = append(out, encoded(natV1{"NAT", name, m.ContainerPort, m.HostPort}))
@@ -383,7 +392,8 @@ func portsV2(list []network.PortMapping, pod []netip.Prefix) (out []policyDocV2,
 			if !has || ip.IsValid() && ip.Is6() != v6 {
 				continue
 			}
-			s := portMappingV2{Protocol: protocol, InternalPort: m.ContainerPort, ExternalPort: m.HostPort, Flags: localRoutedVIP}
+			s := portMappingV2{Protocol: protocol, InternalPort: m.ContainerPort,
+				ExternalPort: m.HostPort, Flags: localRoutedVIP}
 			if v6 {
 				s.Flags = natIPv6
 			}
@@ -394,7 +404,8 @@ func portsV2(list []network.PortMapping, pod []netip.Prefix) (out []policyDocV2,
 			mapped = true
 		}
 		if !mapped {
-			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and the pod has no address of that family", network.ErrPorts, m.HostPort, m.HostIP)
+			return nil, fmt.Errorf("%w: host port %d has hostIP %s, and the pod has no address of that family",
+				network.ErrPorts, m.HostPort, m.HostIP)
 		}
 	}
 	return out, nil

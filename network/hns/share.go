@@ -10,7 +10,8 @@ import (
 
 // Share implements network.Dataplane. The endpoint is told by HNS, for it outlives the state; what HNS does not keep of
 // it (routes) is the state's.
-func (w *Dataplane) Share(ctx context.Context, n *network.Network, e *network.Endpoint, containerID string) (bool, error) {
+func (w *Dataplane) Share(ctx context.Context, n *network.Network, e *network.Endpoint,
+	containerID string) (bool, error) {
 	h := w.v1
 	found, err := w.shared(ctx, h, n, e)
 	if errors.Is(err, errGone) {
@@ -42,7 +43,9 @@ func (w *Dataplane) Unshare(ctx context.Context, n *network.Network, e *network.
 	h := w.v1
 	found, err := w.shared(ctx, h, n, e)
 	if err == nil && attachedTo(found, containerID) {
-		err = tell(ctx, w, "detach endpoint "+found.Name+" from "+containerID, func() error { return h.Detach(containerID, found.ID) })
+		err = tell(ctx, w, "detach endpoint "+found.Name+" from "+containerID, func() error {
+			return h.Detach(containerID, found.ID)
+		})
 	}
 	if errors.Is(err, errGone) {
 		return nil
@@ -64,7 +67,8 @@ func (w *Dataplane) shared(ctx context.Context, h hns, n *network.Network, e *ne
 	case len(found) == 0:
 		return hnsEndpoint{}, errGone
 	case len(found) > 1:
-		return hnsEndpoint{}, fmt.Errorf("%w: there are %d endpoints %s, and the state knows neither", network.ErrHNS, len(found), name)
+		return hnsEndpoint{}, fmt.Errorf("%w: there are %d endpoints %s, and the state knows neither",
+			network.ErrHNS, len(found), name)
 	}
 	return found[0], nil
 }

@@ -18,8 +18,8 @@ type hnsV1 struct{}
 
 var _ hns = hnsV1{}
 
-// cause names what v1 says in words only: its answers carry no code that hcsshim would hand on. Since Windows Server 2019
-// the words end with an HRESULT, which is the same in every language.
+// cause names what v1 says in words only: its answers carry no code that hcsshim would hand on. Since Windows Server
+// 2019 the words end with an HRESULT, which is the same in every language.
 func (hnsV1) cause(err error) error {
 	if err == nil {
 		return nil
@@ -30,7 +30,8 @@ func (hnsV1) cause(err error) error {
 	switch {
 	case errors.As(err, &noNetwork), errors.As(err, &noEndpoint), errors.Is(err, hcsshim.ErrComputeSystemDoesNotExist),
 		strings.Contains(text, "0x803b0001"), strings.Contains(text, "0x803b0002"), strings.Contains(text, "0x80070490"),
-		strings.Contains(text, "network was not found"), strings.Contains(text, "endpoint was not found"), strings.Contains(text, "element not found"):
+		strings.Contains(text, "network was not found"), strings.Contains(text, "endpoint was not found"),
+		strings.Contains(text, "element not found"):
 		return fmt.Errorf("%w: %w", errGone, err)
 	case strings.Contains(text, "0x803b0006"), strings.Contains(text, "adapter"):
 		return fmt.Errorf("%w: %w", network.ErrMaster, err)

@@ -34,7 +34,8 @@ func (hcnV2) cause(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case hcn.IsNotFoundError(err), hcn.IsElementNotFoundError(err), has(windows.HCN_E_NETWORK_NOT_FOUND, windows.HCN_E_ENDPOINT_NOT_FOUND):
+	case hcn.IsNotFoundError(err), hcn.IsElementNotFoundError(err),
+		has(windows.HCN_E_NETWORK_NOT_FOUND, windows.HCN_E_ENDPOINT_NOT_FOUND):
 		return fmt.Errorf("%w: %w", errGone, err)
 	case has(windows.HCN_E_NETWORK_ALREADY_EXISTS):
 		return fmt.Errorf("%w: %w", errThere, err)
@@ -53,9 +54,11 @@ func (hcnV2) Supported(dual bool) error {
 	case err != nil:
 		return err
 	case !features.Api.V2:
-		return fmt.Errorf("%w: this Windows has no HCN (HNS v2), which a namespace needs: use Windows Server 2019 or newer", network.ErrKernel)
+		return fmt.Errorf("%w: this Windows has no HCN (HNS v2), which a namespace needs: use Windows Server 2019 or newer",
+			network.ErrKernel)
 	case dual && !features.IPv6DualStack:
-		return fmt.Errorf("%w: HNS of this Windows cannot give IPv4 and IPv6 to one endpoint: use Windows Server 2022 or newer", network.ErrKernel)
+		return fmt.Errorf("%w: HNS of this Windows cannot give IPv4 and IPv6 to one endpoint: use Windows Server 2022 "+
+			"or newer", network.ErrKernel)
 	}
 	return nil
 }
@@ -171,7 +174,8 @@ func (v hcnV2) endpoints(list func() ([]hcn.HostComputeEndpoint, error)) (out []
 		out = append(out, v.endpoint(&found[i]))
 	}
 	if errors.Is(v.cause(err), errGone) {
-		return nil, fmt.Errorf("endpoints went each time they were listed: %v", err) //nolint:errorlint // those that are there are not gone
+		return nil, fmt.Errorf("endpoints went each time they were listed: %v",
+			err) //nolint:errorlint // those that are there are not gone
 	}
 	return out, v.cause(err)
 }

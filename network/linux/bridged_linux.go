@@ -122,7 +122,8 @@ func (m bridged) repair(ctx context.Context, l *Dataplane, k *kernel, n *view) (
 
 // create makes the bridge, or the one that is there as it should be. Only a new one has to be told the names' servers:
 // to another somebody may have told others.
-func (bridged) create(ctx context.Context, l *Dataplane, k *kernel, n *view, b netlink.Bridge, pods []livePod) (netlink.Bridge, error) {
+func (bridged) create(ctx context.Context, l *Dataplane, k *kernel, n *view, b netlink.Bridge,
+	pods []livePod) (netlink.Bridge, error) {
 	made := b.Link.Index == 0
 	if made {
 		if names := l.readDNS(ctx, b.Master); names != nil {
@@ -131,7 +132,8 @@ func (bridged) create(ctx context.Context, l *Dataplane, k *kernel, n *view, b n
 	} else if err := n.host.FollowIPv6(); err != nil {
 		return b, err
 	}
-	b, err := k.nl.EnsureBridge(n.Bridge, n.Master, netlink.Lost{Host: n.Snapshot, Pods: podsOf(pods), Prepare: n.host.Inherit})
+	b, err := k.nl.EnsureBridge(n.Bridge, n.Master,
+		netlink.Lost{Host: n.Snapshot, Pods: podsOf(pods), Prepare: n.host.Inherit})
 	if err != nil {
 		return b, err
 	}
@@ -185,9 +187,13 @@ func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) err
 	}
 	var lacks error
 	for _, f := range candidates {
-		if f == nft.FamilyNetdev && n.Imported && legacyEbtables() { // which run after those of this family, and would have the last word
+		if f == nft.FamilyNetdev && n.Imported &&
+			legacyEbtables() { // which run after those of this family, and would have the last word
 			n.Family = ""
-			return fmt.Errorf("%w: legacy ebtables are in use (module ebtable_nat), and the kernel has no bridge family of nftables, whose rules would come after those of the classic plugin. ebtables-legacy -t nat -F, and rmmod ebtable_nat, remove them; the pods of this node are without network from then on until an ADD or a DEL has taken them over", network.ErrKernel)
+			return fmt.Errorf("%w: legacy ebtables are in use (module ebtable_nat), and the kernel has no bridge family of "+
+				"nftables, whose rules would come after those of the classic plugin. ebtables-legacy -t nat -F, and rmmod "+
+				"ebtable_nat, remove them; the pods of this node are without network from then on until an ADD or a DEL has "+
+				"taken them over", network.ErrKernel)
 		}
 		n.Family = string(f)
 		err := k.nft.EnsureRules(bridgeRules(n, b), liveElements(n, pods)...)
@@ -197,7 +203,8 @@ func ensureBridgeRules(k *kernel, n *view, b netlink.Bridge, pods []livePod) err
 		lacks = errors.Join(lacks, fmt.Errorf("family %s: %w", f, err))
 	}
 	n.Family = ""
-	return fmt.Errorf("%w: nftables needs the bridge family (CONFIG_NF_TABLES_BRIDGE), or the netdev family with egress hooks (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS): %w", network.ErrKernel, lacks)
+	return fmt.Errorf("%w: nftables needs the bridge family (CONFIG_NF_TABLES_BRIDGE), or the netdev family with egress "+
+		"hooks (CONFIG_NF_TABLES_NETDEV, CONFIG_NETFILTER_EGRESS): %w", network.ErrKernel, lacks)
 }
 
 // check implements mode.
@@ -210,7 +217,8 @@ func (bridged) check(k *kernel, n *view) error {
 	case b.Link.Index == 0:
 		return fmt.Errorf("%w: bridge %s is gone", network.ErrDifference, n.Bridge)
 	case !ok:
-		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s", network.ErrDifference, n.Bridge, n.Master)
+		return fmt.Errorf("%w: bridge %s does not have the configuration of master %s",
+			network.ErrDifference, n.Bridge, n.Master)
 	case b.Bereft(n.Snapshot):
 		return fmt.Errorf("%w: the host has lost its addresses on bridge %s", network.ErrDifference, n.Bridge)
 	}

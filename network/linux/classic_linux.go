@@ -45,7 +45,8 @@ func remains(k *kernel, networks []*view, remove bool) (list []string, err error
 		}
 	}
 	if len(alive) > 0 {
-		return nil, fmt.Errorf("%w by this state, and live: %s. Delete those pods first", network.ErrLost, strings.Join(alive, ", "))
+		return nil, fmt.Errorf("%w by this state, and live: %s. Delete those pods first",
+			network.ErrLost, strings.Join(alive, ", "))
 	}
 	if remove && len(dead) > 0 {
 		err = k.nl.DeletePods(dead, "", nil)

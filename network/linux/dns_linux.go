@@ -21,6 +21,7 @@ func (l *Dataplane) applyDNS(ctx context.Context, link netlink.Link, s resolved.
 
 func (l *Dataplane) warnDNS(link netlink.Link, err error) {
 	if err != nil && l.Log != nil {
-		l.Log.Warn("the host's DNS settings do not follow its addresses; set them with resolvectl", "link", link.Name, "error", err)
+		l.Log.Warn("the host's DNS settings do not follow its addresses; set them with resolvectl",
+			"link", link.Name, "error", err)
 	}
 }

@@ -27,16 +27,20 @@ func examineKernel(k *kernel, networks []*view) []finding.Finding {
 		has, need := n.mode.supported(k)
 		found = has
 		if need != nil {
-			remedy := "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""
+			remedy := "use a kernel with CONFIG_NF_TABLES_BRIDGE, or with CONFIG_NF_TABLES_NETDEV and " +
+				"CONFIG_NETFILTER_EGRESS; or \"mode\": \"transparent\""
 			if errors.Is(need, nft.ErrNoTables) {
 				need, remedy = nft.ErrNoTables, "modprobe nf_tables; or install the package with the kernel's further modules"
 			}
-			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("network %s (%s): %v", n.Name, n.Mode, need), Remedy: remedy})
+			wrong = append(wrong, finding.Finding{Level: finding.Failure,
+				Found: fmt.Sprintf("network %s (%s): %v", n.Name, n.Mode, need), Remedy: remedy})
 		}
 	}
 	links, _ := k.nl.Links()
 	if release, err := platform.Sysctl("kernel", "osrelease"); err == nil && lacksVeth(links, "/lib/modules/"+release) {
-		wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: "kernel " + release + " has no veth, neither built in nor as a module", Remedy: "modprobe veth; or install the package with the kernel's further modules"})
+		wrong = append(wrong, finding.Finding{Level: finding.Failure,
+			Found:  "kernel " + release + " has no veth, neither built in nor as a module",
+			Remedy: "modprobe veth; or install the package with the kernel's further modules"})
 	}
 	return finding.Report("kernel", found, wrong)
 }
@@ -62,10 +66,13 @@ func examineForwarding(networks []*view) []finding.Finding {
 	off := func(path ...string) {
 		value, err := platform.Sysctl(path...)
 		name := strings.Join(path, ".")
-		if err == nil && value == "1" || slices.ContainsFunc(wrong, func(f finding.Finding) bool { return strings.HasPrefix(f.Found, name) }) {
+		if err == nil && value == "1" ||
+			slices.ContainsFunc(wrong, func(f finding.Finding) bool { return strings.HasPrefix(f.Found, name) }) {
 			return
 		}
-		wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: name + " is off: the host forwards nothing to pods, nor from them", Remedy: "sysctl -w " + name + "=1; and see that no file in /etc/sysctl.d switches it off"})
+		wrong = append(wrong, finding.Finding{Level: finding.Failure,
+			Found:  name + " is off: the host forwards nothing to pods, nor from them",
+			Remedy: "sysctl -w " + name + "=1; and see that no file in /etc/sysctl.d switches it off"})
 	}
 	for _, n := range networks {
 		if !n.Made() {
@@ -94,7 +101,8 @@ func examineFirewall(k *kernel, networks []*view) []finding.Finding {
 		if err != nil {
 			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as root"})
 		}
-		level, what, pattern := finding.Warning, "what the host routes for pods of "+s.Name+" (host ports, services) is dropped", s.Name
+		level, what, pattern := finding.Warning,
+			"what the host routes for pods of "+s.Name+" (host ports, services) is dropped", s.Name
 		if missing, _ := bridgedNATMissing(); s.Routed() || missing == "" || n.IPMasq || len(n.IPsToRouteViaHost) > 0 {
 			level = finding.Failure
 		}
@@ -102,18 +110,23 @@ func examineFirewall(k *kernel, networks []*view) []finding.Finding {
 			what, pattern = "what pods send and get is dropped", azure.HostVethPrefix+"*"
 		}
 		for _, b := range blocks {
-			remedy := fmt.Sprintf("nft insert rule %s %s %s iifname %q accept; nft insert rule %s %s %s oifname %q accept", b.Family, b.Table, b.Chain, pattern, b.Family, b.Table, b.Chain, pattern)
+			remedy := fmt.Sprintf("nft insert rule %s %s %s iifname %q accept; nft insert rule %s %s %s oifname %q accept",
+				b.Family, b.Table, b.Chain, pattern, b.Family, b.Table, b.Chain, pattern)
 			if b.Policy {
 				remedy += "; or \"acceptForward\": true in the configuration, and a new pod"
 			}
-			wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf("chain %s of table %s %s: %s", b.Chain, b.Family, b.Table, what), Remedy: remedy})
+			wrong = append(wrong, finding.Finding{Level: level,
+				Found: fmt.Sprintf("chain %s of table %s %s: %s", b.Chain, b.Family, b.Table, what), Remedy: remedy})
 		}
 	}
 	wrong = append(wrong, examineInput(k, networks)...)
 	legacy, err := os.ReadFile("/proc/thread-self/net/ip_tables_names")
 	if tables := strings.Fields(string(legacy)); err == nil && slices.Contains(tables, "filter") {
-		wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: "legacy iptables are in use (tables " + strings.Join(tables, ", ") + "), which cannot be seen here: a FORWARD chain of theirs may drop what pods send",
-			Remedy: "look at iptables-legacy -S FORWARD; use iptables-nft for all that this node runs (update-alternatives --set iptables /usr/sbin/iptables-nft), and reboot"})
+		wrong = append(wrong, finding.Finding{Level: finding.Warning,
+			Found: "legacy iptables are in use (tables " + strings.Join(tables, ", ") +
+				"), which cannot be seen here: a FORWARD chain of theirs may drop what pods send",
+			Remedy: "look at iptables-legacy -S FORWARD; use iptables-nft for all that this node runs (update-alternatives " +
+				"--set iptables /usr/sbin/iptables-nft), and reboot"})
 	}
 	return finding.Report("firewall", "no chain at the forward hook drops what the host routes for pods", wrong)
 }
@@ -134,8 +147,10 @@ func examineInput(k *kernel, networks []*view) (wrong []finding.Finding) {
 		for _, b := range chains {
 			at := fmt.Sprintf("%s %s %s", b.Family, b.Table, b.Chain)
 			wrong = append(wrong, finding.Finding{Level: finding.Failure,
-				Found:  fmt.Sprintf("chain %s of table %s %s lets in what comes by %s, and drops the rest: with the bridge it comes by %s", b.Chain, b.Family, b.Table, n.Master, bridge),
-				Remedy: fmt.Sprintf("nft insert rule %s iifname %q accept; or have each rule for %s for %s, too (nft list chain %s); or \"mode\": \"transparent\"", at, strings.Replace(bridge, "+", "*", 1), n.Master, bridge, at)})
+				Found: fmt.Sprintf("chain %s of table %s %s lets in what comes by %s, and drops the rest: with the bridge it "+
+					"comes by %s", b.Chain, b.Family, b.Table, n.Master, bridge),
+				Remedy: fmt.Sprintf("nft insert rule %s iifname %q accept; or have each rule for %s for %s, too (nft list chain "+
+					"%s); or \"mode\": \"transparent\"", at, strings.Replace(bridge, "+", "*", 1), n.Master, bridge, at)})
 		}
 	}
 	return wrong
@@ -154,9 +169,11 @@ func examineMasquerade(k *kernel, networks []*view) []finding.Finding {
 	switch {
 	case own, err == nil && masquerades:
 	case err != nil:
-		return finding.Report("masquerade", "", []finding.Finding{{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as root"}})
+		return finding.Report("masquerade", "",
+			[]finding.Finding{{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as root"}})
 	default:
-		found = "nobody on this host masquerades: pods reach the internet only behind a NAT gateway (else: \"ipMasq\" and \"vnetCidrs\", or ip-masq-agent)"
+		found = "nobody on this host masquerades: pods reach the internet only behind a NAT gateway (else: \"ipMasq\" and " +
+			"\"vnetCidrs\", or ip-masq-agent)"
 	}
 	return finding.Report("masquerade", found, nil)
 }
@@ -168,7 +185,8 @@ func examineServices(networks []*view) []finding.Finding {
 	for _, n := range networks {
 		if found != "" && !n.mode.routes() {
 			wrong = append(wrong, finding.Finding{Level: finding.Failure, Remedy: remedy,
-				Found: found + ": services, host ports, network policies and ip-masq-agent do not see what pods of network " + n.Name + " send and get"})
+				Found: found + ": services, host ports, network policies and ip-masq-agent do not see what pods of network " +
+					n.Name + " send and get"})
 		}
 	}
 	return finding.Report("services", "bridged packets pass the host's NAT where they have to", wrong)
@@ -179,9 +197,11 @@ func bridgedNATMissing() (found, remedy string) {
 	for _, name := range settings.BridgedNATs {
 		switch value, err := platform.Sysctl("net", "bridge", name); {
 		case err != nil:
-			return "the module br_netfilter is not loaded", "modprobe br_netfilter; echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; " + network.RepairCommand
+			return "the module br_netfilter is not loaded",
+				"modprobe br_netfilter; echo br_netfilter > /etc/modules-load.d/br_netfilter.conf; " + network.RepairCommand
 		case value != "1":
-			return "net.bridge." + name + " is " + value, "sysctl -w net.bridge." + name + "=1, and look in /etc/sysctl.d for who switches it off"
+			return "net.bridge." + name + " is " + value, "sysctl -w net.bridge." + name +
+				"=1, and look in /etc/sysctl.d for who switches it off"
 		}
 	}
 	return "", ""
@@ -201,12 +221,17 @@ func examineOthers(k *kernel) []finding.Finding {
 		wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: err.Error(), Remedy: "run doctor as root"})
 	}
 	if count > 0 {
-		wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf("table bridge nat has %d rules that rewrite MACs, as the classic plugin's ebtables rules do", count),
+		wrong = append(wrong, finding.Finding{Level: finding.Warning,
+			Found: fmt.Sprintf("table bridge nat has %d rules that rewrite MACs, as the classic plugin's ebtables rules do",
+				count),
 			Remedy: "ebtables-nft -t nat -L shows them; when no pod of the classic plugin is left: ebtables-nft -t nat -F"})
 	}
 	if legacyEbtables() {
-		wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: "legacy ebtables are in use (module ebtable_nat), which cannot be seen here: rules of the classic plugin stay in force beside ours, which have the last word",
-			Remedy: "ebtables-legacy -t nat -L shows them; when no pod of the classic plugin is left: ebtables-legacy -t nat -F, and rmmod ebtable_nat"})
+		wrong = append(wrong, finding.Finding{Level: finding.Warning,
+			Found: "legacy ebtables are in use (module ebtable_nat), which cannot be seen here: rules of the classic plugin " +
+				"stay in force beside ours, which have the last word",
+			Remedy: "ebtables-legacy -t nat -L shows them; when no pod of the classic plugin is left: ebtables-legacy -t nat " +
+				"-F, and rmmod ebtable_nat"})
 	}
 	return finding.Report("other-plugins", "no rules of the classic plugin", wrong)
 }

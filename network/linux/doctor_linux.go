@@ -27,7 +27,9 @@ func (l *Dataplane) Examine(known []*network.Network) []finding.Finding {
 	networks := viewsOf(known)
 	k, err := openKernel()
 	if err != nil {
-		return finding.Report("kernel", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root, on a kernel with nftables"}})
+		return finding.Report("kernel", "",
+			[]finding.Finding{{Level: finding.Failure, Found: err.Error(),
+				Remedy: "run doctor as root, on a kernel with nftables"}})
 	}
 	defer k.close()
 	out := examineKernel(k, networks)
@@ -43,7 +45,9 @@ func (l *Dataplane) Examine(known []*network.Network) []finding.Finding {
 // examineNetwork is the check of a network that was made: its bridge, its rules, its endpoints.
 func examineNetwork(k *kernel, n *view) []finding.Finding {
 	if n.Imported {
-		return finding.Report("takeover", "", []finding.Finding{{Level: finding.Warning, Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
+		return finding.Report("takeover", "",
+			[]finding.Finding{{Level: finding.Warning,
+				Found: fmt.Sprintf("network %s is still as the classic plugin made it", n.Name), Remedy: remedyTakeOver}})
 	}
 	master, err := k.nl.Link(n.Master)
 	if err != nil {
@@ -55,9 +59,12 @@ func examineNetwork(k *kernel, n *view) []finding.Finding {
 	}
 	var wrong []finding.Finding
 	if !k.nft.RulesInPlace(*r) {
-		wrong = []finding.Finding{{Level: finding.Failure, Found: fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName), Remedy: network.RepairCommand}}
+		wrong = []finding.Finding{{Level: finding.Failure,
+			Found:  fmt.Sprintf("the nftables rules of %s (table %s %s) are not in place", r.Name, r.Family, nft.TableName),
+			Remedy: network.RepairCommand}}
 	}
-	out = append(out, finding.Report("rules", fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
+	out = append(out, finding.Report("rules",
+		fmt.Sprintf("the rules of %s are in table %s %s", r.Name, r.Family, nft.TableName), wrong)...)
 	return append(out, examineEndpoints(k, n)...)
 }
 
@@ -72,7 +79,8 @@ func examineBridge(k *kernel, n *view) (netlink.Bridge, []finding.Finding) {
 	case errors.Is(err, netlink.ErrMasterTaken):
 		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link set %s nomaster; %s", n.Master, network.RepairCommand)))
 	case errors.Is(err, netlink.ErrExists):
-		wrong = append(wrong, fail(err.Error(), fmt.Sprintf("ip link del %s; %s; or name another bridge in the configuration", n.Bridge, network.RepairCommand)))
+		wrong = append(wrong, fail(err.Error(),
+			fmt.Sprintf("ip link del %s; %s; or name another bridge in the configuration", n.Bridge, network.RepairCommand)))
 	case err != nil:
 		wrong = append(wrong, fail(err.Error(), "run doctor as root"))
 	case b.Link.Index == 0:
@@ -88,39 +96,49 @@ func examineBridge(k *kernel, n *view) (netlink.Bridge, []finding.Finding) {
 		wrong = append(wrong, fail(n.Master+" is not a port of bridge "+n.Bridge, network.RepairCommand))
 	}
 	if !bytes.Equal(b.Link.MAC, b.Master.MAC) {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MAC %s instead of %s, that of %s", n.Bridge, b.Link.MAC, b.Master.MAC, n.Master), network.RepairCommand))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MAC %s instead of %s, that of %s", n.Bridge, b.Link.MAC,
+			b.Master.MAC, n.Master), network.RepairCommand))
 	}
 	if b.Link.MTU != b.Master.MTU {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MTU %d instead of %d, that of %s", n.Bridge, b.Link.MTU, b.Master.MTU, n.Master), network.RepairCommand))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has MTU %d instead of %d, that of %s", n.Bridge, b.Link.MTU,
+			b.Master.MTU, n.Master), network.RepairCommand))
 	}
 	if left, aerr := k.nl.Addresses(b.Master); aerr == nil && len(left) > 0 {
-		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s", n.Master, left, n.Bridge),
+		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s", n.Master, left,
+			n.Bridge),
 			network.RepairCommand+"; so that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
 	}
 	known := netlink.SnapshotAddresses(n.Snapshot)
 	bereft := b.Bereft(n.Snapshot)
 	if bereft {
-		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has %v of the host's %v, and not one of a family", n.Bridge, b.Primary, known), network.RepairCommand))
+		wrong = append(wrong, fail(fmt.Sprintf("bridge %s has %v of the host's %v, and not one of a family", n.Bridge,
+			b.Primary, known), network.RepairCommand))
 	}
 	for _, a := range known {
 		if !slices.Contains(b.Primary, a) && !bereft {
-			wrong = append(wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
-				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else: %s", a, n.Bridge, network.RepairCommand)})
+			wrong = append(wrong, finding.Finding{Level: finding.Warning,
+				Found: fmt.Sprintf("bridge %s does not have the host's %s any more", n.Bridge, a),
+				Remedy: fmt.Sprintf("if the host shall have it: ip addr add %s dev %s; else: %s", a,
+					n.Bridge, network.RepairCommand)})
 		}
 	}
-	return b, finding.Report("bridge", fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
+	return b, finding.Report("bridge",
+		fmt.Sprintf("%s has %s as its port, its MAC %s, and the host's %v", n.Bridge, n.Master, b.Link.MAC, b.Primary), wrong)
 }
 
 // examineEndpoints compares the network's endpoints with what CHECK would want.
 func examineEndpoints(k *kernel, n *view) []finding.Finding {
 	have, err := k.nft.Elements(n.scope())
 	if err != nil {
-		return finding.Report("endpoints", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: network.RepairCommand}})
+		return finding.Report("endpoints", "",
+			[]finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: network.RepairCommand}})
 	}
 	var wrong []finding.Finding
 	for e := range n.Endpoints.All() {
 		add := func(level finding.Level, remedy string, owner *network.Owner, format string, args ...any) {
-			wrong = append(wrong, finding.Finding{Level: level, Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*finding.Owner)(owner), Transient: true})
+			wrong = append(wrong, finding.Finding{Level: level,
+				Found: fmt.Sprintf("%s: ", e.Who()) + fmt.Sprintf(format, args...), Remedy: remedy,
+				Owner: (*finding.Owner)(owner), Transient: true})
 		}
 		if e.State != network.Ready {
 			add(finding.Warning, "", &e.Owner, "an ADD did not end, or is under way")
@@ -135,21 +153,25 @@ func examineEndpoints(k *kernel, n *view) []finding.Finding {
 		case cerr != nil:
 			add(finding.Failure, remedyPod, nil, "%v", cerr)
 		case diff.Chain:
-			add(finding.Warning, "none, if a plugin further back in the chain does that (tuning, sbr, multus); else restart the pod", nil, "%s", diff.Text)
+			add(finding.Warning, "none, if a plugin further back in the chain does that (tuning, sbr, multus); else restart "+
+				"the pod", nil, "%s", diff.Text)
 		case diff.Text != "":
 			add(finding.Failure, remedyPod, nil, "%s", diff.Text)
 		}
 	}
-	return finding.Report("endpoints", fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), wrong)
+	return finding.Report("endpoints",
+		fmt.Sprintf("%d endpoints of network %s are as they were made", n.Endpoints.Len(), n.Name), wrong)
 }
 
 // examineStrays finds what is on the host of pods that the state does not know.
 func examineStrays(k *kernel, networks []*view) []finding.Finding {
-	s := strays{owners: map[network.Owner]*network.Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{}, scopes: map[nft.Scope]bool{}}
+	s := strays{owners: map[network.Owner]*network.Endpoint{}, veths: map[string]bool{}, addrs: map[netip.Addr]bool{},
+		scopes: map[nft.Scope]bool{}}
 	for _, n := range networks {
 		s.scopes[n.scope()] = true
 		for _, f := range n.Former {
-			s.scopes[viewOf(&network.Network{Master: f.Master, Bridge: f.Bridge, Observed: network.Observed{Family: f.Family}}).scope()] = true
+			s.scopes[viewOf(&network.Network{Master: f.Master, Bridge: f.Bridge,
+				Observed: network.Observed{Family: f.Family}}).scope()] = true
 		}
 		for e := range n.Endpoints.All() {
 			s.owners[e.Owner], s.veths[e.HostIfName] = e, true
@@ -174,7 +196,8 @@ type strays struct {
 }
 
 func (s *strays) add(owner *network.Owner, remedy, format string, args ...any) {
-	s.wrong = append(s.wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy, Owner: (*finding.Owner)(owner), Transient: true})
+	s.wrong = append(s.wrong, finding.Finding{Level: finding.Warning, Found: fmt.Sprintf(format, args...), Remedy: remedy,
+		Owner: (*finding.Owner)(owner), Transient: true})
 }
 
 // inLinks looks for host veths, and for neighbours on bridges.
@@ -202,7 +225,8 @@ func (s *strays) inLinks(k *kernel, networks []*view) error {
 		}
 		for _, a := range neighbours {
 			if !s.addrs[a] {
-				s.add(nil, fmt.Sprintf("ip neigh del %s dev %s", a, n.Bridge), "%s is a neighbour on %s, and no pod has it", a, n.Bridge)
+				s.add(nil, fmt.Sprintf("ip neigh del %s dev %s", a, n.Bridge),
+					"%s is a neighbour on %s, and no pod has it", a, n.Bridge)
 			}
 		}
 	}
@@ -218,9 +242,11 @@ func (s *strays) inLink(l netlink.Link, networks []*view) {
 	case ours:
 		s.add(&o, "", "host veth %s is of %s, which is not known", l.Name, o)
 	case l.LeadsAway() && !made:
-		s.add(nil, remedyTakeOver, "host veth %s leads to a pod that no state names: the classic plugin's, whose state was lost", l.Name)
+		s.add(nil, remedyTakeOver, "host veth %s leads to a pod that no state names: the classic plugin's, whose state "+
+			"was lost", l.Name)
 	case l.LeadsAway():
-		s.add(nil, "ip -d link show "+l.Name+" names its namespace (link-netns): delete the pod that has it", "host veth %s leads to a pod that no state names", l.Name)
+		s.add(nil, "ip -d link show "+l.Name+" names its namespace (link-netns): delete the pod that has it",
+			"host veth %s leads to a pod that no state names", l.Name)
 	default:
 		s.add(nil, "ip link del "+l.Name, "host veth %s is nobody's", l.Name)
 	}
@@ -234,7 +260,8 @@ func (s *strays) inRules(k *kernel) error {
 	}
 	for _, scope := range scopes {
 		if !s.scopes[scope] {
-			s.add(nil, fmt.Sprintf("if it was lost with the state, start a pod of that network; else nft delete table %s %s", scope.Family, nft.TableName),
+			s.add(nil, fmt.Sprintf("if it was lost with the state, start a pod of that network; else nft delete table %s %s",
+				scope.Family, nft.TableName),
 				"table %s %s has rules of %s, which no network has", scope.Family, nft.TableName, scope.Name)
 		}
 		found, err := k.nft.Elements(scope)
@@ -249,13 +276,16 @@ func (s *strays) inRules(k *kernel) error {
 			case known == nil && ok && !e.Address.IsValid():
 				s.add(&o, "", "the rules of %s have port %s for %s, which is not known", scope.Name, e.Port, o)
 			case !e.Address.IsValid():
-				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-ports '{ \"%s\" }'", scope.Family, nft.TableName, scope.Name, e.Port),
+				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-ports '{ \"%s\" }'", scope.Family,
+					nft.TableName, scope.Name, e.Port),
 					"the rules of %s have port %s, which no pod has (comment %q)", scope.Name, e.Port, e.Comment)
-			case known != nil && slices.ContainsFunc(known.Addresses, func(p netip.Prefix) bool { return p.Addr() == e.Address }):
+			case known != nil && slices.ContainsFunc(known.Addresses,
+				func(p netip.Prefix) bool { return p.Addr() == e.Address }):
 			case known == nil && ok:
 				s.add(&o, "", "the rules of %s have %s for %s, which is not known", scope.Name, e.Address, o)
 			default:
-				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-pods%s { %s }", scope.Family, nft.TableName, scope.Name, map[bool]string{false: "4", true: "6"}[e.Address.Is6()], e.Address),
+				s.add(nil, fmt.Sprintf("nft delete element %s %s %s-pods%s { %s }", scope.Family, nft.TableName, scope.Name,
+					map[bool]string{false: "4", true: "6"}[e.Address.Is6()], e.Address),
 					"the rules of %s have %s, which no pod has (comment %q)", scope.Name, e.Address, e.Comment)
 			}
 		}

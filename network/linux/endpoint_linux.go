@@ -26,7 +26,8 @@ func (l *Dataplane) CreateEndpoint(_ context.Context, want *network.Network, e *
 		e.MTU = n.MTU
 	}
 	if e.MTU > n.MTU {
-		return fmt.Errorf("%w: MTU %d is larger than %d of master %s: the bridge would drop larger packets silently", network.ErrUnsupported, e.MTU, n.MTU, n.Master)
+		return fmt.Errorf("%w: MTU %d is larger than %d of master %s: the bridge would drop larger packets silently",
+			network.ErrUnsupported, e.MTU, n.MTU, n.Master)
 	}
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
@@ -35,7 +36,8 @@ func (l *Dataplane) CreateEndpoint(_ context.Context, want *network.Network, e *
 	pod.Guard = func() error {
 		return step.Do(l.Log, "add the pod to the rules", func() error { return k.nft.AddElements(elements(n, e, pod)...) })
 	}
-	host, err := step.Get(l.Log, "make veth, addresses and routes", func() (netlink.Link, error) { return k.nl.AddPod(pod) }, slog.String("netns", e.NetNS))
+	host, err := step.Get(l.Log, "make veth, addresses and routes",
+		func() (netlink.Link, error) { return k.nl.AddPod(pod) }, slog.String("netns", e.NetNS))
 	if errors.Is(err, netlink.ErrExists) {
 		return fmt.Errorf("%w: %w", network.ErrExists, err)
 	}
@@ -60,7 +62,8 @@ func podOf(nl *netlink.Handle, n *view, e *network.Endpoint) (netlink.Pod, error
 	if err != nil {
 		return netlink.Pod{}, err
 	}
-	p := netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, MTU: e.MTU, Addresses: e.Addresses, Further: e.Further}
+	p := netlink.Pod{NetNS: e.NetNS, IfName: e.IfName, HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac,
+		MTU: e.MTU, Addresses: e.Addresses, Further: e.Further}
 	for _, r := range e.Routes {
 		p.Routes = append(p.Routes, netlink.Route(r))
 	}
@@ -70,7 +73,8 @@ func podOf(nl *netlink.Handle, n *view, e *network.Endpoint) (netlink.Pod, error
 func elements(n *view, e *network.Endpoint, p netlink.Pod) []nft.Element {
 	var out []nft.Element
 	for _, a := range e.Addresses {
-		out = append(out, nft.Element{Scope: n.scope(), Address: a.Addr(), MAC: p.MAC, Port: e.HostIfName, Comment: e.Owner.String()})
+		out = append(out, nft.Element{Scope: n.scope(), Address: a.Addr(), MAC: p.MAC,
+			Port: e.HostIfName, Comment: e.Owner.String()})
 	}
 	return out
 }
@@ -102,10 +106,12 @@ func (l *Dataplane) deleteEndpoint(n *view, e *network.Endpoint) error {
 	}
 	return parallel(
 		func() error {
-			return step.Do(l.Log, "take the pod out of the rules", func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) })
+			return step.Do(l.Log, "take the pod out of the rules",
+				func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) })
 		},
 		func() error {
-			return step.Do(l.Log, "delete veth, neighbours and routes", func() error { return nl.DeletePod(e.HostIfName, n.Bridge, addrsOf(e.Addresses)) })
+			return step.Do(l.Log, "delete veth, neighbours and routes",
+				func() error { return nl.DeletePod(e.HostIfName, n.Bridge, addrsOf(e.Addresses)) })
 		})
 }
 
@@ -198,7 +204,8 @@ func (l *Dataplane) deleteStray(o network.Owner) error {
 	// An address that was given again since then is another pod's: the element looks the same, since the MAC comes
 	// from the address, and may still carry the old owner's name. So may one of a host veth whose name is another's now.
 	found, err := strayElements(func(e nft.Element) bool {
-		return e.Comment == o.String() && !e.Shared && (e.Port == "" || e.Port == veth || e.Port == o.HostIfName() || !nl.Exists(e.Port))
+		return e.Comment == o.String() && !e.Shared &&
+			(e.Port == "" || e.Port == veth || e.Port == o.HostIfName() || !nl.Exists(e.Port))
 	})
 	if err != nil {
 		return err
@@ -305,7 +312,8 @@ func (l *Dataplane) Adopt(_ context.Context, want *network.Network, e *network.E
 		return err
 	}
 	if mac.String() != e.MAC {
-		return fmt.Errorf("%w: interface %s has MAC %s, the runtime's result says %s", network.ErrDifference, e.IfName, mac, e.MAC)
+		return fmt.Errorf("%w: interface %s has MAC %s, the runtime's result says %s",
+			network.ErrDifference, e.IfName, mac, e.MAC)
 	}
 	return k.nft.TakeElements(elements(n, e, pod)...)
 }
@@ -355,7 +363,8 @@ func (*Dataplane) checkImported(k *kernel, n *view, e *network.Endpoint) error {
 
 // checkPod names the first difference between an endpoint and what is; complete says whether the rules' sets have an
 // element.
-func checkPod(k *kernel, n *view, e *network.Endpoint, complete func(nft.Element) (bool, error)) (netlink.Difference, error) {
+func checkPod(k *kernel, n *view, e *network.Endpoint,
+	complete func(nft.Element) (bool, error)) (netlink.Difference, error) {
 	pod, err := podOf(k.nl, n, e)
 	if err != nil {
 		return netlink.Difference{}, err

@@ -31,7 +31,8 @@ func (l *Dataplane) Sever(ctx context.Context, o network.Owner, netns string) er
 		if err != nil {
 			return err
 		}
-		pods, _, err := k.nl.FindPods(slices.DeleteFunc(slices.Clone(links), func(l netlink.Link) bool { return !foreignVeth(l) }), []string{netns})
+		pods, _, err := k.nl.FindPods(slices.DeleteFunc(slices.Clone(links),
+			func(l netlink.Link) bool { return !foreignVeth(l) }), []string{netns})
 		if err != nil {
 			return err
 		}
@@ -103,7 +104,8 @@ func (l *Dataplane) found(ctx context.Context, n *view) ([]*network.Endpoint, er
 			continue // another network's
 		}
 		list = append(list, &network.Endpoint{
-			Owner: network.Owner{Network: n.Name, ContainerID: platform.NamelessPrefix + p.HostName, IfName: p.IfName}, State: network.Ready, NetNS: p.NetNS, HostIfName: p.HostName,
+			Owner: network.Owner{Network: n.Name, ContainerID: platform.NamelessPrefix + p.HostName, IfName: p.IfName},
+			State: network.Ready, NetNS: p.NetNS, HostIfName: p.HostName,
 			MAC: p.MAC.String(), Addresses: p.Addresses, Created: n.Created, Rebuilt: true,
 		})
 	}

@@ -34,7 +34,9 @@ func livePods(k *kernel, n *view) ([]livePod, error) {
 		}
 		owner, there := alias[e.HostIfName]
 		if there && (owner == "" || owner == e.Owner.String()) { // else the pod's next sandbox has the name
-			list = append(list, livePod{e, netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses, HostRoutes: n.other != "" && !n.mode.routes()}})
+			list = append(list, livePod{e,
+				netlink.Pod{HostName: e.HostIfName, Alias: e.Owner.String(), MAC: mac, Addresses: e.Addresses,
+					HostRoutes: n.other != "" && !n.mode.routes()}})
 		}
 	}
 	return list, nil
@@ -78,7 +80,8 @@ func restoreElements(k *kernel, n *view, list []livePod) error {
 
 // same says whether the kernel has all of an element.
 func same(have, want nft.Element) bool {
-	return have.Complete && have.Address == want.Address && have.MAC.String() == want.MAC.String() && have.Port == want.Port
+	return have.Complete && have.Address == want.Address && have.MAC.String() == want.MAC.String() &&
+		have.Port == want.Port
 }
 
 // portsInPlace says whether every ready endpoint whose host veth is there is connected to the bridge.
@@ -129,7 +132,8 @@ func (l *Dataplane) Endpoints(ctx context.Context, known *network.Network) ([]*n
 		}
 		e := byOwner[o]
 		if e == nil {
-			e = &network.Endpoint{Owner: o, State: network.Ready, HostIfName: found.Port, MAC: found.MAC.String(), Created: n.Created, Rebuilt: true}
+			e = &network.Endpoint{Owner: o, State: network.Ready, HostIfName: found.Port, MAC: found.MAC.String(),
+				Created: n.Created, Rebuilt: true}
 			byOwner[o] = e
 			list = append(list, e)
 		}

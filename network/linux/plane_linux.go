@@ -123,7 +123,8 @@ func rules(n *view, master netlink.Link, host []netip.Prefix) nft.Rules {
 	return nft.Rules{
 		Classic: classic, Scope: n.scope(), Master: n.Master, MAC: master.MAC, Host: host,
 		Tunnel: n.Mode == network.ModeTunnel, AntiSpoof: n.AntiSpoof, HostAgent: n.AllowHostAgent,
-		Pods: n.Prefixes, ViaHost: n.IPsToRouteViaHost, Other: n.other, Masquerade: n.IPMasq, VNET: slices.Concat(n.Prefixes, n.VnetCIDRs), AcceptForward: n.AcceptForward,
+		Pods: n.Prefixes, ViaHost: n.IPsToRouteViaHost, Other: n.other, Masquerade: n.IPMasq,
+		VNET: slices.Concat(n.Prefixes, n.VnetCIDRs), AcceptForward: n.AcceptForward,
 	}
 }
 
@@ -196,7 +197,8 @@ func (l *Dataplane) deleting(ctx context.Context, fn func() error) error {
 }
 
 func (l *Dataplane) under(ctx context.Context, wait func(context.Context, *flock.Flock) error, fn func() error) error {
-	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK), flock.SetPermissions(0o600))
+	lock := flock.New(l.LockPath, flock.SetFlag(unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK),
+		flock.SetPermissions(0o600))
 	if err := wait(ctx, lock); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: another process is making a network (lock %s): %w", network.ErrBusy, l.LockPath, err)

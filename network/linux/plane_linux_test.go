@@ -188,7 +188,8 @@ func (n *node) ping(from *fabric.Namespace) {
 func (n *node) leftovers() string {
 	n.Helper()
 	var b strings.Builder
-	for line := range strings.Lines(n.tool("ip", "-o", "link") + n.tool("ip", "neigh", "show", "nud", "permanent") + n.tool("bridge", "fdb") + n.tool("nft", "list", "ruleset")) {
+	for line := range strings.Lines(n.tool("ip", "-o", "link") + n.tool("ip", "neigh", "show", "nud", "permanent") + n.tool("bridge", "fdb") +
+		n.tool("nft", "list", "ruleset")) {
 		if strings.Contains(line, "azv") || strings.Contains(line, "0a:58:0a") || strings.Contains(line, "azure/") {
 			b.WriteString(line)
 		}
@@ -224,10 +225,12 @@ func TestLinuxCheckNamesTheFirstDifferenceAndTheNextAddRepairsTheNetwork(t *test
 		damage, want string
 		repaired     bool // by the next ADD, since it is the network's
 	}{
-		"no rules":                   {"nft flush chain bridge azure-vnet azure2-prerouting", "rules of bridge azure2 are not in place", true},
-		"an address back on eth0":    {"ip addr add 10.240.0.4/16 dev eth0", "bridge azure2 does not have the configuration of master eth0", true},
-		"a bridge that is down":      {"ip link set azure2 down", "bridge azure2 does not have the configuration of master eth0", true},
-		"no element":                 {"nft delete element bridge azure-vnet azure2-pods4 { 10.240.1.1 }", "elements of 10.240.1.1 (0a:58:0a:f0:01:01, port azvab9234ec104) are missing", false},
+		"no rules": {"nft flush chain bridge azure-vnet azure2-prerouting", "rules of bridge azure2 are not in place", true},
+		"an address back on eth0": {"ip addr add 10.240.0.4/16 dev eth0",
+			"bridge azure2 does not have the configuration of master eth0", true},
+		"a bridge that is down": {"ip link set azure2 down", "bridge azure2 does not have the configuration of master eth0", true},
+		"no element": {"nft delete element bridge azure-vnet azure2-pods4 { 10.240.1.1 }",
+			"elements of 10.240.1.1 (0a:58:0a:f0:01:01, port azvab9234ec104) are missing", false},
 		"an element of another port": {"nft delete element bridge azure-vnet azure2-ports { azvab9234ec104 }", "are missing", false},
 		"no neighbour":               {"ip neigh del 10.240.1.1 dev azure2", "neighbour 10.240.1.1", false},
 		"no veth":                    {"ip link del azvab9234ec104", "host veth azvab9234ec104 is missing", false},
@@ -290,9 +293,10 @@ func TestLinuxRefusesWhatCannotWorkAndLeavesTheHostAlone(t *testing.T) {
 		change     func(*node, *command)
 		kind, part string
 	}{
-		"the bridge's name is a veth's":  {"ip link add azure2 type veth peer name other", nil, "conflict", "azure2 is a veth"},
-		"there is no such master":        {"true", func(_ *node, c *command) { c.Config.Master = "eth7" }, "master", "no interface eth7"},
-		"the MTU is larger":              {"true", func(_ *node, c *command) { c.Endpoint.MTU = 9000 }, "unsupported", "MTU 9000 is larger than 1500"},
+		"the bridge's name is a veth's": {"ip link add azure2 type veth peer name other", nil, "conflict", "azure2 is a veth"},
+		"there is no such master":       {"true", func(_ *node, c *command) { c.Config.Master = "eth7" }, "master", "no interface eth7"},
+		"the MTU is larger": {"true", func(_ *node, c *command) { c.Endpoint.MTU = 9000 }, "unsupported",
+			"MTU 9000 is larger than 1500"},
 		"the namespace is gone":          {"true", func(_ *node, c *command) { c.Endpoint.NetNS = "/nowhere" }, "netns", "/nowhere"},
 		"the namespace is the host's":    {"true", func(n *node, c *command) { c.Endpoint.NetNS = n.vm.Ns.Path() }, "netns", "is the host's own"},
 		"the namespace is none":          {"true", func(_ *node, c *command) { c.Endpoint.NetNS = "/etc/hostname" }, "netns", "/etc/hostname"},
@@ -334,7 +338,8 @@ func TestLinuxChangesTheBridgeWhenThePodsAreGone(t *testing.T) {
 	n.want(command{Name: "add", Config: c, Endpoint: e}, "", "")
 	n.ping(pod)
 	n.ping(n.vm.Ns)
-	if text := n.tool("ip", "-o", "addr") + n.tool("nft", "list", "ruleset"); strings.Contains(text, "azure2") || !strings.Contains(text, "br0") {
+	if text := n.tool("ip", "-o", "addr") + n.tool("nft", "list", "ruleset"); strings.Contains(text, "azure2") ||
+		!strings.Contains(text, "br0") {
 		t.Errorf("the VM has\n%s", text)
 	}
 	n.want(command{Name: "check", Endpoint: e}, "", "")

@@ -33,7 +33,8 @@ func (routed) ensure(ctx context.Context, l *Dataplane, n *view) error {
 	if err != nil {
 		return err
 	}
-	if ferr := errors.Join(n.host.Forward(), n.host.Forward6(append([]string{n.Master}, policy.Listens...)...), n.host.ValidMark(n.other)); ferr != nil {
+	if ferr := errors.Join(n.host.Forward(), n.host.Forward6(append([]string{n.Master}, policy.Listens...)...),
+		n.host.ValidMark(n.other)); ferr != nil {
 		return ferr
 	}
 	r, err := routedRules(k.nl, n, master)
@@ -136,7 +137,8 @@ func (routed) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []fi
 	out := examinePolicy(k, n, netlink.Link{}, master) // which finds out what the rules need
 	r, err := routedRules(k.nl, n, master)
 	if err != nil {
-		return nil, append(out, finding.Report("rules", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root"}})...)
+		return nil, append(out, finding.Report("rules", "",
+			[]finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root"}})...)
 	}
 	return &r, out
 }

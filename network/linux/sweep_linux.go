@@ -13,7 +13,8 @@ import (
 
 // Sweep implements network.Dataplane. A pod's neighbours on the bridge name no owner: when its veth and its elements
 // have gone and its record was lost, only the address says that they are nobody's.
-func (l *Dataplane) Sweep(ctx context.Context, n *network.Network, known func(context.Context) (map[netip.Addr]bool, error)) error {
+func (l *Dataplane) Sweep(ctx context.Context, n *network.Network,
+	known func(context.Context) (map[netip.Addr]bool, error)) error {
 	nl, err := netlink.Open()
 	if err != nil {
 		return err

@@ -97,7 +97,8 @@ func TestAddRefusesTheGatewaysAddress(t *testing.T) {
 
 func TestAddRefusesAnotherPodsAddress(t *testing.T) {
 	t.Parallel()
-	for name, other := range map[string]network.Owner{"of the same network": c2, "of another network": {Network: "second", ContainerID: "c2", IfName: "eth0"}} {
+	for name, other := range map[string]network.Owner{"of the same network": c2,
+		"of another network": {Network: "second", ContainerID: "c2", IfName: "eth0"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)

@@ -51,7 +51,8 @@ func (m *Manager) Check(ctx context.Context, o network.Owner, netns string, b Be
 		}
 	}
 	err = m.Dataplane.CheckEndpoint(ctx, n, e)
-	if !errors.Is(err, network.ErrDifference) || n.Imported { // what another plugin made is taken over by an ADD or a DEL: until then there is a way back
+	if !errors.Is(err, network.ErrDifference) ||
+		n.Imported { // what another plugin made is taken over by an ADD or a DEL: until then there is a way back
 		return err
 	}
 	n.Suspect = true
@@ -73,7 +74,8 @@ func (b Believed) of(e *network.Endpoint) (*network.Endpoint, error) {
 	out := *e
 	for _, a := range e.Addresses {
 		if len(b.Addresses) > 0 && !slices.Contains(b.Addresses, a) {
-			return nil, fmt.Errorf("%w: the endpoint has %v, the runtime's result says %v", network.ErrDifference, e.Addresses, b.Addresses)
+			return nil, fmt.Errorf("%w: the endpoint has %v, the runtime's result says %v",
+				network.ErrDifference, e.Addresses, b.Addresses)
 		}
 	}
 	for _, a := range b.Addresses {
@@ -93,7 +95,8 @@ func (b Believed) of(e *network.Endpoint) (*network.Endpoint, error) {
 	}
 	if len(b.Addresses) > 0 { // the result says what there is
 		out.Routes = slices.DeleteFunc(slices.Clone(e.Routes), func(r network.Route) bool {
-			return !slices.ContainsFunc(b.Routes, func(k network.Route) bool { return k.Dst.Masked() == r.Dst.Masked() && k.GW == r.GW })
+			return !slices.ContainsFunc(b.Routes,
+				func(k network.Route) bool { return k.Dst.Masked() == r.Dst.Masked() && k.GW == r.GW })
 		})
 	}
 	return &out, nil

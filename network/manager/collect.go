@@ -13,7 +13,8 @@ import (
 // Collect deletes every endpoint of the network that keep does not name, known to the state or only to the host, and
 // returns whose they were, and whose could not be deleted; the latter is nil if what is on the host is not known. It
 // goes on after an error and reports all.
-func (m *Manager) Collect(ctx context.Context, name string, keep func(containerID, ifName string) bool) (collected, left []network.Owner, err error) {
+func (m *Manager) Collect(ctx context.Context, name string,
+	keep func(containerID, ifName string) bool) (collected, left []network.Owner, err error) {
 	if m.Store.Foreign(ctx) {
 		if err := m.own(ctx); err != nil {
 			return nil, nil, err
@@ -78,7 +79,8 @@ func (m *Manager) Collect(ctx context.Context, name string, keep func(containerI
 }
 
 // stale are the network's endpoints that keep does not name.
-func (m *Manager) stale(ctx context.Context, name string, keep func(containerID, ifName string) bool) (n *network.Network, list []*network.Endpoint, err error) {
+func (m *Manager) stale(ctx context.Context, name string,
+	keep func(containerID, ifName string) bool) (n *network.Network, list []*network.Endpoint, err error) {
 	n = &network.Network{Name: name}
 	err = m.Store.View(ctx, func(s *network.State) error {
 		if known := s.Networks[name]; known != nil {
@@ -106,7 +108,8 @@ func (m *Manager) addresses(ctx context.Context) (map[netip.Addr]bool, error) {
 
 // collectAtOnce deletes the endpoints together, and returns whose they were. After an error those are none: one by one
 // it shows which of them cannot be deleted.
-func (m *Manager) collectAtOnce(ctx context.Context, n *network.Network, stale []*network.Endpoint) (collected []network.Owner) {
+func (m *Manager) collectAtOnce(ctx context.Context, n *network.Network,
+	stale []*network.Endpoint) (collected []network.Owner) {
 	if len(stale) < 2 || n.Imported {
 		return nil
 	}

@@ -12,7 +12,8 @@ func TestModeAndProtectionMayChangeWhilePodsLiveOnTheNetwork(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	l.add(c1)
-	if _, err := l.start().Add(t.Context(), network.Config{Mode: network.ModeTunnel, Settings: network.Settings{AllowHostAgent: true}}, pod(c2)); err != nil {
+	if _, err := l.start().Add(t.Context(), network.Config{Mode: network.ModeTunnel, Settings: network.Settings{AllowHostAgent: true}},
+		pod(c2)); err != nil {
 		t.Fatal(err)
 	}
 	if text := l.Host.String(); !strings.Contains(text, "bridge azure2 of eth0: tunnel, host-agent\n") {
@@ -143,7 +144,8 @@ func TestAddKeepsTheMACThatItIsGiven(t *testing.T) {
 	l := newLab(t)
 	e := pod(c1)
 	e.MAC = "02:00:00:00:00:07"
-	if _, err := l.start().Add(t.Context(), bridgeMode, e); err != nil || !strings.Contains(l.Host.String(), "10.240.1.1 is 02:00:00:00:00:07 at") {
+	if _, err := l.start().Add(t.Context(), bridgeMode, e); err != nil ||
+		!strings.Contains(l.Host.String(), "10.240.1.1 is 02:00:00:00:00:07 at") {
 		t.Errorf("error %v, the host is\n%s", err, l.Host)
 	}
 }

@@ -29,7 +29,8 @@ func (m *Manager) BuryNameless(ctx context.Context) ([]network.Owner, error) {
 	return m.buryWhich(ctx, func(e *network.Endpoint) bool { return e.Nameless() })
 }
 
-func (m *Manager) buryWhich(ctx context.Context, which func(*network.Endpoint) bool) (buried []network.Owner, errs error) {
+func (m *Manager) buryWhich(ctx context.Context,
+	which func(*network.Endpoint) bool) (buried []network.Owner, errs error) {
 	var ready []*network.Endpoint
 	err := m.Store.View(ctx, func(s *network.State) error {
 		for _, n := range s.Networks {

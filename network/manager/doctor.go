@@ -21,7 +21,8 @@ func (m *Manager) Examine(ctx context.Context, name string, c *network.Config) (
 	var out []finding.Finding
 	ifaces, err := m.interfaces()
 	if err != nil {
-		return finding.Report("master", "", []finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}}), nil
+		return finding.Report("master", "",
+			[]finding.Finding{{Level: finding.Failure, Found: err.Error(), Remedy: "run doctor as root, on the host"}}), nil
 	}
 	err = m.Store.View(ctx, func(s *network.State) error {
 		for _, known := range slices.Sorted(maps.Keys(s.Networks)) {
@@ -34,10 +35,12 @@ func (m *Manager) Examine(ctx context.Context, name string, c *network.Config) (
 		case c == nil:
 		case record != nil: // in a copy that View throws away
 			if _, cerr := s.Configure(*c, name, record.Prefixes, m.masters); errors.Is(cerr, network.ErrConflict) {
-				out = append(out, finding.Finding{Check: "configuration", Level: finding.Failure, Found: cerr.Error(), Remedy: "put the configuration back as it was; or delete the pods of this node, and then run azure-vnet cleanup"})
+				out = append(out, finding.Finding{Check: "configuration", Level: finding.Failure, Found: cerr.Error(),
+					Remedy: "put the configuration back as it was; or delete the pods of this node, and then run azure-vnet cleanup"})
 			}
 		default:
-			networks = append(networks, &network.Network{Name: name, Mode: c.Mode, Master: c.Master, Bridge: c.Bridge, Settings: c.Settings})
+			networks = append(networks, &network.Network{Name: name, Mode: c.Mode, Master: c.Master,
+				Bridge: c.Bridge, Settings: c.Settings})
 		}
 		return nil
 	})
@@ -55,7 +58,10 @@ func examineMasters(networks []*network.Network, ifaces []platform.Interface) []
 	for _, n := range networks {
 		if n.Master == "" {
 			if !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return network.UsableMaster(i, false) == nil }) {
-				wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: "network " + n.Name + ": no interface of this host can be its master", Remedy: "see what this host has: ip -br link; set \"master\" if it is one that the plugin does not take by itself"})
+				wrong = append(wrong, finding.Finding{Level: finding.Failure,
+					Found: "network " + n.Name + ": no interface of this host can be its master",
+					Remedy: "see what this host has: ip -br link; set \"master\" if it is one that the plugin does not take " +
+						"by itself"})
 				continue
 			}
 			good = append(good, "the first ADD chooses among "+network.UsableNames(ifaces))
@@ -64,17 +70,22 @@ func examineMasters(networks []*network.Network, ifaces []platform.Interface) []
 		master, err := network.PickMaster(ifaces, n.Master, nil)
 		switch {
 		case err != nil:
-			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("network %s: %v", n.Name, err), Remedy: "set \"master\" in the configuration to one of " + network.UsableNames(ifaces)})
+			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("network %s: %v", n.Name, err),
+				Remedy: "set \"master\" in the configuration to one of " + network.UsableNames(ifaces)})
 		case !master.Up:
-			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: master.Name + " is down", Remedy: "ip link set " + master.Name + " up"})
+			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: master.Name + " is down",
+				Remedy: "ip link set " + master.Name + " up"})
 		case n.Bridge != "" && !slices.ContainsFunc(ifaces, func(i platform.Interface) bool { return i.Name == n.Bridge }):
 			good = append(good, master.Name+" is up") // the check of the bridge says what is missing
 		case n.Made() && !network.Carries(ifaces, master, n.Prefixes):
-			remedy := fmt.Sprintf("let the DHCP client configure %s again: networkctl renew %s, nmcli device reapply %s, dhclient %s", master.Name, master.Name, master.Name, master.Name)
+			remedy := fmt.Sprintf("let the DHCP client configure %s again: networkctl renew %s, nmcli device reapply %s, "+
+				"dhclient %s", master.Name, master.Name, master.Name, master.Name)
 			if n.Bridge != "" { // a port of a bridge hears no DHCP server
-				remedy = network.RepairCommand + "; if the bridge keeps other addresses, the check of the bridge names the command for the one that is missing"
+				remedy = network.RepairCommand +
+					"; if the bridge keeps other addresses, the check of the bridge names the command for the one that is missing"
 			}
-			wrong = append(wrong, finding.Finding{Level: finding.Failure, Found: fmt.Sprintf("neither %s nor its bridge has an address of %v", master.Name, n.Prefixes), Remedy: remedy})
+			wrong = append(wrong, finding.Finding{Level: finding.Failure,
+				Found: fmt.Sprintf("neither %s nor its bridge has an address of %v", master.Name, n.Prefixes), Remedy: remedy})
 		default:
 			good = append(good, master.Name+" is up")
 		}

@@ -56,7 +56,8 @@ var errPending = errors.New("an earlier ADD did not end")
 // intend writes the endpoint as pending, with the network as the configuration wants it now, and returns a
 // copy of the network.
 // Errors: errPending, ErrAddress, ErrConflict.
-func (m *Manager) intend(ctx context.Context, c network.Config, e *network.Endpoint, subnets []netip.Prefix) (*network.Network, error) {
+func (m *Manager) intend(ctx context.Context, c network.Config, e *network.Endpoint,
+	subnets []netip.Prefix) (*network.Network, error) {
 	if e.State != network.Pending {
 		e.State, e.Created = network.Pending, m.Now().UTC().Truncate(time.Millisecond)
 	}

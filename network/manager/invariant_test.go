@@ -57,7 +57,8 @@ func TestTheHostOnlyChangesWithTheIntentOnDiskAndTheLockFree(t *testing.T) {
 				}
 				e := n.Endpoints.Get("c1/eth0")
 				seen = append(seen, s.Method)
-				if strings.HasPrefix(name, "ADD") && e.State != network.Pending || !slices.Equal(e.Addresses, prefixes("10.240.1.1/16")) || e.HostIfName != c1.HostIfName() {
+				if strings.HasPrefix(name, "ADD") && e.State != network.Pending || !slices.Equal(e.Addresses, prefixes("10.240.1.1/16")) ||
+					e.HostIfName != c1.HostIfName() {
 					t.Errorf("%s %s: the record is %+v", s.Method, s.Moment, e)
 				}
 			}
@@ -102,7 +103,8 @@ func TestManyPodsStartAtOnce(t *testing.T) {
 			wg.Go(func() {
 				e := &network.Endpoint{Owner: network.Owner{Network: "azure", ContainerID: fmt.Sprintf("p%02d", i), IfName: "eth0"}, NetNS: ns,
 					Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 240, 1, byte(i)}), 16)}}
-				m := &manager.Manager{Store: shared, Dataplane: l.Process(), Interfaces: func() ([]platform.Interface, error) { return nics(), nil }, Now: now}
+				m := &manager.Manager{Store: shared, Dataplane: l.Process(), Interfaces: func() ([]platform.Interface, error) { return nics(), nil },
+					Now: now}
 				if err := do(m, e); err != nil {
 					t.Errorf("%s: %v", e.Owner, err)
 				}
@@ -115,7 +117,8 @@ func TestManyPodsStartAtOnce(t *testing.T) {
 		return err
 	})
 	text := l.String()
-	if ready, veths, elements := strings.Count(text, "ready p"), strings.Count(text, "veth azv"), strings.Count(text, "element of azure2"); ready != pods || veths != pods || elements != pods {
+	if ready, veths, elements := strings.Count(text, "ready p"), strings.Count(text, "veth azv"),
+		strings.Count(text, "element of azure2"); ready != pods || veths != pods || elements != pods {
 		t.Errorf("%d ready, %d veths, %d elements\n%s", ready, veths, elements, text)
 	}
 	if was := l.state().Networks["azure"].Sysctls["net/ipv4/ip_forward"]; was != "0" {

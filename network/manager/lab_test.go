@@ -175,10 +175,13 @@ func (l *lab) String() string {
 	s := l.state()
 	for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
 		n := s.Networks[name]
-		fmt.Fprintf(&b, "network %s: %s on %s of %s (%s, mtu %d), %v, ip_forward was %q\n", name, n.Mode, n.Bridge, n.Master, n.MAC, n.MTU, n.Prefixes, n.Sysctls["net/ipv4/ip_forward"])
-		endpoints := slices.SortedFunc(n.Endpoints.All(), func(a, b *network.Endpoint) int { return strings.Compare(a.Owner.String(), b.Owner.String()) })
+		fmt.Fprintf(&b, "network %s: %s on %s of %s (%s, mtu %d), %v, ip_forward was %q\n", name, n.Mode, n.Bridge, n.Master, n.MAC, n.MTU,
+			n.Prefixes, n.Sysctls["net/ipv4/ip_forward"])
+		endpoints := slices.SortedFunc(n.Endpoints.All(),
+			func(a, b *network.Endpoint) int { return strings.Compare(a.Owner.String(), b.Owner.String()) })
 		for _, e := range endpoints {
-			fmt.Fprintf(&b, "  %s %s/%s: %s %s, %s in %s, %v\n", e.State, e.ContainerID, e.IfName, e.HostIfName, e.MAC, e.PodName, e.NetNS, e.Addresses)
+			fmt.Fprintf(&b, "  %s %s/%s: %s %s, %s in %s, %v\n", e.State, e.ContainerID, e.IfName, e.HostIfName, e.MAC,
+				e.PodName, e.NetNS, e.Addresses)
 		}
 	}
 	return b.String() + "host\n" + indent(l.Host.String())

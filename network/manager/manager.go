@@ -74,13 +74,15 @@ func (m *Manager) Claim(ctx context.Context, o network.Owner) (*store.Claim, err
 }
 
 func (m *Manager) take(ctx context.Context, things ...string) (*store.Claim, error) {
-	return step.Get(m.Log, "wait for other commands of this container", func() (*store.Claim, error) { return m.Claims.Take(ctx, things...) })
+	return step.Get(m.Log, "wait for other commands of this container",
+		func() (*store.Claim, error) { return m.Claims.Take(ctx, things...) })
 }
 
 // ClaimAll keeps all other commands away.
 // Errors: the store's.
 func (m *Manager) ClaimAll(ctx context.Context) (*store.Claim, error) {
-	claim, err := step.Get(m.Log, "wait for all other commands", func() (*store.Claim, error) { return m.Claims.TakeAll(ctx) })
+	claim, err := step.Get(m.Log, "wait for all other commands",
+		func() (*store.Claim, error) { return m.Claims.TakeAll(ctx) })
 	m.alone = err == nil
 	return claim, err
 }
@@ -110,7 +112,8 @@ func (m *Manager) Precheck(ctx context.Context, c network.Config, e *network.End
 			return err
 		}
 	}
-	if err := step.Do(m.Log, "look at the pod's namespace", func() error { return m.Dataplane.CheckNetNS(ctx, e) }, slog.String("netns", e.NetNS)); err != nil {
+	if err := step.Do(m.Log, "look at the pod's namespace", func() error { return m.Dataplane.CheckNetNS(ctx, e) },
+		slog.String("netns", e.NetNS)); err != nil {
 		return err
 	}
 	m.restore(ctx, state)
@@ -157,7 +160,8 @@ func (m *Manager) tellOthers(ctx context.Context, n *network.Network) {
 
 func exists(s *network.State, o network.Owner) error {
 	if _, old := s.Endpoint(o); old != nil && old.State == network.Ready {
-		return fmt.Errorf("%w: %s of container %s in network %s has %v", network.ErrExists, o.IfName, o.ContainerID, o.Network, old.Addresses)
+		return fmt.Errorf("%w: %s of container %s in network %s has %v", network.ErrExists, o.IfName,
+			o.ContainerID, o.Network, old.Addresses)
 	}
 	return nil
 }
@@ -210,7 +214,8 @@ func (m *Manager) Add(ctx context.Context, c network.Config, e *network.Endpoint
 	if n.Created.Equal(e.Created) {
 		m.tellOthers(ctx, n)
 	}
-	if err = step.Do(m.Log, "connect the pod", func() error { return m.Dataplane.CreateEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName)); err != nil {
+	if err = step.Do(m.Log, "connect the pod", func() error { return m.Dataplane.CreateEndpoint(ctx, n, e) },
+		slog.String("hostIfName", e.HostIfName)); err != nil {
 		return nil, err
 	}
 	if err = m.ready(ctx, e); err != nil {
@@ -255,7 +260,8 @@ func (m *Manager) current(n *network.Network) func(ctx context.Context) (*networ
 // the first time.
 func (m *Manager) ensureAsKnown(ctx context.Context, n *network.Network) (network.Ensured, error) {
 	for _, f := range n.Former {
-		former := &network.Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge, Observed: network.Observed{Family: f.Family}}
+		former := &network.Network{Name: n.Name, Master: f.Master, Bridge: f.Bridge,
+			Observed: network.Observed{Family: f.Family}}
 		if err := m.Dataplane.DeleteNetwork(ctx, former); err != nil {
 			return network.Ensured{}, fmt.Errorf("take the former bridge %s away: %w", f.Bridge, err)
 		}
@@ -331,7 +337,8 @@ func (m *Manager) Remove(ctx context.Context, o network.Owner, netns string) (*n
 
 // removeUnknown takes away what the host shows of an owner without a record; where nobody has looked for lost pods yet,
 // by its namespace, too.
-func (m *Manager) removeUnknown(ctx context.Context, n *network.Network, o network.Owner, netns string, unsearched bool) error {
+func (m *Manager) removeUnknown(ctx context.Context, n *network.Network, o network.Owner,
+	netns string, unsearched bool) error {
 	if unsearched && netns != "" {
 		if err := m.Dataplane.Sever(ctx, o, netns); err != nil {
 			return err
@@ -345,7 +352,8 @@ func (m *Manager) removeUnknown(ctx context.Context, n *network.Network, o netwo
 }
 
 func (m *Manager) disconnect(ctx context.Context, n *network.Network, e *network.Endpoint) error {
-	return step.Do(m.Log, "take the pod off the host", func() error { return m.Dataplane.DeleteEndpoint(ctx, n, e) }, slog.String("hostIfName", e.HostIfName))
+	return step.Do(m.Log, "take the pod off the host", func() error { return m.Dataplane.DeleteEndpoint(ctx, n, e) },
+		slog.String("hostIfName", e.HostIfName))
 }
 
 // own makes the state ours, if it is the classic plugin's yet: a call of that which is under way changes state and host

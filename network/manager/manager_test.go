@@ -59,7 +59,8 @@ func TestDeleteOfAnUnknownOwnerAsksTheHostForTheDerivedName(t *testing.T) {
 			var asked []string
 			p.host.Hook = func(s networktest.Step) {
 				if s.Moment == networktest.Before {
-					asked = append(asked, strings.Join([]string{s.Method, s.Network.Name, s.Network.Bridge, s.Endpoint.Owner.String(), s.Endpoint.HostIfName}, " "))
+					asked = append(asked, strings.Join([]string{s.Method, s.Network.Name, s.Network.Bridge, s.Endpoint.Owner.String(),
+						s.Endpoint.HostIfName}, " "))
 				}
 			}
 			if err := p.Delete(t.Context(), o); err != nil {

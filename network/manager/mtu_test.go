@@ -20,7 +20,8 @@ func TestTheRecordOfAPodFollowsItsMastersMTU(t *testing.T) {
 	n := &network.Network{Name: "azure", Bridge: "azure0", Observed: network.Observed{MTU: 9000}}
 	s := &network.State{Networks: map[string]*network.Network{"azure": n}}
 	for i, mtu := range []int{1500, 1400} {
-		n.Endpoints.Set(&network.Endpoint{Owner: network.Owner{Network: "azure", ContainerID: []string{"c1", "c2"}[i], IfName: "eth0"}, State: network.Ready, MTU: mtu})
+		n.Endpoints.Set(&network.Endpoint{Owner: network.Owner{Network: "azure", ContainerID: []string{"c1", "c2"}[i], IfName: "eth0"},
+			State: network.Ready, MTU: mtu})
 	}
 	(&Manager{Dataplane: followed{}}).followMTU(t.Context(), s, n, 1500)
 	if a, b := n.Endpoints.Get("c1/eth0").MTU, n.Endpoints.Get("c2/eth0").MTU; a != 9000 || b != 1400 {
@@ -34,7 +35,8 @@ func TestAPodWhoseMTUCouldNotBeWrittenHasTheOldOne(t *testing.T) {
 	st := store.New(store.Options[network.State]{Path: filepath.Join(t.TempDir(), "azure-vnet.json"), Schema: network.Schema})
 	if err := st.Update(t.Context(), func(s *network.State) error {
 		n := &network.Network{Name: "azure"}
-		n.Endpoints.Set(&network.Endpoint{Owner: network.Owner{Network: "azure", ContainerID: "c1", IfName: "eth0"}, State: network.Ready, MTU: 1500})
+		n.Endpoints.Set(&network.Endpoint{Owner: network.Owner{Network: "azure", ContainerID: "c1", IfName: "eth0"},
+			State: network.Ready, MTU: 1500})
 		s.Networks = map[string]*network.Network{"azure": n}
 		return nil
 	}); err != nil {

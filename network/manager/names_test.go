@@ -35,7 +35,8 @@ func TestParseOwnerReadsWhatStringWrote(t *testing.T) {
 			t.Errorf("%s is read as %s, %v", o, got, ok)
 		}
 	}
-	for _, text := range []string{"", "azure", "azure/c1", "azure/c1/", "/c1/eth0", "azure//eth0", "azure/c1/eth0/more", "a comment of somebody"} {
+	for _, text := range []string{"", "azure", "azure/c1", "azure/c1/", "/c1/eth0", "azure//eth0",
+		"azure/c1/eth0/more", "a comment of somebody"} {
 		if o, ok := network.ParseOwner(text); ok {
 			t.Errorf("%q is read as the owner %s", text, o)
 		}

@@ -30,7 +30,8 @@ func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 		var lost network.Endpoints
 		for _, e := range found {
 			if record.Endpoints.Get(e.Key()) == nil {
-				m.Log.Warn("an endpoint that only the host knew is in the state again", "endpoint", e.Owner, "addresses", e.Addresses)
+				m.Log.Warn("an endpoint that only the host knew is in the state again",
+					"endpoint", e.Owner, "addresses", e.Addresses)
 				record.Endpoints.Set(e)
 				lost.Set(e)
 				record.Imported = record.Imported || e.Foreign
@@ -86,7 +87,8 @@ func (m *Manager) nameOwners(ctx context.Context, found []*network.Endpoint) err
 }
 
 // namelessIn is the endpoint of a pod of which the container is not known, by its namespace.
-func (m *Manager) namelessIn(ctx context.Context, o network.Owner, netns string) (n *network.Network, e *network.Endpoint, err error) {
+func (m *Manager) namelessIn(ctx context.Context, o network.Owner,
+	netns string) (n *network.Network, e *network.Endpoint, err error) {
 	if netns == "" {
 		return nil, nil, nil
 	}

@@ -64,7 +64,8 @@ func TestRepairSaysWhatWasWrong(t *testing.T) {
 	m, plane = l.repairer("this")
 	plane.chronic = true
 	done, err := m.Repair(t.Context())
-	if !errors.Is(err, network.ErrDifference) || !strings.Contains(err.Error(), "repair network azure: check failed: this") || len(done.Right) > 0 {
+	if !errors.Is(err, network.ErrDifference) || !strings.Contains(err.Error(), "repair network azure: check failed: this") ||
+		len(done.Right) > 0 {
 		t.Errorf("of what stays wrong it says %+v, %v", done, err)
 	}
 }

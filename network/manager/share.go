@@ -30,7 +30,8 @@ func (m *Manager) Unshare(ctx context.Context, o network.Owner, netns, container
 }
 
 // shared is what the state knows of the owner's endpoint; without a state, what the name says.
-func (m *Manager) shared(ctx context.Context, o network.Owner, netns string) (*network.Network, *network.Endpoint, error) {
+func (m *Manager) shared(ctx context.Context, o network.Owner,
+	netns string) (*network.Network, *network.Endpoint, error) {
 	n, e, err := m.find(ctx, o)
 	if n == nil {
 		n = &network.Network{Name: o.Network}

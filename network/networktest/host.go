@@ -88,11 +88,13 @@ func (h *Host) String() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.bridges)) {
 		br := h.bridges[name]
-		fmt.Fprintf(&b, "bridge %s of %s: %s%s%s\n", name, br.master, br.mode, flag(br.antiSpoof, "anti-spoof"), flag(br.hostAgent, "host-agent"))
+		fmt.Fprintf(&b, "bridge %s of %s: %s%s%s\n", name, br.master, br.mode, flag(br.antiSpoof, "anti-spoof"),
+			flag(br.hostAgent, "host-agent"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.veths)) {
 		v := h.veths[name]
-		fmt.Fprintf(&b, "veth %s on %s: %s of %s in %s, %s, mtu %d, %v", name, v.bridge, v.pod.IfName, v.pod.Owner, v.pod.NetNS, v.pod.MAC, v.pod.MTU, v.pod.Addresses)
+		fmt.Fprintf(&b, "veth %s on %s: %s of %s in %s, %s, mtu %d, %v", name, v.bridge, v.pod.IfName, v.pod.Owner,
+			v.pod.NetNS, v.pod.MAC, v.pod.MTU, v.pod.Addresses)
 		for _, r := range v.pod.Routes {
 			fmt.Fprintf(&b, ", %s by %s", r.Dst, r.GW)
 		}
@@ -225,7 +227,8 @@ func (h *Host) unplug(e *network.Endpoint) error {
 // withdraw believes the record if there is one; else the owner in the elements says what to delete.
 func (h *Host) withdraw(n *network.Network, e *network.Endpoint) error {
 	for a, el := range h.elements {
-		known := n.Bridge != "" && el.bridge == n.Bridge && slices.ContainsFunc(e.Addresses, func(p netip.Prefix) bool { return p.Addr() == a })
+		known := n.Bridge != "" && el.bridge == n.Bridge && slices.ContainsFunc(e.Addresses,
+			func(p netip.Prefix) bool { return p.Addr() == a })
 		if known || n.Bridge == "" && el.owner == e.Owner {
 			delete(h.elements, a)
 			delete(h.neighbours, a)

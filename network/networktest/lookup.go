@@ -41,7 +41,8 @@ func (h *Host) endpoints(n *network.Network) (list []*network.Endpoint) {
 		i := slices.IndexFunc(list, func(e *network.Endpoint) bool { return e.Owner == el.owner })
 		if i < 0 {
 			i = len(list)
-			list = append(list, &network.Endpoint{Owner: el.owner, State: network.Ready, HostIfName: el.port, MAC: el.mac, Created: n.Created, Rebuilt: true})
+			list = append(list, &network.Endpoint{Owner: el.owner, State: network.Ready, HostIfName: el.port, MAC: el.mac,
+				Created: n.Created, Rebuilt: true})
 		}
 		bits := a.BitLen()
 		for _, pool := range n.Prefixes {
@@ -65,7 +66,8 @@ func (p *Process) Gone(_ context.Context, e *network.Endpoint) (gone bool, err e
 }
 
 // Sweep implements network.Dataplane.
-func (p *Process) Sweep(ctx context.Context, n *network.Network, known func(context.Context) (map[netip.Addr]bool, error)) error {
+func (p *Process) Sweep(ctx context.Context, n *network.Network,
+	known func(context.Context) (map[netip.Addr]bool, error)) error {
 	has, err := known(ctx)
 	if err != nil {
 		return err

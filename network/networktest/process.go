@@ -156,7 +156,8 @@ func (p *Process) do(method string, n *network.Network, e *network.Endpoint, eff
 // EnsureNetwork implements network.Dataplane.
 func (p *Process) EnsureNetwork(_ context.Context, n *network.Network) (network.Ensured, error) {
 	seen := network.Ensured{Observed: n.Observed}
-	err := p.do("EnsureNetwork", n, nil, func() error { return p.host.forward(n, &seen) }, func() error { return p.host.bridge(n, &seen) })
+	err := p.do("EnsureNetwork", n, nil, func() error { return p.host.forward(n, &seen) },
+		func() error { return p.host.bridge(n, &seen) })
 	return seen, err
 }
 
@@ -177,12 +178,14 @@ func (p *Process) CheckNetNS(_ context.Context, e *network.Endpoint) error {
 
 // CreateEndpoint implements network.Dataplane.
 func (p *Process) CreateEndpoint(_ context.Context, n *network.Network, e *network.Endpoint) error {
-	return p.do("CreateEndpoint", n, e, func() error { return p.host.plug(n, e) }, func() error { return p.host.announce(n, e) })
+	return p.do("CreateEndpoint", n, e, func() error { return p.host.plug(n, e) },
+		func() error { return p.host.announce(n, e) })
 }
 
 // DeleteEndpoint implements network.Dataplane.
 func (p *Process) DeleteEndpoint(_ context.Context, n *network.Network, e *network.Endpoint) error {
-	return p.do("DeleteEndpoint", n, e, func() error { return p.host.unplug(e) }, func() error { return p.host.withdraw(n, e) })
+	return p.do("DeleteEndpoint", n, e, func() error { return p.host.unplug(e) },
+		func() error { return p.host.withdraw(n, e) })
 }
 
 // DeleteEndpoints implements network.Dataplane: first all veths, then all elements.

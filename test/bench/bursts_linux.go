@@ -72,7 +72,8 @@ func (b *bench) burst(ctx context.Context, p pair, size int) (err error) {
 	}
 	b.report.compare(group, "all", "ms", all[0], all[1], target)
 	b.report.compare(group, "the slowest", "ms", slowest[0], slowest[1], 0)
-	b.report.Rows = append(b.report.Rows, row{Group: group, Measure: "failures in three bursts", Unit: "number", Ours: float64(failed[0]), Reference: float64(failed[1])})
+	b.report.Rows = append(b.report.Rows,
+		row{Group: group, Measure: "failures in three bursts", Unit: "number", Ours: float64(failed[0]), Reference: float64(failed[1])})
 	if failed[0] > 0 {
 		return fmt.Errorf("%d ADDs failed", failed[0])
 	}

@@ -85,12 +85,14 @@ func (b *bench) commandsOf(ctx context.Context, p pair) (err error) {
 	for _, s := range both {
 		group := fmt.Sprintf("%s mode, %d pods there (reference: %s)", p.mode, s.there, p.name)
 		b.commandRows(group, p.mode, s.took)
-		b.report.single(group, "questions to the host agent for an ADD", "number", float64(s.nodes[ours].VM.Agent.Queries())/float64(s.there+rounds), 0.02)
+		b.report.single(group, "questions to the host agent for an ADD", "number",
+			float64(s.nodes[ours].VM.Agent.Queries())/float64(s.there+rounds), 0.02)
 		if err := b.details(ctx, s.vms, group); err != nil {
 			return err
 		}
 	}
-	b.report.compare(p.mode+" mode (reference: ADD with no pods there)", "ADD with 250 pods there", "ms", walls(both[1].took["ADD"][ours]), walls(both[0].took["ADD"][ours]), 1.15)
+	b.report.compare(p.mode+" mode (reference: ADD with no pods there)", "ADD with 250 pods there", "ms", walls(both[1].took["ADD"][ours]),
+		walls(both[0].took["ADD"][ours]), 1.15)
 	return nil
 }
 
@@ -168,11 +170,13 @@ func (b *bench) commandRows(group, mode string, took map[string][sides][]sample)
 	for _, command := range []string{"ADD", "CHECK", "DEL"} {
 		own, reference := took[command][ours], took[command][theReference]
 		b.report.compare(group, command, "ms", walls(own), walls(reference), wall[command])
-		b.report.compare(group, command+", 95 of 100", "ms", []float64{quantile(walls(own), 0.95)}, []float64{quantile(walls(reference), 0.95)}, 0)
+		b.report.compare(group, command+", 95 of 100", "ms", []float64{quantile(walls(own), 0.95)},
+			[]float64{quantile(walls(reference), 0.95)}, 0)
 		b.report.compare(group, command+", CPU time", "ms", cpus(own), cpus(reference), cpu[command])
 		b.report.compare(group, command+", page faults", "number", faults(own), faults(reference), 0)
 	}
-	b.report.compare(group, "ADD, reference: the kernel's part of it (test/bench/floor)", "ms", walls(took["ADD"][ours]), walls(took["ADD"][theFloor]), 1.8)
+	b.report.compare(group, "ADD, reference: the kernel's part of it (test/bench/floor)", "ms", walls(took["ADD"][ours]),
+		walls(took["ADD"][theFloor]), 1.8)
 }
 
 // details measures what does not need many calls: memory, system calls, processes; and once what is of the files.
@@ -192,7 +196,8 @@ func (b *bench) details(ctx context.Context, v *vms, group string) error {
 			if err != nil {
 				return err
 			}
-			memory[i], calls[i], written[i], processes[i] = append(memory[i], m/(1<<20)), append(calls[i], t.calls), append(written[i], t.written), append(processes[i], t.processes)
+			memory[i], calls[i], written[i], processes[i] = append(memory[i], m/(1<<20)), append(calls[i], t.calls), append(written[i], t.written),
+				append(processes[i], t.processes)
 			if err := p.NS.Close(); err != nil {
 				return err
 			}
@@ -274,7 +279,8 @@ func (v *vms) call(ctx context.Context, command string, p *node.Pod, below ...st
 	}
 	line := slices.Concat(below, []string{path})
 	cmd := p.Node.VM.Ns.Command(ctx, line[0], line[1:]...)
-	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + p.ID, "CNI_NETNS=" + p.NS.Path(), "CNI_IFNAME=" + p.IfName, "CNI_PATH=" + strings.Join(p.Node.Path, ":"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + p.ID, "CNI_NETNS=" + p.NS.Path(), "CNI_IFNAME=" + p.IfName,
+		"CNI_PATH=" + strings.Join(p.Node.Path, ":"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(raw), &out, &errs
 	if err := cmd.Run(); err != nil {

@@ -45,7 +45,8 @@ func (f *floor) list(p *node.Pod) (err error) {
 	e.HostIfName, e.HostIfIndex, e.HostMAC = e.Owner.HostIfName(), 0, ""
 	e.Addresses = []netip.Prefix{netip.PrefixFrom(f.last, e.Addresses[0].Bits())}
 	e.MAC = network.MACOf(e.Addresses).String()
-	p.List, err = node.List(map[string]any{"cniVersion": "1.0.0", "name": "floor", "type": "floor", "network": f.network, "endpoint": e, "lock": filepath.Join(p.Node.DataDir(), "floor.lock")})
+	p.List, err = node.List(map[string]any{"cniVersion": "1.0.0", "name": "floor", "type": "floor", "network": f.network, "endpoint": e,
+		"lock": filepath.Join(p.Node.DataDir(), "floor.lock")})
 	return err
 }
 

@@ -119,7 +119,8 @@ func (b *bench) vms(p pair, addresses int) (_ *vms, err error) {
 			return nil, err
 		}
 	}
-	if v.lists[ours], err = node.List(v.nodes[ours].Conf(map[string]any{"cniVersion": "1.0.0", "mode": p.mode, "logLevel": "info"})); err != nil {
+	if v.lists[ours], err = node.List(v.nodes[ours].Conf(map[string]any{"cniVersion": "1.0.0", "mode": p.mode,
+		"logLevel": "info"})); err != nil {
 		return nil, err
 	}
 	other := map[string]any{"cniVersion": "1.0.0", "name": "reference", "ipam": hostLocal(v.dir)}

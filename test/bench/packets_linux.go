@@ -108,7 +108,8 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 // those of bridged frames, too.
 func trackConnections(ctx context.Context, ns *fabric.Namespace) error {
 	cmd := ns.Command(ctx, "nft", "-f", "-")
-	cmd.Stdin = strings.NewReader("table inet proxy { chain services { type nat hook prerouting priority dstnat; }; chain forward { type filter hook forward priority filter; ct state established,related accept; }; }\n")
+	cmd.Stdin = strings.NewReader("table inet proxy { chain services { type nat hook prerouting priority dstnat; }; chain forward { type " +
+		"filter hook forward priority filter; ct state established,related accept; }; }\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("nft: %w: %s", err, out)
 	}

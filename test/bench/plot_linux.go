@@ -15,7 +15,8 @@ func charts(from, folder string) error {
 	if err != nil {
 		return err
 	}
-	for name, want := range map[string]string{"bench-commands": " there (reference", "bench-bursts": " at once (reference", "bench-packets": "pod to pod"} {
+	for name, want := range map[string]string{"bench-commands": " there (reference", "bench-bursts": " at once (reference",
+		"bench-packets": "pod to pod"} {
 		var rows []row
 		for _, row := range r.Rows {
 			if strings.Contains(row.Group, want) && row.Reference != 0 && row.Unit == "ms" {

@@ -38,13 +38,16 @@ var variants = map[string]struct {
 	values map[string]any
 	differ string
 }{
-	"":              {},
-	"bridge":        {map[string]any{"mode": "bridge"}, "install --from /release --node-root /host --mode bridge"},
-	"tunnel":        {map[string]any{"mode": "tunnel"}, "install --from /release --node-root /host --mode tunnel"},
-	"root-owned":    {map[string]any{"dacOverride": false}, "install may do nothing, watch may do nothing"},
-	"no-node-setup": {map[string]any{"nodeSetup": false}, "install --from /release --no-node-setup, install mounts bin conf store units, volumes /opt/cni/bin /etc/cni/net.d /var/lib/azure-vnet-cni /etc/systemd/system"},
+	"":           {},
+	"bridge":     {map[string]any{"mode": "bridge"}, "install --from /release --node-root /host --mode bridge"},
+	"tunnel":     {map[string]any{"mode": "tunnel"}, "install --from /release --node-root /host --mode tunnel"},
+	"root-owned": {map[string]any{"dacOverride": false}, "install may do nothing, watch may do nothing"},
+	"no-node-setup": {map[string]any{"nodeSetup": false},
+		"install --from /release --no-node-setup, install mounts bin conf store units, volumes /opt/cni/bin /etc/cni/net.d " +
+			"/var/lib/azure-vnet-cni /etc/systemd/system"},
 	"k3s": {map[string]any{"binDir": k3sBin, "confDir": k3sConf},
-		"install --from /release --node-root /host --bin-dir " + k3sBin + " --conf-dir " + k3sConf + ", watch --from /release --watch 60 --no-node-setup --bin-dir " + k3sBin + " --conf-dir " + k3sConf +
+		"install --from /release --node-root /host --bin-dir " + k3sBin + " --conf-dir " + k3sConf +
+			", watch --from /release --watch 60 --no-node-setup --bin-dir " + k3sBin + " --conf-dir " + k3sConf +
 			", volumes " + k3sBin + " " + k3sConf + " /var/lib/azure-vnet-cni /etc/systemd/system /etc /run/systemd"},
 }
 
@@ -176,12 +179,14 @@ func TestTheChartIsLinted(t *testing.T) {
 			t.Errorf("%s", m)
 		}
 	}
-	for _, values := range []map[string]any{{"mode": "fast"}, {"binDir": "opt"}, {"confDir": "/etc/cni/"}, {"watchSeconds": 0}, {"nodesetup": false}, {"image": map[string]any{"name": "x"}}} {
+	for _, values := range []map[string]any{{"mode": "fast"}, {"binDir": "opt"}, {"confDir": "/etc/cni/"}, {"watchSeconds": 0},
+		{"nodesetup": false}, {"image": map[string]any{"name": "x"}}} {
 		if _, err := helmed(values); err == nil {
 			t.Errorf("%v is taken", values)
 		}
 	}
-	if _, err := helmed(map[string]any{"image": map[string]any{"repository": "r", "tag": "v9"}, "imagePullSecrets": []any{map[string]any{"name": "s"}}, "nodeSelector": map[string]any{"a": "b"}}); err != nil {
+	if _, err := helmed(map[string]any{"image": map[string]any{"repository": "r", "tag": "v9"},
+		"imagePullSecrets": []any{map[string]any{"name": "s"}}, "nodeSelector": map[string]any{"a": "b"}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -157,7 +157,8 @@ func (c *cluster) askers(ctx context.Context) (list []*asker, end func(), err er
 // client finds the namespace of the node's pod that asks.
 func (c *cluster) client(w *worker) func(context.Context) (*fabric.Namespace, error) {
 	return func(ctx context.Context) (*fabric.Namespace, error) {
-		pod, err := c.control.kubectl(ctx, "", "get", "pods", "-l", "app=client", "--field-selector=spec.nodeName="+w.name, "-o", "jsonpath={.items[0].status.podIP}")
+		pod, err := c.control.kubectl(ctx, "", "get", "pods", "-l", "app=client", "--field-selector=spec.nodeName="+w.name, "-o",
+			"jsonpath={.items[0].status.podIP}")
 		if err != nil {
 			return nil, err
 		}

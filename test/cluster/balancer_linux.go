@@ -22,8 +22,8 @@ import (
 // cleanup is the finalizer by which a cloud's controller keeps a Service until its load balancer is gone.
 const cleanup = "service.kubernetes.io/load-balancer-cleanup"
 
-// balancer gives Services of type LoadBalancer a load balancer of the fabric, as Azure's cloud provider does: of floating IP, with all nodes
-// as backends, of which those get packets whose health probes, from the host agent's address, are answered.
+// balancer gives Services of type LoadBalancer a load balancer of the fabric, as Azure's cloud provider does: of floating IP, with all
+// nodes as backends, of which those get packets whose health probes, from the host agent's address, are answered.
 type balancer struct {
 	fabric  *fabric.Fabric
 	control *control
@@ -131,7 +131,8 @@ func (b *balancer) serve(ctx context.Context, s service, wanted bool) error {
 	if !wanted {
 		rest := slices.DeleteFunc(slices.Clone(s.Metadata.Finalizers), func(f string) bool { return f == cleanup })
 		return errors.Join(
-			b.ask(ctx, http.MethodPatch, path+"/status", map[string]any{"status": map[string]any{"loadBalancer": map[string]any{"ingress": nil}}}, nil),
+			b.ask(ctx, http.MethodPatch, path+"/status", map[string]any{"status": map[string]any{"loadBalancer": map[string]any{"ingress": nil}}},
+				nil),
 			b.ask(ctx, http.MethodPatch, path, map[string]any{"metadata": map[string]any{"finalizers": rest}}, nil),
 			b.take(s.Metadata.UID))
 	}
@@ -160,7 +161,8 @@ func (b *balancer) serve(ctx context.Context, s service, wanted bool) error {
 		return nil
 	}
 	ingress := []map[string]any{{"ip": f.addr.String()}}
-	return b.ask(ctx, http.MethodPatch, path+"/status", map[string]any{"status": map[string]any{"loadBalancer": map[string]any{"ingress": ingress}}}, nil)
+	return b.ask(ctx, http.MethodPatch, path+"/status",
+		map[string]any{"status": map[string]any{"loadBalancer": map[string]any{"ingress": ingress}}}, nil)
 }
 
 // take gives a load balancer back.

@@ -156,7 +156,8 @@ func (c *cluster) well(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("given up after five minutes"))
 	defer cancel()
 	if err := until(ctx, "the tests' pods to go", func(ctx context.Context) error {
-		out, err := c.control.kubectl(ctx, "", "get", "pods", "--all-namespaces", "--field-selector=metadata.namespace!=kube-system", "-o", "name")
+		out, err := c.control.kubectl(ctx, "", "get", "pods", "--all-namespaces",
+			"--field-selector=metadata.namespace!=kube-system", "-o", "name")
 		if err == nil && out != "" && !strings.HasPrefix(out, "No resources") {
 			err = errors.New(out)
 		}

@@ -110,7 +110,8 @@ func (c *control) kubectl(ctx context.Context, stdin string, args ...string) (st
 // ready waits until the nodes are ready and the cluster's DNS serves.
 func (c *control) ready(ctx context.Context, nodes int) error {
 	if err := until(ctx, "the nodes", func(ctx context.Context) error {
-		out, err := c.kubectl(ctx, "", "get", "nodes", "-o", `jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{" "}{end}`)
+		out, err := c.kubectl(ctx, "", "get", "nodes", "-o",
+			`jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{" "}{end}`)
 		if err == nil && strings.Count(out, "True") != nodes {
 			err = fmt.Errorf("ready: %q", out)
 		}

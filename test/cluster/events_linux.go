@@ -28,7 +28,8 @@ func events(cell cell) []event {
 			}
 			return w.startKubelet(ctx)
 		}},
-		{name: "kube-proxy is killed, and starts again", limit: 2 * time.Second, make: restart("kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override=node1")},
+		{name: "kube-proxy is killed, and starts again", limit: 2 * time.Second,
+			make: restart("kube-proxy", "kube-proxy", "--config=/etc/kubernetes/proxy.yaml", "--hostname-override=node1")},
 		{name: "the plugins are upgraded, and go back", limit: 2 * time.Second, make: func(ctx context.Context, c *cluster) error {
 			if err := c.workers[0].upgrade(ctx); err != nil {
 				return err
@@ -48,14 +49,17 @@ func events(cell cell) []event {
 		}})
 	}
 	return append(list,
-		event{name: "systemd-networkd restarts", limit: 2 * time.Second, make: func(ctx context.Context, c *cluster) error { return c.workers[0].remanage(ctx) }},
-		event{name: "NetworkManager restarts, on the other node", limit: 2 * time.Second, make: func(ctx context.Context, c *cluster) error { return c.workers[1].remanage(ctx) }},
+		event{name: "systemd-networkd restarts", limit: 2 * time.Second,
+			make: func(ctx context.Context, c *cluster) error { return c.workers[0].remanage(ctx) }},
+		event{name: "NetworkManager restarts, on the other node", limit: 2 * time.Second,
+			make: func(ctx context.Context, c *cluster) error { return c.workers[1].remanage(ctx) }},
 		event{name: "40 pods come and go on the node", limit: 4 * time.Second, make: churn},
 		event{name: "the disk is full while 40 pods come and go", limit: 4 * time.Second, make: fullDisk},
 		event{name: "the node is drained, upgraded, and used again", limit: 2 * time.Second, make: drain},
-		event{name: "the node is switched off and on", limit: 5 * time.Second, there: time.Minute, make: func(ctx context.Context, c *cluster) error {
-			return c.workers[0].reboot(ctx, func(context.Context) error { return nil })
-		}},
+		event{name: "the node is switched off and on", limit: 5 * time.Second, there: time.Minute,
+			make: func(ctx context.Context, c *cluster) error {
+				return c.workers[0].reboot(ctx, func(context.Context) error { return nil })
+			}},
 		event{name: "the same, and its /run is on the disk", limit: 5 * time.Second, there: time.Minute, make: rebootWithState},
 	)
 }
@@ -104,7 +108,8 @@ func drain(ctx context.Context, c *cluster) error {
 // rebootWithState reboots a node whose plugins have their state where it outlasts a boot.
 func rebootWithState(ctx context.Context, c *cluster) error {
 	w := c.workers[0]
-	if _, err := w.run(ctx, "sh", "-c", "mkdir -p /var/kept && cp -a /run/azure-vnet*.json* /var/kept/ && grep -q 10.240 /var/kept/azure-vnet-ipam.json"); err != nil {
+	if _, err := w.run(ctx, "sh", "-c",
+		"mkdir -p /var/kept && cp -a /run/azure-vnet*.json* /var/kept/ && grep -q 10.240 /var/kept/azure-vnet-ipam.json"); err != nil {
 		return err
 	}
 	return w.reboot(ctx, func(ctx context.Context) error {
@@ -134,7 +139,8 @@ func (c *cluster) scale(ctx context.Context, replicas int) error {
 
 func (c *cluster) scaled(ctx context.Context, replicas int) error {
 	return until(ctx, fmt.Sprintf("%d pods", replicas), func(ctx context.Context) error {
-		out, err := c.control.kubectl(ctx, "", "get", "pods", "-l", "app=churn", "-o", `jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{" "}{end}`)
+		out, err := c.control.kubectl(ctx, "", "get", "pods", "-l", "app=churn", "-o",
+			`jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}{" "}{end}`)
 		if err == nil && (strings.Count(out, "True") != replicas || replicas == 0 && out != "") {
 			err = fmt.Errorf("ready: %q", out)
 		}

@@ -61,13 +61,17 @@ func makeImages(dir string, programs, base, busybox string) ([]string, error) {
 		"pause.tar": {names: []string{pauseImage}, files: []entry{{path: "pause", from: program("pause")}}, entrypoint: []string{"/pause"}},
 		"reset.tar": {names: []string{resetImage}, files: []entry{{path: "regression-issue-74839", from: program("regression-issue-74839")}},
 			entrypoint: []string{"/regression-issue-74839"}},
-		"dns.tar": {names: []string{dnsImage}, files: []entry{{path: "coredns", from: program("coredns")}, {path: "tmp/"}}, entrypoint: []string{"/coredns"}},
+		"dns.tar": {names: []string{dnsImage}, files: []entry{{path: "coredns", from: program("coredns")}, {path: "tmp/"}},
+			entrypoint: []string{"/coredns"}},
 		"agnhost.tar": {names: agnhostImages, base: base, entrypoint: []string{"/agnhost"}, command: []string{"pause"},
-			files: []entry{{path: "agnhost", from: program("agnhost")}, {path: "agnhost-2", link: "agnhost"}, {path: "coredns", from: program("coredns")}, {path: "uploads/"},
+			files: []entry{{path: "agnhost", from: program("agnhost")}, {path: "agnhost-2", link: "agnhost"},
+				{path: "coredns", from: program("coredns")}, {path: "uploads/"},
 				{path: "usr/local/bin/wget", text: wget},
 				{path: "localhost.crt", from: program("localhost.crt")}, {path: "localhost.key", from: program("localhost.key")}}},
-		"web.tar":     {names: []string{webImage}, files: []entry{{path: "agnhost", from: program("agnhost")}}, entrypoint: []string{"/agnhost", "netexec", "--http-port=80"}},
-		"client.tar":  {names: []string{clientImage}, base: base, command: []string{"sh"}, files: []entry{{path: "usr/local/bin/wget", text: wget}}},
+		"web.tar": {names: []string{webImage}, files: []entry{{path: "agnhost", from: program("agnhost")}},
+			entrypoint: []string{"/agnhost", "netexec", "--http-port=80"}},
+		"client.tar": {names: []string{clientImage}, base: base, command: []string{"sh"},
+			files: []entry{{path: "usr/local/bin/wget", text: wget}}},
 		"busybox.tar": {names: []string{busyboxImage}, files: busyboxFiles(busybox), command: []string{"sh"}},
 	}
 	var archives []string
@@ -84,8 +88,10 @@ func makeImages(dir string, programs, base, busybox string) ([]string, error) {
 
 func busyboxFiles(program string) []entry {
 	files := []entry{{path: "bin/"}, {path: "tmp/"}, {path: "etc/"}, {path: "bin/busybox", from: program}}
-	for _, applet := range []string{"sh", "cat", "echo", "ls", "sleep", "wget", "nc", "ping", "ip", "mkdir", "rm", "true", "false", "test", "hostname", "grep",
-		"sed", "awk", "env", "id", "touch", "stat", "cp", "mv", "chmod", "date", "head", "tail", "seq", "nslookup", "netstat", "ps", "kill", "printf", "tee", "vi", "du", "df", "mount", "httpd", "sysctl"} {
+	for _, applet := range []string{"sh", "cat", "echo", "ls", "sleep", "wget", "nc", "ping", "ip", "mkdir", "rm", "true",
+		"false", "test", "hostname", "grep",
+		"sed", "awk", "env", "id", "touch", "stat", "cp", "mv", "chmod", "date", "head", "tail", "seq", "nslookup", "netstat", "ps", "kill",
+		"printf", "tee", "vi", "du", "df", "mount", "httpd", "sysctl"} {
 		files = append(files, entry{path: "bin/" + applet, link: "busybox"})
 	}
 	return files
@@ -118,10 +124,12 @@ func (i image) write(file string) error {
 		blobs, sums = append(blobs, blob), append(sums, blob["digest"])
 	}
 	config := w.document(kind+"config.v1+json", map[string]any{"architecture": runtime.GOARCH, "os": "linux",
-		"config": map[string]any{"Entrypoint": i.entrypoint, "Cmd": i.command, "Env": i.env}, "rootfs": map[string]any{"type": "layers", "diff_ids": sums}})
+		"config": map[string]any{"Entrypoint": i.entrypoint, "Cmd": i.command, "Env": i.env},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": sums}})
 	var entries []any
 	for _, name := range i.names {
-		manifest := w.document(kind+"manifest.v1+json", map[string]any{"schemaVersion": 2, "mediaType": kind + "manifest.v1+json", "config": config, "layers": blobs})
+		manifest := w.document(kind+"manifest.v1+json",
+			map[string]any{"schemaVersion": 2, "mediaType": kind + "manifest.v1+json", "config": config, "layers": blobs})
 		manifest["annotations"] = map[string]string{"io.containerd.image.name": name}
 		entries = append(entries, manifest)
 	}

@@ -99,11 +99,13 @@ func (c *control) judge(ctx context.Context, focus string, list []exception, pro
 // round runs the tests in focus once, so many at a time. The log has the name that is given.
 func (c *control) round(ctx context.Context, name string, focus *regexp.Regexp, list []exception, procs int) (verdict, error) {
 	results := "/var/log/" + name
-	args := []string{"ginkgo", "--no-color", "--timeout=2h", fmt.Sprintf("--procs=%d", procs), "--json-report=report.json", "--output-dir=" + results, "--focus=" + focus.String()}
+	args := []string{"ginkgo", "--no-color", "--timeout=2h", fmt.Sprintf("--procs=%d", procs), "--json-report=report.json",
+		"--output-dir=" + results, "--focus=" + focus.String()}
 	for _, e := range list {
 		args = append(args, "--skip="+e.pattern.String())
 	}
-	args = append(args, "/opt/cluster/e2e.test", "--", "--kubeconfig="+configFile, "--provider=skeleton", fmt.Sprintf("--num-nodes=%d", nodes), "--kubectl-path=/opt/cluster/kubectl", "--disable-log-dump")
+	args = append(args, "/opt/cluster/e2e.test", "--", "--kubeconfig="+configFile, "--provider=skeleton",
+		fmt.Sprintf("--num-nodes=%d", nodes), "--kubectl-path=/opt/cluster/kubectl", "--disable-log-dump")
 	if _, err := c.run(ctx, "mkdir", "-p", results); err != nil {
 		return verdict{}, err
 	}

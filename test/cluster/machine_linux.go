@@ -114,7 +114,8 @@ func (m *machine) pid() int { return m.init.Process.Pid }
 // command is a program on the VM: in its namespaces and cgroups.
 func (m *machine) command(ctx context.Context, args ...string) *fabric.Cmd {
 	const enter = `for f in /sys/fs/cgroup/*/cgroup.procs; do echo 0 >$f; done; exec "$@"`
-	cmd := m.vm.Ns.Command(ctx, "nsenter", append([]string{"--target", strconv.Itoa(m.pid()), "--all", "/bin/sh", "-c", enter, "sh"}, args...)...)
+	cmd := m.vm.Ns.Command(ctx, "nsenter",
+		append([]string{"--target", strconv.Itoa(m.pid()), "--all", "/bin/sh", "-c", enter, "sh"}, args...)...)
 	cmd.Env = []string{path, "HOME=/root", "LC_ALL=C.UTF-8"}
 	return cmd
 }

@@ -95,7 +95,8 @@ func (in inputs) test(ctx context.Context, cells []cell, focus string, procs int
 	for _, cell := range cells {
 		began := time.Now()
 		v, err := in.judge(ctx, cell, focus, procs, limit)
-		row := fmt.Sprintf("%s  %4d  %6d  %5d  %7d  %6d  %5.0f s", cell, len(v.passed)+len(v.failed), len(v.passed), len(v.again), len(v.skipped), len(v.failed), time.Since(began).Seconds())
+		row := fmt.Sprintf("%s  %4d  %6d  %5d  %7d  %6d  %5.0f s", cell, len(v.passed)+len(v.failed), len(v.passed), len(v.again),
+			len(v.skipped), len(v.failed), time.Since(began).Seconds())
 		if err != nil {
 			row += "  no verdict: " + strings.SplitN(err.Error(), "\n", 2)[0]
 			fmt.Printf("%s: %v\n", cell, err)

@@ -31,8 +31,8 @@ func (w *worker) manager() manager {
 	return networkd
 }
 
-// manage lets the node's manager configure a NIC that has nothing yet, as at each boot. A veth pair stays up: the fabric's end of one that is
-// down forgets for whom it answers neighbour solicitations.
+// manage lets the node's manager configure a NIC that has nothing yet, as at each boot. A veth pair stays up: the fabric's end of one that
+// is down forgets for whom it answers neighbour solicitations.
 func (w *worker) manage(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("given up after two minutes"))
 	defer cancel()
@@ -84,7 +84,8 @@ func (w *worker) remanage(ctx context.Context) error {
 	return w.startManager(ctx, w.manager().back)
 }
 
-const networkdConfigured = "find /run/systemd/netif/links -type f -newer /run/systemd-networkd.pid -exec grep ADMIN_STATE=configured {} + | grep -q ."
+const networkdConfigured = "find /run/systemd/netif/links -type f -newer /run/systemd-networkd.pid -exec grep ADMIN_STATE=configured {} " +
+	"+ | grep -q ."
 
 var networkd = manager{
 	name: "systemd-networkd",
@@ -103,7 +104,9 @@ var networkd = manager{
 	},
 	start: func(ctx context.Context, m *machine) error {
 		// What systemd makes for it, which is not root.
-		if _, err := m.run(ctx, "sh", "-c", "mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp && chown -R systemd-network: /run/systemd/netif"); err != nil {
+		if _, err := m.run(ctx, "sh", "-c",
+			"mkdir -p /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp && chown -R systemd-network: "+
+				"/run/systemd/netif"); err != nil {
 			return err
 		}
 		return m.start(ctx, "systemd-networkd", "/lib/systemd/systemd-networkd")

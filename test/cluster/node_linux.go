@@ -31,8 +31,8 @@ type cell struct {
 
 func (c cell) String() string { return fmt.Sprintf("%-11s  %-8s  %-4s", c.mode, c.proxy, c.family) }
 
-// configureContainerd does what the quickstart tells a person to do, and then changes what a node needs that is no machine of its own: there is
-// no systemd, a negative oom_score_adj is refused where this runs in a container, and so is AppArmor. The image is the tests'.
+// configureContainerd does what the quickstart tells a person to do, and then changes what a node needs that is no machine of its own:
+// there is no systemd, a negative oom_score_adj is refused where this runs in a container, and so is AppArmor. The image is the tests'.
 func (w *worker) configureContainerd(ctx context.Context) error {
 	text, err := os.ReadFile(quickstartDoc)
 	if err != nil {
@@ -44,8 +44,10 @@ func (w *worker) configureContainerd(ctx context.Context) error {
 	if err != nil || !strings.Contains(seen, `bin_dir = "/opt/cni/bin"`) || !strings.Contains(seen, "SystemdCgroup = true") {
 		return fmt.Errorf("%q, of the quickstart, makes a file in which %q finds %s: %w", documented, looks, seen, err)
 	}
-	_, err = w.run(ctx, "sed", "-i", "-e", "s/SystemdCgroup = true/SystemdCgroup = false/", "-e", "s/restrict_oom_score_adj = false/restrict_oom_score_adj = true/",
-		"-e", "s/disable_apparmor = false/disable_apparmor = true/", "-e", `s,sandbox_image = .*,sandbox_image = "`+pauseImage+`",`, "/etc/containerd/config.toml")
+	_, err = w.run(ctx, "sed", "-i", "-e", "s/SystemdCgroup = true/SystemdCgroup = false/", "-e",
+		"s/restrict_oom_score_adj = false/restrict_oom_score_adj = true/",
+		"-e", "s/disable_apparmor = false/disable_apparmor = true/", "-e", `s,sandbox_image = .*,sandbox_image = "`+pauseImage+`",`,
+		"/etc/containerd/config.toml")
 	return err
 }
 
@@ -68,8 +70,8 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 `
 
-// proxyConfig is that of docs/quickstart-kubeadm.md: there is no range by which this node's pods could be recognised, and in transparent mode
-// their interfaces are. The number of connections is a setting of the whole machine.
+// proxyConfig is that of docs/quickstart-kubeadm.md: there is no range by which this node's pods could be recognised, and in transparent
+// mode their interfaces are. The number of connections is a setting of the whole machine.
 const proxyConfig = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: %s
@@ -159,7 +161,8 @@ func (w *worker) startKubelet(ctx context.Context) error {
 	}
 	return until(ctx, "the kubelet of "+w.name, func(ctx context.Context) error {
 		if _, err := w.run(ctx, "sh", "-c", `p=$(cat /run/kubelet.pid) && test -d /proc/$p`); err != nil {
-			return errors.Join(err, w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile, "--hostname-override="+w.name,
+			return errors.Join(err, w.start(ctx, "kubelet", "kubelet", "--config=/etc/kubernetes/kubelet.yaml", "--kubeconfig="+configFile,
+				"--hostname-override="+w.name,
 				"--node-ip="+strings.Join(addrs, ",")))
 		}
 		_, err := w.run(ctx, "bash", "-c", "</dev/tcp/127.0.0.1/10248") // where it says that it is well
@@ -180,7 +183,8 @@ func (w *worker) install(ctx context.Context, in inputs, cell cell) error {
 			return err
 		}
 	}
-	if _, err := w.run(ctx, "sh", "/opt/cluster/v2.0.1/install-cni-plugin.sh", "--from", "/opt/cluster/v2.0.1", "--mode", cell.mode); err != nil {
+	if _, err := w.run(ctx, "sh", "/opt/cluster/v2.0.1/install-cni-plugin.sh", "--from", "/opt/cluster/v2.0.1",
+		"--mode", cell.mode); err != nil {
 		return err
 	}
 	_, err := w.run(ctx, "grep", "-E", `"mode": *"`+cell.mode+`"`, "/etc/cni/net.d/10-azure.conflist")

@@ -19,8 +19,8 @@ import (
 	"github.com/Azure/azure-container-networking/test/fabric"
 )
 
-// quickstart executes on the control plane what docs/quickstart-kubeadm.md tells a person to do there by kubectl, word for word, and looks for
-// what the page says is to be seen. Nothing of Azure is there but its network: the internet is the fabric's host outside of the VNET.
+// quickstart executes on the control plane what docs/quickstart-kubeadm.md tells a person to do there by kubectl, word for word, and looks
+// for what the page says is to be seen. Nothing of Azure is there but its network: the internet is the fabric's host outside of the VNET.
 func (c *cluster) quickstart(ctx context.Context, doc, manifests string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("given up after five minutes"))
 	defer cancel()
@@ -32,7 +32,8 @@ func (c *cluster) quickstart(ctx context.Context, doc, manifests string) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the internet\n") })}
+	server := &http.Server{ReadHeaderTimeout: time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the internet\n") })}
 	go func() { _ = server.Serve(internet) }()
 	defer func() { _ = server.Close() }()
 	if err := c.control.write(ctx, "/etc/kubernetes/admin.conf", c.control.kubeconfig()); err != nil {
@@ -76,9 +77,10 @@ func (c *cluster) seen(ctx context.Context, said map[string]string) error {
 		if err != nil {
 			return err
 		}
-		client := http.Client{Timeout: time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return c.control.vm.Ns.Dial(ctx, network, addr)
-		}}}
+		client := http.Client{Timeout: time.Second,
+			Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return c.control.vm.Ns.Dial(ctx, network, addr)
+			}}}
 		defer client.CloseIdleConnections()
 		answer, err := client.Get("http://" + ip)
 		if err != nil {
@@ -124,7 +126,8 @@ func kubectlLines(doc string) (lines []string, err error) {
 	for _, block := range commandBlock.FindAllStringSubmatch(steps, -1) {
 		for line := range strings.Lines(block[1]) {
 			line = strings.TrimSpace(line)
-			if strings.HasPrefix(line, "kubectl ") || slices.Contains([]string{"mkdir -p ~/.kube", "cp /etc/kubernetes/admin.conf ~/.kube/config"}, line) {
+			if strings.HasPrefix(line, "kubectl ") ||
+				slices.Contains([]string{"mkdir -p ~/.kube", "cp /etc/kubernetes/admin.conf ~/.kube/config"}, line) {
 				lines = append(lines, line)
 			}
 		}

@@ -59,8 +59,8 @@ func (w *worker) assigned(pods map[string]string) (err error) {
 	return err
 }
 
-// said is what Kubernetes says of the node's pods, those with the node's own network left out: by their addresses. It is an error as long as
-// one is not ready, or going.
+// said is what Kubernetes says of the node's pods, those with the node's own network left out: by their addresses. It is an error as long
+// as one is not ready, or going.
 func (c *cluster) said(ctx context.Context, w *worker) (map[string]string, error) {
 	out, err := c.control.kubectl(ctx, "", "get", "pods", "--all-namespaces", "--field-selector=spec.nodeName="+w.name, "-o", "json")
 	if err != nil {

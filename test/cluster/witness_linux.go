@@ -16,8 +16,8 @@ const enough = 200
 // witness writes down what a VM sends in the name of somebody else, which the fabric drops and counts, until ctx ends.
 //
 // kube-proxy makes nodes do so, and those frames are counted as relayed. Nobody would answer them on Azure, either:
-//   - A node whose clusterCIDR is the VNET takes the pods of other nodes for its own. What they send to a port of this node, for a Service of
-//     externalTrafficPolicy Local, it sends on to backends on other nodes, without putting its own address there.
+//   - A node whose clusterCIDR is the VNET takes the pods of other nodes for its own. What they send to a port of this node, for a Service
+//     of externalTrafficPolicy Local, it sends on to backends on other nodes, without putting its own address there.
 //   - A connection that was translated to a pod of this node stays so when that is gone, and the node sends its packets to the fabric.
 func (c *cluster) witness(ctx context.Context, number int, m *machine) error {
 	frames, err := c.fabric.Ns().Frames(fmt.Sprintf("f%d", number))

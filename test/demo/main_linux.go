@@ -42,7 +42,8 @@ type place struct {
 }
 
 func run(ctx context.Context, bin, mode string) (err error) {
-	modes := map[string][]string{"bridge": {"bridge", "bridge"}, "tunnel": {"tunnel", "tunnel"}, "transparent": {"transparent", "transparent"}, "both": {"bridge", "tunnel"}}[mode]
+	modes := map[string][]string{"bridge": {"bridge", "bridge"}, "tunnel": {"tunnel", "tunnel"},
+		"transparent": {"transparent", "transparent"}, "both": {"bridge", "tunnel"}}[mode]
 	if modes == nil {
 		return fmt.Errorf("unknown mode %q: bridge, tunnel, transparent or both", mode)
 	}
@@ -59,7 +60,8 @@ func run(ctx context.Context, bin, mode string) (err error) {
 	fmt.Println("An Azure virtual network with two VMs, simulated in network namespaces:")
 	for i, vm := range f.VMs {
 		nic := vm.Config.PrimaryNIC()
-		fmt.Printf("  %s  %s %s  %s mode  addresses for pods: %s to %s\n", vm.Config.Name, nic.Name, nic.Address, modes[i], nic.Pods[0], nic.Pods[len(nic.Pods)-1])
+		fmt.Printf("  %s  %s %s  %s mode  addresses for pods: %s to %s\n", vm.Config.Name, nic.Name, nic.Address, modes[i],
+			nic.Pods[0], nic.Pods[len(nic.Pods)-1])
 	}
 	var nodes []*node.Node
 	var pods []*node.Pod
@@ -104,7 +106,8 @@ func run(ctx context.Context, bin, mode string) (err error) {
 
 // matrix pings everything from everywhere. 64 means that the packet was switched, 63 that the fabric routed it.
 func matrix(ctx context.Context, places []place) error {
-	fmt.Println("\nWho reaches whom, by the TTL of the answer (64: directly; one less for each router: the fabric, in transparent mode the hosts):")
+	fmt.Println("\nWho reaches whom, by the TTL of the answer (64: directly; one less for each router: the fabric, in transparent mode the " +
+		"hosts):")
 	t := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
 	var names []string
 	for _, p := range places {

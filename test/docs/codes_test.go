@@ -13,15 +13,19 @@ import (
 
 // codeOfSpecification are the codes of the CNI specification by their name in Go.
 var codeOfSpecification = map[string]int{
-	"ErrUnknown": int(types.ErrUnknown), "ErrIncompatibleCNIVersion": int(types.ErrIncompatibleCNIVersion), "ErrUnsupportedField": int(types.ErrUnsupportedField),
+	"ErrUnknown": int(types.ErrUnknown), "ErrIncompatibleCNIVersion": int(types.ErrIncompatibleCNIVersion),
+	"ErrUnsupportedField": int(types.ErrUnsupportedField),
 	"ErrUnknownContainer": int(types.ErrUnknownContainer), "ErrInvalidEnvironmentVariables": int(types.ErrInvalidEnvironmentVariables),
-	"ErrIOFailure": int(types.ErrIOFailure), "ErrDecodingFailure": int(types.ErrDecodingFailure), "ErrInvalidNetworkConfig": int(types.ErrInvalidNetworkConfig),
-	"ErrInvalidNetNS": int(types.ErrInvalidNetNS), "ErrTryAgainLater": int(types.ErrTryAgainLater), "ErrInternal": int(types.ErrInternal),
+	"ErrIOFailure": int(types.ErrIOFailure), "ErrDecodingFailure": int(types.ErrDecodingFailure),
+	"ErrInvalidNetworkConfig": int(types.ErrInvalidNetworkConfig),
+	"ErrInvalidNetNS":         int(types.ErrInvalidNetNS), "ErrTryAgainLater": int(types.ErrTryAgainLater),
+	"ErrInternal": int(types.ErrInternal),
 }
 
 // specifiedCodes are those that skel answers with before we are asked.
 func specifiedCodes() map[int]bool {
-	return map[int]bool{int(types.ErrIncompatibleCNIVersion): true, int(types.ErrInvalidEnvironmentVariables): true, int(types.ErrDecodingFailure): true}
+	return map[int]bool{int(types.ErrIncompatibleCNIVersion): true, int(types.ErrInvalidEnvironmentVariables): true,
+		int(types.ErrDecodingFailure): true}
 }
 
 // ownCodes adds the integer constants of cni/errors.go.

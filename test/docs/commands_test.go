@@ -36,7 +36,8 @@ func (r *repository) wrongLine(number int, line string) (lies []string) {
 	line = comment.ReplaceAllString(line, "")
 	for _, part := range separator.Split(strings.NewReplacer("[", " ", "]", " ").Replace(line), -1) {
 		words := word.FindAllString(part, -1)
-		for len(words) > 0 && (slices.Contains([]string{"sudo", "$", "PS>", "env", "do", "then", "watch"}, words[0]) || assignment.MatchString(words[0])) {
+		for len(words) > 0 && (slices.Contains([]string{"sudo", "$", "PS>", "env", "do", "then", "watch"}, words[0]) ||
+			assignment.MatchString(words[0])) {
 			words = words[1:]
 		}
 		if i := slices.IndexFunc(words, func(w string) bool {
@@ -45,7 +46,8 @@ func (r *repository) wrongLine(number int, line string) (lies []string) {
 			words = words[:i]
 		}
 		// An installer may be called by ssh, too.
-		if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(base(w), "install-cni-plugin.") }); i > 0 && slices.Contains([]string{"ssh", "sh"}, words[0]) {
+		if i := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(base(w), "install-cni-plugin.") }); i > 0 &&
+			slices.Contains([]string{"ssh", "sh"}, words[0]) {
 			words = words[i:]
 		}
 		if len(words) < 2 {

@@ -20,7 +20,8 @@ func (r *repository) lies(d *document) (all []string) {
 func TestDocumentsAreTrue(t *testing.T) {
 	t.Parallel()
 	r := open(t)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/cni.md", "docs/acs.md", "docs/network.md", "docs/ipam.md",
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/cni.md", "docs/acs.md",
+		"docs/network.md", "docs/ipam.md",
 		"docs/migration.md", "docs/troubleshooting.md", "docs/architecture.md", "docs/development.md", "docs/testing.md", "docs/install.md"} {
 		if r.documents[name] == nil {
 			t.Errorf("%s is missing", name)

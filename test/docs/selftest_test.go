@@ -36,7 +36,8 @@ func TestGuessesAreAnsweredBySelftest(t *testing.T) {
 		}
 	}
 	// Parts of what is named, and what needs no question.
-	parts := strings.Fields("windows host major minor hresult error errorCode v1 v2 free attached bootID description type up name sameMAC networkV1 endpointV1 networkV2 endpointV2 attachedV2")
+	parts := strings.Fields("windows host major minor hresult error errorCode v1 v2 free attached bootID description type up name sameMAC " +
+		"networkV1 endpointV1 networkV2 endpointV2 attachedV2")
 	for name := range fields {
 		if !named[name] && !slices.Contains(parts, name) {
 			t.Errorf("no guess names %s", name)

@@ -59,12 +59,13 @@ func badCases() map[string]badCase {
 		"environment":             {fields: ipamConf("environment", "moon"), code: 2, names: "ipam.environment=moon"},
 		"subnet":                  {fields: ipamConf("subnet", "10.240"), code: 7, names: "ipam.subnet=10.240"},
 		"subnet of somebody else": {fields: ipamConf("subnet", "10.99.0.0/16"), code: 101, names: "10.99.0.0/16"},
-		"our own name for IPAM's": {fields: map[string]any{"ipam": map[string]any{"type": "azure-vnet"}}, code: 7, names: "azure-vnet-ipam is meant"},
-		"status when full":        {fields: ipamConf("statusWhenFull", "maybe"), code: 7, names: "ipam.statusWhenFull=maybe"},
-		"query interval":          {fields: ipamConf("queryInterval", "soon"), code: 7, names: "ipam.queryInterval=soon"},
-		"master that is not":      {fields: map[string]any{"master": "eth9"}, code: 102, names: "eth9"},
-		"master is loopback":      {fields: map[string]any{"master": "lo"}, code: 102, names: "lo"},
-		"CNI_ARGS":                {call: func(_ *lab, _ *node.Node, c *node.Call) { c.Args = "nonsense" }, code: 4, names: "nonsense"},
+		"our own name for IPAM's": {fields: map[string]any{"ipam": map[string]any{"type": "azure-vnet"}}, code: 7,
+			names: "azure-vnet-ipam is meant"},
+		"status when full":   {fields: ipamConf("statusWhenFull", "maybe"), code: 7, names: "ipam.statusWhenFull=maybe"},
+		"query interval":     {fields: ipamConf("queryInterval", "soon"), code: 7, names: "ipam.queryInterval=soon"},
+		"master that is not": {fields: map[string]any{"master": "eth9"}, code: 102, names: "eth9"},
+		"master is loopback": {fields: map[string]any{"master": "lo"}, code: 102, names: "lo"},
+		"CNI_ARGS":           {call: func(_ *lab, _ *node.Node, c *node.Call) { c.Args = "nonsense" }, code: 4, names: "nonsense"},
 
 		"no CNI_CONTAINERID":      {call: env("CNI_CONTAINERID="), code: 4, names: "CNI_CONTAINERID"},
 		"no CNI_NETNS":            {call: env("CNI_NETNS="), code: 4, names: "CNI_NETNS"},
@@ -89,9 +90,10 @@ func badCases() map[string]badCase {
 		"host agent answers late":    {before: agent(ipamtest.Fault{Delay: 30 * time.Second}), code: 11, names: "deadline"},
 		"host agent lists nothing":   {before: func(_ *lab, n *node.Node) { n.VM.Agent.SetInterfaces() }, code: 11, names: "lists no NIC"},
 
-		"state folder is not there":  {fields: map[string]any{"dataDir": "/no/such/folder"}, code: 5, names: "/no/such/folder"},
-		"state folder is read-only":  {before: mounts("mount --bind DIR DIR && mount -o remount,ro,bind DIR"), code: 5, names: "/run"},
-		"disk is full":               {before: mounts("mount -t tmpfs -o size=4k tmpfs DIR && head -c 4096 /dev/zero > DIR/ballast"), code: 5, names: "/run"},
+		"state folder is not there": {fields: map[string]any{"dataDir": "/no/such/folder"}, code: 5, names: "/no/such/folder"},
+		"state folder is read-only": {before: mounts("mount --bind DIR DIR && mount -o remount,ro,bind DIR"), code: 5, names: "/run"},
+		"disk is full": {before: mounts("mount -t tmpfs -o size=4k tmpfs DIR && head -c 4096 /dev/zero > DIR/ballast"), code: 5,
+			names: "/run"},
 		"log folder is not writable": {fields: map[string]any{"logFile": "/proc/azure.log", "mode": "overlay"}, code: 2},
 	}
 }

@@ -160,7 +160,8 @@ func TestAKilledRepairIsRepaired(t *testing.T) {
 		l.run(n, "ip link del azure0")
 		ns, err := n.VM.NewPod("killed")
 		l.must(err)
-		r := l.traced(n, "ADD", "killed", ns.Path(), conf, "-e", "trace=sendto", "-e", fmt.Sprintf("inject=sendto:signal=KILL:when=%d", when), "-o", "/dev/null")
+		r := l.traced(n, "ADD", "killed", ns.Path(), conf, "-e", "trace=sendto", "-e",
+			fmt.Sprintf("inject=sendto:signal=KILL:when=%d", when), "-o", "/dev/null")
 		if r.Exit != 0 {
 			killed++
 		}
@@ -171,7 +172,8 @@ func TestAKilledRepairIsRepaired(t *testing.T) {
 			l.reach("host", n.VM.Ns, "gateway", gateway, 64)
 			l.reach("pod", pods[0].NS, "gateway", gateway, ttls["tunnel"].fabric)
 		}
-		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: "killed", NetNS: ns.Path(), IfName: "eth0", Conf: conf}))
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: "killed", NetNS: ns.Path(),
+			IfName: "eth0", Conf: conf}))
 		l.must(ns.Close())
 		p := l.add(n, list)
 		l.live(n, "tunnel", append(pods, p)...)
@@ -195,7 +197,8 @@ func TestWhatWasRememberedBeforeARebootIsNotBelieved(t *testing.T) {
 	p := l.add(n, list)
 	// The VM starts: no bridge, no pod, no rules, and addresses from a DHCP server that knows better now.
 	l.must(p.NS.Close())
-	for _, line := range []string{"ip link del azure0", "nft flush ruleset", "ip rule del pref 1000", "ip addr add 10.240.0.4/16 dev eth0", "ip route add default via 10.240.0.1 dev eth0"} {
+	for _, line := range []string{"ip link del azure0", "nft flush ruleset", "ip rule del pref 1000", "ip addr add 10.240.0.4/16 dev eth0",
+		"ip route add default via 10.240.0.1 dev eth0"} {
 		l.run(n, line)
 	}
 	boot := filepath.Join(n.Dir, "boot_id")

@@ -57,8 +57,10 @@ func TestABundleHasAllButSecrets(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"versions.txt": "azure-vnet ", "doctor.txt": "bridge", "show.json": p.ID, "show-ipam.json": p.IP.String(), "log/azure-vnet.log": "msg=done", "configuration/named-10-azure.conf": `"azure"`,
-		"host/nft.txt": "chain azure0-from-pod", "host/addr.txt": "10.240.0.4/16", "host/route.txt": "default via", "host/rule.txt": "lookup", "host/version.txt": "Linux version", "host/os-release.txt": "ID=",
+		"versions.txt": "azure-vnet ", "doctor.txt": "bridge", "show.json": p.ID, "show-ipam.json": p.IP.String(),
+		"log/azure-vnet.log": "msg=done", "configuration/named-10-azure.conf": `"azure"`,
+		"host/nft.txt": "chain azure0-from-pod", "host/addr.txt": "10.240.0.4/16", "host/route.txt": "default via", "host/rule.txt": "lookup",
+		"host/version.txt": "Linux version", "host/os-release.txt": "ID=",
 	} {
 		if !strings.Contains(texts[name], want) {
 			t.Errorf("%s lacks %q:\n%.600s", name, want, texts[name])

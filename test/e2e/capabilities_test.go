@@ -26,7 +26,8 @@ func TestCapabilities(t *testing.T) {
 			l.must(err)
 			p.Capabilities = map[string]any{
 				"ips": []string{"10.240.1.7/16"}, "mac": "02:11:22:33:44:55",
-				"dns": map[string]any{"servers": []string{"10.0.0.10"}, "searches": []string{"default.svc.cluster.local"}, "options": []string{"ndots:5"}},
+				"dns": map[string]any{"servers": []string{"10.0.0.10"}, "searches": []string{"default.svc.cluster.local"},
+					"options": []string{"ndots:5"}},
 			}
 			l.must(p.Add(l.ctx))
 			if p.IP != addr("10.240.1.7") {
@@ -36,7 +37,8 @@ func TestCapabilities(t *testing.T) {
 				t.Errorf("the pod's link: %s", link)
 			}
 			d := p.Result.DNS
-			if !slices.Equal(d.Nameservers, []string{"10.0.0.10"}) || !slices.Equal(d.Search, []string{"default.svc.cluster.local"}) || !slices.Equal(d.Options, []string{"ndots:5"}) {
+			if !slices.Equal(d.Nameservers, []string{"10.0.0.10"}) || !slices.Equal(d.Search, []string{"default.svc.cluster.local"}) ||
+				!slices.Equal(d.Options, []string{"ndots:5"}) {
 				t.Errorf("DNS: %+v", d)
 			}
 			l.must(p.Check(l.ctx))
@@ -78,12 +80,15 @@ func TestDNSOfTheResult(t *testing.T) {
 	}{
 		"IPAM":          {nil, types.DNS{Nameservers: []string{"168.63.129.16"}}},
 		"configuration": {map[string]any{"dns": conf}, types.DNS{Nameservers: []string{"10.9.9.9"}, Search: []string{"example.org"}}},
-		"runtime": {map[string]any{"dns": conf, "runtimeConfig": map[string]any{"dns": map[string]any{"Servers": []string{"10.0.0.10"}, "Searches": []string{"svc"}, "Options": []string{"ndots:5"}}}},
+		"runtime": {map[string]any{"dns": conf,
+			"runtimeConfig": map[string]any{"dns": map[string]any{"Servers": []string{"10.0.0.10"}, "Searches": []string{"svc"},
+				"Options": []string{"ndots:5"}}}},
 			types.DNS{Nameservers: []string{"10.0.0.10"}, Search: []string{"svc"}, Options: []string{"ndots:5"}}},
 	} {
 		pod, err := n.NewPod(nil)
 		l.must(err)
-		call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: pod.ID, NetNS: pod.NS.Path(), IfName: "eth0", Conf: l.conf(n, c.fields)}
+		call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: pod.ID, NetNS: pod.NS.Path(),
+			IfName: "eth0", Conf: l.conf(n, c.fields)}
 		r := l.exec(n, call)
 		l.wantSuccess(r)
 		var got struct{ DNS types.DNS }

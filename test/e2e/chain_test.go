@@ -23,9 +23,10 @@ func TestAMACIsAskedForInThreeWays(t *testing.T) {
 			fields map[string]any
 			want   string
 		}{
-			"CNI_ARGS":   {"IgnoreUnknown=1;MAC=" + byArgs, nil, byArgs},
-			"args.cni":   {"MAC=" + byArgs, map[string]any{"args": map[string]any{"cni": map[string]string{"mac": byConf}}}, byConf},
-			"capability": {"MAC=" + byArgs, map[string]any{"args": map[string]any{"cni": map[string]string{"mac": byConf}}, "runtimeConfig": map[string]string{"mac": byRuntime}}, byRuntime},
+			"CNI_ARGS": {"IgnoreUnknown=1;MAC=" + byArgs, nil, byArgs},
+			"args.cni": {"MAC=" + byArgs, map[string]any{"args": map[string]any{"cni": map[string]string{"mac": byConf}}}, byConf},
+			"capability": {"MAC=" + byArgs, map[string]any{"args": map[string]any{"cni": map[string]string{"mac": byConf}},
+				"runtimeConfig": map[string]string{"mac": byRuntime}}, byRuntime},
 		} {
 			t.Run(mode+" "+name, func(t *testing.T) {
 				l := newLab(t, fabric.Default(1, 3))
@@ -36,12 +37,14 @@ func TestAMACIsAskedForInThreeWays(t *testing.T) {
 				}
 				p, err := n.NewPod(nil)
 				l.must(err)
-				call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0", Args: c.args, Conf: l.conf(n, fields)}
+				call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0",
+					Args: c.args, Conf: l.conf(n, fields)}
 				r := l.exec(n, call)
 				l.wantSuccess(r)
 				var result types100.Result
 				oneDocument(t, r.Stdout, &result)
-				if got := result.Interfaces[len(result.Interfaces)-1].Mac; got != c.want || !strings.Contains(l.podRun(p, "ip link show eth0"), c.want) {
+				if got := result.Interfaces[len(result.Interfaces)-1].Mac; got != c.want ||
+					!strings.Contains(l.podRun(p, "ip link show eth0"), c.want) {
 					t.Errorf("the result has %s instead of %s; %s", got, c.want, l.podRun(p, "ip link show eth0"))
 				}
 				l.reach("pod", p.NS, "gateway", gateway, ttls[mode].fabric)
@@ -93,7 +96,8 @@ func TestGCGoesOnAfterAnError(t *testing.T) {
 			l.add(n, list)
 		}
 		conf := l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{map[string]string{"containerID": keep.ID, "ifname": "eth0"}}})
-		cmd := n.VM.Ns.Command(l.ctx, "strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=sendto", "-e", fmt.Sprintf("inject=sendto:error=ENOBUFS:when=%d", when), filepath.Join(binaries, "azure-vnet"))
+		cmd := n.VM.Ns.Command(l.ctx, "strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=sendto", "-e",
+			fmt.Sprintf("inject=sendto:error=ENOBUFS:when=%d", when), filepath.Join(binaries, "azure-vnet"))
 		cmd.Stdin, cmd.Env = strings.NewReader(string(conf)), []string{"CNI_COMMAND=GC", "CNI_PATH=" + binaries, "PATH=/usr/bin:/bin"}
 		out, err := cmd.Output()
 		networks, pools := l.state(n)
@@ -113,16 +117,20 @@ func TestDelWithAWrongConfiguration(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))
 			n := l.nodes[0]
 			for name, wrong := range map[string]map[string]any{
-				"mode": {"mode": "brdige"}, "mtu": {"mtu": 100}, "vnetCidrs": {"vnetCidrs": []string{"10.0.0/8"}}, "logFile": {"logFile": "relative.log"},
-				"environment": {"ipam": map[string]string{"type": "azure-vnet-ipam", "environment": "gcp"}}, "MAC": {"runtimeConfig": map[string]string{"mac": "zz"}},
-				"master": {"master": "no such/interface"}, "bridge": {"bridge": "a bridge with a name that is too long"}, "multiTenancy": {"multiTenancy": true},
+				"mode": {"mode": "brdige"}, "mtu": {"mtu": 100}, "vnetCidrs": {"vnetCidrs": []string{"10.0.0/8"}},
+				"logFile":     {"logFile": "relative.log"},
+				"environment": {"ipam": map[string]string{"type": "azure-vnet-ipam", "environment": "gcp"}},
+				"MAC":         {"runtimeConfig": map[string]string{"mac": "zz"}},
+				"master":      {"master": "no such/interface"}, "bridge": {"bridge": "a bridge with a name that is too long"},
+				"multiTenancy": {"multiTenancy": true},
 			} {
 				p := l.add(n, l.list(n, map[string]any{"mode": mode}))
 				fields := map[string]any{"mode": mode}
 				for k, v := range wrong {
 					fields[k] = v
 				}
-				call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "other", NetNS: p.NS.Path(), IfName: "eth1", Conf: l.conf(n, fields)}
+				call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "other", NetNS: p.NS.Path(),
+					IfName: "eth1", Conf: l.conf(n, fields)}
 				if r := l.exec(n, call); r.Exit == 0 {
 					t.Errorf("%s: ADD says %s", name, r.Stdout)
 				}
@@ -133,7 +141,8 @@ func TestDelWithAWrongConfiguration(t *testing.T) {
 				}
 			}
 			p := l.add(n, l.list(n, map[string]any{"mode": mode}))
-			call := node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0", Conf: l.conf(n, map[string]any{"dataDir": "relative"})}
+			call := node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0",
+				Conf: l.conf(n, map[string]any{"dataDir": "relative"})}
 			l.wantError(l.exec(n, call), 7)
 		})
 	}
@@ -149,10 +158,13 @@ func TestRoutesThatNoPodCanHave(t *testing.T) {
 			t.Run(mode+" "+name, func(t *testing.T) {
 				l := newLab(t, fabric.Default(1, 3))
 				n := l.nodes[0]
-				ipam := map[string]any{"type": "host-local", "dataDir": n.Dir, "routes": routes, "ranges": [][]map[string]string{{{"subnet": "10.240.0.0/16", "rangeStart": "10.240.1.1", "rangeEnd": "10.240.1.3", "gateway": "10.240.0.1"}}}}
+				ipam := map[string]any{"type": "host-local", "dataDir": n.Dir, "routes": routes,
+					"ranges": [][]map[string]string{{{"subnet": "10.240.0.0/16", "rangeStart": "10.240.1.1",
+						"rangeEnd": "10.240.1.3", "gateway": "10.240.0.1"}}}}
 				ns, err := n.VM.NewPod("pod")
 				l.must(err)
-				call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "c0", NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, map[string]any{"mode": mode, "ipam": ipam})}
+				call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "c0", NetNS: ns.Path(), IfName: "eth0",
+					Conf: l.conf(n, map[string]any{"mode": mode, "ipam": ipam})}
 				if e := l.wantError(l.exec(n, call), 7); !strings.Contains(e.Msg, routes[0]["dst"]) {
 					t.Errorf("the route is not named: %s", e.Msg)
 				}
@@ -171,7 +183,8 @@ func TestCheckOfAPodWhoseNamespaceIsGone(t *testing.T) {
 	p := l.add(n, l.list(n, nil))
 	path := p.NS.Path()
 	l.must(p.NS.Close()) // the kernel takes the interface away at leisure: the answer must not depend on it
-	call := node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: path, IfName: "eth0", Conf: l.conf(n, map[string]any{"prevResult": p.Result})}
+	call := node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: path, IfName: "eth0",
+		Conf: l.conf(n, map[string]any{"prevResult": p.Result})}
 	if e := l.wantError(l.exec(n, call), 8); !strings.Contains(e.Msg, path) {
 		t.Errorf("the namespace is not named: %s", e.Msg)
 	}

@@ -36,7 +36,8 @@ func (l *lab) checks(n *node.Node, p *node.Pod, fields map[string]any, prev *typ
 	for k, v := range fields {
 		all[k] = v
 	}
-	return l.exec(n, node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: p.IfName, Conf: l.conf(n, all)})
+	return l.exec(n, node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: p.NS.Path(),
+		IfName: p.IfName, Conf: l.conf(n, all)})
 }
 
 // own is the pod's interface in a result.
@@ -44,7 +45,8 @@ func own(r *types100.Result) *types100.Interface { return r.Interfaces[len(r.Int
 
 // further is an address that somebody gave the pod's interface.
 func further(r *types100.Result) {
-	r.IPs = append(r.IPs, &types100.IPConfig{Address: cni.IPNet(netip.MustParsePrefix("192.0.2.9/24")), Interface: types100.Int(len(r.Interfaces) - 1)})
+	r.IPs = append(r.IPs, &types100.IPConfig{Address: cni.IPNet(netip.MustParsePrefix("192.0.2.9/24")),
+		Interface: types100.Int(len(r.Interfaces) - 1)})
 }
 
 // What real plugins further back in the chain change, and what others record in the result, passes CHECK; the pod has
@@ -52,7 +54,8 @@ func further(r *types100.Result) {
 func TestCheckLetsOtherPluginsHaveTheirWay(t *testing.T) {
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, chained := range map[string]map[string]any{
-			"tuning with mtu": {"type": "tuning", "mtu": 1400}, "tuning with mac": {"type": "tuning", "mac": "02:11:22:33:44:55"}, "sbr": {"type": "sbr"},
+			"tuning with mtu": {"type": "tuning", "mtu": 1400}, "tuning with mac": {"type": "tuning", "mac": "02:11:22:33:44:55"},
+			"sbr": {"type": "sbr"},
 		} {
 			t.Run(mode+" "+name, func(t *testing.T) {
 				l := newLab(t, fabric.DefaultDual(1, 4))
@@ -121,15 +124,19 @@ func TestCheckReadsTheResult(t *testing.T) {
 		change func(result *types100.Result)
 		want   string
 	}{
-		"another MAC than the pod's":       {nil, func(r *types100.Result) { own(r).Mac = "02:00:00:00:00:09" }, "the runtime's result says 02:00:00:00:00:09"},
-		"the host's MAC, in the pod, too":  {[]string{"ip link set eth0 address 00:0d:3a:00:00:01"}, func(r *types100.Result) { own(r).Mac = "00:0d:3a:00:00:01" }, "is that of the host's"},
-		"another pod's MAC, in it, too":    {[]string{"ip link set eth0 address 0a:58:0a:f0:01:02"}, func(r *types100.Result) { own(r).Mac = "0a:58:0a:f0:01:02" }, "is that of azure/"},
-		"a MAC that the result says not":   {[]string{"ip link set eth0 address 02:00:00:00:00:09"}, nil, "has MAC 02:00:00:00:00:09 instead of"},
-		"no interface of the name":         {nil, func(r *types100.Result) { own(r).Name = "eth7" }, "no interface eth0"},
-		"another namespace":                {nil, func(r *types100.Result) { own(r).Sandbox = "/proc/1/ns/net" }, "/proc/1/ns/net"},
-		"a smaller MTU than the pod has":   {nil, func(r *types100.Result) { own(r).Mtu = 1300 }, "MTU 1500 instead of 1300"},
-		"an address that the pod lacks":    {nil, further, "address 192.0.2.9/24 is missing"},
-		"without the pod's address":        {nil, func(r *types100.Result) { r.IPs[0].Address = cni.IPNet(netip.MustParsePrefix("10.240.9.9/16")) }, "10.240.9.9"},
+		"another MAC than the pod's": {nil, func(r *types100.Result) { own(r).Mac = "02:00:00:00:00:09" },
+			"the runtime's result says 02:00:00:00:00:09"},
+		"the host's MAC, in the pod, too": {[]string{"ip link set eth0 address 00:0d:3a:00:00:01"},
+			func(r *types100.Result) { own(r).Mac = "00:0d:3a:00:00:01" }, "is that of the host's"},
+		"another pod's MAC, in it, too": {[]string{"ip link set eth0 address 0a:58:0a:f0:01:02"},
+			func(r *types100.Result) { own(r).Mac = "0a:58:0a:f0:01:02" }, "is that of azure/"},
+		"a MAC that the result says not": {[]string{"ip link set eth0 address 02:00:00:00:00:09"}, nil, "has MAC 02:00:00:00:00:09 instead of"},
+		"no interface of the name":       {nil, func(r *types100.Result) { own(r).Name = "eth7" }, "no interface eth0"},
+		"another namespace":              {nil, func(r *types100.Result) { own(r).Sandbox = "/proc/1/ns/net" }, "/proc/1/ns/net"},
+		"a smaller MTU than the pod has": {nil, func(r *types100.Result) { own(r).Mtu = 1300 }, "MTU 1500 instead of 1300"},
+		"an address that the pod lacks":  {nil, further, "address 192.0.2.9/24 is missing"},
+		"without the pod's address": {nil,
+			func(r *types100.Result) { r.IPs[0].Address = cni.IPNet(netip.MustParsePrefix("10.240.9.9/16")) }, "10.240.9.9"},
 		"a route that the pod has no more": {[]string{"ip route del default"}, nil, "route 0.0.0.0/0 by 10.240.0.1 is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +164,8 @@ func TestAttributesOfRoutes(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))
 			n := l.nodes[0]
 			ipam := map[string]any{"type": "static", "addresses": []any{
-				map[string]string{"address": "10.240.1.1/16", "gateway": "10.240.0.1"}, map[string]string{"address": "fd00::1:1/64", "gateway": "fe80::1234:5678:9abc"}},
+				map[string]string{"address": "10.240.1.1/16", "gateway": "10.240.0.1"},
+				map[string]string{"address": "fd00::1:1/64", "gateway": "fe80::1234:5678:9abc"}},
 				"routes": []any{
 					map[string]any{"dst": "0.0.0.0/0"}, map[string]any{"dst": "::/0"},
 					map[string]any{"dst": "192.168.0.0/16", "table": 100},

@@ -49,11 +49,13 @@ func TestCleanupRestoresTheHost(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))
 			n := l.nodes[0]
 			l.configureHost(n)
-			for _, line := range []string{"iptables -P FORWARD DROP", "iptables -A FORWARD -i other0 -j ACCEPT", "sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=0"} {
+			for _, line := range []string{"iptables -P FORWARD DROP", "iptables -A FORWARD -i other0 -j ACCEPT",
+				"sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=0"} {
 				l.run(n, line)
 			}
 			before := l.snapshot(n)
-			list := l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies, "ipMasq": true, "acceptForward": true, "ipsToRouteViaHost": []string{"169.254.20.10"}})
+			list := l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies, "ipMasq": true, "acceptForward": true,
+				"ipsToRouteViaHost": []string{"169.254.20.10"}})
 			l.add(n, list)
 			l.add(n, list)
 			if l.snapshot(n) == before {
@@ -98,7 +100,8 @@ var volatile = regexp.MustCompile(`"(state|used|confirmed|probes|refcnt|promiscu
 func (l *lab) snapshot(n *node.Node) string {
 	l.Helper()
 	var b strings.Builder
-	for _, line := range []string{"ip -d -j addr", "ip -d -j route show table all", "ip -d -j -6 route show table all", "ip -d -j link", "ip -d -j nexthop", "ip -d -j rule", "ip -d -j -6 rule", "ip -d -j neigh show nud permanent"} {
+	for _, line := range []string{"ip -d -j addr", "ip -d -j route show table all", "ip -d -j -6 route show table all", "ip -d -j link",
+		"ip -d -j nexthop", "ip -d -j rule", "ip -d -j -6 rule", "ip -d -j neigh show nud permanent"} {
 		b.WriteString(line + "\n")
 		var list []json.RawMessage
 		if out := l.run(n, line); out != "" {
@@ -115,7 +118,9 @@ func (l *lab) snapshot(n *node.Node) string {
 		}
 		b.WriteString(strings.Join(lines, "\n") + "\n")
 	}
-	b.WriteString(l.run(n, "nft list ruleset") + l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra net.ipv4.conf.eth0.src_valid_mark net.bridge.bridge-nf-call-iptables net.bridge.bridge-nf-call-ip6tables"))
+	b.WriteString(l.run(n, "nft list ruleset") +
+		l.run(n, "sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra net.ipv4.conf.eth0.src_valid_mark "+
+			"net.bridge.bridge-nf-call-iptables net.bridge.bridge-nf-call-ip6tables"))
 	return counted.ReplaceAllString(b.String(), "")
 }
 

@@ -28,7 +28,8 @@ func TestWhatAPodMustNotSayToItsHost(t *testing.T) {
 			t.Run(fmt.Sprintf("%s anti-spoofing=%v", mode, antiSpoof), func(t *testing.T) {
 				l := newLab(t, fabric.DefaultDual(1, 3))
 				n := l.nodes[0]
-				h := &hostile{lab: l, n: n, mode: mode, own: l.add(n, l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies, "disableAntiSpoof": !antiSpoof}))}
+				h := &hostile{lab: l, n: n, mode: mode,
+					own: l.add(n, l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies, "disableAntiSpoof": !antiSpoof}))}
 				h.mac, h.next = macOf(l, h.own, 1), macOf(l, h.own, 2)
 				device := "azure0"
 				if mode == "transparent" {
@@ -37,7 +38,8 @@ func TestWhatAPodMustNotSayToItsHost(t *testing.T) {
 					h.next = n.VM.Config.PrimaryNIC().MAC // the host
 				}
 				// As strict as no host is: every way in that a sysctl can open is open.
-				for _, s := range []string{"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf." + device + ".rp_filter=0", "net.ipv4.conf." + device + ".route_localnet=1"} {
+				for _, s := range []string{"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf." + device + ".rp_filter=0", "net.ipv4.conf." +
+					device + ".route_localnet=1"} {
 					l.run(n, "sysctl -qw "+s)
 				}
 				h.saysToHost(antiSpoof)
@@ -234,7 +236,8 @@ func floods(ctx context.Context, ns *fabric.Namespace, mode string) (sent int) {
 			if mode == "transparent" { // the host veth's
 				next = append(net.HardwareAddr{eth0.HardwareAddr[0] ^ 0x04}, eth0.HardwareAddr[1:]...)
 			}
-			frame := ether(next, eth0.HardwareAddr, 0x0800, packet4(addr("192.0.2.1"), fabric.RemoteHost, udp, 0, udpPacket(1, 2, []byte("spoofed!"))))
+			frame := ether(next, eth0.HardwareAddr, 0x0800,
+				packet4(addr("192.0.2.1"), fabric.RemoteHost, udp, 0, udpPacket(1, 2, []byte("spoofed!"))))
 			for ctx.Err() == nil {
 				err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: eth0.Index, Halen: 6})
 				if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) {

@@ -77,8 +77,10 @@ func TestShowWithoutRoot(t *testing.T) {
 	n.Mounts = n.DefaultPaths()
 	l.add(n, l.list(n, map[string]any{"dataDir": nil, "logFile": nil}))
 	for plugin, want := range map[string]string{
-		"azure-vnet":      "azure-vnet: state file cannot be read: open /var/run/azure-vnet.json: permission denied; remedy: run it as root: sudo BIN/azure-vnet show\n",
-		"azure-vnet-ipam": "azure-vnet-ipam: state file cannot be read: open /var/run/azure-vnet-ipam.json: permission denied; remedy: run it as root: sudo BIN/azure-vnet-ipam show\n",
+		"azure-vnet": "azure-vnet: state file cannot be read: open /var/run/azure-vnet.json: permission denied; remedy: run it as root: " +
+			"sudo BIN/azure-vnet show\n",
+		"azure-vnet-ipam": "azure-vnet-ipam: state file cannot be read: open /var/run/azure-vnet-ipam.json: permission denied; remedy: run it " +
+			"as root: sudo BIN/azure-vnet-ipam show\n",
 	} {
 		cmd := n.Command(l.ctx, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", filepath.Join(binaries, plugin), "show")
 		out, _ := cmd.CombinedOutput()

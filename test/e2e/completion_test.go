@@ -44,7 +44,8 @@ func TestCompletion(t *testing.T) {
 	} {
 		words := strings.Split(line, " ")
 		words[0] = filepath.Join(binaries, words[0])
-		cmd := n.Command(l.ctx, "bash", append([]string{"--noprofile", "--norc", "-c", `. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _azure_vnet; printf '%s\n' "${COMPREPLY[@]}"`, script}, words...)...)
+		cmd := n.Command(l.ctx, "bash", append([]string{"--noprofile", "--norc", "-c",
+			`. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _azure_vnet; printf '%s\n' "${COMPREPLY[@]}"`, script}, words...)...)
 		out, err := cmd.CombinedOutput()
 		l.must(err)
 		got := strings.Fields(string(out))

@@ -27,7 +27,8 @@ var damages = map[string]func(l *lab, file string){
 // The damage matrix: with live pods, whatever happens to either state file, or both, no address is given twice, live
 // pods work on, and their DEL leaves nothing.
 func TestDamagedStateWithLivePods(t *testing.T) {
-	files := map[string][]string{"azure-vnet": {"azure-vnet.json"}, "ipam": {"azure-vnet-ipam.json"}, "both": {"azure-vnet.json", "azure-vnet-ipam.json"}}
+	files := map[string][]string{"azure-vnet": {"azure-vnet.json"}, "ipam": {"azure-vnet-ipam.json"},
+		"both": {"azure-vnet.json", "azure-vnet-ipam.json"}}
 	for i, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, damage := range damages {
 			for which, list := range files {
@@ -116,11 +117,13 @@ func TestUnusableStateWithLivePods(t *testing.T) {
 				n.Mounts = fmt.Sprintf("mount --bind %[1]s %[1]s && mount -o remount,bind,ro %[1]s", n.DataDir())
 			} else {
 				before = l.read(file)
-				l.must(os.WriteFile(file, []byte(strings.Replace(strings.Replace(before, `"schema": `, `"schema": 9`, 1), `"schema":`, `"schema":9`, 1)), 0o600))
+				l.must(os.WriteFile(file, []byte(strings.Replace(strings.Replace(before, `"schema": `, `"schema": 9`, 1),
+					`"schema":`, `"schema":9`, 1)), 0o600))
 			}
 			fresh, err := n.NewPod(list)
 			l.must(err)
-			call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: fresh.ID, NetNS: fresh.NS.Path(), IfName: "eth0", Conf: l.conf(n, nil)}
+			call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: fresh.ID, NetNS: fresh.NS.Path(),
+				IfName: "eth0", Conf: l.conf(n, nil)}
 			l.wantError(l.exec(n, call), code)
 			call.Command, call.ContainerID, call.NetNS = "DEL", pods[0].ID, pods[0].NS.Path()
 			l.wantError(l.exec(n, call), code)

@@ -116,7 +116,8 @@ func TestIPAMInProcessIsAsInAProgramOfItsOwn(t *testing.T) {
 			if left := l.leftovers(n); len(left) > 0 {
 				t.Errorf("left: %q", left)
 			}
-			got := fmt.Sprintf("%s %s gateway %s, dns %v", p.Result.IPs[0].Address.String(), p.Result.IPs[1].Address.String(), p.Result.IPs[0].Gateway, p.Result.DNS.Nameservers)
+			got := fmt.Sprintf("%s %s gateway %s, dns %v", p.Result.IPs[0].Address.String(), p.Result.IPs[1].Address.String(),
+				p.Result.IPs[0].Gateway, p.Result.DNS.Nameservers)
 			if want := "10.240.1.1/16 fd00::1:1/64 gateway 10.240.0.1, dns [168.63.129.16]"; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
@@ -133,7 +134,8 @@ func TestIPAMInProcessIsAsInAProgramOfItsOwn(t *testing.T) {
 			}
 			for _, group := range [][]string{pids[:2], pids[2:4], pids[4:6], pids[6:9], pids[9:11], pids[11:13], pids[13:]} {
 				slices.Sort(group)
-				if processes := len(slices.Compact(slices.Clone(group))); processes != len(group) && !test.inProcess || processes != 1 && test.inProcess {
+				if processes := len(slices.Compact(slices.Clone(group))); processes != len(group) && !test.inProcess ||
+					processes != 1 && test.inProcess {
 					t.Errorf("the lines of one command are of the processes %q", group)
 				}
 			}

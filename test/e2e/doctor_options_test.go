@@ -54,7 +54,8 @@ func TestDoctorsOptions(t *testing.T) {
 	wants(2, []string{stray, forward, sick, "0 checks ok."}, []string{"configuration"}, "--level", "warning")
 	wants(2, []string{forward, sick, "2 failures, 0 warnings, 0 checks ok."}, []string{stray}, "--level", "failure")
 	wants(1, []string{stray}, []string{forward, sick}, "--ignore", "ip-forward", "--ignore", "endpoints")
-	wants(0, []string{"0 failures, 0 warnings"}, []string{stray, forward, sick}, "--ignore", "ip-forward", "--ignore", "endpoints", "--ignore", "leftovers")
+	wants(0, []string{"0 failures, 0 warnings"}, []string{stray, forward, sick}, "--ignore", "ip-forward", "--ignore",
+		"endpoints", "--ignore", "leftovers")
 	wants(2, []string{"pod default/" + name(one), forward, veth(one)}, []string{sick, "host-agent"}, name(one))
 	wants(2, []string{"pod default/" + name(other), sick, "restart it"}, []string{one.ID}, "default/"+name(other))
 	wants(2, []string{sick}, []string{one.ID}, other.ID[:10], "--ignore", "ip-forward")
@@ -72,9 +73,11 @@ func TestDoctorNeedsRoot(t *testing.T) {
 			p.must(os.Chmod(dir, 0o755))
 		}
 		p.sh("cp " + filepath.Join(os.Getenv("AZURE_CNI_BIN"), "azure-vnet") + " " + bin)
-		cmd := p.n.VM.Ns.Command(p.ctx, "setpriv", append(strings.Fields(how), filepath.Join(bin, "azure-vnet"), "doctor", "-o", "json", "--config", p.conf)...)
+		cmd := p.n.VM.Ns.Command(p.ctx, "setpriv",
+			append(strings.Fields(how), filepath.Join(bin, "azure-vnet"), "doctor", "-o", "json", "--config", p.conf)...)
 		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState.ExitCode() != 3 || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "run it with sudo, as "+bin+"/azure-vnet doctor") {
+		if cmd.ProcessState.ExitCode() != 3 || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out),
+			"run it with sudo, as "+bin+"/azure-vnet doctor") {
 			t.Errorf("%s: %v: %s", how, err, out)
 		}
 	}
@@ -92,12 +95,17 @@ func TestDoctorKnowsWhoIsCalled(t *testing.T) {
 		mounts, finds  string // "" is nothing
 		check, instead string
 	}{
-		"a plugin of the list": {mounts: etc + "cp " + p.conf + "list /etc/cni/net.d/10-azure.conflist", check: "plugins", finds: "plugin no-such-plugin is not in "},
-		"multus":               {mounts: etc + `echo '{"type":"multus","name":"m"}' > /etc/cni/net.d/00-multus.conf && cp ` + p.conf + " /etc/cni/net.d/"},
-		"nothing":              {mounts: etc + "true", check: "configuration", finds: "names azure-vnet or azure-vnet-ipam"},
-		"another plugin that calls azure-vnet-ipam": {mounts: etc + `echo '{"cniVersion":"1.0.0","name":"n","type":"ptp","dataDir":"` + p.n.DataDir() + `","ipam":{"type":"azure-vnet-ipam"}}' > /etc/cni/net.d/10-ptp.conf`},
-		"loopback":                    {path: []string{p.n.Path[0]}, mounts: etc + "cp " + p.conf + " /etc/cni/net.d/ && mount -t tmpfs tmpfs /run && mkdir /run/containerd", check: "plugins", finds: "plugin loopback is not in "},
-		"loopback without containerd": {path: []string{p.n.Path[0]}, mounts: etc + "cp " + p.conf + " /etc/cni/net.d/ && mount -t tmpfs tmpfs /run"},
+		"a plugin of the list": {mounts: etc + "cp " + p.conf + "list /etc/cni/net.d/10-azure.conflist", check: "plugins",
+			finds: "plugin no-such-plugin is not in "},
+		"multus":  {mounts: etc + `echo '{"type":"multus","name":"m"}' > /etc/cni/net.d/00-multus.conf && cp ` + p.conf + " /etc/cni/net.d/"},
+		"nothing": {mounts: etc + "true", check: "configuration", finds: "names azure-vnet or azure-vnet-ipam"},
+		"another plugin that calls azure-vnet-ipam": {mounts: etc + `echo '{"cniVersion":"1.0.0","name":"n","type":"ptp","dataDir":"` +
+			p.n.DataDir() + `","ipam":{"type":"azure-vnet-ipam"}}' > /etc/cni/net.d/10-ptp.conf`},
+		"loopback": {path: []string{p.n.Path[0]},
+			mounts: etc + "cp " + p.conf + " /etc/cni/net.d/ && mount -t tmpfs tmpfs /run && mkdir /run/containerd", check: "plugins",
+			finds: "plugin loopback is not in "},
+		"loopback without containerd": {path: []string{p.n.Path[0]},
+			mounts: etc + "cp " + p.conf + " /etc/cni/net.d/ && mount -t tmpfs tmpfs /run"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			usual := p.n.Path

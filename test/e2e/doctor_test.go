@@ -103,7 +103,8 @@ func (p *patient) doctor(mounts string, args ...string) (diagnosis, string) {
 		p.Errorf("exit %d and %d, healthy %t; found %+v; %s", programs.Exit, people.Exit, d.Healthy, d.ailing(), people.Stderr)
 	}
 	for _, f := range d.Findings {
-		if f.Level != "ok" && f.Level != "warning" && f.Level != "failure" || f.Check == "" || f.Found == "" || (f.Level == "ok") != (f.Remedy == "") {
+		if f.Level != "ok" && f.Level != "warning" && f.Level != "failure" || f.Check == "" || f.Found == "" ||
+			(f.Level == "ok") != (f.Remedy == "") {
 			p.Errorf("finding %+v", f)
 		}
 		for _, text := range []string{f.Check, f.Found, f.Remedy} {
@@ -147,12 +148,15 @@ func TestDoctorOnAHealthyNode(t *testing.T) {
 			if after := files(); after != before {
 				t.Errorf("doctor changed the files from\n%s\nto\n%s", before, after)
 			}
-			list, err := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "azure", "plugins": []any{p.n.Conf(p.fields), map[string]string{"type": "portmap"}}})
+			list, err := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "azure",
+				"plugins": []any{p.n.Conf(p.fields), map[string]string{"type": "portmap"}}})
 			p.must(err)
 			p.must(os.WriteFile(p.conf+"list", list, 0o600))
 			p.healthy("", "--config", p.conf+"list")
 			// As a runtime would find it; networkd is there, but has nothing to do with our interfaces.
-			p.healthy("mount -t tmpfs tmpfs /etc && mkdir -p /etc/cni/net.d && cp " + p.conf + "list /etc/cni/net.d/10-azure.conflist && echo '{}' > /etc/cni/net.d/99-other.conf && mkdir /run/systemd/netif && touch /run/systemd/netif/state")
+			p.healthy("mount -t tmpfs tmpfs /etc && mkdir -p /etc/cni/net.d && cp " + p.conf +
+				"list /etc/cni/net.d/10-azure.conflist && echo '{}' > /etc/cni/net.d/99-other.conf && mkdir /run/systemd/netif && touch " +
+				"/run/systemd/netif/state")
 			for _, pod := range p.pods {
 				p.must(pod.Del(p.ctx))
 			}
@@ -210,7 +214,8 @@ func TestDoctorOnABusyNode(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))
 			p := &patient{lab: l, n: l.nodes[0], mode: mode, fields: map[string]any{
 				"mode": mode, "ipam": bothFamilies, "ipMasq": true, "acceptForward": true, "ipsToRouteViaHost": []string{"10.0.0.0/16"}}}
-			for _, line := range []string{"iptables -P FORWARD DROP", "iptables -t nat -N KUBE-SERVICES", "sysctl -qw net.bridge.bridge-nf-call-iptables=1"} {
+			for _, line := range []string{"iptables -P FORWARD DROP", "iptables -t nat -N KUBE-SERVICES",
+				"sysctl -qw net.bridge.bridge-nf-call-iptables=1"} {
 				l.run(p.n, line)
 			}
 			p.configure()
@@ -241,7 +246,8 @@ type fault struct {
 var all = []string{"bridge", "tunnel", "transparent"}
 
 func (p *patient) fill(text string) string {
-	return strings.NewReplacer("{veth}", veth(p.pods[0]), "{ip}", p.pods[0].IP.String(), "{id}", p.pods[0].ID, "{family}", family, "{mac}", p.n.VM.Config.NICs[0].MAC.String(), "{dir}", p.n.DataDir(), "{conf}", p.conf).Replace(text)
+	return strings.NewReplacer("{veth}", veth(p.pods[0]), "{ip}", p.pods[0].IP.String(), "{id}", p.pods[0].ID, "{family}", family, "{mac}",
+		p.n.VM.Config.NICs[0].MAC.String(), "{dir}", p.n.DataDir(), "{conf}", p.conf).Replace(text)
 }
 
 func (p *patient) sh(line string) {
@@ -261,7 +267,8 @@ var faults = map[string]fault{
 		check: "configuration", level: "failure", names: "no JSON", remedy: "correct the file",
 	},
 	"another configuration comes first": {
-		mounts: "mount -t tmpfs tmpfs /etc/cni 2>/dev/null || { mount -t tmpfs tmpfs /etc && mkdir /etc/cni; }; mkdir /etc/cni/net.d && echo '{}' > /etc/cni/net.d/05-other.conf && cp {conf} /etc/cni/net.d/", args: []string{"--data-dir", "{dir}"},
+		mounts: "mount -t tmpfs tmpfs /etc/cni 2>/dev/null || { mount -t tmpfs tmpfs /etc && mkdir /etc/cni; }; mkdir /etc/cni/net.d && echo " +
+			"'{}' > /etc/cni/net.d/05-other.conf && cp {conf} /etc/cni/net.d/", args: []string{"--data-dir", "{dir}"},
 		check: "configuration", level: "failure", names: "05-other.conf", remedy: "mv /etc/cni/net.d/05-other.conf", cure: "MOUNTED",
 	},
 	"the master does not exist": {
@@ -269,42 +276,55 @@ var faults = map[string]fault{
 		check: "master", level: "failure", names: "eth7", remedy: "set \"master\"",
 	},
 	"the master is down": {
-		plant: []string{"ip link set eth0 down"}, check: "master", level: "failure", names: "eth0 is down", remedy: "ip link set eth0 up", cure: "ip link set eth0 up",
+		plant: []string{"ip link set eth0 down"}, check: "master", level: "failure", names: "eth0 is down", remedy: "ip link set eth0 up",
+		cure: "ip link set eth0 up",
 	},
 	"the host's addresses are gone": {
-		modes: []string{"bridge", "tunnel"}, plant: []string{"ip addr flush dev azure0"}, check: "bridge", level: "failure", names: "not one of a family", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
+		modes: []string{"bridge", "tunnel"}, plant: []string{"ip addr flush dev azure0"}, check: "bridge", level: "failure",
+		names: "not one of a family", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the subnet's address is gone": {
-		modes: []string{"transparent"}, plant: []string{"ip addr flush dev eth0"}, check: "master", level: "failure", names: "10.240.0.0/16", remedy: "dhclient eth0",
+		modes: []string{"transparent"}, plant: []string{"ip addr flush dev eth0"}, check: "master", level: "failure",
+		names: "10.240.0.0/16", remedy: "dhclient eth0",
 	},
 	"the bridge lost an address": {
-		plant: []string{"ip addr add 10.99.0.1/24 dev azure0"}, by: func(p *patient) { p.pods = append(p.pods, p.add()); p.run(p.n, "ip addr del 10.99.0.1/24 dev azure0") },
-		check: "bridge", level: "warning", names: "10.99.0.1/24", remedy: "ip addr add 10.99.0.1/24 dev azure0", cure: "ip addr add 10.99.0.1/24 dev azure0",
+		plant: []string{"ip addr add 10.99.0.1/24 dev azure0"},
+		by:    func(p *patient) { p.pods = append(p.pods, p.add()); p.run(p.n, "ip addr del 10.99.0.1/24 dev azure0") },
+		check: "bridge", level: "warning", names: "10.99.0.1/24", remedy: "ip addr add 10.99.0.1/24 dev azure0",
+		cure: "ip addr add 10.99.0.1/24 dev azure0",
 	},
 	"the bridge lost an address that nobody wants": {
-		plant: []string{"ip addr add 10.99.0.1/24 dev azure0"}, by: func(p *patient) { p.pods = append(p.pods, p.add()); p.run(p.n, "ip addr del 10.99.0.1/24 dev azure0") },
+		plant: []string{"ip addr add 10.99.0.1/24 dev azure0"},
+		by:    func(p *patient) { p.pods = append(p.pods, p.add()); p.run(p.n, "ip addr del 10.99.0.1/24 dev azure0") },
 		check: "bridge", level: "warning", names: "10.99.0.1/24", remedy: "; else: ", cure: "REPAIR",
 	},
 	"something else has the bridge's name": {
-		plant: []string{"ip link del azure0", "ip link add azure0 type veth peer name other0"}, check: "bridge", level: "failure", names: "azure0 is a veth", remedy: "ip link del azure0; ", cure: "REPAIR",
+		plant: []string{"ip link del azure0", "ip link add azure0 type veth peer name other0"}, check: "bridge", level: "failure",
+		names: "azure0 is a veth", remedy: "ip link del azure0; ", cure: "REPAIR",
 	},
 	"the bridge is deleted": {
-		modes: []string{"bridge", "tunnel"}, plant: []string{"ip link del azure0"}, check: "bridge", level: "failure", names: "azure0 is gone", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
+		modes: []string{"bridge", "tunnel"}, plant: []string{"ip link del azure0"}, check: "bridge", level: "failure", names: "azure0 is gone",
+		remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the bridge is down": {
-		plant: []string{"ip link set azure0 down"}, check: "bridge", level: "failure", names: "azure0 is down", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
+		plant: []string{"ip link set azure0 down"}, check: "bridge", level: "failure", names: "azure0 is down",
+		remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the bridge has another MAC": {
-		plant: []string{"ip link set azure0 address 02:00:00:00:00:02"}, check: "bridge", level: "failure", names: "02:00:00:00:00:02", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
+		plant: []string{"ip link set azure0 address 02:00:00:00:00:02"}, check: "bridge", level: "failure", names: "02:00:00:00:00:02",
+		remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the bridge has another MTU": {
-		plant: []string{"ip link set azure0 mtu 1400"}, check: "bridge", level: "failure", names: "MTU 1400", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
+		plant: []string{"ip link set azure0 mtu 1400"}, check: "bridge", level: "failure", names: "MTU 1400",
+		remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the address is back on the master": {
-		plant: []string{"ip addr add 10.240.0.4/16 dev eth0"}, check: "bridge", level: "failure", names: "10.240.0.4/16", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
+		plant: []string{"ip addr add 10.240.0.4/16 dev eth0"}, check: "bridge", level: "failure", names: "10.240.0.4/16",
+		remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the host has addresses of pods": {
-		modes: all, plant: []string{"ip addr add 10.240.1.3/16 dev eth0", "ip addr add 10.240.1.4/32 dev lo"}, check: "host-addresses", level: "failure",
+		modes: all, plant: []string{"ip addr add 10.240.1.3/16 dev eth0", "ip addr add 10.240.1.4/32 dev lo"},
+		check: "host-addresses", level: "failure",
 		names: "eth0 of the host has 10.240.1.3/16", remedy: "azure-vnet host release --yes", cure: "HOST",
 	},
 	"the host has the address of a pod": {
@@ -312,23 +332,29 @@ var faults = map[string]fault{
 		names: "lo of the host has {ip}/32", remedy: "azure-vnet host release --yes", cure: "HOST",
 	},
 	"the master is no port": {
-		plant: []string{"ip link set eth0 nomaster"}, check: "bridge", level: "failure", names: "eth0 is not a port", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
+		plant: []string{"ip link set eth0 nomaster"}, check: "bridge", level: "failure", names: "eth0 is not a port",
+		remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"the master is a port of another bridge": {
-		plant: []string{"ip link add br9 type bridge", "ip link set eth0 master br9"}, check: "bridge", level: "failure", names: "br9", remedy: "ip link set eth0 nomaster; ", cure: "REPAIR",
+		plant: []string{"ip link add br9 type bridge", "ip link set eth0 master br9"}, check: "bridge", level: "failure", names: "br9",
+		remedy: "ip link set eth0 nomaster; ", cure: "REPAIR",
 	},
 	"the rules are flushed": {
-		modes: all, plant: []string{"nft flush ruleset"}, check: "rules", level: "failure", names: "azure-vnet", remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
+		modes: all, plant: []string{"nft flush ruleset"}, check: "rules", level: "failure", names: "azure-vnet",
+		remedy: "azure-vnet repair --config {conf}", cure: "REPAIR",
 	},
 	"IP forwarding is off": {
-		modes: all, plant: []string{"sysctl -qw net.ipv4.ip_forward=0"}, check: "ip-forward", level: "failure", names: "net.ipv4.ip_forward", remedy: "sysctl -w net.ipv4.ip_forward=1", cure: "sysctl -w net.ipv4.ip_forward=1",
+		modes: all, plant: []string{"sysctl -qw net.ipv4.ip_forward=0"}, check: "ip-forward", level: "failure", names: "net.ipv4.ip_forward",
+		remedy: "sysctl -w net.ipv4.ip_forward=1", cure: "sysctl -w net.ipv4.ip_forward=1",
 	},
 	"IPv6 forwarding is off": {
-		modes: all, fields: map[string]any{"ipam": bothFamilies}, plant: []string{"sysctl -qw net.ipv6.conf.all.forwarding=0"}, check: "ip-forward", level: "failure",
+		modes: all, fields: map[string]any{"ipam": bothFamilies}, plant: []string{"sysctl -qw net.ipv6.conf.all.forwarding=0"},
+		check: "ip-forward", level: "failure",
 		names: "net.ipv6.conf.all.forwarding", remedy: "sysctl -w", cure: "sysctl -w net.ipv6.conf.all.forwarding=1",
 	},
 	"FORWARD drops (nftables)": {
-		modes: all, plant: []string{"nft add table ip filter", "nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'"},
+		modes: all, plant: []string{"nft add table ip filter",
+			"nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'"},
 		check: "firewall", level: "failure", names: "FORWARD", remedy: "\"acceptForward\": true",
 		then: func(p *patient) { p.accept("ip", "filter", "FORWARD") },
 	},
@@ -337,20 +363,25 @@ var faults = map[string]fault{
 		then: func(p *patient) { p.fields["acceptForward"] = true; p.configure(); p.readd() },
 	},
 	"a rule of FORWARD rejects": {
-		plant: []string{"iptables -A FORWARD -j REJECT"}, check: "firewall", level: "failure", names: "FORWARD", remedy: "nft insert rule ip filter FORWARD",
-		then: func(p *patient) { p.accept("ip", "filter", "FORWARD") },
+		plant: []string{"iptables -A FORWARD -j REJECT"}, check: "firewall", level: "failure", names: "FORWARD",
+		remedy: "nft insert rule ip filter FORWARD",
+		then:   func(p *patient) { p.accept("ip", "filter", "FORWARD") },
 	},
 	"a firewall knows the master, and not the bridge": {
-		plant: []string{"nft add table inet filter", "nft add chain inet filter input '{ type filter hook input priority 0; policy drop; }'", "nft add rule inet filter input iifname eth0 accept", "nft add rule inet filter input ct state established accept"},
-		check: "firewall", level: "failure", names: "lets in what comes by eth0, and drops the rest: with the bridge it comes by azure0", remedy: "nft insert rule inet filter input iifname \"azure0\" accept",
-		cure: "nft insert rule inet filter input iifname \"azure0\" accept",
+		plant: []string{"nft add table inet filter", "nft add chain inet filter input '{ type filter hook input priority 0; policy drop; }'",
+			"nft add rule inet filter input iifname eth0 accept", "nft add rule inet filter input ct state established accept"},
+		check: "firewall", level: "failure", names: "lets in what comes by eth0, and drops the rest: with the bridge it comes by azure0",
+		remedy: "nft insert rule inet filter input iifname \"azure0\" accept",
+		cure:   "nft insert rule inet filter input iifname \"azure0\" accept",
 	},
 	"legacy iptables": {
-		plant: []string{"iptables-legacy -P FORWARD DROP"}, check: "firewall", level: "warning", names: "legacy iptables", remedy: "iptables-legacy -S FORWARD",
+		plant: []string{"iptables-legacy -P FORWARD DROP"}, check: "firewall", level: "warning", names: "legacy iptables",
+		remedy: "iptables-legacy -S FORWARD",
 	},
 	"br_netfilter was switched off": {
 		plant: []string{"sysctl -qw net.bridge.bridge-nf-call-ip6tables=0"},
-		check: "services", level: "failure", names: "bridge-nf-call-ip6tables is 0", remedy: "sysctl -w net.bridge.bridge-nf-call-ip6tables=1", cure: "sysctl -w net.bridge.bridge-nf-call-ip6tables=1",
+		check: "services", level: "failure", names: "bridge-nf-call-ip6tables is 0", remedy: "sysctl -w net.bridge.bridge-nf-call-ip6tables=1",
+		cure: "sysctl -w net.bridge.bridge-nf-call-ip6tables=1",
 	},
 	"the host agent is cut off": {
 		plant: []string{"ip route add prohibit 168.63.129.16"}, check: "host-agent", level: "warning", names: "168.63.129.16", remedy: "curl",
@@ -361,13 +392,15 @@ var faults = map[string]fault{
 		then: func(p *patient) { p.must(p.pods[3].Del(p.ctx)) },
 	},
 	"a process holds the lock": {
-		by: func(p *patient) { p.holdLock("azure-vnet.lock", "600") }, check: "locks", level: "failure", names: "azure-vnet.lock", remedy: "frees the lock", cure: "KILL",
+		by: func(p *patient) { p.holdLock("azure-vnet.lock", "600") }, check: "locks", level: "failure", names: "azure-vnet.lock",
+		remedy: "frees the lock", cure: "KILL",
 	},
 	"a process holds the lock of addresses": {
 		by: func(p *patient) { p.holdLock("azure-vnet-ipam.lock", "600") }, check: "locks", level: "failure", names: "sleep", remedy: "kill",
 	},
 	"a veth is nobody's": {
-		plant: []string{"ip link add azv0123456789a type veth peer name x0"}, check: "leftovers", level: "warning", names: "azv0123456789a", remedy: "ip link del azv0123456789a", cure: "ip link del azv0123456789a",
+		plant: []string{"ip link add azv0123456789a type veth peer name x0"}, check: "leftovers", level: "warning", names: "azv0123456789a",
+		remedy: "ip link del azv0123456789a", cure: "ip link del azv0123456789a",
 	},
 	"a veth is of a pod that is not known": {
 		modes: all, plant: []string{"ip link add azv0123456789a type veth peer name x0", "ip link set azv0123456789a alias azure/gone/eth0"},
@@ -384,87 +417,109 @@ var faults = map[string]fault{
 	},
 	"a port is nobody's": {
 		plant: []string{"nft add element {family} azure-vnet azure0-ports '{ azv0123456789a }'"},
-		check: "leftovers", level: "warning", names: "azv0123456789a", remedy: "nft delete element {family} azure-vnet azure0-ports", cure: "nft delete element {family} azure-vnet azure0-ports '{ \"azv0123456789a\" }'",
+		check: "leftovers", level: "warning", names: "azv0123456789a", remedy: "nft delete element {family} azure-vnet azure0-ports",
+		cure: "nft delete element {family} azure-vnet azure0-ports '{ \"azv0123456789a\" }'",
 	},
 	"a neighbour is of no pod": {
 		plant: []string{"ip neigh add 10.240.0.77 lladdr 0a:58:0a:f0:00:4d dev azure0 nud permanent"},
-		check: "leftovers", level: "warning", names: "10.240.0.77", remedy: "ip neigh del 10.240.0.77 dev azure0", cure: "ip neigh del 10.240.0.77 dev azure0",
+		check: "leftovers", level: "warning", names: "10.240.0.77", remedy: "ip neigh del 10.240.0.77 dev azure0",
+		cure: "ip neigh del 10.240.0.77 dev azure0",
 	},
 	"an address is reserved for nobody": {
 		modes: []string{"bridge", "transparent"}, by: func(p *patient) {
-			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "ADD", ContainerID: "gone", IfName: "eth0", NetNS: p.pods[0].NS.Path(), Conf: p.lab.conf(p.n, p.fields)}))
+			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "ADD", ContainerID: "gone", IfName: "eth0",
+				NetNS: p.pods[0].NS.Path(), Conf: p.lab.conf(p.n, p.fields)}))
 		},
 		check: "addresses", level: "warning", names: "azure/gone/eth0", remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
 	"the address of a pod is not reserved": {
 		by: func(p *patient) {
-			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "DEL", ContainerID: p.pods[0].ID, IfName: "eth0", Conf: p.lab.conf(p.n, p.fields)}))
+			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "DEL", ContainerID: p.pods[0].ID, IfName: "eth0",
+				Conf: p.lab.conf(p.n, p.fields)}))
 		},
 		check: "addresses", level: "failure", names: "{ip}", remedy: "restart the pod", then: func(p *patient) { p.must(p.pods[0].Del(p.ctx)) },
 	},
 	"the address of a pod is reserved for another one": {
 		by: func(p *patient) {
-			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "DEL", ContainerID: p.pods[0].ID, IfName: "eth0", Conf: p.lab.conf(p.n, p.fields)}))
-			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "ADD", ContainerID: "another", IfName: "eth0", NetNS: p.pods[0].NS.Path(), Args: "IP=" + p.pods[0].IP.String(), Conf: p.lab.conf(p.n, p.fields)}))
+			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "DEL", ContainerID: p.pods[0].ID, IfName: "eth0",
+				Conf: p.lab.conf(p.n, p.fields)}))
+			p.wantSuccess(p.exec(p.n, node.Call{Plugin: "azure-vnet-ipam", Command: "ADD", ContainerID: "another", IfName: "eth0",
+				NetNS: p.pods[0].NS.Path(), Args: "IP=" + p.pods[0].IP.String(), Conf: p.lab.conf(p.n, p.fields)}))
 		},
 		check: "addresses", level: "failure", names: "{ip} of azure/{id}/eth0 is not reserved", remedy: "restart the pod",
 	},
 	"a pod lost its veth": {
-		modes: all, plant: []string{"ip link del {veth}"}, check: "endpoints", level: "failure", names: "{veth}", remedy: "restart it", then: func(p *patient) { p.must(p.pods[0].Del(p.ctx)) },
+		modes: all, plant: []string{"ip link del {veth}"}, check: "endpoints", level: "failure", names: "{veth}", remedy: "restart it",
+		then: func(p *patient) { p.must(p.pods[0].Del(p.ctx)) },
 	},
 	"a pod lost its elements": {
-		plant: []string{"nft delete element {family} azure-vnet azure0-pods4 '{ {ip} }'"}, check: "endpoints", level: "failure", names: "{ip}", remedy: "azure-vnet repair", cure: "REPAIR",
+		plant: []string{"nft delete element {family} azure-vnet azure0-pods4 '{ {ip} }'"}, check: "endpoints", level: "failure", names: "{ip}",
+		remedy: "azure-vnet repair", cure: "REPAIR",
 	},
 	"a pod lost its route": {
-		modes: []string{"transparent"}, plant: []string{"ip route del {ip} dev {veth}"}, check: "endpoints", level: "failure", names: "route to {ip}", remedy: "azure-vnet repair", cure: "REPAIR",
+		modes: []string{"transparent"}, plant: []string{"ip route del {ip} dev {veth}"}, check: "endpoints", level: "failure",
+		names: "route to {ip}", remedy: "azure-vnet repair", cure: "REPAIR",
 	},
 	"a pod lost its address": {
 		by:    func(p *patient) { p.must(p.pods[0].NS.Command(p.ctx, "ip", "addr", "flush", "dev", "eth0").Run()) },
 		check: "endpoints", level: "failure", names: "default/pod-", remedy: "restart it",
 	},
 	"a pod's namespace is gone": {
-		modes: all, by: func(p *patient) { p.must(p.pods[0].NS.Close()) }, check: "endpoints", level: "warning", names: "{id}", remedy: "CNI_COMMAND=DEL", cure: "DEL",
+		modes: all, by: func(p *patient) { p.must(p.pods[0].NS.Close()) }, check: "endpoints", level: "warning", names: "{id}",
+		remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
 	"an ADD did not end": {
-		plant: []string{"sed -i '0,/\"ready\"/s//\"pending\"/' {dir}/azure-vnet.json"}, check: "endpoints", level: "warning", names: "did not end", remedy: "CNI_COMMAND=DEL", cure: "DEL",
+		plant: []string{"sed -i '0,/\"ready\"/s//\"pending\"/' {dir}/azure-vnet.json"}, check: "endpoints", level: "warning",
+		names: "did not end", remedy: "CNI_COMMAND=DEL", cure: "DEL",
 	},
 	"rules of the classic plugin": {
 		plant: []string{"ebtables-nft -t nat -A PREROUTING -p IPv4 -i eth0 --ip-dst 10.240.0.99 -j dnat --to-dst 02:00:00:00:00:99"},
 		check: "other-plugins", level: "warning", names: "ebtables", remedy: "ebtables-nft -t nat -F", cure: "ebtables-nft -t nat -F",
 	},
 	"legacy ebtables": {
-		mounts: "mount -t tmpfs tmpfs /sys/module && mkdir /sys/module/ebtable_nat", check: "other-plugins", level: "warning", names: "ebtable_nat", remedy: "ebtables-legacy -t nat -L",
+		mounts: "mount -t tmpfs tmpfs /sys/module && mkdir /sys/module/ebtable_nat", check: "other-plugins", level: "warning",
+		names: "ebtable_nat", remedy: "ebtables-legacy -t nat -L",
 	},
 	"the state is truncated": {
-		plant: []string{"truncate -s 9 {dir}/azure-vnet.json"}, check: "state", level: "warning", names: "azure-vnet.json is damaged", remedy: "start a pod",
+		plant: []string{"truncate -s 9 {dir}/azure-vnet.json"}, check: "state", level: "warning",
+		names: "azure-vnet.json is damaged", remedy: "start a pod",
 	},
 	"state and mirror are damaged": {
-		plant: []string{"truncate -s 9 {dir}/azure-vnet-ipam.json {dir}/azure-vnet-ipam.json.bak"}, check: "state", level: "failure", names: "azure-vnet-ipam.json", remedy: "start a pod",
+		plant: []string{"truncate -s 9 {dir}/azure-vnet-ipam.json {dir}/azure-vnet-ipam.json.bak"}, check: "state", level: "failure",
+		names: "azure-vnet-ipam.json", remedy: "start a pod",
 	},
 	"the state is of a newer version": {
-		plant: []string{"sed -i 's/\"schema\":3/\"schema\":9/' {dir}/azure-vnet.json"}, check: "state", level: "failure", names: "version 9", remedy: "upgrade",
+		plant: []string{"sed -i 's/\"schema\":3/\"schema\":9/' {dir}/azure-vnet.json"}, check: "state", level: "failure",
+		names: "version 9", remedy: "upgrade",
 	},
 	"a damaged state was set aside": {
-		plant: []string{"touch {dir}/azure-vnet.json.corrupt-20261101T101112Z"}, check: "state", level: "warning", names: "2026-11-01T10:11:12Z", remedy: "rm {dir}/azure-vnet.json.corrupt-20261101T101112Z", cure: "rm {dir}/azure-vnet.json.corrupt-20261101T101112Z",
+		plant: []string{"touch {dir}/azure-vnet.json.corrupt-20261101T101112Z"}, check: "state", level: "warning", names: "2026-11-01T10:11:12Z",
+		remedy: "rm {dir}/azure-vnet.json.corrupt-20261101T101112Z", cure: "rm {dir}/azure-vnet.json.corrupt-20261101T101112Z",
 	},
 	"everybody may read the state": {
-		plant: []string{"chmod 644 {dir}/azure-vnet.json"}, check: "state", level: "warning", names: "-rw-r--r--", remedy: "chmod 600", cure: "chmod 600 {dir}/azure-vnet.json",
+		plant: []string{"chmod 644 {dir}/azure-vnet.json"}, check: "state", level: "warning", names: "-rw-r--r--", remedy: "chmod 600",
+		cure: "chmod 600 {dir}/azure-vnet.json",
 	},
 	"the folder is missing": {
-		args: []string{"--config", "{conf}", "--data-dir", "{dir}/none"}, check: "data-dir", level: "failure", names: "{dir}/none", remedy: "mkdir -p {dir}/none",
+		args: []string{"--config", "{conf}", "--data-dir", "{dir}/none"}, check: "data-dir", level: "failure", names: "{dir}/none",
+		remedy: "mkdir -p {dir}/none",
 	},
 	"the folder is read-only": {
-		mounts: "mount --bind {dir} {dir} && mount -o remount,ro,bind {dir}", check: "data-dir", level: "failure", names: "read-only", remedy: "mount -o remount,rw",
+		mounts: "mount --bind {dir} {dir} && mount -o remount,ro,bind {dir}", check: "data-dir", level: "failure", names: "read-only",
+		remedy: "mount -o remount,rw",
 	},
 	"the disk is full": {
-		mounts: "mkdir -p {dir}-full && mount -t tmpfs -o size=512k tmpfs {dir}-full && cp -a {dir}/. {dir}-full", args: []string{"--config", "{conf}", "--data-dir", "{dir}-full"},
-		check: "data-dir", level: "failure", names: "no room", remedy: "df {dir}-full",
+		mounts: "mkdir -p {dir}-full && mount -t tmpfs -o size=512k tmpfs {dir}-full && cp -a {dir}/. {dir}-full",
+		args:   []string{"--config", "{conf}", "--data-dir", "{dir}-full"},
+		check:  "data-dir", level: "failure", names: "no room", remedy: "df {dir}-full",
 	},
 	"the log is a folder": {
-		by: func(p *patient) { p.fields["logFile"] = p.n.Dir; p.configure() }, check: "log", level: "warning", names: "not a file", remedy: "logFile",
+		by: func(p *patient) { p.fields["logFile"] = p.n.Dir; p.configure() }, check: "log", level: "warning",
+		names: "not a file", remedy: "logFile",
 	},
 	"the log cannot be written": {
-		by: func(p *patient) { p.fields["logFile"] = "/none/azure-vnet.log"; p.configure() }, check: "log", level: "warning", names: "/none/azure-vnet.log", remedy: "logFile",
+		by: func(p *patient) { p.fields["logFile"] = "/none/azure-vnet.log"; p.configure() }, check: "log", level: "warning",
+		names: "/none/azure-vnet.log", remedy: "logFile",
 	},
 	"another bridge in the configuration": {
 		by:    func(p *patient) { p.fields["bridge"] = "azure9"; p.configure() },
@@ -600,7 +655,8 @@ func (p *patient) suffer(f fault) {
 
 func TestDoctorIsAskedTheWrongWay(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 2))
-	for _, args := range [][]string{{"doctor", "-o", "xml"}, {"doctor", "a", "b"}, {"doctor", "--level", "bad"}, {"doctor", "--network", "azure"}, {"doctors"}, {"doctor", "--config"}} {
+	for _, args := range [][]string{{"doctor", "-o", "xml"}, {"doctor", "a", "b"}, {"doctor", "--level", "bad"},
+		{"doctor", "--network", "azure"}, {"doctors"}, {"doctor", "--config"}} {
 		r, err := l.nodes[0].Operator(l.ctx, "azure-vnet", args...)
 		l.must(err)
 		if r.Exit != 2 || len(r.Stdout) > 0 || !strings.Contains(string(r.Stderr), "How it is used: azure-vnet ") {

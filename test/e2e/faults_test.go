@@ -24,7 +24,8 @@ import (
 func (l *lab) traced(n *node.Node, command, id, netns string, conf []byte, options ...string) node.Reply {
 	l.Helper()
 	cmd := n.VM.Ns.Command(l.ctx, "strace", append(append([]string{"-f", "-qqq"}, options...), binaries+"/azure-vnet")...)
-	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + id, "CNI_NETNS=" + netns, "CNI_IFNAME=eth0", "CNI_PATH=" + binaries, "PATH=/usr/bin:/bin"}
+	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + id, "CNI_NETNS=" + netns, "CNI_IFNAME=eth0",
+		"CNI_PATH=" + binaries, "PATH=/usr/bin:/bin"}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(conf), &stdout, &stderr
 	err := cmd.Run()
@@ -58,7 +59,8 @@ func TestAnyFailingSystemCall(t *testing.T) {
 				ns, err := n.VM.NewPod("pod")
 				l.must(err)
 				id := fmt.Sprintf("c%d", when)
-				r := l.traced(n, "ADD", id, ns.Path(), conf, "-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:error=EIO:when=%d", call, when), "-o", "/dev/null")
+				r := l.traced(n, "ADD", id, ns.Path(), conf, "-e", "trace="+call, "-e",
+					fmt.Sprintf("inject=%s:error=EIO:when=%d", call, when), "-o", "/dev/null")
 				l.oneAnswer(fmt.Sprintf("%s fails at %d", call, when), r)
 				l.reach("host", n.VM.Ns, "gateway", gateway, 64)
 				l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: conf}))
@@ -91,7 +93,8 @@ func (l *lab) oneAnswer(what string, r node.Reply) {
 
 // killPoints says how often a thread does each of the system calls that change something, or stand between such, at
 // most: a command does its first netlink requests to look around.
-var killPoints = map[string]int{"sendto": 36, "sendmsg": 4, "renameat": 4, "flock": 6, "setns": 4, "execve": 2, "fsync": 4, "ftruncate": 1, "linkat": 1, "getsockname": 6}
+var killPoints = map[string]int{"sendto": 36, "sendmsg": 4, "renameat": 4, "flock": 6, "setns": 4, "execve": 2, "fsync": 4, "ftruncate": 1,
+	"linkat": 1, "getsockname": 6}
 
 // kill -9 at the system calls that change something, during the ADD that creates the network and during one
 // that finds it, and during DEL: the host is always reachable and has what it had, the runtime's retry works

@@ -18,8 +18,10 @@ func TestAnotherIPAMPluginGetsItsAddressesBack(t *testing.T) {
 	l.broken = true // they are not the NIC's
 	p := &patient{lab: l, n: l.nodes[0]}
 	data := filepath.Join(p.n.Dir, "host-local")
-	p.fields = map[string]any{"ipMasq": true, "ipam": map[string]any{"type": "host-local", "dataDir": data, "routes": []any{map[string]string{"dst": "0.0.0.0/0"}},
-		"ranges": []any{[]any{map[string]string{"subnet": "10.240.0.0/16", "rangeStart": "10.240.1.1", "rangeEnd": "10.240.1.3", "gateway": "10.240.0.1"}}}}}
+	p.fields = map[string]any{"ipMasq": true,
+		"ipam": map[string]any{"type": "host-local", "dataDir": data, "routes": []any{map[string]string{"dst": "0.0.0.0/0"}},
+			"ranges": []any{[]any{map[string]string{"subnet": "10.240.0.0/16", "rangeStart": "10.240.1.1", "rangeEnd": "10.240.1.3",
+				"gateway": "10.240.0.1"}}}}}
 	p.configure()
 	p.pods = []*node.Pod{p.add(), p.add(), p.add()}
 	reserved := func(want int) {

@@ -34,17 +34,22 @@ const (
 
 // Nothing of docs/host.md's files is there: what they prevent is healed.
 var neighbours = map[string]neighbour{
-	"nobody": {harms: []string{"nft flush ruleset", "systemctl restart nftables", "systemctl reload nftables", "{bridge}ip link del azure0", "{bridge}ip addr flush dev azure0", "sysctl -qw net.ipv4.ip_forward=0"}},
-	"systemd-networkd by name": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "{bridge}ip link del azure0"},
+	"nobody": {harms: []string{"nft flush ruleset", "systemctl restart nftables", "systemctl reload nftables", "{bridge}ip link del azure0",
+		"{bridge}ip addr flush dev azure0", "sysctl -qw net.ipv4.ip_forward=0"}},
+	"systemd-networkd by name": {starts: "systemd-networkd",
+		harms: []string{"systemctl restart systemd-networkd", "{bridge}ip link del azure0"},
 		files: map[string]string{"etc/systemd/network/10-netplan-eth0.network": byName}},
 	"systemd-networkd by MAC": {starts: "systemd-networkd", harms: []string{"systemctl restart systemd-networkd", "networkctl reload"},
 		files: map[string]string{"etc/systemd/network/10-netplan-eth0.network": byMAC}},
-	"NetworkManager": {starts: "NetworkManager", harms: []string{"systemctl restart NetworkManager", "nmcli connection up eth0", "{bridge}ip link del azure0"},
+	"NetworkManager": {starts: "NetworkManager",
+		harms: []string{"systemctl restart NetworkManager", "nmcli connection up eth0", "{bridge}ip link del azure0"},
 		files: map[string]string{"etc/NetworkManager/system-connections/eth0.nmconnection": profile,
 			"etc/systemd/system/dbus-org.freedesktop.hostname1.service": ""}}, // masked: it does not start here, and is waited for
-	"NetworkManager with its own profile": {starts: "NetworkManager", harms: []string{"systemctl restart NetworkManager", "{bridge}ip link del azure0"},
+	"NetworkManager with its own profile": {starts: "NetworkManager",
+		harms: []string{"systemctl restart NetworkManager", "{bridge}ip link del azure0"},
 		files: map[string]string{"etc/systemd/system/dbus-org.freedesktop.hostname1.service": ""}}, // it takes the NIC, and tries DHCP for ever
-	"firewalld": {starts: "firewalld", fields: map[string]any{"acceptForward": true}, harms: []string{"firewall-cmd --reload", "systemctl restart firewalld", "nft flush ruleset"}},
+	"firewalld": {starts: "firewalld", fields: map[string]any{"acceptForward": true},
+		harms: []string{"firewall-cmd --reload", "systemctl restart firewalld", "nft flush ruleset"}},
 }
 
 // On a machine that starts no pod any more, and whose network is put in disorder by its real managers, a connection of
@@ -152,7 +157,8 @@ func TestAWatchEnds(t *testing.T) {
 			n := l.nodes[0]
 			pod := l.add(n, l.list(n, nil))
 			program := filepath.Join(n.Dir, "azure-vnet")
-			l.run(n, "cp "+filepath.Join(binaries, "azure-vnet")+" "+program) // by another process: one of this one's children could still have it open for writing
+			l.run(n, "cp "+filepath.Join(binaries, "azure-vnet")+" "+
+				program) // by another process: one of this one's children could still have it open for writing
 			watch := n.VM.Ns.Command(l.ctx, program, "repair", "--watch", "--config", l.confFile(n))
 			out, err := watch.StdoutPipe()
 			l.must(err)

@@ -105,9 +105,11 @@ func TestTheHostHasAllAddresses(t *testing.T) {
 					l.run(n, fmt.Sprintf("ip addr add %s/%d dev eth0 nodad", a, []int{64, 128}[i%2]))
 				}
 				before := l.hostConf(n)
-				l.fails(n, fields, 100, "no free address", "3 addresses, 0 in use, 3 on the host's eth0", "cloud-init", "cloud-netconfig", "azure-vnet host release")
+				l.fails(n, fields, 100, "no free address", "3 addresses, 0 in use, 3 on the host's eth0", "cloud-init",
+					"cloud-netconfig", "azure-vnet host release")
 				status := node.Call{Plugin: "azure-vnet", Command: "STATUS", Conf: l.conf(n, fields)}
-				if e := l.wantError(l.exec(n, status), 50); !strings.Contains(e.Msg, "3 on the host's eth0") || !strings.Contains(e.Details, "azure-vnet host release") {
+				if e := l.wantError(l.exec(n, status), 50); !strings.Contains(e.Msg, "3 on the host's eth0") ||
+					!strings.Contains(e.Details, "azure-vnet host release") {
 					t.Errorf("STATUS says %q; %q", e.Msg, e.Details)
 				}
 				if left := l.leftovers(n); len(left) > 0 || l.hostConf(n) != before {
@@ -148,7 +150,8 @@ func (l *lab) ailing(n *node.Node, fields map[string]any, names string) {
 			found += f.Found + "; " + f.Remedy
 		}
 	}
-	if names == "" && found != "" || !strings.Contains(found, names) || names != "" && !strings.Contains(found, "azure-vnet host release --yes") {
+	if names == "" && found != "" || !strings.Contains(found, names) || names != "" &&
+		!strings.Contains(found, "azure-vnet host release --yes") {
 		l.Errorf("doctor says %q, not %q", found, names)
 	}
 }
@@ -168,7 +171,8 @@ func TestTheHostHasSomeAddresses(t *testing.T) {
 				at = "azure0"
 			}
 			for _, line := range []string{
-				"ip addr add 10.240.1.3/32 dev lo", "ip addr add 10.240.1.4/16 dev " + at, "ip addr add fd00::1:2/128 dev eth0 nodad", "ip addr add fd00::1:3/64 dev " + at + " nodad",
+				"ip addr add 10.240.1.3/32 dev lo", "ip addr add 10.240.1.4/16 dev " + at, "ip addr add fd00::1:2/128 dev eth0 nodad",
+				"ip addr add fd00::1:3/64 dev " + at + " nodad",
 			} {
 				l.run(n, line)
 			}
@@ -186,7 +190,8 @@ func TestTheHostHasSomeAddresses(t *testing.T) {
 			l.reachable(mode, n, first, second, third)
 			l.fails(n, fields, 100, "6 addresses, 3 in use", "1 on the host's lo", "azure-vnet host release")
 			for _, asked := range []string{"10.240.1.1", "10.240.1.3", "10.240.1.4", "10.240.0.4"} {
-				l.fails(n, map[string]any{"mode": mode, "ipam": map[string]any{"type": "azure-vnet-ipam", "ipAddress": asked}}, 7, asked, "the host itself has", "is configured on ")
+				l.fails(n, map[string]any{"mode": mode, "ipam": map[string]any{"type": "azure-vnet-ipam", "ipAddress": asked}}, 7, asked,
+					"the host itself has", "is configured on ")
 			}
 			log := l.read(n.LogFile("azure-vnet"))
 			if !strings.Contains(log, "addresses that the host itself has") || !strings.Contains(log, "10.240.1.3") {
@@ -286,14 +291,17 @@ func TestHostReleaseAsks(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 3))
 	n := l.nodes[0]
 	for _, line := range []string{
-		"ip addr flush dev eth0", "ip addr add 10.240.1.1/16 dev eth0", "ip addr add 10.240.1.2/16 dev eth0", "ip addr add 10.240.0.4/16 dev eth0",
-		"ip route add default via 10.240.0.1 src 10.240.1.2", "sysctl -qw net.ipv4.conf.all.promote_secondaries=0 net.ipv4.conf.eth0.promote_secondaries=0",
+		"ip addr flush dev eth0", "ip addr add 10.240.1.1/16 dev eth0", "ip addr add 10.240.1.2/16 dev eth0",
+		"ip addr add 10.240.0.4/16 dev eth0",
+		"ip route add default via 10.240.0.1 src 10.240.1.2",
+		"sysctl -qw net.ipv4.conf.all.promote_secondaries=0 net.ipv4.conf.eth0.promote_secondaries=0",
 	} {
 		l.run(n, line)
 	}
 	conf := filepath.Join(n.Dir, "10-azure.conf")
 	l.must(os.WriteFile(conf, l.conf(n, nil), 0o600))
-	listener := n.VM.Ns.Command(l.ctx, "python3", "-c", "import socket,sys; s=socket.create_server(('10.240.1.1',8080)); print('listens',flush=True); sys.stdin.read()")
+	listener := n.VM.Ns.Command(l.ctx, "python3", "-c",
+		"import socket,sys; s=socket.create_server(('10.240.1.1',8080)); print('listens',flush=True); sys.stdin.read()")
 	in, err := listener.StdinPipe()
 	l.must(err)
 	out, err := listener.StdoutPipe()
@@ -307,7 +315,8 @@ func TestHostReleaseAsks(t *testing.T) {
 	if r.Exit != 1 || l.snapshot(n) != before {
 		t.Errorf("without an answer: exit %d, %s", r.Exit, r.Stdout)
 	}
-	for _, text := range []string{"10.240.1.1/16 on eth0", "tcp 10.240.1.1:8080, listening", "10.240.1.2/16 on eth0", "route default by 10.240.0.1", "15-azure-vnet.cfg", "Go on? [y/N]"} {
+	for _, text := range []string{"10.240.1.1/16 on eth0", "tcp 10.240.1.1:8080, listening", "10.240.1.2/16 on eth0",
+		"route default by 10.240.0.1", "15-azure-vnet.cfg", "Go on? [y/N]"} {
 		if !strings.Contains(string(r.Stdout), text) {
 			t.Errorf("%q is not said:\n%s", text, r.Stdout)
 		}
@@ -337,7 +346,9 @@ func TestHostReleaseIsAskedTheWrongWay(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 2))
 	n := l.nodes[0]
 	n.Mounts = cloudInit(n)
-	for line, says := range map[string]string{"host": `no command "host"`, "host take": `no command "host take"`, "host release now": `"now" is one word too many`, "host release --network azure": "no option --network", "release": `no command "release"`} {
+	for line, says := range map[string]string{"host": `no command "host"`, "host take": `no command "host take"`,
+		"host release now": `"now" is one word too many`, "host release --network azure": "no option --network",
+		"release": `no command "release"`} {
 		r, err := n.Operator(l.ctx, "azure-vnet", strings.Fields(line)...)
 		l.must(err)
 		if r.Exit != 2 || len(r.Stdout) > 0 || !strings.Contains(string(r.Stderr), says) {
@@ -442,7 +453,8 @@ func TestHostLocalOverTheSubnetSparesTheHost(t *testing.T) {
 			n := l.nodes[0]
 			data := filepath.Join(n.Dir, "host-local")
 			fields := map[string]any{"mode": mode, "ipam": map[string]any{"type": "host-local", "dataDir": data,
-				"ranges": []any{[]any{map[string]any{"subnet": "10.240.0.0/16", "rangeStart": "10.240.0.3"}}}, "routes": []any{map[string]any{"dst": "0.0.0.0/0"}}}}
+				"ranges": []any{[]any{map[string]any{"subnet": "10.240.0.0/16", "rangeStart": "10.240.0.3"}}},
+				"routes": []any{map[string]any{"dst": "0.0.0.0/0"}}}}
 			list := l.list(n, fields)
 			l.add(n, list)
 			l.fails(n, fields, 7, "10.240.0.4 is the host's own", "host-local")

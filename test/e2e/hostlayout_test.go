@@ -133,8 +133,10 @@ var layouts = map[string]layout{
 		before: []string{
 			"link add other0 type veth peer name other1", "sysctl -qw net.ipv4.conf.other0.forwarding=1 net.ipv6.conf.other0.forwarding=1",
 			"sysctl -qw net.ipv4.conf.all.accept_redirects=0 net.ipv4.conf.all.secure_redirects=0 net.ipv6.conf.all.accept_redirects=0",
-			"sysctl -qw net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.eth0.accept_redirects=0 net.ipv4.conf.eth0.send_redirects=0 net.ipv4.conf.eth0.log_martians=1",
-			"sysctl -qw net.ipv4.conf.eth0.arp_ignore=1 net.ipv4.conf.eth0.arp_announce=2 net.ipv6.conf.eth0.accept_redirects=0 net.ipv6.conf.eth0.accept_ra=0 net.ipv6.conf.eth0.autoconf=0",
+			"sysctl -qw net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.eth0.accept_redirects=0 net.ipv4.conf.eth0.send_redirects=0 " +
+				"net.ipv4.conf.eth0.log_martians=1",
+			"sysctl -qw net.ipv4.conf.eth0.arp_ignore=1 net.ipv4.conf.eth0.arp_announce=2 net.ipv6.conf.eth0.accept_redirects=0 " +
+				"net.ipv6.conf.eth0.accept_ra=0 net.ipv6.conf.eth0.autoconf=0",
 		},
 		lines: []string{
 			"addr add 10.240.0.4/16 brd + dev eth0",
@@ -143,8 +145,10 @@ var layouts = map[string]layout{
 			"-6 route add default via fe80::1234:5678:9abc dev eth0",
 		},
 		bridge: map[string]string{
-			"net.ipv4.conf.azure0.rp_filter": "1", "net.ipv4.conf.azure0.accept_redirects": "0", "net.ipv4.conf.azure0.send_redirects": "0", "net.ipv4.conf.azure0.log_martians": "1",
-			"net.ipv4.conf.azure0.arp_ignore": "1", "net.ipv4.conf.azure0.arp_announce": "2", "net.ipv6.conf.azure0.accept_redirects": "0", "net.ipv6.conf.azure0.accept_ra": "0", "net.ipv6.conf.azure0.autoconf": "0",
+			"net.ipv4.conf.azure0.rp_filter": "1", "net.ipv4.conf.azure0.accept_redirects": "0", "net.ipv4.conf.azure0.send_redirects": "0",
+			"net.ipv4.conf.azure0.log_martians": "1",
+			"net.ipv4.conf.azure0.arp_ignore":   "1", "net.ipv4.conf.azure0.arp_announce": "2", "net.ipv6.conf.azure0.accept_redirects": "0",
+			"net.ipv6.conf.azure0.accept_ra": "0", "net.ipv6.conf.azure0.autoconf": "0",
 		},
 	},
 	// The kernel keeps a route whose gateway has no way any more, but does not take it again.
@@ -174,7 +178,8 @@ func (l *lab) lay(n *node.Node, want layout) {
 	l.run(n, "ip addr flush dev eth0")
 	l.run(n, "ip link set eth0 down") // takes the routes
 	nic := n.VM.Config.NICs[0]
-	own := strings.NewReplacer("LEASE", fmt.Sprint(lease.Seconds()), "10.240.0.4", nic.Address.String(), "fd00::4", nic.Address6.String(), "fe00:1", fmt.Sprintf("fe00:%x", nic.MAC[5]))
+	own := strings.NewReplacer("LEASE", fmt.Sprint(lease.Seconds()), "10.240.0.4", nic.Address.String(), "fd00::4", nic.Address6.String(),
+		"fe00:1", fmt.Sprintf("fe00:%x", nic.MAC[5]))
 	run := func(line string) {
 		line = own.Replace(line)
 		if !strings.HasPrefix(line, "sysctl") {
@@ -186,7 +191,8 @@ func (l *lab) lay(n *node.Node, want layout) {
 		run(line)
 	}
 	l.eventually("eth0 has no link-local address", func() bool {
-		return strings.Contains(strings.Join(want.before, " "), "addr_gen_mode") || strings.Contains(l.run(n, "ip -6 addr show dev eth0 scope link -tentative"), "fe80::")
+		return strings.Contains(strings.Join(want.before, " "), "addr_gen_mode") ||
+			strings.Contains(l.run(n, "ip -6 addr show dev eth0 scope link -tentative"), "fe80::")
 	})
 	for _, line := range want.lines {
 		run(line)
@@ -336,8 +342,9 @@ func TestAMasterThatCannotBeAPortIsNamed(t *testing.T) {
 		lines []string
 		want  string
 	}{
-		"macvlan":                {[]string{"ip link add child link eth0 type macvlan mode bridge"}, "child"},
-		"macvlan of a container": {[]string{"ip link add child link eth0 type macvlan mode bridge", "ip link set child netns OTHER"}, "macvlan or ipvlan"},
+		"macvlan": {[]string{"ip link add child link eth0 type macvlan mode bridge"}, "child"},
+		"macvlan of a container": {[]string{"ip link add child link eth0 type macvlan mode bridge", "ip link set child netns OTHER"},
+			"macvlan or ipvlan"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := fabric.DefaultDual(1, 3)
@@ -354,7 +361,8 @@ func TestAMasterThatCannotBeAPortIsNamed(t *testing.T) {
 			l.must(err)
 			before := l.hostState(n)
 			for range 2 {
-				r := l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "c0", NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, dualConf("bridge"))})
+				r := l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "c0", NetNS: ns.Path(), IfName: "eth0",
+					Conf: l.conf(n, dualConf("bridge"))})
 				e := l.wantError(r, 102)
 				if !strings.Contains(e.Msg+e.Details, test.want) || !strings.Contains(e.Msg+e.Details, "transparent") {
 					t.Errorf("the message is %s; %s", e.Msg, e.Details)
@@ -379,7 +387,8 @@ func TestABurstOfFirstPodsKeepsTheLease(t *testing.T) {
 	each(len(errs), func(i int) { _, errs[i] = n.AddPod(l.ctx, list) })
 	l.must(errors.Join(errs...))
 	l.cleanup(n)
-	if have := l.run(n, "ip -4 addr show dev eth0"); !regexp.MustCompile(`dynamic.*\s+valid_lft 7\d+sec preferred_lft 3\d+sec`).MatchString(have) {
+	if have := l.run(n, "ip -4 addr show dev eth0"); !regexp.MustCompile(`dynamic.*\s+valid_lft 7\d+sec preferred_lft 3\d+sec`).MatchString(
+		have) {
 		t.Errorf("the lease has not come back: %s", have)
 	}
 }

@@ -22,10 +22,12 @@ func TestHostPorts(t *testing.T) {
 				fields := map[string]any{"mode": mode, "ipam": bothFamilies}
 				n := l.nodes[0]
 				l.run(n, "sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0 net.ipv6.conf.all.forwarding=1")
-				list := l.list(n, fields, map[string]any{"type": "portmap", "capabilities": map[string]bool{"portMappings": true}, "snat": true, "backend": backend})
+				list := l.list(n, fields, map[string]any{"type": "portmap", "capabilities": map[string]bool{"portMappings": true},
+					"snat": true, "backend": backend})
 				p, err := n.NewPod(list)
 				l.must(err)
-				p.Ports = []node.Port{{HostPort: 8088, ContainerPort: backendPort, Protocol: "tcp"}, {HostPort: 8088, ContainerPort: backendPort, Protocol: "udp"}}
+				p.Ports = []node.Port{{HostPort: 8088, ContainerPort: backendPort, Protocol: "tcp"},
+					{HostPort: 8088, ContainerPort: backendPort, Protocol: "udp"}}
 				l.must(p.Add(l.ctx))
 				neighbour, far := l.add(n, l.list(n, fields)), l.add(l.nodes[1], l.list(l.nodes[1], fields))
 				for _, v6 := range []bool{false, true} {

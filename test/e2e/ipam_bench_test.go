@@ -62,7 +62,8 @@ func BenchmarkAddOfTenThousand(b *testing.B) {
 				b.ReportMetric(float64(s.Microseconds()), command+"-100-µs")
 				b.ReportMetric(float64(l.Microseconds()), command+"-10000-µs")
 				if ratio := float64(l) / float64(s); command == "ADD" && ratio > 2 {
-					b.Fatalf("an ADD in a pool of %d addresses takes %s, in one of %d it takes %s: %.2f times as long, 2 is the limit", large, l, small, s, ratio)
+					b.Fatalf("an ADD in a pool of %d addresses takes %s, in one of %d it takes %s: %.2f times as long, 2 is the limit", large, l, small,
+						s, ratio)
 				}
 			}
 		})
@@ -91,7 +92,8 @@ func filledNode(b *testing.B, vm *fabric.VM, size, held int) *node.Node {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := store.New(store.Options[ipam.State]{Path: filepath.Join(n.DataDir(), "azure-vnet-ipam.json"), Schema: ipam.Schema, Boot: boot, Log: slog.Default()})
+	s := store.New(store.Options[ipam.State]{Path: filepath.Join(n.DataDir(), "azure-vnet-ipam.json"), Schema: ipam.Schema,
+		Boot: boot, Log: slog.Default()})
 	sub := source.Subnet{MAC: "00:0d:3a:00:00:01", Primary: true, Prefix: netip.MustParsePrefix("10.240.0.0/16")}
 	for a := addr("10.240.0.5"); len(sub.Addresses) < size; a = a.Next() {
 		sub.Addresses = append(sub.Addresses, a)
@@ -101,7 +103,8 @@ func filledNode(b *testing.B, vm *fabric.VM, size, held int) *node.Node {
 		s.Answer = ipam.SourceStatus{Environment: "azure", URL: azure.HostAgentURL, Refreshed: now, Attempted: now}
 		s.Refresh([]source.Subnet{sub}, oneNIC{})
 		for i := range size {
-			if _, err := s.Allocate(ipam.Request{Owner: ipam.Owner{Network: "hand", ContainerID: fmt.Sprintf("%064x", i), IfName: "eth0"}}, now); err != nil {
+			if _, err := s.Allocate(ipam.Request{Owner: ipam.Owner{Network: "hand", ContainerID: fmt.Sprintf("%064x", i), IfName: "eth0"}},
+				now); err != nil {
 				return err
 			}
 		}
@@ -128,7 +131,8 @@ func timed(b *testing.B, n *node.Node, command string) time.Duration {
 		b.Fatal(err)
 	}
 	begun := time.Now()
-	r, err := n.Exec(context.Background(), node.Call{Plugin: "azure-vnet-ipam", Command: command, ContainerID: "new", NetNS: "/var/run/netns/none", IfName: "eth0", Conf: conf})
+	r, err := n.Exec(context.Background(),
+		node.Call{Plugin: "azure-vnet-ipam", Command: command, ContainerID: "new", NetNS: "/var/run/netns/none", IfName: "eth0", Conf: conf})
 	took := time.Since(begun)
 	if err != nil || r.Exit != 0 {
 		b.Fatalf("%s: %v %s %s", command, err, r.Stdout, r.Stderr)

@@ -24,7 +24,8 @@ func (l *lab) living(n *node.Node, address string) *fabric.Namespace {
 	ns, err := n.VM.NewPod(name)
 	l.must(err)
 	l.must(n.VM.Ns.Do(func() error {
-		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "h" + name, MTU: 1500}, PeerName: "eth0", PeerNamespace: netlink.NsFd(nsFD(l, ns))})
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "h" + name, MTU: 1500}, PeerName: "eth0",
+			PeerNamespace: netlink.NsFd(nsFD(l, ns))})
 	}))
 	l.must(ns.Do(func() error {
 		link, err := netlink.LinkByName("eth0")

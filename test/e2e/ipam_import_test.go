@@ -66,7 +66,8 @@ func TestStateOfTheClassicPluginIsTakenOver(t *testing.T) {
 			l.place(n, dir, "azure-vnet.json")
 			l.given(n, l.azureCall(n, "ADD", "new", nil))
 			f0 := strings.Repeat("f0", 14)
-			if got, want := slices.Sorted(maps.Values(l.reserved(n))), []string{"new", "pod0-" + f0, "pod1-" + f0, "pod2-" + f0}; !slices.Equal(got, want) {
+			if got, want := slices.Sorted(maps.Values(l.reserved(n))),
+				[]string{"new", "pod0-" + f0, "pod1-" + f0, "pod2-" + f0}; !slices.Equal(got, want) {
 				t.Fatalf("%v hold addresses instead of %v", got, want)
 			}
 			kept := l.aside(n, "classic")

@@ -29,7 +29,8 @@ const kills = 200
 func (l *lab) killed(n *node.Node, c node.Call, after time.Duration) (killed bool, took time.Duration) {
 	l.Helper()
 	cmd := n.VM.Ns.Command(l.ctx, filepath.Join(binaries, c.Plugin))
-	cmd.Env = []string{"CNI_COMMAND=" + c.Command, "CNI_CONTAINERID=" + c.ContainerID, "CNI_NETNS=" + c.NetNS, "CNI_IFNAME=" + c.IfName, "CNI_PATH=" + binaries}
+	cmd.Env = []string{"CNI_COMMAND=" + c.Command, "CNI_CONTAINERID=" + c.ContainerID, "CNI_NETNS=" + c.NetNS,
+		"CNI_IFNAME=" + c.IfName, "CNI_PATH=" + binaries}
 	cmd.Stdin = bytes.NewReader(c.Conf)
 	l.must(cmd.Start())
 	begun := time.Now()

@@ -41,7 +41,8 @@ func TestHelperOfTheMeasurement(t *testing.T) {
 func (l *lab) peak(n *node.Node, c node.Call) (r node.Reply, peak int64) {
 	l.Helper()
 	cmd := n.VM.Ns.Command(l.ctx, os.Args[0], "-test.run=^TestHelperOfTheMeasurement$")
-	cmd.Env = []string{"CNI_COMMAND=" + c.Command, "CNI_CONTAINERID=" + c.ContainerID, "CNI_NETNS=" + c.NetNS, "CNI_IFNAME=" + c.IfName, "CNI_PATH=" + binaries,
+	cmd.Env = []string{"CNI_COMMAND=" + c.Command, "CNI_CONTAINERID=" + c.ContainerID, "CNI_NETNS=" + c.NetNS,
+		"CNI_IFNAME=" + c.IfName, "CNI_PATH=" + binaries,
 		measured + "=" + filepath.Join(binaries, c.Plugin), "AZURE_CNI_BIN=" + binaries, "REFERENCE_CNI_BIN=" + reference}
 	cmd.Stdin = bytes.NewReader(c.Conf)
 	out, err := cmd.Output()
@@ -59,7 +60,8 @@ func TestMemoryStaysBoundedWhateverTheHostAgentAnswers(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 4))
 	n := l.nodes[0]
 	const limit = 64 << 20
-	many := "<Interfaces>" + strings.Repeat(`<Interface MacAddress="000D3A000001"><IPSubnet Prefix="10.240.0.0/16"><IPAddress Address="10.240.7.7"/></IPSubnet></Interface>`, 60_000)
+	many := "<Interfaces>" + strings.Repeat(
+		`<Interface MacAddress="000D3A000001"><IPSubnet Prefix="10.240.0.0/16"><IPAddress Address="10.240.7.7"/></IPSubnet></Interface>`, 60_000)
 	deep := strings.Repeat("<Interfaces>", 300_000)
 	entity := `<!DOCTYPE a [<!ENTITY b "` + strings.Repeat("b", 1<<20) + `">]><Interfaces>&b;&b;&b;</Interfaces>`
 	for name, f := range map[string]ipamtest.Fault{
@@ -87,7 +89,8 @@ func TestMemoryStaysBoundedWhateverTheHostAgentAnswers(t *testing.T) {
 	for a := addr("10.240.1.0"); all.Len() < 4<<20-1000; a = a.Next().Next() {
 		fmt.Fprintf(&all, `<IPAddress Address="%s"/>`, a)
 	}
-	huge := `<Interfaces><Interface MacAddress="000D3A000001"><IPSubnet Prefix="10.0.0.0/8">` + all.String() + `</IPSubnet></Interface></Interfaces>`
+	huge := `<Interfaces><Interface MacAddress="000D3A000001"><IPSubnet Prefix="10.0.0.0/8">` + all.String() +
+		`</IPSubnet></Interface></Interfaces>`
 	n.VM.Agent.SetFault(ipamtest.Fault{Body: &huge})
 	l.must(removeAll(ipamState(n), ipamState(n)+".bak"))
 	for _, id := range []string{"c", "d"} {

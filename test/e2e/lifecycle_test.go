@@ -113,7 +113,8 @@ func TestAllVersions(t *testing.T) {
 			t.Fatalf("%s: ADD: %v", version, err)
 		}
 		l.reach("pod of "+version, p.NS, "gateway", gateway, 64)
-		conf := l.conf(n, map[string]any{"cniVersion": version, "cni.dev/valid-attachments": []any{map[string]string{"containerID": p.ID, "ifname": "eth0"}}})
+		conf := l.conf(n, map[string]any{"cniVersion": version,
+			"cni.dev/valid-attachments": []any{map[string]string{"containerID": p.ID, "ifname": "eth0"}}})
 		for _, c := range []struct {
 			command string
 			since   int
@@ -186,7 +187,8 @@ func TestBurst(t *testing.T) {
 	l.reach("other VM", l.fabric.VMs[1].Ns, "pod", all[pods-1].IP, 63)
 	l.reach("pod", all[0].NS, "last pod", all[pods-1].IP, 64)
 	networks, pools := l.state(n)
-	if len(networks.Networks) != 1 || len(networks.Networks[0].Endpoints) != pods || pools.Pools[0].Used != pods || pools.Pools[0].Available != 0 {
+	if len(networks.Networks) != 1 || len(networks.Networks[0].Endpoints) != pods || pools.Pools[0].Used != pods ||
+		pools.Pools[0].Available != 0 {
 		t.Errorf("state: %d networks, pools %+v", len(networks.Networks), pools.Pools[0].Used)
 	}
 	each(pods, func(i int) {
@@ -378,7 +380,8 @@ func TestGCSparesAnAddressThatWasGivenAgain(t *testing.T) {
 				t.Fatalf("the pod has %s", heir.IP)
 			}
 			valid := []any{map[string]string{"containerID": first.ID, "ifname": "eth0"}, map[string]string{"containerID": heir.ID, "ifname": "eth0"}}
-			l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": valid})}))
+			l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC",
+				Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": valid})}))
 			l.reach("pod", heir.NS, "gateway", gateway, 64)
 			l.reach("fabric", l.fabric.Ns(), "pod", heir.IP, 64)
 			// CHECK finds the lost one's name, and puts the heir's there.
@@ -405,7 +408,8 @@ func TestLogHasOneLinePerCommand(t *testing.T) {
 	if len(lines) != 6 { // both plugins write to the file that the configuration names
 		t.Fatalf("%d lines instead of 6:\n%s", len(lines), b)
 	}
-	for _, want := range []string{"command=ADD", "containerID=" + p.ID, "ifName=eth0", "network=azure", fmt.Sprintf("pod=default/pod-%s", p.ID[:8]), "addresses=[" + p.IP.String() + "/16]", "duration="} {
+	for _, want := range []string{"command=ADD", "containerID=" + p.ID, "ifName=eth0", "network=azure",
+		fmt.Sprintf("pod=default/pod-%s", p.ID[:8]), "addresses=[" + p.IP.String() + "/16]", "duration="} {
 		if !strings.Contains(lines[1], want) {
 			t.Errorf("%q is missing in %s", want, lines[1])
 		}
@@ -433,10 +437,11 @@ add element inet azure-vnet eth0-pods6 { fd00::1:7 comment "azure/lost/eth0" }
 // Whatever part of a lost pod's elements somebody left, its owner is found by it, and a GC takes it away.
 func TestGCOfAPartOfAPod(t *testing.T) {
 	parts := map[string]string{
-		"the way to it":    "add element {family} azure-vnet azure0-pods4 { 10.240.1.7 comment \"azure/lost/eth0\" : 0a:58:0a:f0:01:07 }",
-		"its copy":         "add element inet azure-vnet azure0-known4 { 10.240.1.7 comment \"azure/lost/eth0\" : 0a:58:0a:f0:01:07 }",
-		"what it may send": "add element {family} azure-vnet azure0-owned4 { \"azv0123456789a\" . 0a:58:0a:f0:01:07 . 10.240.1.7 comment \"azure/lost/eth0\" }",
-		"its port":         "add element {family} azure-vnet azure0-ports { \"azv0123456789a\" comment \"azure/lost/eth0\" }",
+		"the way to it": "add element {family} azure-vnet azure0-pods4 { 10.240.1.7 comment \"azure/lost/eth0\" : 0a:58:0a:f0:01:07 }",
+		"its copy":      "add element inet azure-vnet azure0-known4 { 10.240.1.7 comment \"azure/lost/eth0\" : 0a:58:0a:f0:01:07 }",
+		"what it may send": "add element {family} azure-vnet azure0-owned4 { \"azv0123456789a\" . 0a:58:0a:f0:01:07 . 10.240.1.7 comment " +
+			"\"azure/lost/eth0\" }",
+		"its port": "add element {family} azure-vnet azure0-ports { \"azv0123456789a\" comment \"azure/lost/eth0\" }",
 	}
 	for name, part := range parts {
 		t.Run(name, func(t *testing.T) {
@@ -445,7 +450,8 @@ func TestGCOfAPartOfAPod(t *testing.T) {
 			p := l.add(n, l.list(n, nil))
 			l.must(p.Del(l.ctx))
 			l.load(n, strings.ReplaceAll(part, "{family}", family)+"\n")
-			l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{}})}))
+			l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC",
+				Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{}})}))
 			if left := l.leftovers(n); len(left) > 0 {
 				t.Errorf("left: %v", left)
 			}
@@ -461,7 +467,8 @@ func TestGCOfANeighbourThatNobodyHas(t *testing.T) {
 	p := l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
 	l.run(n, "ip neigh add 10.240.1.7 lladdr 0a:58:0a:f0:01:07 dev azure0 nud permanent")
 	gc := func(valid ...any) {
-		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"mode": "bridge", "cni.dev/valid-attachments": append([]any{}, valid...)})}))
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC",
+			Conf: l.conf(n, map[string]any{"mode": "bridge", "cni.dev/valid-attachments": append([]any{}, valid...)})}))
 	}
 	gc(map[string]string{"containerID": p.ID, "ifname": "eth0"})
 	for _, left := range l.leftovers(n) {

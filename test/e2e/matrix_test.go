@@ -147,7 +147,8 @@ func TestAddressWithoutPodDoesNotLoop(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 3))
 			n := l.nodes[0]
-			p := l.add(n, l.list(n, map[string]any{"mode": mode, "ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}}))
+			p := l.add(n, l.list(n, map[string]any{"mode": mode,
+				"ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}}))
 			nic := n.VM.Config.PrimaryNIC()
 			for _, free := range []netip.Addr{nic.Pods[2], nic.Pods6[2]} {
 				l.silent("pod", p.NS, free)

@@ -85,16 +85,19 @@ func TestMetricsCountSpoofedFrames(t *testing.T) {
 func TestTheTimerWritesMetrics(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 4))
 	m, _ := l.quiet("bridge", neighbour{})
-	if said := m.sh("SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no azure-vnet-metrics.service azure-vnet-metrics.timer"); said != "" {
+	if said := m.sh("SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no azure-vnet-metrics.service " +
+		"azure-vnet-metrics.timer"); said != "" {
 		t.Errorf("systemd-analyze says of the units: %s", said)
 	}
 	m.sh("systemctl enable --now azure-vnet-metrics.timer && systemctl start azure-vnet-metrics.service")
 	if said := m.sh("systemctl show -P ConditionResult azure-vnet-metrics.service"); strings.TrimSpace(said) != "no" {
 		t.Errorf("without node_exporter the service runs: %s", said)
 	}
-	m.sh("mkdir -p /var/lib/prometheus/node-exporter && chown 65534 /var/lib/prometheus/node-exporter && systemctl start azure-vnet-metrics.service")
+	m.sh("mkdir -p /var/lib/prometheus/node-exporter && chown 65534 /var/lib/prometheus/node-exporter && systemctl start " +
+		"azure-vnet-metrics.service")
 	text := m.sh("cat /var/lib/prometheus/node-exporter/azure-vnet.prom")
-	for _, want := range []string{"azure_vnet_metrics_missing 0", `azure_vnet_pods{network="azure"} 2`, `azure_vnet_commands_total{code="0",command="ADD",plugin="azure-vnet"} 2`, `azure_vnet_doctor_findings{level="failure"} 0`} {
+	for _, want := range []string{"azure_vnet_metrics_missing 0", `azure_vnet_pods{network="azure"} 2`,
+		`azure_vnet_commands_total{code="0",command="ADD",plugin="azure-vnet"} 2`, `azure_vnet_doctor_findings{level="failure"} 0`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}

@@ -100,11 +100,13 @@ func TestNetworkdLeavesTheBridgeAlone(t *testing.T) {
 	l.must(os.WriteFile(filepath.Join(etc, "network", "10-netplan-eth0.network"), []byte(netplan), 0o600))
 	list := l.list(n, map[string]any{"mode": "bridge"})
 	p := l.add(n, list)
-	for _, line := range []string{"ip route add 10.99.0.0/16 via 10.240.0.1 dev azure0", "ip rule add iif azure0 lookup 100 pref 1000", "ip neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 dev azure0 nud permanent"} {
+	for _, line := range []string{"ip route add 10.99.0.0/16 via 10.240.0.1 dev azure0", "ip rule add iif azure0 lookup 100 pref 1000",
+		"ip neigh add 10.240.0.77 lladdr 02:00:00:00:00:77 dev azure0 nud permanent"} {
 		l.run(n, line)
 	}
 	conf := func() string {
-		return l.run(n, "ip -o addr show dev azure0") + l.run(n, "ip route show table all dev azure0") + l.run(n, "ip rule") + l.run(n, "ip neigh show nud permanent") + l.run(n, "ip -br link show master azure0")
+		return l.run(n, "ip -o addr show dev azure0") + l.run(n, "ip route show table all dev azure0") + l.run(n, "ip rule") + l.run(n,
+			"ip neigh show nud permanent") + l.run(n, "ip -br link show master azure0")
 	}
 	before := conf()
 	l.restartNetworkd(n, etc)

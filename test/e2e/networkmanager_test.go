@@ -44,7 +44,9 @@ func (l *lab) startNetworkManager(n *node.Node, profile, conf string) {
 	profiles := filepath.Join(dir, "profiles")
 	l.must(os.MkdirAll(profiles, 0o755))
 	l.must(os.WriteFile(filepath.Join(profiles, "eth0.nmconnection"), []byte(profile), 0o600))
-	l.must(os.WriteFile(filepath.Join(dir, "nm.conf"), []byte("[main]\nplugins=keyfile\ndns=none\nrc-manager=unmanaged\nauth-polkit=false\nno-auto-default=*\n[keyfile]\npath="+profiles+"\n[logging]\nlevel=INFO\n"+conf), 0o600))
+	l.must(os.WriteFile(filepath.Join(dir, "nm.conf"),
+		[]byte("[main]\nplugins=keyfile\ndns=none\nrc-manager=unmanaged\nauth-polkit=false\nno-auto-default=*\n[keyfile]\npath="+profiles+
+			"\n[logging]\nlevel=INFO\n"+conf), 0o600))
 	l.must(os.MkdirAll(filepath.Join(dir, "conf.d"), 0o755))
 	bus := resolver.StartBus(l, filepath.Join(dir, "bus"))
 	script := `set -e; mount --make-rprivate /; mount -t tmpfs tmpfs /run; mkdir -p /run/NetworkManager; mkdir -p /var/lib/NetworkManager; mount -t tmpfs tmpfs /var/lib/NetworkManager; mount -t sysfs -o ro sysfs /sys
@@ -60,7 +62,8 @@ exec "$1" --debug --config="$2/nm.conf" --config-dir="$2/conf.d" 1>&2`
 func (l *lab) configured(n *node.Node) {
 	l.Helper()
 	l.eventually("nobody configures eth0", func() bool {
-		return strings.Contains(l.run(n, "ip route show default"), gateway.String()) && strings.Contains(l.run(n, "ip -6 route show default"), "proto ra")
+		return strings.Contains(l.run(n, "ip route show default"), gateway.String()) &&
+			strings.Contains(l.run(n, "ip -6 route show default"), "proto ra")
 	})
 }
 
@@ -122,7 +125,8 @@ func TestNetworkManagersHostKeepsItsNetwork(t *testing.T) {
 			l, n := dynamic(t)
 			const profile = "[connection]\nid=eth0\nuuid=5fb06bd0-0bb0-7ffb-45f1-d6edd65f3e03\ntype=ethernet\ninterface-name=eth0\n" +
 				"[ipv4]\nmethod=auto\n[ipv6]\nmethod=auto\naddr-gen-mode=eui64\naddress1=fd00::4/128\n"
-			documented := regexp.MustCompile("(?s)`/etc/NetworkManager/conf.d/[^`]+`.*?```ini\n(.*?)```").FindStringSubmatch(l.read("../../docs/host.md"))
+			documented := regexp.MustCompile("(?s)`/etc/NetworkManager/conf.d/[^`]+`.*?```ini\n(.*?)```").FindStringSubmatch(
+				l.read("../../docs/host.md"))
 			if documented == nil {
 				t.Fatal("docs/host.md has no file for NetworkManager")
 			}

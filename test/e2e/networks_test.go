@@ -17,7 +17,8 @@ func twoNICs() fabric.Config {
 	cfg := fabric.Default(2, 4)
 	second := fabric.Default(3, 4).VMs[2].NICs[0]
 	second.Name, second.Primary, second.Prefix = "eth1", false, netip.MustParsePrefix("10.244.0.0/16")
-	second.Address, second.Pods = addr("10.244.0.4"), []netip.Addr{addr("10.244.1.1"), addr("10.244.1.2"), addr("10.244.1.3"), addr("10.244.1.4")}
+	second.Address, second.Pods = addr("10.244.0.4"),
+		[]netip.Addr{addr("10.244.1.1"), addr("10.244.1.2"), addr("10.244.1.3"), addr("10.244.1.4")}
 	cfg.VMs[0].NICs = append(cfg.VMs[0].NICs, second)
 	return cfg
 }
@@ -41,7 +42,8 @@ func TestOneContainerInTwoNetworks(t *testing.T) {
 				}
 				other := l.add(n, back)
 				routes := l.podRun(first, "ip route show default")
-				if lines := strings.Split(strings.TrimSpace(routes), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "dev eth0") || !strings.Contains(lines[1], "dev eth1") || !strings.Contains(lines[1], "metric") {
+				if lines := strings.Split(strings.TrimSpace(routes), "\n"); len(lines) != 2 || !strings.Contains(lines[0], "dev eth0") ||
+					!strings.Contains(lines[1], "dev eth1") || !strings.Contains(lines[1], "metric") {
 					t.Errorf("default routes:\n%s", routes)
 				}
 				for _, p := range []*node.Pod{first, &second, other} {
@@ -89,7 +91,8 @@ func TestSecondaryNICIsPreferred(t *testing.T) {
 	}) int {
 		return strings.Compare(a.Name, b.Name)
 	})
-	if networks.Networks[0].Master != "eth1" || one.IP != addr("10.244.1.1") || networks.Networks[1].Master != "eth0" || two.IP != addr("10.240.1.1") {
+	if networks.Networks[0].Master != "eth1" || one.IP != addr("10.244.1.1") || networks.Networks[1].Master != "eth0" ||
+		two.IP != addr("10.240.1.1") {
 		t.Errorf("%s %s, %+v", one.IP, two.IP, networks)
 	}
 	l.reach("host", n.VM.Ns, "pod", one.IP, ttls["tunnel"].fromHost)
@@ -126,7 +129,8 @@ func TestTwoNetworksOnOneNIC(t *testing.T) {
 				l.must(p.Check(l.ctx))
 				l.reach("pod", p.NS, "pod of the other network", pods[(i+1)%3].IP, ttls[mode].samePod)
 			}
-			gc := node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"name": "blue", "mode": mode, "cni.dev/valid-attachments": []any{}})}
+			gc := node.Call{Plugin: "azure-vnet", Command: "GC",
+				Conf: l.conf(n, map[string]any{"name": "blue", "mode": mode, "cni.dev/valid-attachments": []any{}})}
 			l.wantSuccess(l.exec(n, gc))
 			l.must(pods[1].Check(l.ctx))
 			l.reach("pod", pods[1].NS, "gateway", gateway, ttls[mode].fabric)
@@ -153,7 +157,8 @@ func (l *lab) podRun(p *node.Pod, line string) string {
 // A network that has no pods any more gives its NIC to one of another mode and name, with all that it has on the host;
 // one with pods does not. cleanup of the last one gives the host what it had before both.
 func TestANetworkWithoutPodsMakesRoom(t *testing.T) {
-	for _, way := range [][]string{{"bridge", "transparent"}, {"transparent", "bridge"}, {"tunnel", "transparent"}, {"transparent", "tunnel"}, {"bridge", "bridge"}} {
+	for _, way := range [][]string{{"bridge", "transparent"}, {"transparent", "bridge"}, {"tunnel", "transparent"},
+		{"transparent", "tunnel"}, {"bridge", "bridge"}} {
 		t.Run(way[0]+" to "+way[1], func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))
 			n := l.nodes[0]

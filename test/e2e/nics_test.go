@@ -101,7 +101,8 @@ func (l *lab) knows(n *node.Node, a, b *node.Pod, v6 bool) {
 		to   netip.Addr
 	}{
 		{"pod", a.NS, first}, {"pod", a.NS, second}, {"pod", a.NS, remote}, {"pod", a.NS, hostAddr(n.VM, v6)}, {"pod", a.NS, b.Addr(v6)},
-		{"a VM of the first subnet", l.nodes[1].VM.Ns, pod}, {"a VM of the second subnet", l.nodes[2].VM.Ns, pod}, {"a remote host", l.fabric.Ns(), pod},
+		{"a VM of the first subnet", l.nodes[1].VM.Ns, pod}, {"a VM of the second subnet", l.nodes[2].VM.Ns, pod},
+		{"a remote host", l.fabric.Ns(), pod},
 		{"the host", n.VM.Ns, pod}, {"the other pod", b.NS, pod},
 	} {
 		if err := l.ping(way.ns, way.to, fabric.PingOptions{}); err != nil {
@@ -164,13 +165,15 @@ func TestHostPortsOfTwoNICs(t *testing.T) {
 				t.Run(mode+" "+master+" "+backend, func(t *testing.T) {
 					l := newLab(t, manyNICs())
 					n := l.nodes[0]
-					l.ruled(n)                                                                                                                                        // without them the host answers only by its first NIC, pods or not
-					l.run(n, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.eth1.rp_filter=1 net.ipv6.conf.all.forwarding=1") // the last as kube-proxy does
+					l.ruled(n) // without them the host answers only by its first NIC, pods or not
+					l.run(n, "sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1 net.ipv4.conf.eth1.rp_filter=1 "+
+						"net.ipv6.conf.all.forwarding=1") // the last as kube-proxy does
 					list := l.list(n, map[string]any{"mode": mode, "master": master, "bridge": nil, "ipam": bothFamilies},
 						map[string]any{"type": "portmap", "capabilities": map[string]bool{"portMappings": true}, "snat": true, "backend": backend})
 					p, err := n.NewPod(list)
 					l.must(err)
-					p.Ports = []node.Port{{HostPort: 8088, ContainerPort: backendPort, Protocol: "tcp"}, {HostPort: 8088, ContainerPort: backendPort, Protocol: "udp"}}
+					p.Ports = []node.Port{{HostPort: 8088, ContainerPort: backendPort, Protocol: "tcp"},
+						{HostPort: 8088, ContainerPort: backendPort, Protocol: "udp"}}
 					l.must(p.Add(l.ctx))
 					for _, v6 := range []bool{false, true} {
 						l.serve(p.NS, netip.AddrPortFrom(p.Addr(v6), backendPort))
@@ -180,9 +183,11 @@ func TestHostPortsOfTwoNICs(t *testing.T) {
 							hosts = []netip.Addr{addr("fd00::4"), addr("fd44::4")}
 						}
 						for _, at := range hosts {
-							for who, ns := range map[string]*fabric.Namespace{"the host": n.VM.Ns, "a VM of the first subnet": l.nodes[1].VM.Ns, "a VM of the second subnet": l.nodes[2].VM.Ns, "a remote host": l.fabric.Ns()} {
+							for who, ns := range map[string]*fabric.Namespace{"the host": n.VM.Ns, "a VM of the first subnet": l.nodes[1].VM.Ns,
+								"a VM of the second subnet": l.nodes[2].VM.Ns, "a remote host": l.fabric.Ns()} {
 								for _, network := range []string{"tcp", "udp"} {
-									if got, err := l.ask(ns, network, netip.AddrPortFrom(at, 8088), netip.Addr{}); err != nil || !strings.HasPrefix(got, p.Addr(v6).String()+" sees ") {
+									if got, err := l.ask(ns, network, netip.AddrPortFrom(at, 8088), netip.Addr{}); err != nil ||
+										!strings.HasPrefix(got, p.Addr(v6).String()+" sees ") {
 										t.Errorf("%s → host port at %s by %s: %q, %v", who, at, network, got, err)
 									}
 								}

@@ -30,7 +30,8 @@ func TestMasquerade(t *testing.T) {
 		mode    string
 		without bool
 		host    int // the length of the host's prefixes: 0 for the subnet's
-	}{{"bridge", true, 0}, {"bridge", false, 0}, {"tunnel", true, 0}, {"tunnel", false, 0}, {"transparent", true, 0}, {"bridge", false, 128}, {"tunnel", false, 128}, {"transparent", false, 128}} {
+	}{{"bridge", true, 0}, {"bridge", false, 0}, {"tunnel", true, 0}, {"tunnel", false, 0}, {"transparent", true, 0}, {"bridge", false, 128},
+		{"tunnel", false, 128}, {"transparent", false, 128}} {
 		mode := c.mode
 		t.Run(fmt.Sprintf("%s without br_netfilter %v, host's prefix %d", mode, c.without, c.host), func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(2, 3))
@@ -42,7 +43,8 @@ func TestMasquerade(t *testing.T) {
 				if c.host != 0 {
 					l.singleAddresses(n)
 				}
-				pods = append(pods, l.add(n, l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies, "ipMasq": true, "vnetCidrs": "10.240.0.0/16, fd00::/64"})))
+				pods = append(pods, l.add(n, l.list(n,
+					map[string]any{"mode": mode, "ipam": bothFamilies, "ipMasq": true, "vnetCidrs": "10.240.0.0/16, fd00::/64"})))
 			}
 			for _, v6 := range []bool{false, true} {
 				outside := remoteHost
@@ -74,7 +76,8 @@ func TestAcceptForward(t *testing.T) {
 		for name, deny := range map[string][]string{
 			// What is only bridged passes the firewall, too, if br_netfilter is on.
 			"iptables": {"iptables -P FORWARD DROP", "ip6tables -P FORWARD DROP"},
-			"nft":      {"nft add table inet firewall", "nft add chain inet firewall forward { type filter hook forward priority 0 ; policy drop ; }"},
+			"nft": {"nft add table inet firewall",
+				"nft add chain inet firewall forward { type filter hook forward priority 0 ; policy drop ; }"},
 		} {
 			t.Run(mode+" "+name, func(t *testing.T) {
 				l := newLab(t, fabric.DefaultDual(1, 3))
@@ -152,7 +155,8 @@ func TestRouteViaHost(t *testing.T) {
 			l.run(n, "ip addr add 169.254.20.10/32 dev lo")
 			l.run(n, "ip addr add fd00:10::a/128 dev lo nodad")
 			l.run(n, "ip addr add 10.0.3.3/32 dev lo") // a service's address, as IPVS has it
-			p := l.add(n, l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies, "ipsToRouteViaHost": []string{"169.254.20.10", "10.0.0.0/16", "fd00:10::/112"}}))
+			p := l.add(n, l.list(n, map[string]any{"mode": mode, "ipam": bothFamilies,
+				"ipsToRouteViaHost": []string{"169.254.20.10", "10.0.0.0/16", "fd00:10::/112"}}))
 			for _, at := range []netip.Addr{local, addr("10.0.3.3"), local6} {
 				l.serve(n.VM.Ns, netip.AddrPortFrom(at, backendPort))
 				l.sees("pod → host", p.NS, at, p.Addr(at.Is6()))

@@ -36,7 +36,8 @@ func (l *lab) named(n *node.Node, fields map[string]any, name string) *node.Pod 
 // else begins with azv may not.
 func felix(pods ...string) string {
 	var b strings.Builder
-	b.WriteString("table inet cali {\n chain forward {\n  type filter hook forward priority 0; policy accept;\n  ct state established accept\n")
+	b.WriteString("table inet cali {\n chain forward {\n  type filter hook forward priority 0; policy accept;\n  ct state established " +
+		"accept\n")
 	for _, p := range pods {
 		fmt.Fprintf(&b, "  iifname %[1]q accept\n  oifname %[1]q accept\n", calicosName(p))
 	}
@@ -74,9 +75,11 @@ func TestCalicoKnowsPodsByTheirNames(t *testing.T) {
 	conf := l.conf(n, fields)
 	ns, err := n.VM.NewPod("plain")
 	l.must(err)
-	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "plain", NetNS: ns.Path(), IfName: "eth0", Conf: conf}))
+	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "plain", NetNS: ns.Path(),
+		IfName: "eth0", Conf: conf}))
 	for _, c := range []node.Call{
-		{Command: "DEL", ContainerID: "plain", IfName: "eth0"}, {Command: "DEL", ContainerID: p.ID, IfName: "net1"}, {Command: "DEL", ContainerID: p.ID, IfName: "eth0"},
+		{Command: "DEL", ContainerID: "plain", IfName: "eth0"}, {Command: "DEL", ContainerID: p.ID, IfName: "net1"},
+		{Command: "DEL", ContainerID: p.ID, IfName: "eth0"},
 	} {
 		c.Plugin, c.Conf = "azure-vnet", conf
 		l.wantSuccess(l.exec(n, c)) // without arguments

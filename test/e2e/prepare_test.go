@@ -13,7 +13,8 @@ import (
 // restarts, with no unit that would repair it; doctor finds nothing that the manager would take away.
 func TestAPreparedNodeOutlastsItsManagers(t *testing.T) {
 	for name, says := range map[string]string{
-		"systemd-networkd by name": "ran networkctl reload.", "systemd-networkd by MAC": "ran networkctl reload.", "NetworkManager": "ran nmcli general reload conf.",
+		"systemd-networkd by name": "ran networkctl reload.", "systemd-networkd by MAC": "ran networkctl reload.",
+		"NetworkManager": "ran nmcli general reload conf.",
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := fabric.Default(2, 4)
@@ -41,7 +42,8 @@ func TestAPreparedNodeOutlastsItsManagers(t *testing.T) {
 				m.suffer(pod, `systemctl restart systemd-networkd; until networkctl list eth0 | grep -Eq 'configured|configuring|degraded'; do :; done; ip -o link show eth0 | grep -q 'master azure0'; /opt/cni/bin/azure-vnet repair`, 7300)
 			}
 			l.live(n, "bridge", pod)
-			if said := m.sh("/opt/cni/bin/azure-vnet host restore 2>&1 || :"); !strings.Contains(said, "the host's network is on the bridge azure0") {
+			if said := m.sh("/opt/cni/bin/azure-vnet host restore 2>&1 || :"); !strings.Contains(said,
+				"the host's network is on the bridge azure0") {
 				t.Errorf("with a pod, host restore says %s", said)
 			}
 			l.must(pod.Del(l.ctx))

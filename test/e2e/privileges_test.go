@@ -19,7 +19,8 @@ import (
 func (l *lab) below(n *node.Node, program []string, command, netns string, conf []byte, env ...string) node.Reply {
 	l.Helper()
 	cmd := n.VM.Ns.Command(l.ctx, program[0], append(program[1:], filepath.Join(binaries, "azure-vnet"))...)
-	cmd.Env = append([]string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=c1", "CNI_NETNS=" + netns, "CNI_IFNAME=eth0", "CNI_PATH=" + binaries}, env...)
+	cmd.Env = append([]string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=c1", "CNI_NETNS=" + netns, "CNI_IFNAME=eth0",
+		"CNI_PATH=" + binaries}, env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(conf), &stdout, &stderr
 	err := cmd.Run()
@@ -47,7 +48,8 @@ func TestTwoCapabilitiesAreEnough(t *testing.T) {
 			mounted := filepath.Join(t.TempDir(), "netns")
 			l.must(os.WriteFile(mounted, nil, 0o600))
 			with := func(capabilities string) []string {
-				script := "mount --make-rprivate / && mount --bind " + ns.Path() + " " + mounted + " && exec setpriv --bounding-set -all" + capabilities + ` --inh-caps -all -- "$@"`
+				script := "mount --make-rprivate / && mount --bind " + ns.Path() + " " + mounted + " && exec setpriv --bounding-set -all" +
+					capabilities + ` --inh-caps -all -- "$@"`
 				return []string{"/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, "sh"}
 			}
 			for _, lacks := range []string{",+net_admin", ",+sys_admin"} {
@@ -81,8 +83,10 @@ func TestTheEnvironmentChangesNothing(t *testing.T) {
 	trace := n.Dir + "/trace"
 	strace := []string{"/usr/bin/strace", "-f", "-qq", "-e", "trace=openat,newfstatat,connect,execve", "-o", trace}
 	r := l.below(n, strace, "ADD", ns.Path(), l.conf(n, nil),
-		"HTTP_PROXY=http://192.0.2.66:1", "http_proxy=http://192.0.2.66:1", "ALL_PROXY=http://192.0.2.66:1", "TMPDIR=/trap", "HOME=/trap", "XDG_RUNTIME_DIR=/trap",
-		"XDG_CONFIG_HOME=/trap", "DBUS_SYSTEM_BUS_ADDRESS=unix:path=/trap/bus", "DBUS_SESSION_BUS_ADDRESS=unix:path=/trap/bus", "LOCALDOMAIN=trap", "ZONEINFO=/trap",
+		"HTTP_PROXY=http://192.0.2.66:1", "http_proxy=http://192.0.2.66:1", "ALL_PROXY=http://192.0.2.66:1", "TMPDIR=/trap",
+		"HOME=/trap", "XDG_RUNTIME_DIR=/trap",
+		"XDG_CONFIG_HOME=/trap", "DBUS_SYSTEM_BUS_ADDRESS=unix:path=/trap/bus", "DBUS_SESSION_BUS_ADDRESS=unix:path=/trap/bus",
+		"LOCALDOMAIN=trap", "ZONEINFO=/trap",
 		"TZ=:/trap/zone", "SSL_CERT_FILE=/trap", "LD_PRELOAD=/trap/lib.so", "LD_LIBRARY_PATH=/trap", "PATH=/trap", "AZURE_VNET_TRAP=1")
 	l.wantSuccess(r)
 	text := l.read(trace)

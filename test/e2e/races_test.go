@@ -44,7 +44,8 @@ func TestASlowDelBesideTheNextPod(t *testing.T) {
 			conf := l.conf(n, map[string]any{"mode": mode})
 			slow := make(chan node.Reply)
 			go func() {
-				slow <- l.traced(n, "DEL", goes.ID, goes.NS.Path(), conf, "-e", "trace=sendto,sendmsg", "-e", "inject=sendto,sendmsg:delay_enter=1500000:when=1", "-o", "/dev/null")
+				slow <- l.traced(n, "DEL", goes.ID, goes.NS.Path(), conf, "-e", "trace=sendto,sendmsg", "-e",
+					"inject=sendto,sendmsg:delay_enter=1500000:when=1", "-o", "/dev/null")
 			}()
 			l.claimed(n)
 			l.must(goes.Del(l.ctx))
@@ -74,7 +75,8 @@ func TestCleanupBesideAnAdd(t *testing.T) {
 				l.add(n, list)
 				done := make(chan error)
 				go func() {
-					cmd := n.VM.Ns.Command(l.ctx, "strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=sendto,sendmsg", "-e", fmt.Sprintf("inject=sendto,sendmsg:delay_enter=700000:when=%d", when),
+					cmd := n.VM.Ns.Command(l.ctx, "strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=sendto,sendmsg", "-e",
+						fmt.Sprintf("inject=sendto,sendmsg:delay_enter=700000:when=%d", when),
 						filepath.Join(binaries, "azure-vnet"), "cleanup", "--yes", "--data-dir", n.DataDir())
 					cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 					out, err := cmd.CombinedOutput()
@@ -113,7 +115,8 @@ func (l *lab) whole(n *node.Node, id string, ns *fabric.Namespace, when string) 
 	if works := l.ping(ns, gateway, fabric.PingOptions{}) == nil; works != reserved {
 		l.Errorf("%s: the pod works: %t; its address is reserved: %t", when, works, reserved)
 	}
-	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, nil)}))
+	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "DEL", ContainerID: id, NetNS: ns.Path(),
+		IfName: "eth0", Conf: l.conf(n, nil)}))
 }
 
 // A pod starts while a GC is under way that does not name it, and has looked who is there already.
@@ -128,11 +131,13 @@ func TestAnAddBesideAGC(t *testing.T) {
 		l.must(err)
 		slow := make(chan node.Reply)
 		go func() {
-			slow <- l.traced(n, "GC", "", "", conf, "-e", "trace=flock", "-e", fmt.Sprintf("inject=flock:delay_enter=700000:when=%d", when), "-o", "/dev/null")
+			slow <- l.traced(n, "GC", "", "", conf, "-e", "trace=flock", "-e", fmt.Sprintf("inject=flock:delay_enter=700000:when=%d", when), "-o",
+				"/dev/null")
 		}()
 		l.claimed(n)
 		id := fmt.Sprintf("c%d", when)
-		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: id, NetNS: ns.Path(), IfName: "eth0", Conf: l.conf(n, nil)}))
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: id, NetNS: ns.Path(),
+			IfName: "eth0", Conf: l.conf(n, nil)}))
 		l.wantSuccess(<-slow)
 		l.whole(n, id, ns, fmt.Sprintf("lock %d delayed", when))
 	}
@@ -151,10 +156,12 @@ func TestGCBesideAnAdd(t *testing.T) {
 		id := fmt.Sprintf("c%d", when)
 		slow := make(chan node.Reply)
 		go func() {
-			slow <- l.traced(n, "ADD", id, ns.Path(), l.conf(n, nil), "-e", "trace=sendto,sendmsg", "-e", fmt.Sprintf("inject=sendto,sendmsg:delay_enter=300000:when=%d", when), "-o", "/dev/null")
+			slow <- l.traced(n, "ADD", id, ns.Path(), l.conf(n, nil), "-e", "trace=sendto,sendmsg", "-e",
+				fmt.Sprintf("inject=sendto,sendmsg:delay_enter=300000:when=%d", when), "-o", "/dev/null")
 		}()
 		l.claimed(n)
-		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC", Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{}})}))
+		l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "GC",
+			Conf: l.conf(n, map[string]any{"cni.dev/valid-attachments": []any{}})}))
 		l.wantSuccess(<-slow)
 		l.whole(n, id, ns, fmt.Sprintf("message %d delayed", when))
 	}
@@ -173,7 +180,8 @@ func TestTheIntentIsOnDiskBeforeTheIPAMPlugin(t *testing.T) {
 			l.must(err)
 			// The IPAM plugin kills whoever called it.
 			l.must(os.MkdirAll(filepath.Join(n.Dir, "bin"), 0o755))
-			l.must(os.WriteFile(filepath.Join(n.Dir, "bin", "killer"), []byte("#!/bin/sh\n[ \"$CNI_COMMAND\" = ADD ] && kill -9 $PPID\nexit 0\n"), 0o755))
+			l.must(os.WriteFile(filepath.Join(n.Dir, "bin", "killer"), []byte("#!/bin/sh\n[ \"$CNI_COMMAND\" = ADD ] && kill -9 $PPID\nexit 0\n"),
+				0o755))
 			n.Path = append(n.Path, filepath.Join(n.Dir, "bin"))
 			conf := l.conf(n, map[string]any{"ipam": map[string]any{"type": "killer"}})
 			call := node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: "intended", NetNS: ns.Path(), IfName: "eth0", Conf: conf}

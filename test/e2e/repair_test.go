@@ -19,14 +19,18 @@ func TestRepair(t *testing.T) {
 	const add, check, command = "ADD", "CHECK", "azure-vnet repair"
 	damages := map[string]map[string][]string{ // by mode, command that breaks, who repairs
 		"bridge": {
-			"nft flush ruleset": {add, check}, "ip link set {veth} nomaster": {add, check}, "ip link set azure0 address 02:00:00:00:00:02": {add, check},
-			"ip link set eth0 nomaster": {add, check}, "ip link set azure0 down": {add, check}, "ip link set {veth} down": {check},
+			"nft flush ruleset": {add, check}, "ip link set {veth} nomaster": {add, check},
+			"ip link set azure0 address 02:00:00:00:00:02": {add, check},
+			"ip link set eth0 nomaster":                    {add, check}, "ip link set azure0 down": {add, check},
+			"ip link set {veth} down":                             {check},
 			"nft flush chain {family} azure-vnet azure0-from-pod": {add, check}, "nft flush map {family} azure-vnet azure0-pods4": {check},
-			"nft flush set {family} azure-vnet azure0-owned4": {check}, "ip neigh flush dev azure0 nud permanent": {check}, "bridge fdb del {mac} dev {veth} master": {check},
+			"nft flush set {family} azure-vnet azure0-owned4": {check}, "ip neigh flush dev azure0 nud permanent": {check},
+			"bridge fdb del {mac} dev {veth} master": {check},
 		},
 		"transparent": {
-			"nft flush ruleset": {add, check}, "nft flush set inet azure-vnet eth0-pods4": {check}, "ip route del {ip} dev {veth}": {check}, "ip route replace {ip} dev eth0": {check},
-			"ip neigh del {ip} dev {veth}": {check}, "ip link set {veth} down": {check}, "sysctl -qw net.ipv4.ip_forward=0": {add},
+			"nft flush ruleset": {add, check}, "nft flush set inet azure-vnet eth0-pods4": {check}, "ip route del {ip} dev {veth}": {check},
+			"ip route replace {ip} dev eth0": {check},
+			"ip neigh del {ip} dev {veth}":   {check}, "ip link set {veth} down": {check}, "sysctl -qw net.ipv4.ip_forward=0": {add},
 		},
 	}
 	damages["tunnel"] = damages["bridge"]
@@ -87,7 +91,8 @@ func TestAMasterThatGetsIPv6LaterComesBack(t *testing.T) {
 	n := l.nodes[0]
 	l.run(n, "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1")
 	p := l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
-	for _, line := range []string{"sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0", "ip link set eth0 nomaster", "ip addr add fe80::4/64 dev eth0 nodad"} {
+	for _, line := range []string{"sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0", "ip link set eth0 nomaster",
+		"ip addr add fe80::4/64 dev eth0 nodad"} {
 		l.run(n, line)
 	}
 	l.repaired(n)
@@ -108,7 +113,8 @@ func TestAStaticRouteOfIPv6ThatTheMasterGetsAgain(t *testing.T) {
 			defaults := func() string { return l.run(n, "ip -6 route show default") }
 			p := l.add(n, list)
 			before := defaults()
-			again := []string{"ip addr add 10.240.0.4/16 dev eth0", "ip addr add fd00::4/64 dev eth0 nodad", "ip route append default via 10.240.0.1 dev eth0",
+			again := []string{"ip addr add 10.240.0.4/16 dev eth0", "ip addr add fd00::4/64 dev eth0 nodad",
+				"ip route append default via 10.240.0.1 dev eth0",
 				"ip -6 route append default via fe80::1234:5678:9abc dev eth0"}
 			for _, line := range again {
 				l.run(n, line)
@@ -178,7 +184,8 @@ func TestGCInBulk(t *testing.T) {
 					valid = append(valid, map[string]string{"containerID": p.ID, "ifname": "eth0"})
 				}
 				trace := filepath.Join(t.TempDir(), "trace")
-				r := l.traced(n, "GC", "", "", l.conf(n, map[string]any{"mode": mode, "cni.dev/valid-attachments": valid}), "-e", "trace=sendto,sendmsg", "-o", trace)
+				r := l.traced(n, "GC", "", "", l.conf(n, map[string]any{"mode": mode, "cni.dev/valid-attachments": valid}), "-e",
+					"trace=sendto,sendmsg", "-o", trace)
 				l.wantSuccess(r)
 				b, err := os.ReadFile(trace)
 				l.must(err)

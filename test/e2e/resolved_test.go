@@ -73,7 +73,8 @@ printf '[Resolve]\nDNSStubListener=no\nLLMNR=no\nMulticastDNS=no\n' >/etc/system
 (cat /etc/group; echo 'systemd-resolve:x:65534:') >"$1/group"; mount --bind "$1/group" /etc/group
 exec "$2"`
 	cmd := n.VM.Ns.Command(l.ctx, "/bin/sh", "-c", script, "sh", filepath.Dir(bus), realResolved())
-	cmd.Env = []string{"LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu/systemd:/usr/lib/aarch64-linux-gnu/systemd", "SYSTEMD_LOG_LEVEL=info", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Env = []string{"LD_LIBRARY_PATH=/usr/lib/x86_64-linux-gnu/systemd:/usr/lib/aarch64-linux-gnu/systemd", "SYSTEMD_LOG_LEVEL=info",
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	resolver.Start(l, cmd.Cmd, cmd.Start)
 }
@@ -92,7 +93,8 @@ func (l *lab) index(n *node.Node, name string) (index int) {
 
 // The DNS servers of the master's link go to the bridge and back.
 func TestLinkDNSFollowsTheHostsAddresses(t *testing.T) {
-	for name, start := range map[string]func(*lab, *node.Node, string){"a stand-in": (*lab).startStandIn, "systemd-resolved": (*lab).startResolved} {
+	for name, start := range map[string]func(*lab, *node.Node, string){"a stand-in": (*lab).startStandIn,
+		"systemd-resolved": (*lab).startResolved} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := os.Stat(realResolved()); name == "systemd-resolved" && err != nil {
 				t.Fatalf("%v: run \"make test\", which fetches it, or name it in RESOLVED_BIN", err)
@@ -103,8 +105,10 @@ func TestLinkDNSFollowsTheHostsAddresses(t *testing.T) {
 			start(l, n, bus)
 			conn := resolver.Client(t, bus)
 			eth0 := l.index(n, "eth0")
-			resolver.Set(t, conn, "SetLinkDNS", int32(eth0), []resolver.Server{{Family: 2, Address: []byte{168, 63, 129, 16}}, {Family: 2, Address: []byte{10, 240, 0, 1}}})
-			resolver.Set(t, conn, "SetLinkDomains", int32(eth0), []resolver.Domain{{Name: "internal.cloudapp.net"}, {Name: "corp.example", RouteOnly: true}})
+			resolver.Set(t, conn, "SetLinkDNS", int32(eth0),
+				[]resolver.Server{{Family: 2, Address: []byte{168, 63, 129, 16}}, {Family: 2, Address: []byte{10, 240, 0, 1}}})
+			resolver.Set(t, conn, "SetLinkDomains", int32(eth0),
+				[]resolver.Domain{{Name: "internal.cloudapp.net"}, {Name: "corp.example", RouteOnly: true}})
 			resolver.Set(t, conn, "SetLinkDefaultRoute", int32(eth0), false)
 			resolver.Set(t, conn, "SetLinkDNSSECNegativeTrustAnchors", int32(eth0), []string{"corp.example"})
 			before := resolver.Settings(t, conn, eth0)
@@ -144,7 +148,8 @@ func TestAResolvedOfAnotherNamespaceIsLeftAlone(t *testing.T) {
 	s := &resolver.StandIn{Exists: func(int32) bool { return true }}
 	l.must(s.Serve(bus)) // in this process
 	t.Cleanup(s.Close)
-	resolver.Set(t, resolver.Client(t, bus), "SetLinkDNS", int32(l.index(n, "eth0")), []resolver.Server{{Family: 2, Address: []byte{168, 63, 129, 16}}})
+	resolver.Set(t, resolver.Client(t, bus), "SetLinkDNS", int32(l.index(n, "eth0")),
+		[]resolver.Server{{Family: 2, Address: []byte{168, 63, 129, 16}}})
 	s.Calls()
 	l.add(n, l.list(n, map[string]any{"mode": "bridge"}))
 	if calls := s.Calls(); len(calls) > 0 {

@@ -331,7 +331,8 @@ func nftProxy(v6 bool, services []service) string {
 		if s.masquerade {
 			masquerade = "jump mark-for-masquerade; "
 		}
-		fmt.Fprintf(&b, "  chain endpoint-%d { %s%s saddr %s jump mark-for-masquerade; meta l4proto { tcp, udp } dnat to %s; }\n", i, masquerade, family, s.backend.Addr(), s.backend)
+		fmt.Fprintf(&b, "  chain endpoint-%d { %s%s saddr %s jump mark-for-masquerade; meta l4proto { tcp, udp } dnat to %s; }\n", i, masquerade,
+			family, s.backend.Addr(), s.backend)
 		if s.at.Addr().IsValid() {
 			fmt.Fprintf(&cluster, "    %s daddr %s meta l4proto { tcp, udp } th dport %d goto endpoint-%d\n", family, s.at.Addr(), s.at.Port(), i)
 		} else {

@@ -58,7 +58,8 @@ func (s *sick) try(command string) node.Reply {
 	s.tries++
 	ns, err := s.n.VM.NewPod(fmt.Sprintf("pod-%d", s.tries))
 	s.must(err)
-	return s.exec(s.n, node.Call{Plugin: "azure-vnet", Command: command, ContainerID: fmt.Sprintf("c%d", s.tries), NetNS: ns.Path(), IfName: "eth0", Conf: s.conf()})
+	return s.exec(s.n, node.Call{Plugin: "azure-vnet", Command: command, ContainerID: fmt.Sprintf("c%d", s.tries), NetNS: ns.Path(),
+		IfName: "eth0", Conf: s.conf()})
 }
 
 func (s *sick) doctor(args ...string) (diagnosis, int) {
@@ -157,7 +158,8 @@ func (s *sick) theirs(n int) (end func()) {
 	for i := range n {
 		ns, err := s.n.VM.NewPod(fmt.Sprintf("theirs-%d", i))
 		s.must(err)
-		s.wantSuccess(s.exec(s.n, node.Call{Plugin: "azure-vnet-ipam", Command: "ADD", ContainerID: fmt.Sprintf("theirs%d", i), NetNS: ns.Path(), IfName: "eth0",
+		s.wantSuccess(s.exec(s.n, node.Call{Plugin: "azure-vnet-ipam", Command: "ADD", ContainerID: fmt.Sprintf("theirs%d", i),
+			NetNS: ns.Path(), IfName: "eth0",
 			Conf: s.lab.conf(s.n, map[string]any{"name": "theirs", "type": "ptp"})}))
 		all = append(all, ns)
 	}
@@ -198,13 +200,15 @@ var situations = map[string]situation{
 			s.lists(nic.MAC, ipamtest.Subnet{Prefix: nic.Prefix, Primary: nic.Address})
 		},
 		code: 101, says: "no NIC of this VM has secondary addresses", status: 50,
-		check: "host-agent", level: "failure", names: "no NIC of this VM has secondary addresses", remedy: "assign secondary addresses", cure: (*sick).cureAssigned,
+		check: "host-agent", level: "failure", names: "no NIC of this VM has secondary addresses",
+		remedy: "assign secondary addresses", cure: (*sick).cureAssigned,
 	},
 	"the host agent cannot be reached": {
 		plant: func(s *sick) { s.sh("ip route add prohibit 168.63.129.16") },
 		code:  11, says: "curl -m 5 'http://168.63.129.16", status: 50,
-		check: "host-agent", level: "failure", names: "no address is known", remedy: "curl -m 5 'http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1'",
-		cure: func(s *sick, _ string) { s.sh("ip route del prohibit 168.63.129.16") },
+		check: "host-agent", level: "failure", names: "no address is known",
+		remedy: "curl -m 5 'http://168.63.129.16/machine/plugins?comp=nmagent&type=getinterfaceinfov1'",
+		cure:   func(s *sick, _ string) { s.sh("ip route del prohibit 168.63.129.16") },
 	},
 	"the host agent answers 503": {
 		plant: func(s *sick) { s.n.VM.Agent.SetFault(ipamtest.Fault{Status: 503}) },
@@ -216,15 +220,17 @@ var situations = map[string]situation{
 	},
 	"another URL in the configuration": {
 		plant: func(s *sick) { s.ipam("queryUrl", "http://168.63.129.16:81/x") },
-		code:  11, says: "curl -m 5 'http://168.63.129.16:81/x'", status: 50, check: "host-agent", level: "failure", names: ":81/x", remedy: "curl -m 5 'http://168.63.129.16:81/x'",
-		cure: func(s *sick, _ string) { s.ipam("", nil) },
+		code:  11, says: "curl -m 5 'http://168.63.129.16:81/x'", status: 50, check: "host-agent", level: "failure", names: ":81/x",
+		remedy: "curl -m 5 'http://168.63.129.16:81/x'",
+		cure:   func(s *sick, _ string) { s.ipam("", nil) },
 	},
 	"the source lists another machine's NIC": {
 		plant: func(s *sick) {
 			nic := s.n.VM.Config.PrimaryNIC()
 			s.lists(net.HardwareAddr{0, 0x0d, 0x3a, 0, 0, 0xaa}, ipamtest.Subnet{Prefix: nic.Prefix, Primary: nic.Address, Secondary: nic.Pods})
 		},
-		code: 101, says: "ip -br link", status: 50, check: "host-agent", level: "failure", names: "00:0d:3a:00:00:aa", remedy: "ip -br link", cure: (*sick).cureAssigned,
+		code: 101, says: "ip -br link", status: 50, check: "host-agent", level: "failure", names: "00:0d:3a:00:00:aa",
+		remedy: "ip -br link", cure: (*sick).cureAssigned,
 	},
 	"the pool is full": {
 		plant: func(s *sick) { s.connect(4) },
@@ -239,7 +245,8 @@ var situations = map[string]situation{
 	"the pool is full of another plugin's containers": {
 		plant: func(s *sick) { s.end = s.theirs(4) },
 		code:  100, says: "4 addresses, 4 in use", check: "pools", level: "failure", names: "0 of 4", remedy: "azure-vnet-ipam show",
-		cure: func(s *sick, _ string) { s.end() }, left: "addresses", // a new namespace may have the inode of one of theirs, which counts as alive
+		cure: func(s *sick, _ string) { s.end() },
+		left: "addresses", // a new namespace may have the inode of one of theirs, which counts as alive
 	},
 	"another plugin's container is gone without a DEL": {
 		plant: func(s *sick) { s.theirs(1)() },
@@ -257,7 +264,8 @@ var situations = map[string]situation{
 	},
 	"the host has addresses of pods": {
 		plant: func(s *sick) { s.sh("for i in 1 2 3 4; do ip addr add 10.240.1.$i/16 dev eth0; done") },
-		code:  100, says: "azure-vnet host release", status: 50, check: "host-addresses", level: "failure", names: "10.240.1.1/16, 10.240.1.2/16", remedy: "host release --yes",
+		code:  100, says: "azure-vnet host release", status: 50, check: "host-addresses", level: "failure",
+		names: "10.240.1.1/16, 10.240.1.2/16", remedy: "host release --yes",
 		cure: func(s *sick, remedy string) {
 			s.n.Mounts = cloudInit(s.n)
 			out, err := s.n.Command(s.ctx, "/bin/sh", "-c", remedy).CombinedOutput()
@@ -268,11 +276,13 @@ var situations = map[string]situation{
 	},
 	"Azure Stack: the file is missing": {
 		plant: (*sick).stack, code: 11, says: "write the file that the message names", status: 50,
-		check: "host-agent", level: "failure", names: "interfaces.json", remedy: "write the file", cure: func(s *sick, _ string) { s.masFile(s.masListing()) },
+		check: "host-agent", level: "failure", names: "interfaces.json", remedy: "write the file",
+		cure: func(s *sick, _ string) { s.masFile(s.masListing()) },
 	},
 	"Azure Stack: the file is cut": {
 		plant: func(s *sick) { s.stack(); s.masFile(`{"Interfaces": [`) },
-		code:  11, says: "unexpected end of JSON", status: 50, check: "host-agent", level: "failure", names: "unexpected end of JSON", remedy: "write the file",
+		code:  11, says: "unexpected end of JSON", status: 50, check: "host-agent", level: "failure",
+		names: "unexpected end of JSON", remedy: "write the file",
 		cure: func(s *sick, _ string) { s.masFile(s.masListing()) },
 	},
 	"Azure Stack: the file has a byte-order mark": {plant: func(s *sick) { s.stack(); s.masFile("\xef\xbb\xbf" + s.masListing()) }},
@@ -283,25 +293,29 @@ var situations = map[string]situation{
 	},
 	"the folder of the state is missing": {
 		plant: func(s *sick) { s.fields["dataDir"] = filepath.Join(s.n.Dir, "none") },
-		code:  5, says: "/none", status: 50, check: "data-dir", level: "failure", names: "/none is not there", remedy: "mkdir -p", cure: shell("mkdir -p"),
+		code:  5, says: "/none", status: 50, check: "data-dir", level: "failure", names: "/none is not there",
+		remedy: "mkdir -p", cure: shell("mkdir -p"),
 	},
 	"the folder of the state is read-only": {
 		plant: func(s *sick) {
 			s.n.Mounts = strings.ReplaceAll("mount --bind DIR DIR && mount -o remount,ro,bind DIR", "DIR", s.n.DataDir())
 		},
-		code: 5, says: "read-only", status: 50, check: "data-dir", level: "failure", names: "read-only", remedy: "remount,rw", cure: func(s *sick, _ string) { s.n.Mounts = "" },
+		code: 5, says: "read-only", status: 50, check: "data-dir", level: "failure", names: "read-only", remedy: "remount,rw",
+		cure: func(s *sick, _ string) { s.n.Mounts = "" },
 	},
 	"the disk is full": {
 		plant: func(s *sick) {
 			s.n.Mounts = strings.ReplaceAll("mount -t tmpfs -o size=4k tmpfs DIR && head -c 4096 /dev/zero > DIR/ballast", "DIR", s.n.DataDir())
 		},
-		code: 5, says: "no space left", status: 50, check: "data-dir", level: "failure", names: "no room", remedy: "df ", cure: func(s *sick, _ string) { s.n.Mounts = "" },
+		code: 5, says: "no space left", status: 50, check: "data-dir", level: "failure", names: "no room", remedy: "df ",
+		cure: func(s *sick, _ string) { s.n.Mounts = "" },
 	},
 	"no inode is left": {
 		plant: func(s *sick) {
 			s.n.Mounts = strings.ReplaceAll("mount -t tmpfs -o nr_inodes=6 tmpfs DIR && touch DIR/1 DIR/2 DIR/3 DIR/4 DIR/5", "DIR", s.n.DataDir())
 		},
-		code: 5, says: "no space left", status: 50, check: "data-dir", level: "failure", names: "takes no new file", remedy: "df -i", cure: func(s *sick, _ string) { s.n.Mounts = "" },
+		code: 5, says: "no space left", status: 50, check: "data-dir", level: "failure", names: "takes no new file", remedy: "df -i",
+		cure: func(s *sick, _ string) { s.n.Mounts = "" },
 	},
 	"the state is damaged, and its mirror is well": {
 		plant: func(s *sick) { s.connect(1); s.must(os.Truncate(s.state("azure-vnet-ipam"), 0)) },
@@ -325,24 +339,28 @@ var situations = map[string]situation{
 	},
 	"the state is a symbolic link": {
 		plant: func(s *sick) { s.must(os.Symlink("/etc/passwd", s.state("azure-vnet-ipam"))) },
-		code:  106, says: "not a regular file", status: 50, check: "state", level: "failure", names: "not a regular file", remedy: "move the file away",
-		cure: func(s *sick, _ string) { s.must(os.Remove(s.state("azure-vnet-ipam"))) },
+		code:  106, says: "not a regular file", status: 50, check: "state", level: "failure", names: "not a regular file",
+		remedy: "move the file away",
+		cure:   func(s *sick, _ string) { s.must(os.Remove(s.state("azure-vnet-ipam"))) },
 	},
 	"azure-vnet-ipam is not installed": {
 		plant: func(s *sick) { s.must(os.Rename(s.own()+"/azure-vnet-ipam", s.n.Dir+"/bin/away")) },
-		code:  7, says: "failed to find plugin", status: 50, check: "plugins", level: "failure", names: "plugin azure-vnet-ipam is not in", remedy: "install-cni-plugin.sh",
-		cure: func(s *sick, _ string) { s.must(os.Rename(s.n.Dir+"/bin/away", s.n.Dir+"/bin/azure-vnet-ipam")) },
+		code:  7, says: "failed to find plugin", status: 50, check: "plugins", level: "failure", names: "plugin azure-vnet-ipam is not in",
+		remedy: "install-cni-plugin.sh",
+		cure:   func(s *sick, _ string) { s.must(os.Rename(s.n.Dir+"/bin/away", s.n.Dir+"/bin/azure-vnet-ipam")) },
 	},
 	"azure-vnet-ipam is not for this machine": {
 		plant: func(s *sick) { s.must(os.WriteFile(s.own()+"/azure-vnet-ipam", []byte("\x7fELF of another"), 0o755)) },
-		code:  11, says: "exec format error", status: 50, check: "plugins", level: "failure", names: "exec format error", remedy: "for this machine",
+		code:  11, says: "exec format error", status: 50, check: "plugins", level: "failure",
+		names: "exec format error", remedy: "for this machine",
 		cure: func(s *sick, _ string) {
 			s.sh(fmt.Sprintf("cp --remove-destination %s/azure-vnet-ipam %s/bin/", os.Getenv("AZURE_CNI_BIN"), s.n.Dir))
 		},
 	},
 	"azure-vnet-ipam may not be executed": {
 		plant: func(s *sick) { s.must(os.Chmod(s.own()+"/azure-vnet-ipam", 0o644)) },
-		code:  11, says: "permission denied", status: 50, check: "plugins", level: "failure", names: "is not executable", remedy: "chmod 755", cure: shell("chmod 755"),
+		code:  11, says: "permission denied", status: 50, check: "plugins", level: "failure", names: "is not executable",
+		remedy: "chmod 755", cure: shell("chmod 755"),
 	},
 	"ipam.type is misspelt": {
 		plant: func(s *sick) { s.fields["ipam"] = map[string]any{"type": "azure-vnet-ipan"} },
@@ -351,16 +369,19 @@ var situations = map[string]situation{
 	},
 	"ipam.type is the network plugin": {
 		plant: func(s *sick) { s.fields["ipam"] = map[string]any{"type": "azure-vnet"} },
-		code:  7, says: "azure-vnet-ipam is meant", status: 7, check: "configuration", level: "failure", names: "azure-vnet-ipam is meant", remedy: "correct the file",
+		code:  7, says: "azure-vnet-ipam is meant", status: 7, check: "configuration", level: "failure",
+		names: "azure-vnet-ipam is meant", remedy: "correct the file",
 		cure: func(s *sick, _ string) { s.ipam("", nil) },
 	},
 	"the configuration is no JSON": {
 		plant: func(s *sick) { s.raw = `{"cniVersion":"1.1.0","name":` },
-		code:  6, status: 6, check: "configuration", level: "failure", names: "no JSON", remedy: "correct the file", cure: func(s *sick, _ string) { s.raw = "" },
+		code:  6, status: 6, check: "configuration", level: "failure", names: "no JSON", remedy: "correct the file",
+		cure: func(s *sick, _ string) { s.raw = "" },
 	},
 	"the master is misspelt": {
 		plant: func(s *sick) { s.fields["master"] = "eth9" },
-		code:  102, says: "one of eth0", status: 50, check: "master", level: "failure", names: "eth9", remedy: "one of eth0", cure: func(s *sick, _ string) { s.fields["master"] = "eth0" },
+		code:  102, says: "one of eth0", status: 50, check: "master", level: "failure", names: "eth9", remedy: "one of eth0",
+		cure: func(s *sick, _ string) { s.fields["master"] = "eth0" },
 	},
 	"a process holds the lock for long": {
 		plant: func(s *sick) {
@@ -376,11 +397,13 @@ var situations = map[string]situation{
 	},
 	"the log cannot be written": {
 		plant: func(s *sick) { s.fields["logFile"] = "/none/azure-vnet.log" },
-		check: "log", level: "warning", names: "/none/azure-vnet.log", remedy: "mkdir -p /none", cure: func(s *sick, _ string) { delete(s.fields, "logFile") },
+		check: "log", level: "warning", names: "/none/azure-vnet.log", remedy: "mkdir -p /none",
+		cure: func(s *sick, _ string) { delete(s.fields, "logFile") },
 	},
 	"another mode while there are pods": {
 		plant: func(s *sick) { s.connect(1); s.fields["mode"] = "transparent" },
-		code:  7, says: "cleanup", check: "configuration", level: "failure", names: "is in use with another configuration", remedy: "put the configuration back", cure: func(s *sick, _ string) { delete(s.fields, "mode") },
+		code:  7, says: "cleanup", check: "configuration", level: "failure", names: "is in use with another configuration",
+		remedy: "put the configuration back", cure: func(s *sick, _ string) { delete(s.fields, "mode") },
 	},
 	"another name while there are pods": {
 		plant: func(s *sick) { s.connect(1); s.fields["name"] = "renamed" },

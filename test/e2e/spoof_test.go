@@ -88,7 +88,8 @@ func arpPacket(op byte, mac net.HardwareAddr, ip netip.Addr, target net.Hardware
 }
 
 func lladdr(mac net.HardwareAddr) netip.Addr {
-	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5]})
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe,
+		13: mac[3], 14: mac[4], 15: mac[5]})
 }
 
 // attempts are the spoofing matrix. mark makes each frame recognisable; its length is even.
@@ -104,7 +105,8 @@ func (h *hostile) attempts(mark []byte) map[string]attempt {
 	// Where the host routes, its connection tracking waits for a packet's other fragments before any rule sees it.
 	part := func(a attempt) attempt { a.silent = a.silent || h.mode == "transparent"; return a }
 	advertisement := func(src, target netip.Addr) []byte {
-		return packet6(src, everybody, icmpv6, append(append([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, target.AsSlice()...), append(append([]byte{2, 1}, h.mac...), mark...)...))
+		return packet6(src, everybody, icmpv6,
+			append(append([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, target.AsSlice()...), append(append([]byte{2, 1}, h.mac...), mark...)...))
 	}
 	router := append(append([]byte{134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, h.mac...), mark...)
 	first6 := append([]byte{icmpv6, 0, 0, 1, 0, 0, 0, 9}, router...) // a fragment header: offset 0, more to come
@@ -121,33 +123,43 @@ func (h *hostile) attempts(mark []byte) map[string]attempt {
 		"the neighbour's MAC and IPv4":      out4(h.mac2, packet4(ip2, gateway, udp, 0, udpPacket(1, 2, mark))),
 		"IPv6 of the neighbour":             out6(h.mac, packet6(ip62, fabric.RemoteHost6, udp, udpPacket(1, 2, mark))),
 		"IPv6 of the host":                  out6(h.mac, packet6(host6, fabric.RemoteHost6, udp, udpPacket(1, 2, mark))),
-		"IPv6 of nobody yet":                {frame: ether(h.next, h.mac, 0x86dd, packet6(netip.IPv6Unspecified(), fabric.RemoteHost6, udp, udpPacket(1, 2, mark))), silent: true},
-		"the neighbour's link-local":        out6(h.mac, packet6(lladdr(h.mac2), ip62, udp, udpPacket(1, 2, mark))),
+		"IPv6 of nobody yet": {frame: ether(h.next, h.mac, 0x86dd,
+			packet6(netip.IPv6Unspecified(), fabric.RemoteHost6, udp, udpPacket(1, 2, mark))), silent: true},
+		"the neighbour's link-local": out6(h.mac, packet6(lladdr(h.mac2), ip62, udp, udpPacket(1, 2, mark))),
 
-		"ARP reply for the neighbour":   l2(all(0x0806, append(arpPacket(2, h.mac, ip2, allStations, host), mark...))),
-		"ARP reply for the host":        l2(all(0x0806, append(arpPacket(2, h.mac, host, h.mac2, ip2), mark...))),
-		"ARP reply for the gateway":     l2(attempt{frame: ether(h.mac2, h.mac, 0x0806, append(arpPacket(2, h.mac, gateway, h.mac2, ip2), mark...))}),
+		"ARP reply for the neighbour": l2(all(0x0806, append(arpPacket(2, h.mac, ip2, allStations, host), mark...))),
+		"ARP reply for the host":      l2(all(0x0806, append(arpPacket(2, h.mac, host, h.mac2, ip2), mark...))),
+		"ARP reply for the gateway": l2(attempt{frame: ether(h.mac2, h.mac, 0x0806,
+			append(arpPacket(2, h.mac, gateway, h.mac2, ip2), mark...))}),
 		"gratuitous ARP with a MAC":     l2(all(0x0806, append(arpPacket(1, h.mac2, ip, net.HardwareAddr{0, 0, 0, 0, 0, 0}, ip), mark...))),
 		"ND advertisement of neighbour": all(0x86dd, advertisement(ip6, ip62)),
 		"ND advertisement of the host":  all(0x86dd, advertisement(lladdr(h.mac), host6)),
 		"ND advertisement of a router":  all(0x86dd, advertisement(lladdr(h.mac), fabric.GatewayLinkLocal)),
 
-		"DHCP offer":                           all(0x0800, packet4(ip, addr("255.255.255.255"), udp, 0, udpPacket(67, 68, mark))),
-		"DHCPv6 reply":                         all(0x86dd, packet6(lladdr(h.mac), everybody, udp, udpPacket(547, 546, mark))),
-		"router advertisement":                 all(0x86dd, packet6(lladdr(h.mac), everybody, icmpv6, router)),
-		"redirect":                             all(0x86dd, packet6(lladdr(h.mac), ip62, icmpv6, append(append(append([]byte{137, 0, 0, 0, 0, 0, 0, 0}, lladdr(h.mac).AsSlice()...), fabric.RemoteHost6.AsSlice()...), mark...))),
-		"VLAN tag":                             l2(all(0x8100, append([]byte{0, 7, 8, 0}, packet4(ip, gateway, udp, 0, udpPacket(1, 2, mark))...))),
-		"two VLAN tags":                        l2(all(0x88a8, append([]byte{0, 7, 0x81, 0, 0, 8, 8, 0}, packet4(ip, gateway, udp, 0, udpPacket(1, 2, mark))...))),
-		"another protocol":                     l2(all(0x88cc, mark)),
-		"first fragment of the neighbour":      part(out4(h.mac, packet4(ip2, gateway, udp, more, udpPacket(1, 2, mark)))),
-		"last fragment of the neighbour":       part(out4(h.mac, packet4(ip2, gateway, udp, 1, mark))),
-		"first fragment of a DHCP offer":       part(all(0x0800, packet4(ip, addr("255.255.255.255"), udp, more, udpPacket(67, 68, mark)))),
-		"first fragment of an advertisement":   all(0x86dd, packet6(lladdr(h.mac), everybody, 44, first6)),
-		"the host agent's port 80":             out4(h.mac, packet4(ip, fabric.HostAgent, tcp, 0, append([]byte{0x80, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0}, mark...))),
-		"the host agent's port 32526":          out4(h.mac, packet4(ip, fabric.HostAgent, tcp, 0, append([]byte{0x80, 0, 0x7f, 0x0e, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0}, mark...))),
-		"a fragment to the host agent's port":  part(out4(h.mac, packet4(ip, fabric.HostAgent, tcp, more, append([]byte{0x80, 0, 0, 80, 0, 0, 0, 1}, mark...)))),
-		"an advertisement's header comes late": {frame: ether(allStations, h.mac, 0x86dd, packet6(lladdr(h.mac), everybody, 44, late6)), silent: true, harmless: true},
-		"and its rest":                         {frame: ether(allStations, h.mac, 0x86dd, packet6(lladdr(h.mac), everybody, 44, second6)), silent: true, harmless: true},
+		"DHCP offer":           all(0x0800, packet4(ip, addr("255.255.255.255"), udp, 0, udpPacket(67, 68, mark))),
+		"DHCPv6 reply":         all(0x86dd, packet6(lladdr(h.mac), everybody, udp, udpPacket(547, 546, mark))),
+		"router advertisement": all(0x86dd, packet6(lladdr(h.mac), everybody, icmpv6, router)),
+		"redirect": all(0x86dd,
+			packet6(lladdr(h.mac), ip62, icmpv6,
+				append(append(append([]byte{137, 0, 0, 0, 0, 0, 0, 0}, lladdr(h.mac).AsSlice()...), fabric.RemoteHost6.AsSlice()...), mark...))),
+		"VLAN tag": l2(all(0x8100,
+			append([]byte{0, 7, 8, 0}, packet4(ip, gateway, udp, 0, udpPacket(1, 2, mark))...))),
+		"two VLAN tags": l2(all(0x88a8,
+			append([]byte{0, 7, 0x81, 0, 0, 8, 8, 0}, packet4(ip, gateway, udp, 0, udpPacket(1, 2, mark))...))),
+		"another protocol":                   l2(all(0x88cc, mark)),
+		"first fragment of the neighbour":    part(out4(h.mac, packet4(ip2, gateway, udp, more, udpPacket(1, 2, mark)))),
+		"last fragment of the neighbour":     part(out4(h.mac, packet4(ip2, gateway, udp, 1, mark))),
+		"first fragment of a DHCP offer":     part(all(0x0800, packet4(ip, addr("255.255.255.255"), udp, more, udpPacket(67, 68, mark)))),
+		"first fragment of an advertisement": all(0x86dd, packet6(lladdr(h.mac), everybody, 44, first6)),
+		"the host agent's port 80": out4(h.mac,
+			packet4(ip, fabric.HostAgent, tcp, 0, append([]byte{0x80, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0}, mark...))),
+		"the host agent's port 32526": out4(h.mac,
+			packet4(ip, fabric.HostAgent, tcp, 0, append([]byte{0x80, 0, 0x7f, 0x0e, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0}, mark...))),
+		"a fragment to the host agent's port": part(out4(h.mac,
+			packet4(ip, fabric.HostAgent, tcp, more, append([]byte{0x80, 0, 0, 80, 0, 0, 0, 1}, mark...)))),
+		"an advertisement's header comes late": {frame: ether(allStations, h.mac, 0x86dd, packet6(lladdr(h.mac), everybody, 44, late6)),
+			silent: true, harmless: true},
+		"and its rest": {frame: ether(allStations, h.mac, 0x86dd, packet6(lladdr(h.mac), everybody, 44, second6)), silent: true, harmless: true},
 	}
 }
 
@@ -218,7 +230,8 @@ func (h *hostile) seen() string {
 	mine := regexp.MustCompile(`(?m)^.* lladdr ` + h.mac.String() + ` .*$`)
 	text := h.podRun(h.other, "ip addr") + h.podRun(h.other, "ip route") + h.podRun(h.other, "ip -6 route")
 	for _, line := range mine.FindAllString(h.podRun(h.other, "ip neigh")+h.run(h.n, "ip neigh"), -1) {
-		if !regexp.MustCompile(`^(` + h.own.Addr(false).String() + `|` + h.own.Addr(true).String() + `|` + lladdr(h.mac).String() + `) `).MatchString(line) {
+		if !regexp.MustCompile(`^(` + h.own.Addr(false).String() + `|` + h.own.Addr(true).String() + `|` +
+			lladdr(h.mac).String() + `) `).MatchString(line) {
 			h.Errorf("somebody believes the hostile pod: %s", line)
 		}
 	}

@@ -70,7 +70,8 @@ func (s *standIn) run(command string) error {
 	if err != nil {
 		return err
 	}
-	do := map[string]func(map[string]any) error{"Network ADD": s.add, "Network DEL": s.del, "IPAM ADD": s.give, "IPAM DEL": s.take}[key+" "+command]
+	do := map[string]func(map[string]any) error{"Network ADD": s.add, "Network DEL": s.del, "IPAM ADD": s.give, "IPAM DEL": s.take}[key+" "+
+		command]
 	if do == nil {
 		return fmt.Errorf("command %q", command)
 	}
@@ -176,9 +177,10 @@ func (s *standIn) add(state map[string]any) error {
 		return errors.Join(err, s.disconnect(ip.String(), mac.String()))
 	}
 	endpointsIn(state)[s.id()] = map[string]any{
-		"Id": s.id(), "IfName": s.veth(), "HostIfName": s.veth(), "MacAddress": []byte(mac), "ContainerID": s.containerID, "NetworkNameSpace": s.netns,
-		"IPAddresses": []any{map[string]any{"IP": ip.String(), "Mask": []byte{255, 255, 0, 0}}},
-		"Routes":      []any{map[string]any{"Dst": map[string]any{"IP": "0.0.0.0", "Mask": []byte{0, 0, 0, 0}}, "Gw": "10.240.0.1"}},
+		"Id": s.id(), "IfName": s.veth(), "HostIfName": s.veth(), "MacAddress": []byte(mac), "ContainerID": s.containerID,
+		"NetworkNameSpace": s.netns,
+		"IPAddresses":      []any{map[string]any{"IP": ip.String(), "Mask": []byte{255, 255, 0, 0}}},
+		"Routes":           []any{map[string]any{"Dst": map[string]any{"IP": "0.0.0.0", "Mask": []byte{0, 0, 0, 0}}, "Gw": "10.240.0.1"}},
 	}
 	fmt.Printf(`{"cniVersion":"0.3.0","interfaces":[{"name":"eth0"}],"ips":[{"version":"4","address":"%s/16","gateway":"10.240.0.1"}],"routes":[{"dst":"0.0.0.0/0","gw":"10.240.0.1"}]}`+"\n", ip)
 	return nil
@@ -225,8 +227,10 @@ func (s *standIn) connect(ip, mac string) error {
 	lines := []string{"ip link add " + v + " type veth peer name eth0 address " + mac + " netns " + s.netns, "ip link set " + v + " up"}
 	in := "nsenter --net=" + s.netns + " "
 	if s.conf.Mode == "transparent" {
-		lines = append(lines, "ip link set "+v+" address aa:aa:aa:aa:aa:aa", "ip route add "+ip+" dev "+v+" proto static", in+"ip link set eth0 up",
-			in+"ip addr add "+ip+"/16 dev eth0 noprefixroute", in+"ip route add 169.254.1.1 dev eth0 scope link", in+"ip route add default via 169.254.1.1 dev eth0",
+		lines = append(lines, "ip link set "+v+" address aa:aa:aa:aa:aa:aa", "ip route add "+ip+" dev "+v+" proto static", in+
+			"ip link set eth0 up",
+			in+"ip addr add "+ip+"/16 dev eth0 noprefixroute", in+"ip route add 169.254.1.1 dev eth0 scope link", in+
+				"ip route add default via 169.254.1.1 dev eth0",
 			in+"ip neigh add 169.254.1.1 lladdr aa:aa:aa:aa:aa:aa dev eth0 nud permanent")
 		return runAll(lines...)
 	}
@@ -239,7 +243,8 @@ func (s *standIn) connect(ip, mac string) error {
 	if s.conf.Mode == "bridge" {
 		lines = append(lines, "ip neigh replace "+ip+" lladdr "+mac+" dev azure0 nud permanent")
 	}
-	return runAll(append(lines, in+"ip link set eth0 up", in+"ip addr add "+ip+"/16 dev eth0", in+"ip route add default via 10.240.0.1 dev eth0")...)
+	return runAll(append(lines, in+"ip link set eth0 up", in+"ip addr add "+ip+"/16 dev eth0", in+
+		"ip route add default via 10.240.0.1 dev eth0")...)
 }
 
 func (s *standIn) disconnect(ip, mac string) error {

@@ -17,7 +17,8 @@ func TestAStartMakesLittle(t *testing.T) {
 	l := newLab(t, fabric.Default(1, 1))
 	const most, mostOfAll = 8 << 10, 128 << 10 // bytes, of one package of ours, and of all packages
 	for _, plugin := range []string{"azure-vnet", "azure-vnet-ipam"} {
-		r, err := l.nodes[0].Exec(l.ctx, node.Call{Plugin: plugin, Command: "VERSION", Conf: []byte(`{"cniVersion":"1.0.0"}`), Env: []string{"GODEBUG=inittrace=1"}})
+		r, err := l.nodes[0].Exec(l.ctx, node.Call{Plugin: plugin, Command: "VERSION", Conf: []byte(`{"cniVersion":"1.0.0"}`),
+			Env: []string{"GODEBUG=inittrace=1"}})
 		l.must(err)
 		all, ours := 0, 0
 		for line := range strings.Lines(string(r.Stderr)) {

@@ -34,7 +34,8 @@ type swapped struct {
 func (l *lab) swapNode(mode, locks string, old bool) *swapped {
 	l.Helper()
 	l.broken = true
-	s := &swapped{classicNode: l.classicNode(filepath.Join(classicDir, "v1.4.59", mode)), bin: filepath.Join(l.nodes[0].Dir, "bin"), locks: locks}
+	s := &swapped{classicNode: l.classicNode(filepath.Join(classicDir, "v1.4.59", mode)),
+		bin: filepath.Join(l.nodes[0].Dir, "bin"), locks: locks}
 	s.pause = filepath.Join(s.n.Dir, "pause")
 	for k, v := range map[string]any{"cniVersion": "0.3.0", "standIn": map[string]any{"locks": locks, "pause": s.pause, "old": old}} {
 		s.list[k] = v
@@ -76,7 +77,8 @@ func (s *swapped) swap(order ...string) {
 	}
 }
 
-var bothOrders = map[string][]string{"network plugin first": {"azure-vnet", "azure-vnet-ipam"}, "IPAM plugin first": {"azure-vnet-ipam", "azure-vnet"}}
+var bothOrders = map[string][]string{"network plugin first": {"azure-vnet", "azure-vnet-ipam"},
+	"IPAM plugin first": {"azure-vnet-ipam", "azure-vnet"}}
 
 // start is an ADD as a runtime calls it: after a failure it takes the sandbox away and tries another one.
 func (s *swapped) start(list *libcni.NetworkConfigList) (*node.Pod, error) {

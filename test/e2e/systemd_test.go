@@ -49,7 +49,8 @@ func (l *lab) boot(n *node.Node, fields map[string]any, files map[string]string)
 		l.must(os.WriteFile(path, []byte(text), mode))
 	}
 	group := l.controlGroup()
-	cmd := n.VM.Ns.Command(l.ctx, "/bin/sh", "-c", `set -e; echo $$ > "$1/cgroup.procs"; exec unshare --pid --fork --kill-child --mount --ipc --uts --cgroup /bin/sh -c "$2" sh "$3" "$4" "$5" "$6" </dev/null 2>&1`,
+	cmd := n.VM.Ns.Command(l.ctx, "/bin/sh", "-c",
+		`set -e; echo $$ > "$1/cgroup.procs"; exec unshare --pid --fork --kill-child --mount --ipc --uts --cgroup /bin/sh -c "$2" sh "$3" "$4" "$5" "$6" </dev/null 2>&1`,
 		"sh", group, bootScript, tree, n.Dir, etc, binaries)
 	out, err := os.Create(filepath.Join(n.Dir, "systemd.log"))
 	l.must(err)

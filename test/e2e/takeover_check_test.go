@@ -32,7 +32,8 @@ func TestLookingAtANodeOfTheClassicPluginTakesNothingOver(t *testing.T) {
 			for _, p := range c.pods {
 				l.wantSuccess(c.check(p))
 			}
-			if code := l.wantError(c.check(&node.Pod{Node: c.n, ID: c.pods[0].ID, NS: c.pods[1].NS, IfName: "eth0", IP: c.pods[1].IP}), 104); !strings.Contains(code.Msg, c.pods[0].IP.String()) {
+			if code := l.wantError(c.check(&node.Pod{Node: c.n, ID: c.pods[0].ID, NS: c.pods[1].NS, IfName: "eth0", IP: c.pods[1].IP}),
+				104); !strings.Contains(code.Msg, c.pods[0].IP.String()) {
 				t.Errorf("the result is of another pod: %s", code.Msg)
 			}
 			c.podRun(c.pods[2], "ip addr flush dev eth0")
@@ -94,7 +95,8 @@ func TestProgramsAskAsTheyAskTheClassicPlugin(t *testing.T) {
 		}
 		for _, p := range pods {
 			e := said.ContainerInterfaces[p.ID[:8]+"-eth0"]
-			if e.ContainerID != p.ID || e.PodNamespace != "default" || e.PodName == "" || len(e.IPAddresses) != 1 || e.IPAddresses[0].IP != p.IP.String() || len(e.IPAddresses[0].Mask) != 4 {
+			if e.ContainerID != p.ID || e.PodNamespace != "default" || e.PodName == "" || len(e.IPAddresses) != 1 ||
+				e.IPAddresses[0].IP != p.IP.String() || len(e.IPAddresses[0].Mask) != 4 {
 				t.Errorf("of %s it says %+v", p.ID, e)
 			}
 		}

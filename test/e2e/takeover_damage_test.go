@@ -164,7 +164,8 @@ func TestNothingIsTakenOverWhereAPodCannotBeFound(t *testing.T) {
 	p, err := n.NewPod(l.list(n, map[string]any{"mode": "bridge"}))
 	l.must(err)
 	before := l.snapshot(n)
-	said := l.wantError(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0", Conf: l.conf(n, map[string]any{"mode": "bridge"})}), 106)
+	said := l.wantError(l.exec(n, node.Call{Plugin: "azure-vnet", Command: "ADD", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0",
+		Conf: l.conf(n, map[string]any{"mode": "bridge"})}), 106)
 	if !strings.Contains(said.Msg, "azv0123456789a") {
 		t.Errorf("the message does not name the veth: %s", said.Msg)
 	}

@@ -58,7 +58,8 @@ func (c *classicNode) legacy() {
 	c.Helper()
 	var rules strings.Builder
 	saved := c.run(c.n, "ebtables-nft-save")
-	rules.WriteString("table bridge legacy {\n chain pre {\n type filter hook prerouting priority -300; policy accept;\n iifname \"eth0\" ether type arp arp operation reply ether daddr set ff:ff:ff:ff:ff:ff accept\n")
+	rules.WriteString("table bridge legacy {\n chain pre {\n type filter hook prerouting priority -300; policy accept;\n iifname \"eth0\" " +
+		"ether type arp arp operation reply ether daddr set ff:ff:ff:ff:ff:ff accept\n")
 	if c.mode == "tunnel" {
 		rules.WriteString(" iifname \"az*\" ether daddr set 12:34:56:78:9a:bc accept\n")
 	}
@@ -69,7 +70,9 @@ func (c *classicNode) legacy() {
 	for _, p := range pods {
 		fmt.Fprintf(&rules, " iifname \"eth0\" ip daddr %s ether daddr set %s accept\n", p[1], p[2])
 	}
-	rules.WriteString(" }\n chain post {\n type filter hook postrouting priority 300; policy accept;\n oifname \"eth0\" ether saddr & 01:00:00:00:00:00 == 00:00:00:00:00:00 ether saddr set 00:0d:3a:11:22:33\n oifname \"eth0\" ether type arp arp saddr ether set 00:0d:3a:11:22:33\n }\n}\n")
+	rules.WriteString(" }\n chain post {\n type filter hook postrouting priority 300; policy accept;\n oifname \"eth0\" ether saddr & " +
+		"01:00:00:00:00:00 == 00:00:00:00:00:00 ether saddr set 00:0d:3a:11:22:33\n oifname \"eth0\" ether type arp arp saddr ether set " +
+		"00:0d:3a:11:22:33\n }\n}\n")
 	c.run(c.n, "ebtables-nft -t nat -F")
 	c.run(c.n, "nft delete table bridge nat")
 	c.input(c.n, rules.String(), "nft", "-f", "-")

@@ -77,8 +77,10 @@ func (l *lab) classicNode(dir string) *classicNode {
 	l.place(n, dir, "azure-vnet-ipam.json")
 	if c.mode != "transparent" {
 		for _, line := range []string{
-			"ip link add azure0 type bridge stp_state 0", "ip link set azure0 up", "ip addr del 10.240.0.4/16 dev eth0", "ip link set eth0 master azure0",
-			"ip link set azure0 address 00:0d:3a:11:22:33", "bridge link set dev eth0 hairpin on", "ip addr add 10.240.0.4/16 dev azure0", "ip route add default via 10.240.0.1 dev azure0",
+			"ip link add azure0 type bridge stp_state 0", "ip link set azure0 up", "ip addr del 10.240.0.4/16 dev eth0",
+			"ip link set eth0 master azure0",
+			"ip link set azure0 address 00:0d:3a:11:22:33", "bridge link set dev eth0 hairpin on", "ip addr add 10.240.0.4/16 dev azure0",
+			"ip route add default via 10.240.0.1 dev azure0",
 		} {
 			l.run(n, line)
 		}
@@ -135,7 +137,8 @@ func (c *classicNode) connect(p *node.Pod, veth, mac string) {
 		host = append(host, "sysctl -qw net.ipv4.conf."+veth+".proxy_arp=1", fmt.Sprintf("ip route add %s dev %s proto static", p.IP, veth))
 		pod = append(pod, "ip addr add "+p.IP.String()+"/16 dev eth0", "ip route add default via 10.240.0.1 dev eth0 proto static")
 	default:
-		host = append(host, "ip link set "+veth+" address aa:aa:aa:aa:aa:aa", "sysctl -qw net.ipv4.conf."+veth+".proxy_arp=1", fmt.Sprintf("ip route add %s dev %s proto static", p.IP, veth))
+		host = append(host, "ip link set "+veth+" address aa:aa:aa:aa:aa:aa", "sysctl -qw net.ipv4.conf."+veth+".proxy_arp=1",
+			fmt.Sprintf("ip route add %s dev %s proto static", p.IP, veth))
 		pod = append(pod, "ip addr add "+p.IP.String()+"/16 dev eth0 noprefixroute", "ip route add 169.254.1.1 dev eth0 proto static scope link",
 			"ip route add default via 169.254.1.1 dev eth0 proto static", "ip neigh add 169.254.1.1 lladdr aa:aa:aa:aa:aa:aa dev eth0 nud permanent")
 	}
@@ -146,7 +149,8 @@ func (c *classicNode) connect(p *node.Pod, veth, mac string) {
 		c.podRun(p, line)
 	}
 	// The bridge hears of a port's carrier in a work queue, and until then drops what is for it.
-	for end := time.Now().Add(10 * time.Second); c.mode != "transparent" && !strings.Contains(c.run(c.n, "bridge link show dev "+veth), "state forwarding"); {
+	for end := time.Now().Add(10 * time.Second); c.mode != "transparent" &&
+		!strings.Contains(c.run(c.n, "bridge link show dev "+veth), "state forwarding"); {
 		if time.Now().After(end) {
 			c.Fatalf("%s does not come up", veth)
 		}
@@ -170,7 +174,8 @@ func (c *classicNode) matrix(pods []*node.Pod, ttl ways) {
 func (c *classicNode) takeOver(first string) {
 	c.Helper()
 	n, pods := c.n, c.pods
-	streams := []*stream{c.stream(pods[1].NS, c.fabric.Ns(), remoteHost), c.stream(pods[1].NS, pods[2].NS, pods[2].IP), c.stream(n.VM.Ns, pods[1].NS, pods[1].IP)}
+	streams := []*stream{c.stream(pods[1].NS, c.fabric.Ns(), remoteHost), c.stream(pods[1].NS, pods[2].NS, pods[2].IP),
+		c.stream(n.VM.Ns, pods[1].NS, pods[1].IP)}
 	list := c.list
 	switch first {
 	case "DEL":
@@ -205,7 +210,8 @@ func (c *classicNode) takeOver(first string) {
 		c.Errorf("the classic plugin's file is not kept: %v, %v", kept, err)
 	}
 	for _, p := range append(slices.Clone(pods), fresh) {
-		prev := map[string]any{"cniVersion": "1.1.0", "interfaces": []any{map[string]any{"name": "eth0", "sandbox": p.NS.Path()}}, "ips": []any{map[string]any{"interface": 0, "address": p.IP.String() + "/16"}}}
+		prev := map[string]any{"cniVersion": "1.1.0", "interfaces": []any{map[string]any{"name": "eth0", "sandbox": p.NS.Path()}},
+			"ips": []any{map[string]any{"interface": 0, "address": p.IP.String() + "/16"}}}
 		if c.mode == "transparent" && p == fresh {
 			prev["ips"] = []any{map[string]any{"interface": 0, "address": p.IP.String() + "/32"}}
 		}
@@ -213,7 +219,8 @@ func (c *classicNode) takeOver(first string) {
 		for k, v := range list {
 			conf[k] = v
 		}
-		c.wantSuccess(c.exec(n, node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0", Conf: c.conf(n, conf)}))
+		c.wantSuccess(c.exec(n, node.Call{Plugin: "azure-vnet", Command: "CHECK", ContainerID: p.ID, NetNS: p.NS.Path(),
+			IfName: "eth0", Conf: c.conf(n, conf)}))
 	}
 	c.must(fresh.Del(c.ctx))
 	for _, p := range pods {
@@ -225,7 +232,8 @@ func (c *classicNode) takeOver(first string) {
 	for _, p := range c.pods {
 		// A neighbour that is not permanent is the kernel's: it asked for who has the address when the pod was gone, and the
 		// fabric answers for every address.
-		if seen := c.run(n, "ip neigh show nud permanent") + c.run(n, "ip route") + c.run(n, "bridge fdb") + c.run(n, "ebtables-nft-save"); strings.Contains(seen, p.IP.String()+" ") {
+		if seen := c.run(n, "ip neigh show nud permanent") + c.run(n, "ip route") + c.run(n, "bridge fdb") + c.run(n,
+			"ebtables-nft-save"); strings.Contains(seen, p.IP.String()+" ") {
 			c.Errorf("something of %s is left:\n%s", p.IP, seen)
 		}
 	}

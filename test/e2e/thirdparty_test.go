@@ -93,13 +93,15 @@ func (l *lab) checkIPAM(n *node.Node, p *node.Pod, conf map[string]any) {
 	}
 	b, err := json.Marshal(with)
 	l.must(err)
-	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet-ipam", Command: "CHECK", ContainerID: p.ID, NetNS: p.NS.Path(), IfName: "eth0", Conf: b}))
+	l.wantSuccess(l.exec(n, node.Call{Plugin: "azure-vnet-ipam", Command: "CHECK", ContainerID: p.ID,
+		NetNS: p.NS.Path(), IfName: "eth0", Conf: b}))
 }
 
 // ipamCall is a call of azure-vnet-ipam by hand.
 func (l *lab) ipamCall(n *node.Node, command, id string, fields map[string]any) node.Call {
 	l.Helper()
-	conf := map[string]any{"cniVersion": "1.1.0", "name": "hand", "type": "by-hand", "dataDir": n.DataDir(), "logFile": n.LogFile("azure-vnet-ipam")}
+	conf := map[string]any{"cniVersion": "1.1.0", "name": "hand", "type": "by-hand", "dataDir": n.DataDir(),
+		"logFile": n.LogFile("azure-vnet-ipam")}
 	ipam := map[string]any{"type": "azure-vnet-ipam"}
 	for k, v := range fields {
 		if name, ok := strings.CutPrefix(k, "ipam."); ok {
@@ -139,20 +141,22 @@ func TestAskingForAnAddress(t *testing.T) {
 		args   string
 		want   string
 	}{
-		"ipam.ipAddress":                    {fields: ask("ipam.ipAddress", "10.240.1.3"), want: "10.240.1.3/16"},
-		"ipam.ipAddress with a length":      {fields: ask("ipam.ipAddress", "10.240.1.3/16"), want: "10.240.1.3/16"},
-		"CNI_ARGS":                          {args: "IP=10.240.1.4", want: "10.240.1.4/16"},
-		"CNI_ARGS with a length":            {args: "IgnoreUnknown=1;IP=10.240.1.4/24;FOO=bar", want: "10.240.1.4/16"},
-		"args.cni.ips":                      {fields: ask("args", map[string]any{"cni": ips("10.240.1.5")}), want: "10.240.1.5/16"},
-		"runtimeConfig.ips":                 {fields: ask("runtimeConfig", ips("10.240.1.6/16")), want: "10.240.1.6/16"},
-		"CNI_ARGS before ipam.ipAddress":    {fields: ask("ipam.ipAddress", "10.240.1.3"), args: "IP=10.240.1.4", want: "10.240.1.4/16"},
-		"runtimeConfig before all":          {fields: map[string]any{"ipam.ipAddress": "10.240.1.3", "args": map[string]any{"cni": ips("10.240.1.5")}, "runtimeConfig": ips("10.240.1.6")}, args: "IP=10.240.1.4", want: "10.240.1.6/16"},
-		"subnet":                            {fields: ask("ipam.subnet", "10.240.0.0/16"), want: "10.240.1.1/16"},
-		"nothing":                           {want: "10.240.1.1/16"},
-		"families ipv4":                     {fields: ask("ipam.families", []string{"ipv4"}), want: "10.240.1.1/16"},
-		"families ipv6":                     {fields: ask("ipam.families", []string{"ipv6"}), want: "fd00::1:1/64"},
-		"both families":                     {fields: ask("ipam.families", []string{"ipv4", "ipv6"}), want: "10.240.1.1/16 fd00::1:1/64"},
-		"both families, IPv6 asked for":     {fields: map[string]any{"ipam.families": []string{"ipv4", "ipv6"}, "runtimeConfig": ips("fd00::1:4")}, want: "10.240.1.1/16 fd00::1:4/64"},
+		"ipam.ipAddress":                 {fields: ask("ipam.ipAddress", "10.240.1.3"), want: "10.240.1.3/16"},
+		"ipam.ipAddress with a length":   {fields: ask("ipam.ipAddress", "10.240.1.3/16"), want: "10.240.1.3/16"},
+		"CNI_ARGS":                       {args: "IP=10.240.1.4", want: "10.240.1.4/16"},
+		"CNI_ARGS with a length":         {args: "IgnoreUnknown=1;IP=10.240.1.4/24;FOO=bar", want: "10.240.1.4/16"},
+		"args.cni.ips":                   {fields: ask("args", map[string]any{"cni": ips("10.240.1.5")}), want: "10.240.1.5/16"},
+		"runtimeConfig.ips":              {fields: ask("runtimeConfig", ips("10.240.1.6/16")), want: "10.240.1.6/16"},
+		"CNI_ARGS before ipam.ipAddress": {fields: ask("ipam.ipAddress", "10.240.1.3"), args: "IP=10.240.1.4", want: "10.240.1.4/16"},
+		"runtimeConfig before all": {fields: map[string]any{"ipam.ipAddress": "10.240.1.3",
+			"args": map[string]any{"cni": ips("10.240.1.5")}, "runtimeConfig": ips("10.240.1.6")}, args: "IP=10.240.1.4", want: "10.240.1.6/16"},
+		"subnet":        {fields: ask("ipam.subnet", "10.240.0.0/16"), want: "10.240.1.1/16"},
+		"nothing":       {want: "10.240.1.1/16"},
+		"families ipv4": {fields: ask("ipam.families", []string{"ipv4"}), want: "10.240.1.1/16"},
+		"families ipv6": {fields: ask("ipam.families", []string{"ipv6"}), want: "fd00::1:1/64"},
+		"both families": {fields: ask("ipam.families", []string{"ipv4", "ipv6"}), want: "10.240.1.1/16 fd00::1:1/64"},
+		"both families, IPv6 asked for": {fields: map[string]any{"ipam.families": []string{"ipv4", "ipv6"},
+			"runtimeConfig": ips("fd00::1:4")}, want: "10.240.1.1/16 fd00::1:4/64"},
 		"one of each family":                {fields: ask("runtimeConfig", ips("10.240.1.5", "fd00::1:5")), want: "10.240.1.5/16 fd00::1:5/64"},
 		"an IPv6 address":                   {fields: ask("ipam.ipAddress", "fd00::1:3"), want: "fd00::1:3/64"},
 		"queryInterval as a string":         {fields: ask("ipam.queryInterval", "30"), want: "10.240.1.1/16"},
@@ -186,13 +190,16 @@ func TestAskingForAnAddressThatCannotBeGiven(t *testing.T) {
 		code   uint
 		text   string
 	}{
-		"held by another":           {map[string]any{"ipam.ipAddress": "10.240.1.2"}, 7, "10.240.1.2 is held by hand/holder/eth0"},
-		"not ours":                  {map[string]any{"ipam.ipAddress": "10.240.9.9"}, 7, "not an address of this host's pools: 10.240.9.9"},
-		"the host's own":            {map[string]any{"ipam.ipAddress": "10.240.0.4"}, 7, "not an address of this host's pools"},
-		"of another family":         {map[string]any{"ipam.families": []string{"ipv4"}, "ipam.ipAddress": "fd00::1:1"}, 7, "another family"},
-		"two of a family":           {map[string]any{"runtimeConfig": map[string]any{"ips": []string{"10.240.1.3", "10.240.1.4"}}}, 7, "more than one"},
-		"no address":                {map[string]any{"args": map[string]any{"cni": map[string]any{"ips": []string{"web"}}}}, 7, "args.cni.ips=web"},
-		"one of two is not to have": {map[string]any{"runtimeConfig": map[string]any{"ips": []string{"fd00::1:3", "10.240.1.2"}}}, 7, "10.240.1.2 is held"},
+		"held by another":   {map[string]any{"ipam.ipAddress": "10.240.1.2"}, 7, "10.240.1.2 is held by hand/holder/eth0"},
+		"not ours":          {map[string]any{"ipam.ipAddress": "10.240.9.9"}, 7, "not an address of this host's pools: 10.240.9.9"},
+		"the host's own":    {map[string]any{"ipam.ipAddress": "10.240.0.4"}, 7, "not an address of this host's pools"},
+		"of another family": {map[string]any{"ipam.families": []string{"ipv4"}, "ipam.ipAddress": "fd00::1:1"}, 7, "another family"},
+		"two of a family": {map[string]any{"runtimeConfig": map[string]any{"ips": []string{"10.240.1.3", "10.240.1.4"}}}, 7,
+			"more than one"},
+		"no address": {map[string]any{"args": map[string]any{"cni": map[string]any{"ips": []string{"web"}}}}, 7,
+			"args.cni.ips=web"},
+		"one of two is not to have": {map[string]any{"runtimeConfig": map[string]any{"ips": []string{"fd00::1:3", "10.240.1.2"}}}, 7,
+			"10.240.1.2 is held"},
 	} {
 		r := l.exec(n, l.ipamCall(n, "ADD", "c1", c.fields))
 		if e := l.wantError(r, c.code); !strings.Contains(e.Msg+e.Details, c.text) {

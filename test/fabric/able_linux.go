@@ -25,7 +25,8 @@ var able = sync.OnceValues(func() (can abilities, err error) {
 	if can.egress, err = takes(conn, nftables.ChainHookEgress); err != nil {
 		return can, err
 	}
-	can.dup, err = takes(conn, nftables.ChainHookIngress, &expr.Immediate{Register: 1, Data: []byte{1, 0, 0, 0}}, &expr.Dup{RegDev: 1, IsRegDevSet: true})
+	can.dup, err = takes(conn, nftables.ChainHookIngress, &expr.Immediate{Register: 1, Data: []byte{1, 0, 0, 0}},
+		&expr.Dup{RegDev: 1, IsRegDevSet: true})
 	return can, err
 })
 
@@ -34,7 +35,8 @@ var able = sync.OnceValues(func() (can abilities, err error) {
 func takes(conn *nftables.Conn, hook *nftables.ChainHook, rule ...expr.Any) (bool, error) {
 	table := &nftables.Table{Name: "probe", Family: nftables.TableFamilyNetdev}
 	conn.AddTable(table)
-	chain := conn.AddChain(&nftables.Chain{Table: table, Name: "probe", Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter, Device: "lo"})
+	chain := conn.AddChain(&nftables.Chain{Table: table, Name: "probe", Type: nftables.ChainTypeFilter, Hooknum: hook,
+		Priority: nftables.ChainPriorityFilter, Device: "lo"})
 	if len(rule) > 0 {
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule})
 	}

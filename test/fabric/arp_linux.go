@@ -76,7 +76,8 @@ func (f *Fabric) answerARP(p *port, owned []netip.Addr) error {
 func (n NICConfig) answersARP(frame []byte, owned []netip.Addr) ([]byte, error) {
 	q, ok := ParseARP(frame)
 	if !ok || q.Operation != ARPRequest || q.TargetIP == n.Address ||
-		!bytes.Equal(q.EtherSrc, n.MAC) || !bytes.Equal(q.SenderMAC, n.MAC) || !q.SenderIP.IsUnspecified() && !slices.Contains(owned, q.SenderIP) {
+		!bytes.Equal(q.EtherSrc, n.MAC) || !bytes.Equal(q.SenderMAC, n.MAC) || !q.SenderIP.IsUnspecified() &&
+		!slices.Contains(owned, q.SenderIP) {
 		return nil, errNoRequest
 	}
 	virtual, err := net.ParseMAC(VirtualMAC)

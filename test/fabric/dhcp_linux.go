@@ -21,7 +21,8 @@ func (vm *VM) ServeDHCP(lease time.Duration) (stop func() error, err error) {
 // leases answers a frame.
 func (n NICConfig) leases(frame []byte, lease time.Duration) ([]byte, error) {
 	const ether, ip, udp = 14, 20, 8
-	if len(frame) < ether+ip+udp || binary.BigEndian.Uint16(frame[12:]) != unix.ETH_P_IP || frame[ether] != 0x45 || frame[ether+9] != unix.IPPROTO_UDP || binary.BigEndian.Uint16(frame[ether+ip+2:]) != 67 {
+	if len(frame) < ether+ip+udp || binary.BigEndian.Uint16(frame[12:]) != unix.ETH_P_IP || frame[ether] != 0x45 || frame[ether+
+		9] != unix.IPPROTO_UDP || binary.BigEndian.Uint16(frame[ether+ip+2:]) != 67 {
 		return nil, errNoRequest
 	}
 	request, err := dhcpv4.FromBytes(frame[ether+ip+udp:])
@@ -42,7 +43,8 @@ func (n NICConfig) leases(frame []byte, lease time.Duration) ([]byte, error) {
 	server := net.IP(HostAgent.AsSlice())
 	answer, err := dhcpv4.NewReplyFromRequest(request, dhcpv4.WithMessageType(kind), dhcpv4.WithServerIP(server),
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server)), dhcpv4.WithYourIP(n.Address.AsSlice()),
-		dhcpv4.WithNetmask(net.CIDRMask(n.Prefix.Bits(), 32)), dhcpv4.WithRouter(n.Gateway().AsSlice()), dhcpv4.WithLeaseTime(uint32(lease/time.Second)))
+		dhcpv4.WithNetmask(net.CIDRMask(n.Prefix.Bits(), 32)), dhcpv4.WithRouter(n.Gateway().AsSlice()),
+		dhcpv4.WithLeaseTime(uint32(lease/time.Second)))
 	if err != nil {
 		return nil, fmt.Errorf("answer a DHCP request: %w", err)
 	}

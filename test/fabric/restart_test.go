@@ -33,7 +33,8 @@ sysctl -qw net.ipv4.ip_forward=1`
 	if _, err := pod.Dial(t.Context(), "tcp", "10.240.0.1:1"); err == nil || !strings.Contains(err.Error(), ErrClosed.Error()) {
 		t.Errorf("a pod outlasts its machine: %v", err)
 	}
-	out, err := vm.Ns.Command(t.Context(), "sh", "-c", "ip -o link; ip -o addr; ip rule; nft list ruleset; sysctl net.ipv4.ip_forward").CombinedOutput()
+	out, err := vm.Ns.Command(t.Context(), "sh", "-c",
+		"ip -o link; ip -o addr; ip rule; nft list ruleset; sysctl net.ipv4.ip_forward").CombinedOutput()
 	requireNoError(t, err)
 	for _, old := range []string{"br0", "10.240.0.9", "1000:", "mine", "ip_forward = 1"} {
 		if strings.Contains(string(out), old) {

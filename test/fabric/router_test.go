@@ -23,7 +23,8 @@ func TestARouterIsBelievedWhileItSpeaks(t *testing.T) {
 	show := func() string { return ip("-6", "route", "show", "dev", "eth0") }
 	until := func(there bool, what string) {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); strings.Contains(show(), "default via "+GatewayLinkLocal.String()) != there; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(10 * time.Second); strings.Contains(show(),
+			"default via "+GatewayLinkLocal.String()) != there; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s: %s", what, show())
 			}

@@ -116,17 +116,20 @@ const (
 
 // endpointV2 is an endpoint of the network networkV2, which got this ID.
 func endpointV2(network string) string {
-	return `{"Name":"dee435e2-eth0","HostComputeNetwork":"` + network + `","Policies":[{"Type":"OutBoundNAT","Settings":{"Exceptions":["10.240.0.0/16"]}},{"Type":"PortMapping","Settings":{"Protocol":6,"InternalPort":80,"ExternalPort":8080}},{"Type":"ACL","Settings":{"Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"80","RuleType":"Switch","Priority":200}}],"IpConfigurations":[{"IpAddress":"10.240.0.5","PrefixLength":16}],"Dns":{"Search":["a.b"],"ServerList":["10.0.0.10"],"Options":["ndots:5"]},"Routes":[{"NextHop":"10.240.0.1","DestinationPrefix":"0.0.0.0/0"}],"Health":{"Extra":{}},"SchemaVersion":{"Major":2,"Minor":0}}`
+	return `{"Name":"dee435e2-eth0","HostComputeNetwork":"` + network +
+		`","Policies":[{"Type":"OutBoundNAT","Settings":{"Exceptions":["10.240.0.0/16"]}},{"Type":"PortMapping","Settings":{"Protocol":6,"InternalPort":80,"ExternalPort":8080}},{"Type":"ACL","Settings":{"Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"80","RuleType":"Switch","Priority":200}}],"IpConfigurations":[{"IpAddress":"10.240.0.5","PrefixLength":16}],"Dns":{"Search":["a.b"],"ServerList":["10.0.0.10"],"Options":["ndots:5"]},"Routes":[{"NextHop":"10.240.0.1","DestinationPrefix":"0.0.0.0/0"}],"Health":{"Extra":{}},"SchemaVersion":{"Major":2,"Minor":0}}`
 }
 
 // endpointV1Doc is the same for v1.
 func endpointV1Doc(network string) string {
-	return `{"Name":"dee435e2-eth0","VirtualNetwork":"` + network + `","Policies":[{"Type":"OutBoundNAT","ExceptionList":["10.240.0.0/16"]},{"Type":"ROUTE","DestinationPrefix":"10.0.0.0/8","NeedEncap":true},{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080}],"IPAddress":"10.240.0.5","DNSSuffix":"a.b","DNSServerList":"10.0.0.10","PrefixLength":16}`
+	return `{"Name":"dee435e2-eth0","VirtualNetwork":"` + network +
+		`","Policies":[{"Type":"OutBoundNAT","ExceptionList":["10.240.0.0/16"]},{"Type":"ROUTE","DestinationPrefix":"10.0.0.0/8","NeedEncap":true},{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080}],"IPAddress":"10.240.0.5","DNSSuffix":"a.b","DNSServerList":"10.0.0.10","PrefixLength":16}`
 }
 
 // another is an endpoint that gets in nobody's way.
 func another(network string) string {
-	return edit(endpointV2(network), `"dee435e2-eth0"`, `"other"`, `"10.240.0.5"`, `"10.240.0.6"`, `"ExternalPort":8080`, `"ExternalPort":8081`)
+	return edit(endpointV2(network), `"dee435e2-eth0"`, `"other"`, `"10.240.0.5"`, `"10.240.0.6"`,
+		`"ExternalPort":8080`, `"ExternalPort":8081`)
 }
 
 // edit replaces texts, each of which must be there.

@@ -61,7 +61,8 @@ func guessed() selftest.Facts {
 		selftest.PortTaken: PortExists, selftest.ACLTwice: PolicyExists,
 	} {
 		// Since Windows Server 2019 v1 fails as any call does, without a response (moby#47576).
-		f.Answers[c] = selftest.Answers{V1: &selftest.Answer{HRESULT: code}, V2: &selftest.Answer{HRESULT: code, Error: words[code], ErrorCode: code}}
+		f.Answers[c] = selftest.Answers{V1: &selftest.Answer{HRESULT: code},
+			V2: &selftest.Answer{HRESULT: code, Error: words[code], ErrorCode: code}}
 	}
 	for c, code := range map[selftest.Case]selftest.HRESULT{
 		selftest.MissingNamespace: ElementNotFound, selftest.AttachTwice: AlreadyAttached, selftest.DetachTwice: ElementNotFound,

@@ -87,7 +87,8 @@ func TestSelftestFindsOutTheFacts(t *testing.T) {
 		no := selftest.Answer{HRESULT: Unsupported}
 		noPolicies.Private[c] = selftest.Answers{V1: &no, V2: &no}
 	}
-	for name, facts := range map[string]selftest.Facts{"guesses": guessed(), "a recording unlike them": unlike, "no policies without an adapter": noPolicies} {
+	for name, facts := range map[string]selftest.Facts{"guesses": guessed(), "a recording unlike them": unlike,
+		"no policies without an adapter": noPolicies} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := Options{Facts: facts, Lenient: true}
@@ -102,7 +103,8 @@ func TestSelftestFindsOutTheFacts(t *testing.T) {
 			}
 			if name == "no policies without an adapter" { // of these nothing is known
 				answers, _ := w["answers"].(map[string]any)
-				for _, c := range []selftest.Case{selftest.ACLTwice, selftest.AllowHost, selftest.AllowSwitch, selftest.Destinations, selftest.PortTaken} {
+				for _, c := range []selftest.Case{selftest.ACLTwice, selftest.AllowHost, selftest.AllowSwitch,
+					selftest.Destinations, selftest.PortTaken} {
 					delete(answers, string(c))
 				}
 			}

@@ -268,7 +268,8 @@ func (m *model) createEndpointV1(body string) (*Endpoint, error) {
 	if d.SharedContainers != nil || d.State != 0 {
 		return nil, fail(InvalidEndpoint, "SharedContainers and State are read only")
 	}
-	e := &Endpoint{ID: d.ID, Name: d.Name, HostComputeNetwork: d.VirtualNetwork, MacAddress: d.MacAddress, Dns: dnsV1(d.DNSSuffix, d.DNSServerList)}
+	e := &Endpoint{ID: d.ID, Name: d.Name, HostComputeNetwork: d.VirtualNetwork, MacAddress: d.MacAddress,
+		Dns: dnsV1(d.DNSSuffix, d.DNSServerList)}
 	e.Dns.Domain = d.DNSDomain
 	e.SchemaVersion = Version{1, 0}
 	for _, raw := range d.Policies {

@@ -98,7 +98,8 @@ func TestV1AndV2SeeOneHost(t *testing.T) {
 	network := c.must(Create, KindNetwork, "", networkV2)
 	c.must(Create, KindEndpoint, network, endpointV2(network))
 	_, output := c.v1("GET", "/endpoints/", "")
-	for _, part := range []string{`"IPAddress":"10.240.0.5"`, `"PrefixLength":16`, `"GatewayAddress":"10.240.0.1"`, `"DNSSuffix":"a.b"`, `"VirtualNetworkName":"azure"`} {
+	for _, part := range []string{`"IPAddress":"10.240.0.5"`, `"PrefixLength":16`, `"GatewayAddress":"10.240.0.1"`, `"DNSSuffix":"a.b"`,
+		`"VirtualNetworkName":"azure"`} {
 		if !strings.Contains(output, part) {
 			t.Errorf("%s is not in %s", part, output)
 		}

@@ -54,21 +54,22 @@ func TestEndpointsThatAreWrongAreRefused(t *testing.T) {
 		edits []string // of the endpoint, beside which another one is
 		code  uint32
 	}{
-		"right":                          {nil, 0},
-		"an unknown field":               {[]string{`"Health":`, `"Helth":1,"Health":`}, InvalidJSON},
-		"no name":                        {[]string{`"Name":"dee435e2-eth0",`, ``}, InvalidEndpoint},
-		"a name that is there":           {[]string{`dee435e2-eth0`, `other`}, InvalidEndpoint},
-		"a namespace":                    {[]string{`"Health":`, `"HostComputeNamespace":"x","Health":`}, InvalidEndpoint},
-		"an address that is none":        {[]string{`10.240.0.5`, `10.240.0.`}, InvalidIP},
-		"an address of somewhere else":   {[]string{`10.240.0.5`, `10.241.0.5`}, InvalidIP},
-		"an address in use":              {[]string{`10.240.0.5`, `10.240.0.6`}, AddressReserved},
-		"the gateway's address":          {[]string{`"IpAddress":"10.240.0.5"`, `"IpAddress":"10.240.0.1"`}, AddressReserved},
-		"the subnet's address":           {[]string{`10.240.0.5`, `10.240.0.0`}, AddressReserved},
-		"another prefix length":          {[]string{`"PrefixLength":16`, `"PrefixLength":24`}, InvalidIP},
-		"no prefix length":               {[]string{`,"PrefixLength":16`, ``}, InvalidIP},
-		"a route to somewhere else":      {[]string{`"NextHop":"10.240.0.1"`, `"NextHop":"10.241.0.1"`}, InvalidIP},
-		"a route by 0.0.0.0":             {[]string{`"NextHop":"10.240.0.1"`, `"NextHop":"0.0.0.0"`}, InvalidIP},
-		"an address of the other family": {[]string{`"IpAddress":"10.240.0.5","PrefixLength":16`, `"IpAddress":"fd00::5","PrefixLength":64`}, InvalidIP},
+		"right":                        {nil, 0},
+		"an unknown field":             {[]string{`"Health":`, `"Helth":1,"Health":`}, InvalidJSON},
+		"no name":                      {[]string{`"Name":"dee435e2-eth0",`, ``}, InvalidEndpoint},
+		"a name that is there":         {[]string{`dee435e2-eth0`, `other`}, InvalidEndpoint},
+		"a namespace":                  {[]string{`"Health":`, `"HostComputeNamespace":"x","Health":`}, InvalidEndpoint},
+		"an address that is none":      {[]string{`10.240.0.5`, `10.240.0.`}, InvalidIP},
+		"an address of somewhere else": {[]string{`10.240.0.5`, `10.241.0.5`}, InvalidIP},
+		"an address in use":            {[]string{`10.240.0.5`, `10.240.0.6`}, AddressReserved},
+		"the gateway's address":        {[]string{`"IpAddress":"10.240.0.5"`, `"IpAddress":"10.240.0.1"`}, AddressReserved},
+		"the subnet's address":         {[]string{`10.240.0.5`, `10.240.0.0`}, AddressReserved},
+		"another prefix length":        {[]string{`"PrefixLength":16`, `"PrefixLength":24`}, InvalidIP},
+		"no prefix length":             {[]string{`,"PrefixLength":16`, ``}, InvalidIP},
+		"a route to somewhere else":    {[]string{`"NextHop":"10.240.0.1"`, `"NextHop":"10.241.0.1"`}, InvalidIP},
+		"a route by 0.0.0.0":           {[]string{`"NextHop":"10.240.0.1"`, `"NextHop":"0.0.0.0"`}, InvalidIP},
+		"an address of the other family": {[]string{`"IpAddress":"10.240.0.5","PrefixLength":16`, `"IpAddress":"fd00::5","PrefixLength":64`},
+			InvalidIP},
 		"a MAC that is there":            {[]string{`"Health":`, `"MacAddress":"00-15-5d-52-00-01","Health":`}, InvalidEndpoint},
 		"a route without a next hop":     {[]string{`"NextHop":"10.240.0.1",`, ``}, InvalidIP},
 		"a DNS server that is none":      {[]string{`["10.0.0.10"]`, `["10.0.0"]`}, InvalidIP},
@@ -154,7 +155,8 @@ func TestTheSecondOfAKindIsRefused(t *testing.T) {
 	if code, _ := c.call(Create, KindEndpoint, c.AddNamespace(), endpointV2(network)); code != InvalidEndpoint {
 		t.Errorf("the document and the handle disagree: 0x%08X", code)
 	}
-	if code, _ := c.call(Enumerate, KindNetwork, "", `{"SchemaVersion":{"Major":2,"Minor":0},"Filter":"{\"Type\":\"NAT\"}"}`); code != InvalidJSON {
+	if code, _ := c.call(Enumerate, KindNetwork, "",
+		`{"SchemaVersion":{"Major":2,"Minor":0},"Filter":"{\"Type\":\"NAT\"}"}`); code != InvalidJSON {
 		t.Errorf("an unknown filter: 0x%08X", code)
 	}
 	if code, _ := c.v1("GET", "/policylists/", ""); code != Unsupported {

@@ -229,8 +229,10 @@ func (m *machine) classic(dir, mode string) (pods []*node.Pod) {
 	vm := m.fabric.VMs[0]
 	if mode != "transparent" {
 		for _, line := range []string{
-			"ip link add azure0 type bridge stp_state 0", "ip link set azure0 up", "ip addr del 10.240.0.4/16 dev eth0", "ip link set eth0 master azure0",
-			"ip link set azure0 address 00:0d:3a:11:22:33", "bridge link set dev eth0 hairpin on", "ip addr add 10.240.0.4/16 dev azure0", "ip route add default via 10.240.0.1 dev azure0",
+			"ip link add azure0 type bridge stp_state 0", "ip link set azure0 up", "ip addr del 10.240.0.4/16 dev eth0",
+			"ip link set eth0 master azure0",
+			"ip link set azure0 address 00:0d:3a:11:22:33", "bridge link set dev eth0 hairpin on", "ip addr add 10.240.0.4/16 dev azure0",
+			"ip route add default via 10.240.0.1 dev azure0",
 		} {
 			m.host(vm.Ns, "", line)
 		}
@@ -281,10 +283,12 @@ func (m *machine) classic(dir, mode string) (pods []*node.Pod) {
 // connect makes one pod's links as the classic plugin did.
 func (m *machine) connect(p *node.Pod, mode, veth, mac string) {
 	m.Helper()
-	host := []string{"ip link add " + veth + " type veth peer name eth0 address " + mac + " netns " + p.NS.Path(), "ip link set " + veth + " up"}
+	host := []string{"ip link add " + veth + " type veth peer name eth0 address " + mac + " netns " + p.NS.Path(), "ip link set " + veth +
+		" up"}
 	pod := []string{"ip link set lo up", "ip link set eth0 up"}
 	if mode == "transparent" {
-		host = append(host, "ip link set "+veth+" address aa:aa:aa:aa:aa:aa", "sysctl -qw net.ipv4.conf."+veth+".proxy_arp=1", fmt.Sprintf("ip route add %s dev %s proto static", p.IP, veth))
+		host = append(host, "ip link set "+veth+" address aa:aa:aa:aa:aa:aa", "sysctl -qw net.ipv4.conf."+veth+".proxy_arp=1",
+			fmt.Sprintf("ip route add %s dev %s proto static", p.IP, veth))
 		pod = append(pod, "ip addr add "+p.IP.String()+"/16 dev eth0 noprefixroute", "ip route add 169.254.1.1 dev eth0 proto static scope link",
 			"ip route add default via 169.254.1.1 dev eth0 proto static", "ip neigh add 169.254.1.1 lladdr aa:aa:aa:aa:aa:aa dev eth0 nud permanent")
 	} else {

@@ -29,9 +29,11 @@ func TestTheDaemonSetsContainers(t *testing.T) {
 	}
 	m.readOnlyBut("/opt/cni/bin", "/etc/cni/net.d", "/var/lib/azure-vnet-cni", "/etc/systemd/system")
 	m.must(os.Chown(m.path("/opt/cni/bin"), 1001, 127))
-	contained := []string{"--bounding-set=-all,+dac_override", "--inh-caps=-all", "--no-new-privs", "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/release"}
+	contained := []string{"--bounding-set=-all,+dac_override", "--inh-caps=-all", "--no-new-privs", "/bin/sh",
+		"/root/install-cni-plugin.sh", "--from", "/release"}
 
-	if s := m.run(nil, "/usr/bin/setpriv", append(contained, "--node-root", "/host")...); s.code != 0 || !strings.Contains(s.text, "installed "+older) {
+	if s := m.run(nil, "/usr/bin/setpriv", append(contained, "--node-root", "/host")...); s.code != 0 ||
+		!strings.Contains(s.text, "installed "+older) {
 		t.Fatalf("init container: exit %d: %s", s.code, s.text)
 	}
 	m.wantVersion(older)

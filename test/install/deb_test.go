@@ -42,10 +42,12 @@ func TestDebianPackage(t *testing.T) {
 	files, network := m.files(), m.network()
 	m.dpkg("-i", deb(older))
 	m.wantVersion(older)
-	if !m.there("/lib/systemd/system/azure-vnet-repair.service") || !m.there(wanted) || !m.there("/lib/systemd/system/azure-vnet-metrics.timer") || !m.there(timed) {
+	if !m.there("/lib/systemd/system/azure-vnet-repair.service") || !m.there(wanted) ||
+		!m.there("/lib/systemd/system/azure-vnet-metrics.timer") || !m.there(timed) {
 		t.Error("a unit is not there, or not enabled")
 	}
-	if s := m.run(nil, "/bin/sh", "-c", "cmp /usr/share/bash-completion/completions/azure-vnet /usr/share/bash-completion/completions/azure-vnet-ipam"); s.code != 0 {
+	if s := m.run(nil, "/bin/sh", "-c",
+		"cmp /usr/share/bash-completion/completions/azure-vnet /usr/share/bash-completion/completions/azure-vnet-ipam"); s.code != 0 {
 		t.Error(s.text)
 	}
 	first := m.add()

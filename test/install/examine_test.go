@@ -39,7 +39,8 @@ func TestAnInstallationBeginsWithALook(t *testing.T) {
 			files, network := m.files(), m.network()
 			dry := looked(t, m.installer("--from", "/media/old", "--dry-run"), "would install "+older)
 			m.untouched(files, network)
-			for _, want := range []string{head, "failure  host-addresses ", "remedy: /opt/cni/bin/azure-vnet host release --yes --config /etc/cni/net.d/10-azure.conflist"} {
+			for _, want := range []string{head, "failure  host-addresses ",
+				"remedy: /opt/cni/bin/azure-vnet host release --yes --config /etc/cni/net.d/10-azure.conflist"} {
 				if !strings.Contains(dry, want) {
 					t.Errorf("the dry run does not say %q:\n%s", want, dry)
 				}
@@ -47,7 +48,8 @@ func TestAnInstallationBeginsWithALook(t *testing.T) {
 			if strings.Contains(dry, "  plugins ") {
 				t.Errorf("what the installation is about is no finding:\n%s", dry)
 			}
-			if wet := looked(t, m.installer("--from", "/media/old"), "installing /opt/cni/bin/"); !strings.Contains(wet, dry) { // which warns where it has no lock, too
+			if wet := looked(t, m.installer("--from", "/media/old"), "installing /opt/cni/bin/"); !strings.Contains(wet,
+				dry) { // which warns where it has no lock, too
 				t.Errorf("the installation says something else than the dry run:\n%s\n%s", wet, dry)
 			}
 			if s := m.run(nil, "/opt/cni/bin/azure-vnet", "host", "release", "--yes"); s.code != 0 {
@@ -58,7 +60,8 @@ func TestAnInstallationBeginsWithALook(t *testing.T) {
 			}
 			// What doctor says comes as it says it: the echo of some shells takes backslashes for more.
 			m.write("/etc/cni/net.d/05-mine.conflist", `{"cniVersion":"1.0.0","name":"azure","plugins":[{"type":"azure-vnet","mode":"`+"\n"+`"}]}`)
-			if s := m.installer("--from", "/media/old", "--dry-run"); !strings.Contains(s.text, `05-mine.conflist: no JSON: invalid character '\n' in string literal`) {
+			if s := m.installer("--from", "/media/old", "--dry-run"); !strings.Contains(s.text,
+				`05-mine.conflist: no JSON: invalid character '\n' in string literal`) {
 				t.Errorf("of a configuration with a line break in a string a dry run says (exit %d):\n%s", s.code, s.text)
 			}
 		})

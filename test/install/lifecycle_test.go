@@ -96,7 +96,8 @@ func TestWrongUsageAndWrongMachines(t *testing.T) {
 		{3, "kernel 5.3.18-lp152 is too old", "uname", "5.3.18-lp152", "-r"},
 		{3, "kernel 4.19.0 is too old", "uname", "4.19.0", "-r"},
 	} {
-		m.write("/tmp/fake/"+c.program, "#!/bin/sh\nif [ \"$1\" = "+c.instead+" ]; then echo "+c.answer+"; else PATH=/usr/bin:/bin exec "+c.program+" \"$@\"; fi\n")
+		m.write("/tmp/fake/"+c.program, "#!/bin/sh\nif [ \"$1\" = "+c.instead+" ]; then echo "+c.answer+
+			"; else PATH=/usr/bin:/bin exec "+c.program+" \"$@\"; fi\n")
 		s := m.run([]string{"PATH=/tmp/fake:/usr/bin:/bin"}, "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/media/old")
 		if s.code != c.code || !strings.Contains(s.text, c.want) {
 			m.Errorf("exit %d (not %d), or without %q:\n%s", s.code, c.code, c.want, s.text)

@@ -256,7 +256,8 @@ var volatile = regexp.MustCompile(`(valid|preferred)_lft \S+| expires \S+|qlen \
 func (m *machine) network() string {
 	m.Helper()
 	var b strings.Builder
-	for _, line := range []string{"ip addr", "ip route show table all", "ip -6 route show table all", "ip rule", "ip neigh show nud permanent", "nft list ruleset", "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding"} {
+	for _, line := range []string{"ip addr", "ip route show table all", "ip -6 route show table all", "ip rule",
+		"ip neigh show nud permanent", "nft list ruleset", "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding"} {
 		args := strings.Fields(line)
 		out, err := m.fabric.VMs[0].Ns.Command(m.ctx, args[0], args[1:]...).CombinedOutput()
 		if err != nil {

@@ -157,15 +157,19 @@ func TestOnlineFailures(t *testing.T) {
 	}{
 		{"wrong checksum", only(downloads+archive, flipped), []string{archive + " is damaged: its SHA-256 is "}},
 		{"another file's checksum", only(downloads+archive+".sha256", text(strings.Repeat("0", 64)+"  x\n")), []string{"should be 0000"}},
-		{"a page instead of a checksum", only(downloads+archive+".sha256", text("<html>please log in, and do it before you go any further</html>")), []string{".sha256 is no checksum"}},
+		{"a page instead of a checksum", only(downloads+archive+".sha256",
+			text("<html>please log in, and do it before you go any further</html>")), []string{".sha256 is no checksum"}},
 		{"truncated file", only(downloads+archive, half(false)), []string{archive + " is damaged"}},
 		{"server gone half way", only(downloads+archive, half(true)), []string{archive}},
-		{"no such version", only(downloads+archive, status(http.StatusNotFound)), []string{"cannot get ", archive, "404", "nothing was installed"}},
+		{"no such version", only(downloads+archive, status(http.StatusNotFound)),
+			[]string{"cannot get ", archive, "404", "nothing was installed"}},
 		{"no checksum", only(downloads+archive+".sha256", status(http.StatusNotFound)), []string{"cannot get ", archive + ".sha256", "404"}},
 		{"server broken", only(downloads+archive, status(http.StatusInternalServerError)), []string{"cannot get ", archive, "500"}},
 		{"redirect to nowhere", only(downloads+archive, elsewhere), []string{"cannot get ", archive, "404"}},
-		{"reference plugins damaged", only("/reference/download/v1.9.1/cni-plugins-linux-"+arch+"-v1.9.1.tgz", half(false)), []string{"cni-plugins-linux-" + arch + "-v1.9.1.tgz is damaged"}},
-		{"reference plugins missing", only("/reference/download/v1.9.1/cni-plugins-linux-"+arch+"-v1.9.1.tgz", status(http.StatusNotFound)), []string{"cannot get ", "cni-plugins-linux"}},
+		{"reference plugins damaged", only("/reference/download/v1.9.1/cni-plugins-linux-"+arch+"-v1.9.1.tgz", half(false)),
+			[]string{"cni-plugins-linux-" + arch + "-v1.9.1.tgz is damaged"}},
+		{"reference plugins missing", only("/reference/download/v1.9.1/cni-plugins-linux-"+arch+"-v1.9.1.tgz", status(http.StatusNotFound)),
+			[]string{"cannot get ", "cni-plugins-linux"}},
 	} {
 		for _, c := range clients {
 			t.Run(f.name+" with "+c.name, func(t *testing.T) {

@@ -122,7 +122,8 @@ func TestRemovalIsRefusedWhileItWouldHarm(t *testing.T) {
 	m.write("/tmp/conf", conf)
 	theirs, err := m.node.VM.NewPod("theirs")
 	m.must(err)
-	add := m.run([]string{"CNI_COMMAND=ADD", "CNI_CONTAINERID=theirs", "CNI_NETNS=" + theirs.Path(), "CNI_IFNAME=eth0", "CNI_PATH=/opt/cni/bin"}, "/bin/sh", "-c", bin+"azure-vnet-ipam < /tmp/conf")
+	add := m.run([]string{"CNI_COMMAND=ADD", "CNI_CONTAINERID=theirs", "CNI_NETNS=" + theirs.Path(), "CNI_IFNAME=eth0",
+		"CNI_PATH=/opt/cni/bin"}, "/bin/sh", "-c", bin+"azure-vnet-ipam < /tmp/conf")
 	if add.code != 0 {
 		t.Fatal(add.text)
 	}
@@ -140,7 +141,8 @@ func TestAnInterruptedInstallationGoesOn(t *testing.T) {
 	m.installs("installed", "--from", "/media/old")
 	shipped := m.read(conflist)
 	// cp fails at the second plugin.
-	m.write("/tmp/fake/cp", "#!/bin/sh\ncase $2 in */.azure-vnet-ipam.installing) echo garbage >\"$2\"; exit 1;; esac\nPATH=/usr/bin:/bin exec cp \"$@\"\n")
+	m.write("/tmp/fake/cp", "#!/bin/sh\ncase $2 in */.azure-vnet-ipam.installing) echo garbage >\"$2\"; exit 1;; esac\nPATH=/usr/bin:/bin "+
+		"exec cp \"$@\"\n")
 	s := m.run([]string{"PATH=/tmp/fake:/usr/bin:/bin"}, "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/media/new")
 	if s.code != 1 || !strings.Contains(s.text, "cannot write /opt/cni/bin/azure-vnet-ipam") {
 		t.Fatalf("exit %d: %s", s.code, s.text)
@@ -162,7 +164,8 @@ func TestAnInterruptedInstallationGoesOn(t *testing.T) {
 // The new plugin is asked what the kernel has before it is installed.
 func TestAKernelThatLacksSomethingIsNamed(t *testing.T) {
 	m := newMachine(t, "busybox", fabric.Default(1, 1))
-	m.repack(older, "/media/old", map[string]string{"azure-vnet": "#!/bin/sh\n[ \"$1\" = --version ] && echo v2.0.0 || printf 'ok       master  fine\\nfailure  kernel         network azure (bridge): no nftables\\n                        remedy: another kernel\\n'\n"})
+	m.repack(older, "/media/old", map[string]string{"azure-vnet": "#!/bin/sh\n[ \"$1\" = --version ] && echo v2.0.0 || printf 'ok       " +
+		"master  fine\\nfailure  kernel         network azure (bridge): no nftables\\n                        remedy: another kernel\\n'\n"})
 	m.repack(newer, "/media/new", map[string]string{"azure-vnet": "#!/bin/sh\nexit 1\n"})
 	files, network := m.files(), m.network()
 	m.refuses(3, "no nftables", "--from", "/media/old")

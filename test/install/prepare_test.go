@@ -170,10 +170,12 @@ func TestOtherFolders(t *testing.T) {
 	m.refuses(2, "--bin-dir needs a folder by its absolute path", "--bin-dir", "opt")
 	m.refuses(2, "--conf-dir needs a folder by its absolute path", "--conf-dir", "/etc/net.d/")
 	m.installs("installed", "--from", "/media/old", "--bin-dir", bins, "--conf-dir", conf)
-	if s := m.run(nil, bins+"/azure-vnet", "--version"); !strings.Contains(s.text, older) || !m.there(conf+"/10-azure.conflist") || m.there("/opt/cni") || m.there("/etc/cni") {
+	if s := m.run(nil, bins+"/azure-vnet", "--version"); !strings.Contains(s.text, older) || !m.there(conf+"/10-azure.conflist") ||
+		m.there("/opt/cni") || m.there("/etc/cni") {
 		t.Errorf("it is not there, or elsewhere, too: %s", s.text)
 	}
-	if unit := m.read(unit); !strings.Contains(unit, "\nExecStart="+bins+"/azure-vnet repair --watch\n") || strings.Contains(unit, "/opt/cni/bin") {
+	if unit := m.read(unit); !strings.Contains(unit, "\nExecStart="+bins+"/azure-vnet repair --watch\n") || strings.Contains(unit,
+		"/opt/cni/bin") {
 		t.Errorf("the unit runs another program:\n%s", unit)
 	}
 	m.refuses(1, "the plugins are installed in "+bins, "--from", "/media/new", "--bin-dir", "/opt/cni/bin")

@@ -49,7 +49,8 @@ func TestTheQuickstartOnANode(t *testing.T) {
 			if s.code != 0 {
 				t.Fatalf("exit %d: %s", s.code, s.text)
 			}
-			for _, want := range []string{"wrote /etc/sysctl.d/60-azure-vnet.conf", "wrote /etc/cloud/cloud.cfg.d/15-azure-vnet.cfg", "installed " + older + "\n", "10.240.1.1/16 is off eth0.", "\n0 failures, "} {
+			for _, want := range []string{"wrote /etc/sysctl.d/60-azure-vnet.conf", "wrote /etc/cloud/cloud.cfg.d/15-azure-vnet.cfg",
+				"installed " + older + "\n", "10.240.1.1/16 is off eth0.", "\n0 failures, "} {
 				if !strings.Contains(s.text, want) {
 					t.Errorf("%q is not to be seen:\n%s", want, s.text)
 				}

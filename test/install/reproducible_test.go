@@ -29,7 +29,8 @@ func TestAReleaseCanBeBuiltAgain(t *testing.T) {
 	}
 	release := filepath.Join(dirs[0], "output/release")
 	command(t, release, "sh", "-c", "sha256sum --quiet -c *.sha256 && sha512sum --quiet -c *.sha512")
-	command(t, release, "sh", "-c", "sha256sum --quiet -c SHA256SUMS && [ $(ls | grep -v -e '\\.sha' -e SHA256SUMS | wc -l) = $(wc -l <SHA256SUMS) ]")
+	command(t, release, "sh", "-c", "sha256sum --quiet -c SHA256SUMS && [ $(ls | grep -v -e '\\.sha' -e SHA256SUMS | wc -l) = $(wc -l "+
+		"<SHA256SUMS) ]")
 	signed(t, release)
 	for _, want := range []string{"linux-amd64-*.tgz", "linux-arm64-*.tgz", "windows-amd64-*.zip", "linux-amd64-*.spdx.json"} {
 		if found, err := filepath.Glob(filepath.Join(release, "azure-vnet-cni-"+want)); err != nil || len(found) != 1 {
@@ -56,7 +57,8 @@ func signed(t *testing.T, release string) {
 	command(t, dir, "openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "release.key")
 	command(t, dir, "openssl", "ec", "-in", "release.key", "-pubout", "-out", "release.pub")
 	command(t, "../..", "make", "sign-release", "RELEASE="+release, "KEY="+dir+"/release.key")
-	command(t, release, "sh", "-c", "base64 -d SHA256SUMS.sig > "+dir+"/sig && openssl dgst -sha256 -verify "+dir+"/release.pub -signature "+dir+"/sig SHA256SUMS")
+	command(t, release, "sh", "-c", "base64 -d SHA256SUMS.sig > "+dir+"/sig && openssl dgst -sha256 -verify "+dir+
+		"/release.pub -signature "+dir+"/sig SHA256SUMS")
 }
 
 func command(t *testing.T, dir string, name string, args ...string) {

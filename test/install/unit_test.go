@@ -55,7 +55,8 @@ func TestTheUnitComesAndGoes(t *testing.T) {
 	if !m.there(unit) || !m.there(wanted) || !strings.Contains(m.read(unit), "ExecStart="+bin+"azure-vnet repair --watch\n") {
 		t.Error("the unit is not there, or not enabled")
 	}
-	if !m.there(timer) || !m.there(timed) || !m.there(metered) || !strings.Contains(m.read(metered), "ExecStart="+bin+"azure-vnet metrics --textfile ") {
+	if !m.there(timer) || !m.there(timed) || !m.there(metered) || !strings.Contains(m.read(metered),
+		"ExecStart="+bin+"azure-vnet metrics --textfile ") {
 		t.Error("the timer of the metrics is not there, or not enabled")
 	}
 	m.wantAsked("by the installation", "daemon-reload, start, daemon-reload, start")

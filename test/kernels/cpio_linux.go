@@ -26,7 +26,8 @@ func (t tree) pack(path string) (err error) {
 		ino++
 		// Magic, inode, mode, user, group, links, time, size, device (2), special file's device (2), length of the name,
 		// checksum.
-		_, err := fmt.Fprintf(w, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00%s", ino, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name)+1, 0,
+		_, err := fmt.Fprintf(w, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00%s", ino, mode, 0, 0, 1, 0,
+			len(data), 0, 0, 0, 0, len(name)+1, 0,
 			name, padding(110+len(name)+1))
 		if err == nil {
 			_, err = w.Write(data)

@@ -49,7 +49,8 @@ func guest() {
 
 // prepare makes of an archive in memory what a machine looks like.
 func prepare() error {
-	for _, m := range []struct{ kind, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/run"}, {"tmpfs", "/tmp"}, {"tmpfs", "/var"}} {
+	for _, m := range []struct{ kind, at string }{{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/run"},
+		{"tmpfs", "/tmp"}, {"tmpfs", "/var"}} {
 		if err := errors.Join(os.MkdirAll(m.at, 0o755), unix.Mount(m.kind, m.at, m.kind, 0, "")); err != nil {
 			return fmt.Errorf("mount %s: %w", m.at, err)
 		}

@@ -72,7 +72,8 @@ var kernels = []kernel{
 	{name: "6.12", series: "6.12", runs: []run{simulator, bridge, netdev}},
 	{name: "azl3", series: "6.1", azl3: true, runs: []run{simulator, found}, lacks: "bridge family: it has none", not: map[string]string{
 		"Test(NICWorksAsBridgePort|HairpinThroughBridgePort|NICCountsForeignMACsThatABridgeLetsOut|TCPBetweenPodsOfTwoVMs)": "the test's own bridge has rules of the bridge family",
-		"TestServices/nft_IPv6=true":       "kube-proxy's rules of nftables ask for the route (fib), which this kernel cannot do for IPv6; it runs with iptables there",
+		"TestServices/nft_IPv6=true": "kube-proxy's rules of nftables ask for the route (fib), which this kernel cannot do for IPv6; it " +
+			"runs with iptables there",
 		"TestHostPorts/nftables":           "portmap's rules of nftables do the same; its other backend runs",
 		"TestTakeOverFromTheClassicPlugin": "the classic plugin's rules are made by ebtables-nft, which needs the bridge family",
 	}},

@@ -118,7 +118,8 @@ func (k kernel) steps() (steps []step) {
 			}
 			args = append(args, "-test.skip", strings.Join(not, "|"))
 		}
-		steps = append(steps, step{r.name, args, []string{"AZURE_CNI_BIN=" + r.plugins, "AZURE_CNI_DATAPLANE=" + r.family, "REFERENCE_CNI_BIN=/reference"}})
+		steps = append(steps, step{r.name, args,
+			[]string{"AZURE_CNI_BIN=" + r.plugins, "AZURE_CNI_DATAPLANE=" + r.family, "REFERENCE_CNI_BIN=/reference"}})
 	}
 	return steps
 }

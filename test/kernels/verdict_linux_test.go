@@ -60,7 +60,8 @@ func TestWhatAGuestMustSay(t *testing.T) {
 // A guest that hangs is ended, with its qemu, and what it said until then is known.
 func TestAGuestThatHangsIsGivenUp(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "qemu-system-x86_64"), []byte("#!/bin/sh\necho 'kernels: kernel 6.1.0'\nexec sleep 600\n"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "qemu-system-x86_64"), []byte("#!/bin/sh\necho 'kernels: kernel 6.1.0'\nexec sleep 600\n"),
+		0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
@@ -84,8 +85,10 @@ func TestPatterns(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"TestA", "TestA", true}, {"TestA", "TestAB", false}, {"TestA", "TestA/sub", true}, {"TestA/su", "TestA", false}, {"TestA/su", "TestA/sub", true},
-		{"TestServices/(bridge|tunnel)_.*_$", "TestServices/tunnel_nft_IPv6=true_", true}, {"TestServices/(bridge|tunnel)_.*_$", "TestServices/tunnel_nft_IPv6=true_another_subnet", false},
+		{"TestA", "TestA", true}, {"TestA", "TestAB", false}, {"TestA", "TestA/sub", true}, {"TestA/su", "TestA", false},
+		{"TestA/su", "TestA/sub", true},
+		{"TestServices/(bridge|tunnel)_.*_$", "TestServices/tunnel_nft_IPv6=true_", true},
+		{"TestServices/(bridge|tunnel)_.*_$", "TestServices/tunnel_nft_IPv6=true_another_subnet", false},
 	} {
 		if got := matches(c.pattern, c.name); got != c.want {
 			t.Errorf("%s, %s: %t", c.pattern, c.name, got)

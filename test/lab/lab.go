@@ -45,7 +45,8 @@ var (
 	MAC         = net.HardwareAddr{0x00, 0x0d, 0x3a, 0x00, 0x00, 0x01}
 	Prefix      = netip.MustParsePrefix("10.240.0.4/16")
 	Gateway     = netip.MustParseAddr("10.240.0.1")
-	PodPrefixes = []netip.Prefix{netip.MustParsePrefix("10.240.1.1/16"), netip.MustParsePrefix("10.240.1.2/16"), netip.MustParsePrefix("10.240.1.3/16")}
+	PodPrefixes = []netip.Prefix{netip.MustParsePrefix("10.240.1.1/16"), netip.MustParsePrefix("10.240.1.2/16"),
+		netip.MustParsePrefix("10.240.1.3/16")}
 )
 
 // Must ends the test with an error.
@@ -112,7 +113,8 @@ var Lifetime = regexp.MustCompile(`\d+sec`)
 // named is ip's output with the kernel's own names for its own numbers.
 func named(out string) string {
 	for number, name := range map[string]string{"(?m)^2 ": "local ", "(?m)^3 ": "broadcast ", "(?m)^5 ": "multicast ",
-		" table 255 ": " table local ", " proto 2 ": " proto kernel ", " proto 9 ": " proto ra ", " proto 16 ": " proto dhcp ", " scope 0 ": " scope global ", " scope 253 ": " scope link ", " scope 254 ": " scope host "} {
+		" table 255 ": " table local ", " proto 2 ": " proto kernel ", " proto 9 ": " proto ra ", " proto 16 ": " proto dhcp ",
+		" scope 0 ": " scope global ", " scope 253 ": " scope link ", " scope 254 ": " scope host "} {
 		out = regexp.MustCompile(number).ReplaceAllString(out, name)
 	}
 	return out
@@ -123,11 +125,13 @@ func named(out string) string {
 func (h *Host) Conf(dev string) string {
 	h.Helper()
 	var lines []string
-	for _, show := range []string{"-o addr show dev ", "-4 route show table all dev ", "-6 route show table all dev ", "neigh show nud permanent dev "} {
+	for _, show := range []string{"-o addr show dev ", "-4 route show table all dev ", "-6 route show table all dev ",
+		"neigh show nud permanent dev "} {
 		out := linkIndex.ReplaceAllString(h.IP(show+dev), "")
 		for line := range strings.Lines(Lifetime.ReplaceAllString(named(out), "N sec")) {
 			// What the kernel makes of its own accord comes and goes.
-			if strings.Contains(line, "inet6 fe80::") || strings.Contains(line, "local fe80::") || strings.HasPrefix(line, "fe80::") || strings.Contains(line, "ff00::") || strings.Contains(line, "proto kernel metric 256") {
+			if strings.Contains(line, "inet6 fe80::") || strings.Contains(line, "local fe80::") || strings.HasPrefix(line, "fe80::") ||
+				strings.Contains(line, "ff00::") || strings.Contains(line, "proto kernel metric 256") {
 				continue
 			}
 			line = strings.ReplaceAll(line, " linkdown", "") // of a bridge, for a moment
@@ -171,7 +175,8 @@ func PodMAC(p netip.Prefix) net.HardwareAddr {
 func (h *Host) WantPodPort(name string) {
 	h.Helper()
 	words := strings.Fields(h.Run("bridge", "-d", "link", "show", "dev", name))
-	for setting, want := range map[string]string{"hairpin": "on", "learning": "off", "flood": "off", "mcast_flood": "off", "bcast_flood": "off"} {
+	for setting, want := range map[string]string{"hairpin": "on", "learning": "off", "flood": "off",
+		"mcast_flood": "off", "bcast_flood": "off"} {
 		at := slices.Index(words, setting)
 		if at < 0 || at+1 == len(words) || words[at+1] != want {
 			h.Errorf("%s of port %s is not %s: %s", setting, name, want, strings.Join(words, " "))

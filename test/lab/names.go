@@ -19,7 +19,8 @@ func AgainWithNames(t *testing.T, tests ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	for file, known := range map[string]string{
-		"rt_tables": "255 local\n254 main\n253 default\n", "rt_protos": "2 kernel\n3 boot\n4 static\n16 dhcp\n", "rt_scopes": "0 global\n255 nowhere\n254 host\n253 link\n",
+		"rt_tables": "255 local\n254 main\n253 default\n", "rt_protos": "2 kernel\n3 boot\n4 static\n16 dhcp\n",
+		"rt_scopes": "0 global\n255 nowhere\n254 host\n253 link\n",
 		"rt_realms": "", "rt_dsfield": "", "group": "0 default\n", "rt_marks": "0x20000 ours\n0x0 zero\n",
 	} {
 		var b strings.Builder

@@ -42,7 +42,8 @@ func TestProvenance(t *testing.T) {
 	if err = p.Validate(); err != nil {
 		t.Error(err)
 	}
-	if s.PredicateType != "https://slsa.dev/provenance/v1" || len(s.Subject) < 2 || p.BuildDefinition.ResolvedDependencies[0].Digest["gitCommit"] == "" {
+	if s.PredicateType != "https://slsa.dev/provenance/v1" || len(s.Subject) < 2 ||
+		p.BuildDefinition.ResolvedDependencies[0].Digest["gitCommit"] == "" {
 		t.Errorf("it says %s", text)
 	}
 }

@@ -26,7 +26,8 @@ func TestSPDXDocument(t *testing.T) {
 	known := map[string]bool{"DOCUMENT": true}
 	for _, p := range d.Packages {
 		known[string(p.PackageSPDXIdentifier)] = true
-		if p.PackageLicenseConcluded == "" || p.PackageLicenseConcluded == "NOASSERTION" || p.PackageVersion == "" || p.PackageDownloadLocation == "" {
+		if p.PackageLicenseConcluded == "" || p.PackageLicenseConcluded == "NOASSERTION" || p.PackageVersion == "" ||
+			p.PackageDownloadLocation == "" {
 			t.Errorf("%s: %s has no licence, version or location", f, p.PackageName)
 		}
 	}

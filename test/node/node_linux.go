@@ -243,7 +243,8 @@ func (p *Pod) Addr(v6 bool) netip.Addr {
 
 func (p *Pod) runtimeConf() *libcni.RuntimeConf {
 	rt := &libcni.RuntimeConf{ContainerID: p.ID, NetNS: p.NS.Path(), IfName: p.IfName,
-		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", cmp.Or(p.Name, "pod-"+p.ID[:8])}, {"K8S_POD_INFRA_CONTAINER_ID", p.ID}}}
+		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", cmp.Or(p.Name, "pod-"+p.ID[:8])},
+			{"K8S_POD_INFRA_CONTAINER_ID", p.ID}}}
 	rt.CapabilityArgs = maps.Clone(p.Capabilities)
 	if len(p.Ports) > 0 {
 		rt.CapabilityArgs = map[string]any{"portMappings": p.Ports}

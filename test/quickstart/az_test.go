@@ -13,13 +13,14 @@ import (
 // azOptions are the commands of the Azure CLI that the script and the quickstart use, with options that they have (of its
 // reference, learn.microsoft.com/cli/azure).
 var azOptions = map[string]string{
-	"login":                        "",
-	"account show":                 "--query --output",
-	"group create":                 "--resource-group --name --location",
-	"group delete":                 "--name --yes --no-wait",
-	"deployment group create":      "--resource-group --template-file --parameters",
-	"network nsg create":           "--resource-group --name",
-	"network nsg rule create":      "--resource-group --nsg-name --name --priority --access --protocol --source-address-prefixes --destination-port-ranges",
+	"login":                   "",
+	"account show":            "--query --output",
+	"group create":            "--resource-group --name --location",
+	"group delete":            "--name --yes --no-wait",
+	"deployment group create": "--resource-group --template-file --parameters",
+	"network nsg create":      "--resource-group --name",
+	"network nsg rule create": "--resource-group --nsg-name --name --priority --access --protocol --source-address-prefixes " +
+		"--destination-port-ranges",
 	"network vnet create":          "--resource-group --name --address-prefixes --subnet-name --subnet-prefixes --network-security-group",
 	"network vnet subnet update":   "--resource-group --vnet-name --name --nat-gateway",
 	"network public-ip create":     "--resource-group --name --sku --allocation-method",
@@ -58,7 +59,8 @@ func wrongAz(words []string) string {
 func TestAzScript(t *testing.T) {
 	dir := t.TempDir()
 	log := filepath.Join(dir, "calls")
-	if err := os.WriteFile(filepath.Join(dir, "az"), []byte("#!/bin/sh\nfor w; do printf '%s\\t' \"$w\"; done >>"+log+"\necho >>"+log+"\n"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "az"), []byte("#!/bin/sh\nfor w; do printf '%s\\t' \"$w\"; done >>"+log+"\necho >>"+log+"\n"),
+		0o755); err != nil {
 		t.Fatal(err)
 	}
 	script := exec.Command("sh", examples+"az-cli/nodes.sh")

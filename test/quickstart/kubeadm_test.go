@@ -64,7 +64,8 @@ func TestKubeadm(t *testing.T) {
 		t.Error(diff)
 	}
 	cluster := init["ClusterConfiguration"].(*kubeadm.ClusterConfiguration)
-	if diff := cmp.Diff(map[string]string{"allocate-node-cidrs": "false", "configure-cloud-routes": "false"}, args(cluster.ControllerManager.ExtraArgs)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"allocate-node-cidrs": "false", "configure-cloud-routes": "false"},
+		args(cluster.ControllerManager.ExtraArgs)); diff != "" {
 		t.Error(diff)
 	}
 	services, vnet := netip.MustParsePrefix(cluster.Networking.ServiceSubnet), netip.MustParsePrefix("10.240.0.0/16")
@@ -79,7 +80,8 @@ func TestKubeadm(t *testing.T) {
 	if most := init["KubeletConfiguration"].(*kubelet.KubeletConfiguration).MaxPods; most != pods.DefaultValue-20 {
 		t.Errorf("maxPods is %d, and a NIC has %d addresses for pods", most, pods.DefaultValue)
 	}
-	if p := init["KubeProxyConfiguration"].(*proxy.KubeProxyConfiguration); p.DetectLocalMode != "InterfaceNamePrefix" || p.DetectLocal.InterfaceNamePrefix != "azv" || p.ClusterCIDR != "" {
+	if p := init["KubeProxyConfiguration"].(*proxy.KubeProxyConfiguration); p.DetectLocalMode != "InterfaceNamePrefix" ||
+		p.DetectLocal.InterfaceNamePrefix != "azv" || p.ClusterCIDR != "" {
 		t.Errorf("kube-proxy: %+v", p)
 	}
 	join := documents(t, "kubeadm/join.yaml")["JoinConfiguration"].(*kubeadm.JoinConfiguration)

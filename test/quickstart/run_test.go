@@ -72,7 +72,8 @@ func kubeadmProgram(t *testing.T) string {
 	const version = "v1.34.4" // of k8s.io/kubernetes in go.mod
 	program := filepath.Join(t.TempDir(), "kubeadm")
 	const pkg = "k8s.io/component-base/version."
-	build := exec.Command("go", "build", "-ldflags", "-X "+pkg+"gitVersion="+version+" -X "+pkg+"gitMajor=1 -X "+pkg+"gitMinor=34", "-o", program, "k8s.io/kubernetes/cmd/kubeadm")
+	build := exec.Command("go", "build", "-ldflags", "-X "+pkg+"gitVersion="+version+" -X "+pkg+"gitMajor=1 -X "+pkg+"gitMinor=34", "-o",
+		program, "k8s.io/kubernetes/cmd/kubeadm")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -104,7 +105,8 @@ func TestKubeadmTakesTheFiles(t *testing.T) {
 	})
 	copyExample(t, "init.yaml", dir)
 	said := shellIn(t, dir, bin, until(t, step(t, "4. The control plane"), "kubeadm init --config init.yaml"), "KUBEADM_INIT_DRYRUN_DIR="+made)
-	for _, want := range []string{"Your Kubernetes control-plane has initialized successfully!", "interfaceNamePrefix: azv\n", "detectLocalMode: InterfaceNamePrefix\n", `clusterCIDR: ""`} {
+	for _, want := range []string{"Your Kubernetes control-plane has initialized successfully!", "interfaceNamePrefix: azv\n",
+		"detectLocalMode: InterfaceNamePrefix\n", `clusterCIDR: ""`} {
 		if !strings.Contains(said, want) {
 			t.Errorf("kubeadm does not say %q:\n%s", want, said)
 		}

@@ -65,7 +65,8 @@ func TestTerraform(t *testing.T) {
 			t.Errorf("%s is not used", name)
 		}
 	}
-	for _, want := range []string{"azurerm_network_security_group", "azurerm_public_ip", "azurerm_nat_gateway", "azurerm_virtual_network", "azurerm_network_interface", "azurerm_linux_virtual_machine"} {
+	for _, want := range []string{"azurerm_network_security_group", "azurerm_public_ip", "azurerm_nat_gateway", "azurerm_virtual_network",
+		"azurerm_network_interface", "azurerm_linux_virtual_machine"} {
 		if !slices.Contains(resources, want) {
 			t.Errorf("it makes no %s", want)
 		}

@@ -116,7 +116,8 @@ func Settings(t testing.TB, conn *dbus.Conn, index int) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	for _, name := range []string{"DNSEx", "Domains", "DefaultRoute", "LLMNR", "MulticastDNS", "DNSOverTLS", "DNSSEC", "DNSSECNegativeTrustAnchors"} {
+	for _, name := range []string{"DNSEx", "Domains", "DefaultRoute", "LLMNR", "MulticastDNS", "DNSOverTLS", "DNSSEC",
+		"DNSSECNegativeTrustAnchors"} {
 		fmt.Fprintf(&b, "%s %v\n", name, all[name].Value())
 	}
 	return b.String()

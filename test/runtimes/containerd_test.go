@@ -190,7 +190,8 @@ func (m *machine) cgroup() string { return "/" + filepath.Base(m.Dir) }
 // on is a program on the VM: in its namespaces for the network, mounts and processes.
 func (m *machine) on(ctx context.Context, args ...string) *fabric.Cmd {
 	cmd := m.VM.Ns.Command(ctx, "nsenter", append([]string{"--mount", "--pid", "--target", strconv.Itoa(m.init.Process.Pid)}, args...)...)
-	cmd.Env = []string{"PATH=" + strings.Join([]string{filepath.Join(containerd, "usr/bin"), filepath.Join(containerd, "usr/sbin"), "/usr/sbin:/usr/bin:/sbin:/bin"}, ":")}
+	cmd.Env = []string{"PATH=" + strings.Join([]string{filepath.Join(containerd, "usr/bin"), filepath.Join(containerd, "usr/sbin"),
+		"/usr/sbin:/usr/bin:/sbin:/bin"}, ":")}
 	return cmd
 }
 

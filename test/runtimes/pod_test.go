@@ -43,8 +43,9 @@ func (m *machine) run(config *cri.PodSandboxConfig, command ...string) (*pod, er
 	if len(command) == 0 {
 		return p, nil
 	}
-	c, err := m.runtime.CreateContainer(m.ctx, &cri.CreateContainerRequest{PodSandboxId: p.sandbox, SandboxConfig: config, Config: &cri.ContainerConfig{
-		Metadata: &cri.ContainerMetadata{Name: "c"}, Image: &cri.ImageSpec{Image: boxImage}, Command: command, LogPath: "c.log"}})
+	c, err := m.runtime.CreateContainer(m.ctx,
+		&cri.CreateContainerRequest{PodSandboxId: p.sandbox, SandboxConfig: config, Config: &cri.ContainerConfig{
+			Metadata: &cri.ContainerMetadata{Name: "c"}, Image: &cri.ImageSpec{Image: boxImage}, Command: command, LogPath: "c.log"}})
 	if err != nil {
 		return nil, fmt.Errorf("create a container of pod %s: %w", config.Metadata.Name, err)
 	}
@@ -69,7 +70,8 @@ func (m *machine) server(name string, annotations map[string]string, ports ...*c
 
 // exec runs an applet of busybox in the pod's container.
 func (p *pod) exec(args ...string) (string, error) {
-	r, err := p.m.runtime.ExecSync(p.m.ctx, &cri.ExecSyncRequest{ContainerId: p.container, Cmd: append([]string{"/busybox"}, args...), Timeout: 10})
+	r, err := p.m.runtime.ExecSync(p.m.ctx,
+		&cri.ExecSyncRequest{ContainerId: p.container, Cmd: append([]string{"/busybox"}, args...), Timeout: 10})
 	if err != nil {
 		return "", err
 	}

@@ -19,7 +19,8 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-var plugins, reference, containerd, pause = os.Getenv("AZURE_CNI_BIN"), os.Getenv("REFERENCE_CNI_BIN"), os.Getenv("CONTAINERD"), os.Getenv("PAUSE")
+var plugins, reference, containerd, pause = os.Getenv(
+	"AZURE_CNI_BIN"), os.Getenv("REFERENCE_CNI_BIN"), os.Getenv("CONTAINERD"), os.Getenv("PAUSE")
 
 func TestMain(m *testing.M) {
 	for name, file := range map[string]string{"AZURE_CNI_BIN": plugins + "/azure-vnet", "REFERENCE_CNI_BIN": reference + "/portmap",
@@ -90,7 +91,8 @@ func podsOfContainerd(t *testing.T, f *fabric.Fabric, nodes []*machine, churn bo
 		t.Helper()
 		for _, from := range pods {
 			for i, to := range pods {
-				if out, err := from.exec("wget", "-q", "-O", "-", "http://"+to.addr.String()+"/"); err != nil || strings.TrimSpace(out) != string(rune('a'+i)) {
+				if out, err := from.exec("wget", "-q", "-O", "-", "http://"+to.addr.String()+"/"); err != nil ||
+					strings.TrimSpace(out) != string(rune('a'+i)) {
 					t.Errorf("%s: %s → %s: %q %v", when, from.addr, to.addr, out, err)
 				}
 			}

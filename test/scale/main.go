@@ -68,10 +68,13 @@ func run(nodes, of, services, jobs int, seed uint64) error {
 	fmt.Printf("%d nodes of %d addresses, %d pods each (%d live %s, %d live %s on average), one day; seed %d\n",
 		nodes, addresses, services+jobs, services, serviceLife, jobs, jobLife, seed)
 	fmt.Printf("ADDs:                            %.0f for each node and day\n", float64(all.adds)/float64(nodes))
-	fmt.Printf("questions to the host agent:     %.2f for each node and hour; %.4f for each ADD\n", perHour, float64(len(all.asked))/float64(all.adds))
-	fmt.Printf("%d nodes:                      %.2f questions each second, to as many host agents as there are hosts\n", of, perHour*float64(of)/3600)
+	fmt.Printf("questions to the host agent:     %.2f for each node and hour; %.4f for each ADD\n", perHour,
+		float64(len(all.asked))/float64(all.adds))
+	fmt.Printf("%d nodes:                      %.2f questions each second, to as many host agents as there are hosts\n",
+		of, perHour*float64(of)/3600)
 	fmt.Printf("all of them start in 10 minutes: %.1f questions each second, one for each node\n", float64(of)/600)
-	fmt.Printf("an address is given again:       after %s at the earliest, %s in the median\n", all.reuse[0].Round(time.Second), all.reuse[len(all.reuse)/2].Round(time.Second))
+	fmt.Printf("an address is given again:       after %s at the earliest, %s in the median\n", all.reuse[0].Round(time.Second),
+		all.reuse[len(all.reuse)/2].Round(time.Second))
 	return nil
 }
 
@@ -108,8 +111,10 @@ func newNode(random *rand.Rand) (*node, error) {
 	}
 	clock := func() time.Time { return n.now }
 	n.manager = &ipam.Manager{
-		Source: n, Environment: "azure", URL: azure.HostAgentURL, Interval: ipam.DefaultQueryInterval, RefreshLock: filepath.Join(dir, "refresh.lock"),
-		Store: store.New(store.Options[ipam.State]{Path: filepath.Join(dir, "azure-vnet-ipam.json"), Schema: ipam.Schema, Boot: "boot", Now: clock}),
+		Source: n, Environment: "azure", URL: azure.HostAgentURL, Interval: ipam.DefaultQueryInterval,
+		RefreshLock: filepath.Join(dir, "refresh.lock"),
+		Store: store.New(store.Options[ipam.State]{Path: filepath.Join(dir, "azure-vnet-ipam.json"),
+			Schema: ipam.Schema, Boot: "boot", Now: clock}),
 		Interfaces: func() ([]platform.Interface, error) {
 			return []platform.Interface{{Index: 2, Name: "eth0", MAC: nic, Up: true}}, nil
 		},

@@ -53,7 +53,8 @@ func newSandbox(t *testing.T) sandbox {
 		s.must(os.MkdirAll(filepath.Join(s.dir, dir), 0o755))
 	}
 	s.write("dpkg/status", "", 0o644)
-	s.write("package/DEBIAN/control", "Package: dpkg\nVersion: 9\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nDescription: what the test installs\n", 0o644)
+	s.write("package/DEBIAN/control",
+		"Package: dpkg\nVersion: 9\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nDescription: what the test installs\n", 0o644)
 	deb := filepath.Join(s.dir, "repo/dpkg_9_all.deb")
 	if out, err := exec.Command("dpkg-deb", "--build", filepath.Join(s.dir, "package"), deb).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -62,7 +63,9 @@ func newSandbox(t *testing.T) sandbox {
 	s.must(err)
 	sum, err := exec.Command("sha256sum", deb).Output()
 	s.must(err)
-	s.write("repo/Packages", fmt.Sprintf("Package: dpkg\nVersion: 9\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nFilename: ./dpkg_9_all.deb\nSize: %d\nSHA256: %s\nDescription: what the test installs\n", info.Size(), sum[:64]), 0o644)
+	s.write("repo/Packages", fmt.Sprintf(
+		"Package: dpkg\nVersion: 9\nArchitecture: all\nMaintainer: nobody <nobody@example.com>\nFilename: ./dpkg_9_all.deb\nSize: %d\nSHA256: "+
+			"%s\nDescription: what the test installs\n", info.Size(), sum[:64]), 0o644)
 	s.write("etc/sources.list", "deb [trusted=yes] file:"+s.dir+"/repo ./\n", 0o644)
 	s.write("bin/dpkg", "#!/bin/sh\necho \"$@\" >> "+s.dir+"/dpkg-calls\n", 0o755)
 	s.write("apt.conf", strings.ReplaceAll(`
@@ -92,7 +95,8 @@ func (s sandbox) setup() *exec.Cmd {
 	// It looks where sudo does not, too; here that would find the machine's own dpkg-deb.
 	text := strings.Replace(string(script), "PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin", "PATH=$PATH", 1)
 	cmd := exec.CommandContext(s.Context(), "/bin/sh", s.write("setup.sh", text, 0o755), "release")
-	cmd.Env = []string{"PATH=" + tools, "APT_CONFIG=" + filepath.Join(s.dir, "apt.conf"), "HOME=" + s.dir, "SSL_CERT_FILE=/none", "GOTOOLCHAIN=local", "GOFLAGS=-mod=mod"}
+	cmd.Env = []string{"PATH=" + tools, "APT_CONFIG=" + filepath.Join(s.dir, "apt.conf"), "HOME=" + s.dir, "SSL_CERT_FILE=/none",
+		"GOTOOLCHAIN=local", "GOFLAGS=-mod=mod"}
 	return cmd
 }
 
@@ -214,7 +218,8 @@ func (s sandbox) kernelPackage(dist, version string) {
 	s.Helper()
 	image := "linux-image-" + version + "-cloud-amd64"
 	s.write(dist+"-package/boot/vmlinuz-"+version, "", 0o644)
-	s.write(dist+"-package/DEBIAN/control", "Package: "+image+"\nVersion: "+version+"\nArchitecture: amd64\nMaintainer: nobody <nobody@example.com>\nDescription: a kernel\n", 0o644)
+	s.write(dist+"-package/DEBIAN/control",
+		"Package: "+image+"\nVersion: "+version+"\nArchitecture: amd64\nMaintainer: nobody <nobody@example.com>\nDescription: a kernel\n", 0o644)
 	mirror, _, _ := strings.Cut(dist, "/dists/")
 	name := image + ".deb"
 	deb := filepath.Join(s.dir, mirror, name)
@@ -223,7 +228,8 @@ func (s sandbox) kernelPackage(dist, version string) {
 	}
 	b, err := os.ReadFile(deb)
 	s.must(err)
-	stanza := "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: nobody <nobody@example.com>\nFilename: %s\nSize: %d\nSHA256: %x\nDepends: %s\nDescription: a kernel\n\n"
+	stanza := "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: nobody <nobody@example.com>\nFilename: %s\nSize: %d\nSHA256: " +
+		"%x\nDepends: %s\nDescription: a kernel\n\n"
 	s.write(dist+"/main/binary-amd64/Packages",
 		fmt.Sprintf(stanza, image, version, name, len(b), sha256.Sum256(b), "dpkg")+
 			fmt.Sprintf(stanza, "linux-image-cloud-amd64", version, "none", 1, sha256.Sum256(nil), image), 0o644)
@@ -240,6 +246,7 @@ func (s sandbox) kernels() *exec.Cmd {
 	const keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
 	text := strings.NewReplacer("signed-by="+keys, "trusted=yes", keys, "/dev/null", "/etc/ethertypes", "/dev/null").Replace(string(script))
 	cmd := exec.CommandContext(s.Context(), "/bin/sh", s.write("scripts/setup.sh", text, 0o755), "kernels")
-	cmd.Env = []string{"PATH=" + filepath.Join(s.dir, "fakes") + ":" + os.Getenv("PATH"), "HOME=" + s.dir, "SSL_CERT_FILE=/none", "GOTOOLCHAIN=local", "GOFLAGS=-mod=mod"}
+	cmd.Env = []string{"PATH=" + filepath.Join(s.dir, "fakes") + ":" + os.Getenv("PATH"), "HOME=" +
+		s.dir, "SSL_CERT_FILE=/none", "GOTOOLCHAIN=local", "GOFLAGS=-mod=mod"}
 	return cmd
 }

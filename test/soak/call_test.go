@@ -41,7 +41,8 @@ func (a answer) String() string {
 }
 
 // slowDisk makes each call that waits for a disk last 50 ms longer.
-var slowDisk = []string{"-f", "-qqq", "-o", "/dev/null", "-e", "trace=fsync,renameat,linkat", "-e", "inject=fsync,renameat,linkat:delay_exit=50000"}
+var slowDisk = []string{"-f", "-qqq", "-o", "/dev/null", "-e", "trace=fsync,renameat,linkat", "-e",
+	"inject=fsync,renameat,linkat:delay_exit=50000"}
 
 // failures is how many system calls failing knows.
 const failures = 24
@@ -75,7 +76,8 @@ func (m *machine) call(command string, s *slot, d decision, fields map[string]an
 	if s.ns != nil {
 		netns = s.ns.Path()
 	}
-	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + s.id, "CNI_NETNS=" + netns, "CNI_IFNAME=eth0", "CNI_PATH=" + binaries, "PATH=/usr/bin:/bin"}
+	cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + s.id, "CNI_NETNS=" + netns, "CNI_IFNAME=eth0",
+		"CNI_PATH=" + binaries, "PATH=/usr/bin:/bin"}
 	if command == "CHECK" {
 		fields = map[string]any{"prevResult": s.result}
 	}

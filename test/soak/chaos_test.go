@@ -128,13 +128,15 @@ func (m *machine) damage(file string, how int) error {
 
 var garbage, nothing = "<Interfaces><Interface", "<Interfaces></Interfaces>"
 
-var agentFaults = []ipamtest.Fault{{Status: 500}, {Hangup: true}, {Delay: 300 * time.Millisecond}, {Delay: time.Minute}, {Truncate: true}, {Body: &garbage},
+var agentFaults = []ipamtest.Fault{{Status: 500}, {Hangup: true}, {Delay: 300 * time.Millisecond}, {Delay: time.Minute},
+	{Truncate: true}, {Body: &garbage},
 	{Body: &nothing}, {HugeBytes: 8 << 20}, {Redirect: "http://10.241.0.1/"}}
 
 // flap takes the master down and up again. What the kernel takes from it meanwhile comes back as networkd or cloud-init
 // give it.
 func (m *machine) flap(ctx context.Context, lasts time.Duration) error {
-	if _, err := m.sh("ip -4 route save dev eth0 table main >r4; ip -6 route save dev eth0 table main >r6; echo 1 >/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down; ip link set eth0 down"); err != nil {
+	if _, err := m.sh("ip -4 route save dev eth0 table main >r4; ip -6 route save dev eth0 table main >r6; echo 1 " +
+		">/proc/sys/net/ipv6/conf/eth0/keep_addr_on_down; ip link set eth0 down"); err != nil {
 		return err
 	}
 	pause(ctx, lasts)

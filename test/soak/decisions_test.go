@@ -28,7 +28,8 @@ func (d decision) String() string {
 	for _, f := range []struct {
 		name string
 		on   bool
-	}{{fmt.Sprintf("killed at %.2f", d.when), d.kill}, {"slow", d.slow}, {fmt.Sprintf("failing at %d", d.fail), d.fail > 0}, {"hasty", d.hasty}, {"v6", d.v6}} {
+	}{{fmt.Sprintf("killed at %.2f", d.when), d.kill}, {"slow", d.slow}, {fmt.Sprintf("failing at %d", d.fail), d.fail > 0},
+		{"hasty", d.hasty}, {"v6", d.v6}} {
 		if f.on {
 			s += " " + f.name
 		}
@@ -81,7 +82,8 @@ var troubles = []weight{{"damage the state", 4}, {"damage the mirror", 1}, {"los
 	{"master down", 2}, {"clock jump", 2}, {"full disk", 3}, {"quiet", 2}}
 
 func drawTrouble(r *rand.Rand) trouble {
-	return trouble{pick(r, troubles), time.Duration(100+r.IntN(900)) * time.Millisecond, time.Duration(50+r.IntN(500)) * time.Millisecond, r.IntN(1 << 16)}
+	return trouble{pick(r, troubles), time.Duration(100+r.IntN(900)) * time.Millisecond,
+		time.Duration(50+r.IntN(500)) * time.Millisecond, r.IntN(1 << 16)}
 }
 
 // stream is the random numbers of worker i, or of the chaos of VM i.

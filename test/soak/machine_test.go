@@ -79,7 +79,8 @@ func newMachine(t *testing.T, stop context.CancelFunc, vm *fabric.VM, mode strin
 		t.Fatalf("mount a small file system: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(n.DataDir(), unix.MNT_DETACH) })
-	return &machine{Node: n, t: t, stop: stop, mode: mode, holders: map[netip.Addr]string{}, count: map[string]int{}, usual: map[string]time.Duration{}}
+	return &machine{Node: n, t: t, stop: stop, mode: mode, holders: map[netip.Addr]string{}, count: map[string]int{},
+		usual: map[string]time.Duration{}}
 }
 
 // fail reports that something does not hold, with what happened before, and ends the soak. What does not hold comes
@@ -150,7 +151,8 @@ func (m *machine) living() []*slot {
 
 // conf is the network's configuration with further fields.
 func (m *machine) conf(fields map[string]any) []byte {
-	all := map[string]any{"mode": m.mode, "logLevel": "info", "ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}}
+	all := map[string]any{"mode": m.mode, "logLevel": "info",
+		"ipam": map[string]any{"type": "azure-vnet-ipam", "families": []string{"ipv4", "ipv6"}}}
 	for k, v := range fields {
 		all[k] = v
 	}

@@ -133,7 +133,8 @@ func (m *machine) gaveBack(s *slot, a answer) {
 	}
 	m.note("failed ADD", "%.12s", s.id)
 	excused := m.callFault.watch()
-	for _, command := range []string{"ip link", "nft list ruleset", "$BIN/azure-vnet show -o json --data-dir run", "$BIN/azure-vnet-ipam show -o json --data-dir run"} {
+	for _, command := range []string{"ip link", "nft list ruleset", "$BIN/azure-vnet show -o json --data-dir run",
+		"$BIN/azure-vnet-ipam show -o json --data-dir run"} {
 		out, err := m.sh("BIN=" + binaries + "; " + command)
 		if i := strings.Index(out, s.id); (err != nil || i >= 0) && !excused() {
 			m.fail("ADD of %s failed (%s) and left, as %q says (%v): %s", s.id, a, command, err, out[max(0, i-200):min(len(out), i+200)])

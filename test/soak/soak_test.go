@@ -76,7 +76,8 @@ func TestSoak(t *testing.T) {
 		if !t.Failed() {
 			m.end()
 		}
-		t.Logf("%-11s %s; slowest call %s, violations that faults explain: %s", m.mode, m.counted(), m.slowest.Round(time.Millisecond), m.forgiven)
+		t.Logf("%-11s %s; slowest call %s, violations that faults explain: %s", m.mode, m.counted(),
+			m.slowest.Round(time.Millisecond), m.forgiven)
 	}
 }
 

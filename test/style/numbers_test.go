@@ -23,7 +23,8 @@ func TestNumbersOfThePlatformHaveOneHome(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || name == "output" || name == "azure" || name == "test" || name == "build"):
+		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != root || name == "output" || name == "azure" ||
+			name == "test" || name == "build"):
 			return filepath.SkipDir
 		case d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
 			return nil
@@ -65,7 +66,8 @@ var alsoFine = []int{16, 0x0a, 88}
 	want := []string{
 		`4: "http://168.63.129.16/machine" is in package azure`, `5: 0x12, 0x34 is in package azure`, `6: 168, 63, 129, 16 is in package azure`,
 		`7: 0x0a, 0x58 is in package azure`, `8: 32526 is in package azure`, `9: "azv*" is in package azure`, `10: "mas" is in package azure`,
-		`11: "l2tunnel" is in package azure`, `12: "azure%d" is in package azure`, `13: "fe80::1234:5678:9abc" is in package azure`, `14: "0a:58" is in package azure`,
+		`11: "l2tunnel" is in package azure`, `12: "azure%d" is in package azure`, `13: "fe80::1234:5678:9abc" is in package azure`,
+		`14: "0a:58" is in package azure`,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("findings (-want +got):\n%s", d)
@@ -109,7 +111,8 @@ func secondHomes(t *testing.T, path string, source any) (findings []string) {
 				}
 			}
 		case *ast.BasicLit:
-			if text, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil && ofAzure.MatchString(text) || n.Kind == token.INT && n.Value == "32526" {
+			if text, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil && ofAzure.MatchString(text) ||
+				n.Kind == token.INT && n.Value == "32526" {
 				at(n, n.Value)
 			}
 		}

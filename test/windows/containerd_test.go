@@ -35,10 +35,12 @@ func TestContainerdsClientAndTheShippedConflist(t *testing.T) {
 	}
 	h.must(json.Unmarshal(out, &result))
 	eth0, ok := result.Interfaces["eth0"]
-	if !ok || len(result.Interfaces) != 1 || len(eth0.IPConfigs) != 1 || eth0.IPConfigs[0].IP != "10.240.1.1" || eth0.IPConfigs[0].Gateway != "10.240.0.1" || eth0.Sandbox != ns {
+	if !ok || len(result.Interfaces) != 1 || len(eth0.IPConfigs) != 1 || eth0.IPConfigs[0].IP != "10.240.1.1" ||
+		eth0.IPConfigs[0].Gateway != "10.240.0.1" || eth0.Sandbox != ns {
 		t.Errorf("the result is %s", out)
 	}
-	if len(result.Routes) != 1 || result.Routes[0].Dst != "0.0.0.0/0" || result.Routes[0].GW != "10.240.0.1" || len(result.DNS) != 1 || result.DNS[0].Nameservers[0] != "10.0.0.10" {
+	if len(result.Routes) != 1 || result.Routes[0].Dst != "0.0.0.0/0" || result.Routes[0].GW != "10.240.0.1" || len(result.DNS) != 1 ||
+		result.DNS[0].Nameservers[0] != "10.0.0.10" {
 		t.Errorf("the result is %s", out)
 	}
 	h.wantDocument("Create", "Network", "network-v2.json", "Ethernet 2", "eth0")
@@ -93,7 +95,8 @@ func TestContainerdsLifecycle(t *testing.T) {
 // A DEL in all the circumstances in which runtimes call it.
 func TestDelWhateverIsLeft(t *testing.T) {
 	h := newHost(t, options{})
-	conf := h.conf(map[string]any{"runtimeConfig": map[string]any{"portMappings": []any{map[string]any{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}}}})
+	conf := h.conf(map[string]any{"runtimeConfig": map[string]any{"portMappings": []any{map[string]any{"hostPort": 8080,
+		"containerPort": 80, "protocol": "tcp"}}}})
 	bare := h.conf(nil)
 	for name, c := range map[string]struct {
 		before func(ns string) // ADD has succeeded
@@ -193,7 +196,8 @@ func TestTwoFamilies(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	e := h.hns.Endpoints()[0]
-	if len(e.IpConfigurations) != 2 || e.IpConfigurations[1].IpAddress != "fd00::1:1" || len(e.Routes) != 2 || e.Routes[1].NextHop != "fd00::1" {
+	if len(e.IpConfigurations) != 2 || e.IpConfigurations[1].IpAddress != "fd00::1:1" || len(e.Routes) != 2 ||
+		e.Routes[1].NextHop != "fd00::1" {
 		t.Errorf("%+v", e)
 	}
 	h.hns.AddContainer(id(2))

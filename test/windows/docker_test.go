@@ -15,7 +15,8 @@ import (
 func TestDockersWay(t *testing.T) {
 	h := newHost(t, options{})
 	conf := h.conf(map[string]any{
-		"cniVersion": "0.3.0", "dns": map[string]any{"Nameservers": []string{"10.0.0.10", "168.63.129.16"}, "Search": []string{"svc.cluster.local"}},
+		"cniVersion": "0.3.0", "dns": map[string]any{"Nameservers": []string{"10.0.0.10", "168.63.129.16"},
+			"Search": []string{"svc.cluster.local"}},
 	})
 	sandbox, workload, second := id(1), id(2), id(3)
 	for _, c := range []string{sandbox, workload, second} {
@@ -44,7 +45,8 @@ func TestDockersWay(t *testing.T) {
 
 	for _, c := range []string{workload, second, workload} {
 		r := h.wantResult(h.call("ADD", c, "container:"+sandbox, conf))
-		if b := address(t, r); b != a || r.IPs[0].Gateway.String() != "10.240.0.1" || !slices.Equal(r.DNS.Search, []string{"default.svc.cluster.local"}) {
+		if b := address(t, r); b != a || r.IPs[0].Gateway.String() != "10.240.0.1" || !slices.Equal(r.DNS.Search,
+			[]string{"default.svc.cluster.local"}) {
 			t.Errorf("the result of a container of the pod is %+v", r)
 		}
 	}

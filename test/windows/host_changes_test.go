@@ -59,13 +59,17 @@ func TestAdapters(t *testing.T) {
 	}{
 		"found by the MAC that the host agent lists": {adapter: "eth0", address: "10.240.1.1"},
 		"named": {conf: map[string]any{"master": "eth0"}, adapter: "eth0", address: "10.240.1.1"},
-		"two NICs: the secondary one comes first":         {fabric: twoNICs(), adapter: "eth1", address: "10.240.2.1"},
-		"two NICs: the named one":                         {fabric: twoNICs(), conf: map[string]any{"master": "eth0"}, adapter: "eth0", address: "10.240.1.1"},
-		"adapterName wins over the master":                {fabric: twoNICs(), conf: map[string]any{"master": "eth0", "adapterName": "eth1"}, adapter: "eth1", address: "10.240.1.1"},
-		"adapterName of what is behind a switch: no name": {conf: map[string]any{"adapterName": "vEthernet (Ethernet)"}, adapter: "", address: "10.240.1.1"},
-		"named in capitals":                               {conf: map[string]any{"master": "ETH0", "adapterName": "ETH0"}, adapter: "eth0", address: "10.240.1.1"},
-		"a master that is not there":                      {conf: map[string]any{"master": "Ethernet 7"}, code: 102},
-		"an adapter that HNS does not know":               {conf: map[string]any{"adapterName": "Ethernet 7"}, code: 102},
+		"two NICs: the secondary one comes first": {fabric: twoNICs(), adapter: "eth1", address: "10.240.2.1"},
+		"two NICs: the named one": {fabric: twoNICs(), conf: map[string]any{"master": "eth0"},
+			adapter: "eth0", address: "10.240.1.1"},
+		"adapterName wins over the master": {fabric: twoNICs(), conf: map[string]any{"master": "eth0", "adapterName": "eth1"},
+			adapter: "eth1", address: "10.240.1.1"},
+		"adapterName of what is behind a switch: no name": {conf: map[string]any{"adapterName": "vEthernet (Ethernet)"},
+			adapter: "", address: "10.240.1.1"},
+		"named in capitals": {conf: map[string]any{"master": "ETH0", "adapterName": "ETH0"},
+			adapter: "eth0", address: "10.240.1.1"},
+		"a master that is not there":        {conf: map[string]any{"master": "Ethernet 7"}, code: 102},
+		"an adapter that HNS does not know": {conf: map[string]any{"adapterName": "Ethernet 7"}, code: 102},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t, options{fabric: c.fabric, hns: hnssim.Options{Adapters: []string{"eth0", "eth1"}}})
@@ -187,7 +191,8 @@ func TestSixtyFourAtOnce(t *testing.T) {
 		}
 	}
 	all("ADD")
-	if n, e, r := h.hns.Networks(), h.hns.Endpoints(), h.reservations(); len(n) != 1 || len(e) != pods || len(r) != pods || len(h.endpoints()) != pods {
+	if n, e, r := h.hns.Networks(), h.hns.Endpoints(),
+		h.reservations(); len(n) != 1 || len(e) != pods || len(r) != pods || len(h.endpoints()) != pods {
 		t.Errorf("%d networks, %d endpoints, %d addresses, %d in the state", len(n), len(e), len(r), len(h.endpoints()))
 	}
 	all("DEL")
@@ -259,7 +264,8 @@ func (h *host) kill(ctx context.Context, command, containerID, netns string, con
 	h.must(err)
 	cmd := h.vm.Ns.Command(ctx, filepath.Join(h.bin, "azure-vnet"))
 	cmd.Stdin = stdin
-	cmd.Env = append(h.env(), "CNI_COMMAND="+command, "CNI_CONTAINERID="+containerID, "CNI_NETNS="+netns, "CNI_IFNAME=eth0", "CNI_ARGS=", "CNI_PATH="+h.bin)
+	cmd.Env = append(h.env(), "CNI_COMMAND="+command, "CNI_CONTAINERID="+containerID, "CNI_NETNS="+netns, "CNI_IFNAME=eth0",
+		"CNI_ARGS=", "CNI_PATH="+h.bin)
 	if err := cmd.Start(); err != nil {
 		return false // it was too early
 	}

@@ -41,7 +41,8 @@ var recording = os.Getenv("HNS_FACTS")
 var binaries, prefix, gocni = os.Getenv("AZURE_CNI_WINDOWS_BIN"), os.Getenv("WINE_PREFIX"), os.Getenv("GOCNI_BIN")
 
 func TestMain(m *testing.M) {
-	for _, file := range []string{filepath.Join(binaries, "azure-vnet.exe"), filepath.Join(binaries, "azure-vnet-ipam.exe"), filepath.Join(binaries, "azure-vnet-install.exe"), filepath.Join(prefix, "drive_c"), gocni} {
+	for _, file := range []string{filepath.Join(binaries, "azure-vnet.exe"), filepath.Join(binaries, "azure-vnet-ipam.exe"),
+		filepath.Join(binaries, "azure-vnet-install.exe"), filepath.Join(prefix, "drive_c"), gocni} {
 		if _, err := os.Stat(file); err != nil {
 			fmt.Fprintf(os.Stderr, "test/windows: %v; run \"make test-windows\"\n", err)
 			os.Exit(1)
@@ -110,7 +111,8 @@ func newHost(t *testing.T, o options) *host {
 	// prefix.
 	registry, err := filepath.Glob(filepath.Join(prefix, "*.reg"))
 	h.must(err)
-	if out, err = exec.Command("cp", append(append([]string{"--remove-destination"}, registry...), h.prefix)...).CombinedOutput(); err != nil || len(registry) == 0 {
+	if out, err = exec.Command("cp", append(append([]string{"--remove-destination"}, registry...),
+		h.prefix)...).CombinedOutput(); err != nil || len(registry) == 0 {
 		t.Fatalf("%v: %s", err, out)
 	}
 	bin := h.path(binDir)
@@ -159,7 +161,8 @@ func (h *host) boot() {
 func (h *host) adaptersShow() bool {
 	h.Helper()
 	const apart = `C:\windows\temp`
-	conf := h.conf(map[string]any{"cniVersion": "1.1.0", "master": h.vm.Config.PrimaryNIC().Name, "dataDir": apart, "logFile": apart + `\boot.log`})
+	conf := h.conf(map[string]any{"cniVersion": "1.1.0", "master": h.vm.Config.PrimaryNIC().Name, "dataDir": apart,
+		"logFile": apart + `\boot.log`})
 	return h.call("STATUS", "", "", conf).Exit == 0
 }
 

@@ -47,7 +47,8 @@ func TestUninstallLeavesNothing(t *testing.T) {
 
 	// A container of another network plugin that uses our IPAM plugin.
 	other := func(command string) node.Reply {
-		r, err := h.node.Exec(h.ctx, node.Call{Plugin: "azure-vnet-ipam", Command: command, ContainerID: id(2), NetNS: "none", IfName: "eth0", Conf: h.json(h.conf(map[string]any{"type": "win-bridge", "name": "other"}))})
+		r, err := h.node.Exec(h.ctx, node.Call{Plugin: "azure-vnet-ipam", Command: command, ContainerID: id(2), NetNS: "none", IfName: "eth0",
+			Conf: h.json(h.conf(map[string]any{"type": "win-bridge", "name": "other"}))})
 		h.must(err)
 		return r
 	}

@@ -33,10 +33,12 @@ func withPorts(ports ...any) map[string]any {
 func TestHostPorts(t *testing.T) {
 	h := newHost(t, options{})
 	h.wantResult(h.call("ADD", id(1), h.hns.AddNamespace(), h.conf(withPorts(
-		port(8080, 80, "tcp", ""), port(8081, 81, "UDP", ""), port(8082, 82, "TCP", "10.240.0.4"), port(0, 83, "tcp", ""), port(8084, 84, "tcp", "0.0.0.0")))))
+		port(8080, 80, "tcp", ""), port(8081, 81, "UDP", ""), port(8082, 82, "TCP", "10.240.0.4"), port(0, 83, "tcp", ""),
+		port(8084, 84, "tcp", "0.0.0.0")))))
 	want := []string{
 		`{"Protocol":6,"InternalPort":80,"ExternalPort":8080,"Flags":1}`, `{"Protocol":17,"InternalPort":81,"ExternalPort":8081,"Flags":1}`,
-		`{"Protocol":6,"InternalPort":82,"ExternalPort":8082,"VIP":"10.240.0.4","Flags":1}`, `{"Protocol":6,"InternalPort":84,"ExternalPort":8084,"Flags":1}`,
+		`{"Protocol":6,"InternalPort":82,"ExternalPort":8082,"VIP":"10.240.0.4","Flags":1}`,
+		`{"Protocol":6,"InternalPort":84,"ExternalPort":8084,"Flags":1}`,
 	}
 	if got := policies(t, h.hns.Endpoints()[0], "PortMapping"); !slices.Equal(got, want) {
 		t.Errorf("port mappings %v, want %v", got, want)
@@ -66,25 +68,34 @@ func TestHostPorts(t *testing.T) {
 
 func TestDNSOfPods(t *testing.T) {
 	h := newHost(t, options{})
-	both := map[string]any{"Nameservers": []string{"10.0.0.10", "168.63.129.16"}, "Search": []string{"svc.cluster.local", "cluster.local"}, "Options": []string{"ndots:5"}}
+	both := map[string]any{"Nameservers": []string{"10.0.0.10", "168.63.129.16"}, "Search": []string{"svc.cluster.local", "cluster.local"},
+		"Options": []string{"ndots:5"}}
 	for name, c := range map[string]struct {
 		conf map[string]any
 		want hnssim.DNS
 		code uint
 	}{
 		"from the conflist, the pod's namespace before the first suffix": {conf: map[string]any{"dns": both},
-			want: hnssim.DNS{Search: []string{"default.svc.cluster.local", "cluster.local"}, ServerList: []string{"10.0.0.10", "168.63.129.16"}, Options: []string{"ndots:5"}}},
-		"from the runtime, in lower case": {conf: map[string]any{"dns": both, "runtimeConfig": map[string]any{"dns": map[string]any{"servers": []string{"10.0.0.11"}, "searches": []string{"a.b"}, "options": []string{"ndots:2"}}}},
+			want: hnssim.DNS{Search: []string{"default.svc.cluster.local", "cluster.local"}, ServerList: []string{"10.0.0.10", "168.63.129.16"},
+				Options: []string{"ndots:5"}}},
+		"from the runtime, in lower case": {conf: map[string]any{"dns": both,
+			"runtimeConfig": map[string]any{"dns": map[string]any{"servers": []string{"10.0.0.11"}, "searches": []string{"a.b"},
+				"options": []string{"ndots:2"}}}},
 			want: hnssim.DNS{Search: []string{"a.b"}, ServerList: []string{"10.0.0.11"}, Options: []string{"ndots:2"}}},
-		"from the runtime, in capitals, servers only": {conf: map[string]any{"dns": both, "runtimeConfig": map[string]any{"dns": map[string]any{"Servers": []string{"10.0.0.11"}, "Searches": nil, "Options": nil}}},
+		"from the runtime, in capitals, servers only": {conf: map[string]any{"dns": both,
+			"runtimeConfig": map[string]any{"dns": map[string]any{"Servers": []string{"10.0.0.11"}, "Searches": nil, "Options": nil}}},
 			want: hnssim.DNS{ServerList: []string{"10.0.0.11"}}},
-		"from the runtime, suffixes only; the conflist's half does not matter then": {conf: map[string]any{"dns": map[string]any{"nameservers": []string{"10.0.0.10"}}, "runtimeConfig": map[string]any{"dns": map[string]any{"searches": []string{"a.b"}}}},
+		"from the runtime, suffixes only; the conflist's half does not " +
+			"matter then": {conf: map[string]any{"dns": map[string]any{"nameservers": []string{"10.0.0.10"}},
+			"runtimeConfig": map[string]any{"dns": map[string]any{"searches": []string{"a.b"}}}},
 			want: hnssim.DNS{Search: []string{"a.b"}}},
-		"none at all: the IPAM plugin's": {conf: map[string]any{"dns": nil, "runtimeConfig": map[string]any{"dns": map[string]any{"Servers": nil, "Searches": nil}}},
+		"none at all: the IPAM plugin's": {conf: map[string]any{"dns": nil,
+			"runtimeConfig": map[string]any{"dns": map[string]any{"Servers": nil, "Searches": nil}}},
 			want: hnssim.DNS{ServerList: []string{"168.63.129.16"}}},
-		"half of it in the conflist":        {conf: map[string]any{"dns": map[string]any{"nameservers": []string{"10.0.0.10"}}}, code: 7},
-		"the other half of it":              {conf: map[string]any{"dns": map[string]any{"search": []string{"a.b"}}}, code: 7},
-		"half, with options of the runtime": {conf: map[string]any{"dns": map[string]any{"search": []string{"a.b"}}, "runtimeConfig": map[string]any{"dns": map[string]any{"options": []string{"x"}}}}, code: 7},
+		"half of it in the conflist": {conf: map[string]any{"dns": map[string]any{"nameservers": []string{"10.0.0.10"}}}, code: 7},
+		"the other half of it":       {conf: map[string]any{"dns": map[string]any{"search": []string{"a.b"}}}, code: 7},
+		"half, with options of the runtime": {conf: map[string]any{"dns": map[string]any{"search": []string{"a.b"}},
+			"runtimeConfig": map[string]any{"dns": map[string]any{"options": []string{"x"}}}}, code: 7},
 	} {
 		t.Log(name)
 		ns := h.hns.AddNamespace()
@@ -97,7 +108,8 @@ func TestDNSOfPods(t *testing.T) {
 		}
 		result := h.wantResult(r)
 		got := h.hns.Endpoints()[0].Dns
-		if !slices.Equal(got.Search, c.want.Search) || !slices.Equal(got.ServerList, c.want.ServerList) || !slices.Equal(got.Options, c.want.Options) {
+		if !slices.Equal(got.Search, c.want.Search) || !slices.Equal(got.ServerList, c.want.ServerList) || !slices.Equal(got.Options,
+			c.want.Options) {
 			t.Errorf("DNS in HNS is %+v, want %+v", got, c.want)
 		}
 		if !slices.Equal(result.DNS.Nameservers, c.want.ServerList) || !slices.Equal(result.DNS.Search, c.want.Search) {
@@ -112,13 +124,16 @@ func TestDNSOfPods(t *testing.T) {
 func TestCapabilitiesByContainerdsClient(t *testing.T) {
 	h := newHost(t, options{})
 	dir := t.TempDir()
-	h.must(os.WriteFile(filepath.Join(dir, "10-azure.conflist"), h.json(map[string]any{"cniVersion": "1.0.0", "name": "azure", "plugins": []any{h.conf(nil)}}), 0o644))
+	h.must(os.WriteFile(filepath.Join(dir, "10-azure.conflist"),
+		h.json(map[string]any{"cniVersion": "1.0.0", "name": "azure", "plugins": []any{h.conf(nil)}}), 0o644))
 	ns := h.hns.AddNamespace()
-	flags := []string{"-pod", "web", "-ports", `[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp"}]`, "-dns", `{"Servers":["10.0.0.11"],"Searches":["a.b"]}`}
+	flags := []string{"-pod", "web", "-ports", `[{"HostPort":8080,"ContainerPort":80,"Protocol":"tcp"}]`, "-dns",
+		`{"Servers":["10.0.0.11"],"Searches":["a.b"]}`}
 	_, err := h.goCNI(dir, append(flags, "setup", id(1), ns)...)
 	h.must(err)
 	e := h.hns.Endpoints()[0]
-	if p := policies(t, e, "PortMapping"); len(p) != 1 || !slices.Equal(e.Dns.ServerList, []string{"10.0.0.11"}) || !slices.Equal(e.Dns.Search, []string{"a.b"}) {
+	if p := policies(t, e, "PortMapping"); len(p) != 1 || !slices.Equal(e.Dns.ServerList, []string{"10.0.0.11"}) ||
+		!slices.Equal(e.Dns.Search, []string{"a.b"}) {
 		t.Errorf("ports %v, DNS %+v", p, e.Dns)
 	}
 	_, err = h.goCNI(dir, append(flags, "check", id(1), ns)...)
@@ -159,7 +174,8 @@ func TestPoliciesOfTheConfiguration(t *testing.T) {
 		}
 		h.wantNothing()
 	}
-	h.wantResult(h.call("ADD", id(1), h.hns.AddNamespace(), h.conf(map[string]any{"AdditionalArgs": nil, "ipMasq": true, "vnetCidrs": "10.0.0.0/8"})))
+	h.wantResult(h.call("ADD", id(1), h.hns.AddNamespace(),
+		h.conf(map[string]any{"AdditionalArgs": nil, "ipMasq": true, "vnetCidrs": "10.0.0.0/8"})))
 	want := []string{`{"Exceptions":["10.240.0.0/16","10.0.0.0/8","168.63.129.16/32"]}`}
 	if got := policies(t, h.hns.Endpoints()[0], "OutBoundNAT"); !slices.Equal(got, want) {
 		t.Errorf("ipMasq makes %v", got)

@@ -50,7 +50,8 @@ func stderrOf(err error) string {
 func TestSelftestPrintsWhatTheSimulatorIs(t *testing.T) {
 	german := hnssim.Facts()
 	no := selftest.Answer{Error: "Die IP-Adresse wird verwendet."}
-	german.Answers[selftest.AddressTaken] = selftest.Answers{V1: &no, V2: &selftest.Answer{HRESULT: 0x80070057, Error: "Falscher Parameter.", ErrorCode: 0x80070057}}
+	german.Answers[selftest.AddressTaken] = selftest.Answers{V1: &no,
+		V2: &selftest.Answer{HRESULT: 0x80070057, Error: "Falscher Parameter.", ErrorCode: 0x80070057}}
 	german.Answers[selftest.ACLTwice] = selftest.Answers{V1: &selftest.Answer{}, V2: &selftest.Answer{}}
 	german.HNS = selftest.Version{Major: 15, Minor: 1}
 	german.Capitals.V2, german.EndpointsGo = false, false
@@ -63,7 +64,8 @@ func TestSelftestPrintsWhatTheSimulatorIs(t *testing.T) {
 			got := h.selftest()
 			want := facts
 			want.Windows, want.Restart, want.Reboot, want.Host = "10.0.20348", nil, nil, nil
-			if got.Host == nil || len(got.Host.Adapters) == 0 || got.Host.BootID == "" || got.Host.RightsOfK == "" || got.Host.RemoteARPMAC != "12-34-56-78-9a-bc" {
+			if got.Host == nil || len(got.Host.Adapters) == 0 || got.Host.BootID == "" || got.Host.RightsOfK == "" ||
+				got.Host.RemoteARPMAC != "12-34-56-78-9a-bc" {
 				t.Errorf("the host is %+v", got.Host)
 			}
 			t.Logf("%s", h.json(got.Host))
@@ -132,7 +134,8 @@ func TestSelftestThatFailsLeavesNothing(t *testing.T) {
 		Answers map[string]any
 		Error   string
 	}
-	if err == nil || !strings.Contains(stderrOf(err), "0x800706ba") || json.Unmarshal(out, &told) != nil || len(told.Answers) == 0 || told.Error == "" {
+	if err == nil || !strings.Contains(stderrOf(err), "0x800706ba") || json.Unmarshal(out, &told) != nil ||
+		len(told.Answers) == 0 || told.Error == "" {
 		t.Errorf("%v: %s%s", err, out, stderrOf(err))
 	}
 	h.wantOnlyAzure()

@@ -126,7 +126,8 @@ func TestCleanupOfANetworkThatOnlyHNSKnows(t *testing.T) {
 	for _, args := range [][]string{{"cleanup", "--yes"}, {"cleanup", "--yes", "--network", "azure"}} {
 		h.added(id(1), h.hns.AddNamespace(), conf)
 		h.loseState("azure-vnet")
-		if r := h.operator("cleanup", "--dry-run"); r.Exit != 0 || !strings.Contains(string(r.Stdout), "Network azure goes") || len(h.hns.Networks()) != 1 {
+		if r := h.operator("cleanup", "--dry-run"); r.Exit != 0 || !strings.Contains(string(r.Stdout), "Network azure goes") ||
+			len(h.hns.Networks()) != 1 {
 			t.Errorf("dry run: exit %d: %s%s", r.Exit, r.Stdout, r.Stderr)
 		}
 		r := h.operator(args...)
@@ -139,7 +140,8 @@ func TestCleanupOfANetworkThatOnlyHNSKnows(t *testing.T) {
 	h.added(id(1), h.hns.AddNamespace(), conf)
 	h.loseState("azure-vnet")
 	if r := h.operator("cleanup", "--yes"); r.Exit != 0 || len(h.hns.Networks()) > 0 || len(h.reservations()) > 0 {
-		t.Errorf("without a configuration: exit %d: %s%s; HNS has %v, reserved are %v", r.Exit, r.Stdout, r.Stderr, h.hns.Networks(), h.reservations())
+		t.Errorf("without a configuration: exit %d: %s%s; HNS has %v, reserved are %v", r.Exit, r.Stdout, r.Stderr,
+			h.hns.Networks(), h.reservations())
 	}
 	if r := h.operator("cleanup", "--yes", "--network", "made-up"); r.Exit == 0 {
 		t.Errorf("a network that nobody knows: %s", r.Stdout)
@@ -159,7 +161,8 @@ func TestTheClassicPluginsStateOfWindows(t *testing.T) {
 	e := h.hns.Endpoints()[0]
 	h.hns.RenameEndpoint(e.ID, id(1)[:8]+"-eth0")
 	h.loseState("azure-vnet")
-	h.must(os.WriteFile(h.path(`C:\k\azure-vnet.json`), fmt.Appendf(nil, classicState, "eth0", e.HostComputeNetwork, id(1)[:8], e.ID, id(1), space), 0o600))
+	h.must(os.WriteFile(h.path(`C:\k\azure-vnet.json`),
+		fmt.Appendf(nil, classicState, "eth0", e.HostComputeNetwork, id(1)[:8], e.ID, id(1), space), 0o600))
 	h.added(id(2), h.hns.AddNamespace(), conf)
 	if aside, _ := filepath.Glob(h.path(`C:\k\azure-vnet.json`) + ".corrupt-*"); len(aside) > 0 {
 		t.Errorf("it is taken for a damaged file: %s", filepath.Base(aside[0]))
@@ -204,7 +207,8 @@ func TestLoopbackDSRReachesHNS(t *testing.T) {
 	if doc := last(); !strings.Contains(doc, `"Destinations":["169.254.169.254"]`) {
 		t.Errorf("the policy has no effect: %s", doc)
 	}
-	h.wantError(h.call("ADD", id(3), h.hns.AddNamespace(), h.conf(map[string]any{"windowsSettings": map[string]any{"enableWinDSR": true}})), 2, "enableWinDSR")
+	h.wantError(h.call("ADD", id(3), h.hns.AddNamespace(), h.conf(map[string]any{"windowsSettings": map[string]any{"enableWinDSR": true}})),
+		2, "enableWinDSR")
 	h.wantSuccess(h.call("DEL", id(3), h.hns.AddNamespace(), h.conf(map[string]any{"windowsSettings": map[string]any{"enableWinDSR": true}})))
 }
 
@@ -213,8 +217,10 @@ func TestTheACLsOfAKSAreSentOnce(t *testing.T) {
 	h := newHost(t, options{})
 	var args []any
 	for _, v := range []map[string]any{
-		{"Protocols": "6", "Action": "Block", "Direction": "Out", "RemoteAddresses": "168.63.129.16/32", "RemotePorts": "80", "Priority": 200, "RuleType": "Switch"},
-		{"Protocols": "6", "Action": "Block", "Direction": "Out", "RemoteAddresses": "168.63.129.16/32", "RemotePorts": "32526", "Priority": 200, "RuleType": "Switch"},
+		{"Protocols": "6", "Action": "Block", "Direction": "Out", "RemoteAddresses": "168.63.129.16/32", "RemotePorts": "80",
+			"Priority": 200, "RuleType": "Switch"},
+		{"Protocols": "6", "Action": "Block", "Direction": "Out", "RemoteAddresses": "168.63.129.16/32", "RemotePorts": "32526",
+			"Priority": 200, "RuleType": "Switch"},
 		{"Action": "Allow", "Direction": "In", "Priority": 65500},
 		{"Action": "Allow", "Direction": "Out", "Priority": 65500},
 	} {
@@ -256,7 +262,8 @@ func TestTheShippedConfigurationHasWhatAKSsScriptsAssign(t *testing.T) {
 		}
 	}
 	h.added(id(1), h.hns.AddNamespace(), conf)
-	if e := h.hns.Endpoints()[0]; len(e.Dns.ServerList) != 2 || e.Dns.ServerList[0] != "10.1.0.10" || len(e.Dns.Search) != 1 || e.Dns.Search[0] != "default.svc.cluster.local" {
+	if e := h.hns.Endpoints()[0]; len(e.Dns.ServerList) != 2 || e.Dns.ServerList[0] != "10.1.0.10" || len(e.Dns.Search) != 1 ||
+		e.Dns.Search[0] != "default.svc.cluster.local" {
 		t.Errorf("DNS %+v", e.Dns)
 	}
 }

@@ -86,7 +86,8 @@ func (n *Host) BridgedNAT(log *slog.Logger) error {
 		err := n.Set("1", "net", "bridge", name)
 		if unsettable(err) {
 			if n.MAC == "" && log != nil { // once: the network is made just now
-				log.Warn("br_netfilter is not loaded, or cannot be switched on: services, host ports and network policies do not see what pods of this network send and get", "network", n.Name, "remedy", "modprobe br_netfilter")
+				log.Warn("br_netfilter is not loaded, or cannot be switched on: services, host ports and network policies do not "+
+					"see what pods of this network send and get", "network", n.Name, "remedy", "modprobe br_netfilter")
 			}
 			return nil
 		}

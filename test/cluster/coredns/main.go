@@ -1,5 +1,5 @@
-// Command coredns is CoreDNS with the plugins that a cluster's DNS and Kubernetes' tests use. All others, with the libraries of half a dozen
-// clouds, would take as long to build as Kubernetes itself.
+// Command coredns is CoreDNS with the plugins that a cluster's DNS and Kubernetes' tests use. All others, with the libraries of half a
+// dozen clouds, would take as long to build as Kubernetes itself.
 package main
 
 import (

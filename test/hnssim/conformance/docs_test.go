@@ -23,7 +23,8 @@ func TestV1(t *testing.T) {
 		t.Fatal(err)
 	}
 	var endpoint hcsshim.HNSEndpoint
-	read(t, `{"Name":"dee435e2-eth0","VirtualNetwork":"`+n.Id+`","Policies":[{"Type":"OutBoundNAT","ExceptionList":["10.240.0.0/16","10.0.0.0/8"]},{"Type":"ROUTE","DestinationPrefix":"10.0.0.0/8","NeedEncap":true},{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080},{"Type":"ACL","Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"80","RuleType":"Switch","Priority":200}],"IPAddress":"10.240.0.5","DNSSuffix":"default.svc.cluster.local","DNSServerList":"10.0.0.10,168.63.129.16","PrefixLength":16}`, &endpoint)
+	read(t, `{"Name":"dee435e2-eth0","VirtualNetwork":"`+n.Id+
+		`","Policies":[{"Type":"OutBoundNAT","ExceptionList":["10.240.0.0/16","10.0.0.0/8"]},{"Type":"ROUTE","DestinationPrefix":"10.0.0.0/8","NeedEncap":true},{"Type":"NAT","Protocol":"TCP","InternalPort":80,"ExternalPort":8080},{"Type":"ACL","Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"80","RuleType":"Switch","Priority":200}],"IPAddress":"10.240.0.5","DNSSuffix":"default.svc.cluster.local","DNSServerList":"10.0.0.10,168.63.129.16","PrefixLength":16}`, &endpoint)
 	e, err := endpoint.Create()
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +67,8 @@ func TestV2(t *testing.T) {
 		t.Fatal(err)
 	}
 	var endpoint hcn.HostComputeEndpoint
-	read(t, `{"Name":"dee435e2-eth0","HostComputeNetwork":"`+n.Id+`","Policies":[{"Type":"OutBoundNAT","Settings":{"Exceptions":["10.240.0.0/16","10.0.0.0/8"]}},{"Type":"SDNRoute","Settings":{"DestinationPrefix":"10.0.0.0/8","NeedEncap":true}},{"Type":"PortMapping","Settings":{"Protocol":6,"InternalPort":80,"ExternalPort":8080,"VIP":"10.240.0.4","Flags":1}},{"Type":"ACL","Settings":{"Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"80","RuleType":"Switch","Priority":200}}],"IpConfigurations":[{"IpAddress":"10.240.0.5","PrefixLength":16}],"Dns":{"Search":["default.svc.cluster.local","svc.cluster.local"],"ServerList":["10.0.0.10"],"Options":["ndots:5"]},"Routes":[{"NextHop":"10.240.0.1","DestinationPrefix":"0.0.0.0/0"}],"Health":{"Extra":{}},"SchemaVersion":{"Major":2,"Minor":0}}`, &endpoint)
+	read(t, `{"Name":"dee435e2-eth0","HostComputeNetwork":"`+n.Id+
+		`","Policies":[{"Type":"OutBoundNAT","Settings":{"Exceptions":["10.240.0.0/16","10.0.0.0/8"]}},{"Type":"SDNRoute","Settings":{"DestinationPrefix":"10.0.0.0/8","NeedEncap":true}},{"Type":"PortMapping","Settings":{"Protocol":6,"InternalPort":80,"ExternalPort":8080,"VIP":"10.240.0.4","Flags":1}},{"Type":"ACL","Settings":{"Protocols":"6","Action":"Block","Direction":"Out","RemoteAddresses":"168.63.129.16/32","RemotePorts":"80","RuleType":"Switch","Priority":200}}],"IpConfigurations":[{"IpAddress":"10.240.0.5","PrefixLength":16}],"Dns":{"Search":["default.svc.cluster.local","svc.cluster.local"],"ServerList":["10.0.0.10"],"Options":["ndots:5"]},"Routes":[{"NextHop":"10.240.0.1","DestinationPrefix":"0.0.0.0/0"}],"Health":{"Extra":{}},"SchemaVersion":{"Major":2,"Minor":0}}`, &endpoint)
 	e, err := endpoint.Create()
 	if err != nil {
 		t.Fatal(err)
