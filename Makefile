@@ -148,18 +148,20 @@ test-kernels: setup-kernels azure-vnet azure-vnet-ipam dataplane-netdev $(REFERE
 MODES    ?= transparent bridge tunnel
 PROXIES  ?= iptables nftables
 FAMILIES ?= ipv4 dual
-FOCUS    ?= \[sig-network\]
+FOCUS    ?= $(if $(POLICIES),Netpol,\[sig-network\])
 PROCS    ?= 6
 CLUSTER  := $(OUTPUT)/cluster
+# POLICIES=1 has kube-router on the nodes, which enforces network policies, and Kubernetes' tests of those.
+POLICIES ?=
 # CHAOS=1 has no tests, but what goes wrong on a node, and says for how long nobody is answered.
 CHAOS ?=
 # QUICKSTART=1 has nothing but the commands of the quickstart, with which each cell begins.
 QUICKSTART ?=
 CLUSTER_FLAGS ?=
 .PHONY: test-cluster
-test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built cluster-releases ## Kubernetes' own network tests on a cluster of the fabric; MODES=… PROXIES=… FAMILIES=… FOCUS=… for some; needs root
+test-cluster: require-root setup-cluster setup-release $(CLUSTER)/bin/.built $(if $(POLICIES),$(CLUSTER)/bin/kube-router) cluster-releases ## Kubernetes' own network tests on a cluster of the fabric; MODES=… PROXIES=… FAMILIES=… FOCUS=… for some; needs root
 	$(HOST) $(BUILD) -o $(CLUSTER)/cluster ./test/cluster
-	$(CLUSTER)/cluster -dir $(CLUSTER) -machine $(OUTPUT)/machine -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(if $(CHAOS),-chaos) $(if $(QUICKSTART),-quickstart) $(CLUSTER_FLAGS)
+	$(CLUSTER)/cluster -dir $(CLUSTER) -machine $(OUTPUT)/machine -modes '$(MODES)' -proxies '$(PROXIES)' -families '$(FAMILIES)' -focus '$(FOCUS)' -procs $(PROCS) $(if $(POLICIES),-policies) $(if $(CHAOS),-chaos) $(if $(QUICKSTART),-quickstart) $(CLUSTER_FLAGS)
 
 # Two versions of this checkout, which the installer finds on each node.
 .PHONY: cluster-releases
@@ -193,6 +195,10 @@ $(CLUSTER)/bin/.built: $(KUBERNETES)/go.mod $(KUBERNETES)/go.sum test/cluster/co
 	$(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/etcd go.etcd.io/etcd/server/v3
 	cd test/cluster/coredns && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ .
 	cd test/runtimes && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$(CLUSTER)/bin/ ./pause
+	@touch $@
+
+$(CLUSTER)/bin/kube-router: test/cluster/policies/go.mod test/cluster/policies/go.sum
+	cd test/cluster/policies && $(HOST) $(BUILD) -ldflags '-s -w' -o $(CURDIR)/$@ github.com/cloudnativelabs/kube-router/v2/cmd/kube-router
 	@touch $@
 
 # The Windows programs on Wine, with a simulated HNS: docs/windows.md. SKIP_WINDOWS=1 is for machines that cannot have Wine.

@@ -93,7 +93,10 @@ func runsContainerd() bool {
 
 // remedyInstall says where a plugin comes from.
 func remedyInstall(plugin string, folders []string) string {
-	if plugin == name || strings.HasPrefix(plugin, name+"-") || plugin == "portmap" || plugin == "loopback" {
+	switch {
+	case plugin == "portmap", plugin == "loopback":
+		return "install-cni-plugin.sh, or the package kubernetes-cni, puts it there (docs/install.md)"
+	case plugin == name, strings.HasPrefix(plugin, name+"-"):
 		return "install-cni-plugin.sh puts it there (docs/install.md)"
 	}
 	return fmt.Sprintf("put it there (cp %s %s), or take it out of the configuration", plugin, folders[0])

@@ -22,6 +22,7 @@ type inputs struct {
 	images        []string // archives
 	configuration string   // the shipped one
 	logs          string   // where the logs of a cell that failed go
+	policies      bool     // somebody enforces network policies
 }
 
 const (
@@ -108,7 +109,15 @@ func startCluster(ctx context.Context, in inputs, cell cell) (c *cluster, err er
 		return c, err
 	}
 	c.background.Go(func() { b.run(watch) })
-	return c, c.control.ready(ctx, nodes)
+	if err := c.control.ready(ctx, nodes); err != nil || !in.policies {
+		return c, err
+	}
+	for _, w := range c.workers {
+		if err := w.enforce(ctx, cell); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
 }
 
 // close ends the cluster. With keep, the VMs' logs are copied there first.

@@ -50,14 +50,10 @@ func startControl(ctx context.Context, m *machine, dual bool) (*control, error) 
 		"--advertise-client-urls=http://127.0.0.1:2379", "--listen-peer-urls=http://127.0.0.1:2380", "--log-level=warn"); err != nil {
 		return nil, err
 	}
-	services := "10.0.0.0/16"
-	if dual {
-		services += ",fd10::/108"
-	}
 	if err := m.start(ctx, "kube-apiserver", "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--advertise-address="+c.addr.String(),
 		"--bind-address=0.0.0.0", "--secure-port=6443", "--cert-dir=/etc/kubernetes/certs",
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=/etc/kubernetes/sa.key",
-		"--service-account-signing-key-file=/etc/kubernetes/sa.key", "--service-cluster-ip-range="+services,
+		"--service-account-signing-key-file=/etc/kubernetes/sa.key", "--service-cluster-ip-range="+services(dual),
 		"--authorization-mode=Node,RBAC", "--token-auth-file=/etc/kubernetes/tokens.csv", "--allow-privileged=true",
 		"--kubelet-preferred-address-types=InternalIP"); err != nil {
 		return nil, err
@@ -75,6 +71,14 @@ func startControl(ctx context.Context, m *machine, dual bool) (*control, error) 
 		return nil, err
 	}
 	return c, m.start(ctx, "kube-scheduler", "kube-scheduler", "--kubeconfig="+configFile, "--leader-elect=false")
+}
+
+// services are the ranges of the Services' addresses.
+func services(dual bool) string {
+	if dual {
+		return "10.0.0.0/16,fd10::/108"
+	}
+	return "10.0.0.0/16"
 }
 
 func serviceAccountKey() (string, error) {

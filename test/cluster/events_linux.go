@@ -105,17 +105,36 @@ func drain(ctx context.Context, c *cluster) error {
 	return nil
 }
 
-// rebootWithState reboots a node whose plugins have their state where it outlasts a boot.
+// rebootWithState reboots a node whose plugins have their state where it outlasts a boot. Of that they must believe nothing, even before
+// the runtime tells them that its containers are gone.
 func rebootWithState(ctx context.Context, c *cluster) error {
 	w := c.workers[0]
-	if _, err := w.run(ctx, "sh", "-c",
-		"mkdir -p /var/kept && cp -a /run/azure-vnet*.json* /var/kept/ && grep -q 10.240 /var/kept/azure-vnet-ipam.json"); err != nil {
+	if _, err := w.run(ctx, "sh", "-c", "mkdir -p /var/kept && cp -a /run/azure-vnet*.json* /var/kept/"); err != nil {
+		return err
+	}
+	if err := w.remember(ctx, true); err != nil {
 		return err
 	}
 	return w.reboot(ctx, func(ctx context.Context) error {
-		_, err := w.run(ctx, "cp", "-a", "/var/kept/.", "/run/")
-		return err
+		if _, err := w.run(ctx, "cp", "-a", "/var/kept/.", "/run/"); err != nil {
+			return err
+		}
+		return w.remember(ctx, false)
 	})
+}
+
+// remember requires that both plugins know of a container, or that neither does.
+func (w *worker) remember(ctx context.Context, want bool) error {
+	for _, plugin := range []string{"azure-vnet", "azure-vnet-ipam"} {
+		out, err := w.run(ctx, "/opt/cni/bin/"+plugin, "show", "-o", "json")
+		if err == nil && strings.Contains(out, `"containerID"`) != want {
+			err = fmt.Errorf("%s of %s knows of a container: %t, and should: %t: %s", plugin, w.name, !want, want, out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // churn fills the node with pods and empties it again.

@@ -25,8 +25,11 @@ type exception struct {
 	reason  string
 }
 
+// free is the word of cells in which nobody enforces network policies.
+const free = "free"
+
 // exceptions reads the list: lines of a pattern, optionally behind "WORD: ", and a reason behind " # ".
-func exceptions(text string, cell cell) (list []exception, err error) {
+func exceptions(text string, cell cell, policies bool) (list []exception, err error) {
 	s := bufio.NewScanner(strings.NewReader(text))
 	for s.Scan() {
 		line := strings.TrimSpace(s.Text())
@@ -38,7 +41,7 @@ func exceptions(text string, cell cell) (list []exception, err error) {
 			return nil, fmt.Errorf("skipped.txt: %q has no reason", line)
 		}
 		e := exception{reason: strings.TrimSpace(reason)}
-		for _, word := range []string{"transparent", "bridge", "tunnel", "iptables", "nftables", "ipv4", "dual"} {
+		for _, word := range []string{"transparent", "bridge", "tunnel", "iptables", "nftables", "ipv4", "dual", free} {
 			if rest, ok := strings.CutPrefix(pattern, word+": "); ok {
 				e.only, pattern = word, rest
 			}
@@ -46,7 +49,7 @@ func exceptions(text string, cell cell) (list []exception, err error) {
 		if e.pattern, err = regexp.Compile(strings.TrimSpace(pattern)); err != nil {
 			return nil, fmt.Errorf("skipped.txt: %w", err)
 		}
-		if e.only == "" || e.only == cell.mode || e.only == cell.proxy || e.only == cell.family {
+		if e.only == "" || e.only == cell.mode || e.only == cell.proxy || e.only == cell.family || e.only == free && !policies {
 			list = append(list, e)
 		}
 	}

@@ -23,7 +23,7 @@ const report = `[{"SpecReports": [
 ]}]`
 
 func TestAVerdictIsWhatTheReportSays(t *testing.T) {
-	list, err := exceptions("# comment\ninternet # there is none\nbridge: disk # no bridge here\n", cell{"tunnel", "iptables", "ipv4"})
+	list, err := exceptions("# comment\ninternet # there is none\nbridge: disk # no bridge here\n", cell{"tunnel", "iptables", "ipv4"}, false)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%v %v", list, err)
 	}
@@ -58,13 +58,22 @@ func TestNoVerdictIsAnError(t *testing.T) {
 
 func TestAnExceptionHasAReason(t *testing.T) {
 	for _, text := range []string{"internet", "internet #", "( # not a pattern"} {
-		if list, err := exceptions(text, cell{}); err == nil {
+		if list, err := exceptions(text, cell{}, false); err == nil {
 			t.Errorf("%q: %v", text, list)
 		}
 	}
 	for _, cell := range table([]string{"transparent", "bridge", "tunnel"}, []string{"iptables", "nftables"}, []string{"ipv4", "dual"}) {
-		if _, err := exceptions(skippedText, cell); err != nil {
+		if _, err := exceptions(skippedText, cell, true); err != nil {
 			t.Errorf("%s: %v", cell, err)
+		}
+	}
+}
+
+func TestPoliciesAreTestedWhereSomebodyEnforcesThem(t *testing.T) {
+	for _, policies := range []bool{false, true} {
+		list, err := exceptions("free: Netpol # nobody enforces policies\n", cell{}, policies)
+		if err != nil || (len(list) == 0) != policies {
+			t.Errorf("enforced: %t: %v, %v", policies, list, err)
 		}
 	}
 }

@@ -33,6 +33,7 @@ func main() {
 	limit := flag.Duration("limit", time.Hour, "after which a cell is given up")
 	chaos := flag.Bool("chaos", false, "instead of the tests: what happens to a node, and for how long nobody is answered")
 	only := flag.String("events", "", "pattern of the names of what happens with -chaos; all of it without")
+	policies := flag.Bool("policies", false, "with kube-router on the nodes, which enforces network policies")
 	quickstart := flag.Bool("quickstart", false, "instead of the tests: only what each cell begins with, the commands of the quickstart")
 	hold := flag.Bool("hold", false, "start the first cell's cluster, say how to enter it, and wait to be interrupted")
 	flag.Parse()
@@ -40,6 +41,7 @@ func main() {
 	defer stop()
 	in, err := prepare(*dir, *machine)
 	if err == nil {
+		in.policies = *policies
 		cells := table(strings.Fields(*modes), strings.Fields(*proxies), strings.Fields(*families))
 		switch {
 		case *hold:
@@ -123,7 +125,7 @@ func (in inputs) test(ctx context.Context, cells []cell, focus string, procs int
 
 // judge starts a cluster, has it judged, and ends it.
 func (in inputs) judge(ctx context.Context, cell cell, focus string, procs int, limit time.Duration) (v verdict, err error) {
-	list, err := exceptions(skippedText, cell)
+	list, err := exceptions(skippedText, cell, in.policies)
 	if err != nil {
 		return v, err
 	}

@@ -170,6 +170,20 @@ func (w *worker) startKubelet(ctx context.Context) error {
 	})
 }
 
+// enforce starts who enforces network policies: kube-router, with nothing but that. It writes iptables rules for what the host forwards.
+func (w *worker) enforce(ctx context.Context, cell cell) error {
+	dual := cell.family == "dual"
+	if err := w.start(ctx, "kube-router", "kube-router", "--run-firewall=true", "--run-router=false",
+		"--run-service-proxy=false", "--kubeconfig="+configFile,
+		"--hostname-override="+w.name, "--service-cluster-ip-range="+services(dual), fmt.Sprintf("--enable-ipv6=%t", dual)); err != nil {
+		return err
+	}
+	return until(ctx, "the policies of "+w.name, func(ctx context.Context) error {
+		_, err := w.run(ctx, "sh", "-c", "iptables -w -S FORWARD | grep KUBE-ROUTER-FORWARD")
+		return err
+	})
+}
+
 // install puts the plugins onto the node as an operator does: by the installer, from a folder. Where a shipped configuration is not what is
 // wanted, the operator's own is there first.
 func (w *worker) install(ctx context.Context, in inputs, cell cell) error {

@@ -19,23 +19,28 @@ func looked(t *testing.T, s said, begins string) string {
 	return before
 }
 
+// takesAll gives the host the addresses that are for pods, as cloud-init does.
+func (m *machine) takesAll() {
+	m.Helper()
+	for _, a := range m.node.VM.Config.NICs[0].Pods {
+		if out, err := m.node.VM.Ns.Command(m.ctx, "ip", "address", "add", a.String()+"/16", "dev", "eth0").CombinedOutput(); err != nil {
+			m.Fatalf("%v: %s", err, out)
+		}
+	}
+}
+
 // Before the installer changes something it says what is wrong on the node, with the remedy, and a dry run says the same. A node on which
 // nothing is wrong is no news, nor is that the plugins are not there yet.
 func TestAnInstallationBeginsWithALook(t *testing.T) {
 	for _, userland := range []string{"debian", "busybox"} {
 		t.Run(userland, func(t *testing.T) {
-			cfg := fabric.Default(1, 2)
-			m := newMachine(t, userland, cfg)
+			m := newMachine(t, userland, fabric.Default(1, 2))
 			m.release(older, "/media/old")
 			const head = "doctor finds on this node, before anything is changed:"
 			if s := looked(t, m.installer("--from", "/media/old", "--dry-run"), "would install "+older); strings.Contains(s, head) {
 				t.Errorf("of a node that is well a dry run says:\n%s", s)
 			}
-			for _, a := range cfg.VMs[0].NICs[0].Pods { // as cloud-init does
-				if out, err := m.node.VM.Ns.Command(t.Context(), "ip", "address", "add", a.String()+"/16", "dev", "eth0").CombinedOutput(); err != nil {
-					t.Fatalf("%v: %s", err, out)
-				}
-			}
+			m.takesAll()
 			files, network := m.files(), m.network()
 			dry := looked(t, m.installer("--from", "/media/old", "--dry-run"), "would install "+older)
 			m.untouched(files, network)
@@ -65,5 +70,34 @@ func TestAnInstallationBeginsWithALook(t *testing.T) {
 				t.Errorf("of a configuration with a line break in a string a dry run says (exit %d):\n%s", s.code, s.text)
 			}
 		})
+	}
+}
+
+// The package says the same, and installs all the same: also where nobody may look, as in a container that an image is built in.
+func TestThePackageBeginsWithALook(t *testing.T) {
+	m := newDebian(t)
+	const head = "azure-vnet-cni: doctor finds on this node, before anything is changed:"
+	if s := m.dpkg("-i", deb(older)); strings.Contains(s, "doctor") {
+		t.Errorf("of a node that is well the package says:\n%s", s)
+	}
+	m.dpkg("-P", "azure-vnet-cni")
+	m.takesAll()
+	blind := []string{"--bounding-set=-net_admin,-sys_admin", "--inh-caps=-net_admin,-sys_admin", "/usr/bin/dpkg", "-i", deb(older)}
+	if s := m.run([]string{"DEBIAN_FRONTEND=noninteractive"}, "/usr/bin/setpriv", blind...); s.code != 0 ||
+		strings.Contains(s.text, "doctor") {
+		t.Errorf("without the rights to look (exit %d) the package says:\n%s", s.code, s.text)
+	}
+	m.dpkg("-P", "azure-vnet-cni")
+	said := looked(t, said{text: m.dpkg("-i", deb(older))}, "wrote /etc/")
+	for _, want := range []string{head, "failure  host-addresses ", "remedy: /opt/cni/bin/azure-vnet host release --yes\n"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the package does not say %q:\n%s", want, said)
+		}
+	}
+	if s := m.run(nil, bin+"azure-vnet", "host", "release", "--yes"); s.code != 0 {
+		t.Fatal(s.text)
+	}
+	if s := m.dpkg("-i", deb(newer)); strings.Contains(s, "doctor") {
+		t.Errorf("of a node that is well again the package says:\n%s", s)
 	}
 }
