@@ -80,7 +80,7 @@ func (o Owner) named() bool {
 // Key is container/interface: what an endpoint is known by in its network.
 func (o Owner) Key() string { return o.ContainerID + "/" + o.IfName }
 
-// HostIfName is the name of the owner's host veth, unless it has its pod's (podIfName): "azv" and 11 hex digits, so
+// HostIfName is the name of the owner's host veth, unless it has its pod's (PodIfName): "azv" and 11 hex digits, so
 // that DEL finds it without any state (docs/network.md).
 func (o Owner) HostIfName() string {
 	sum := sha256.Sum256([]byte(o.String()))
@@ -237,8 +237,8 @@ func (s *State) CarriedWith(n *Network) (list []*Network) {
 	return list
 }
 
-// View is a copy of a network's record for the data plane, with what it needs of others.
-func (s *State) View(record *Network) *Network {
+// ViewOf is a copy of a network's record for the data plane, with what it needs of others.
+func (s *State) ViewOf(record *Network) *Network {
 	n := *record
 	n.Endpoints, n.Former = Endpoints{}, slices.Clone(record.Former)
 	for _, other := range s.CarriedWith(record) {

@@ -124,7 +124,7 @@ func (m *Manager) adopt(ctx context.Context, n *network.Network, e *network.Endp
 		changed := *known
 		changed.MAC = e.MAC
 		record.Endpoints.Set(&changed)
-		n = s.View(record)
+		n = s.ViewOf(record)
 		return nil
 	})
 	if err != nil {

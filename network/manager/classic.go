@@ -13,7 +13,7 @@ func (m *Manager) Remains(ctx context.Context, remove bool) ([]string, error) {
 	var networks []*network.Network
 	err := m.Store.View(ctx, func(s *network.State) error {
 		for _, record := range s.Networks {
-			n := s.View(record)
+			n := s.ViewOf(record)
 			n.Endpoints = record.Endpoints
 			networks = append(networks, n)
 		}

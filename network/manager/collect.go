@@ -84,7 +84,7 @@ func (m *Manager) stale(ctx context.Context, name string,
 	n = &network.Network{Name: name}
 	err = m.Store.View(ctx, func(s *network.State) error {
 		if known := s.Networks[name]; known != nil {
-			n = s.View(known)
+			n = s.ViewOf(known)
 			for e := range known.Endpoints.All() {
 				if !keep(e.ContainerID, e.IfName) {
 					list = append(list, e)

@@ -27,7 +27,7 @@ func (m *Manager) Examine(ctx context.Context, name string, c *network.Config) (
 	err = m.Store.View(ctx, func(s *network.State) error {
 		for _, known := range slices.Sorted(maps.Keys(s.Networks)) {
 			record := s.Networks[known]
-			n := s.View(record)
+			n := s.ViewOf(record)
 			n.Endpoints = record.Endpoints
 			networks = append(networks, n)
 		}

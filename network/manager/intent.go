@@ -101,7 +101,7 @@ func (m *Manager) intend(ctx context.Context, c network.Config, e *network.Endpo
 		stored := *e
 		record.Endpoints.Set(&stored)
 		s.Networks[e.Network] = record
-		n = s.View(record)
+		n = s.ViewOf(record)
 		return nil
 	})
 	return n, err

@@ -133,7 +133,7 @@ func (m *Manager) restore(ctx context.Context, s *network.State) {
 		if bridge, ok, err := m.Interface(n.Bridge); err != nil || ok && bridge.Up {
 			continue
 		}
-		if err := m.ensure(ctx, s.View(n)); err != nil { // the ADD tries again, and says so
+		if err := m.ensure(ctx, s.ViewOf(n)); err != nil { // the ADD tries again, and says so
 			m.Log.Warn("bring a bridge back", "bridge", n.Bridge, "error", err)
 		}
 	}
@@ -145,7 +145,7 @@ func (m *Manager) tellOthers(ctx context.Context, n *network.Network) {
 	err := m.Store.View(ctx, func(s *network.State) error {
 		for _, other := range s.Networks {
 			if other.Master != n.Master && other.Made() && !other.Imported {
-				others = append(others, s.View(other))
+				others = append(others, s.ViewOf(other))
 			}
 		}
 		return nil
@@ -248,7 +248,7 @@ func (m *Manager) current(n *network.Network) func(ctx context.Context) (*networ
 		now := n
 		err := m.Store.View(ctx, func(s *network.State) error {
 			if record := s.Networks[n.Name]; record != nil {
-				now = s.View(record)
+				now = s.ViewOf(record)
 			}
 			return nil
 		})
@@ -368,7 +368,7 @@ func (m *Manager) find(ctx context.Context, o network.Owner) (n *network.Network
 	err = m.Store.View(ctx, func(s *network.State) error {
 		record, known := s.Endpoint(o)
 		if record != nil {
-			n, e = s.View(record), known
+			n, e = s.ViewOf(record), known
 		}
 		return nil
 	})

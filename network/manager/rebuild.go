@@ -106,7 +106,7 @@ func (m *Manager) namelessIn(ctx context.Context, o network.Owner,
 				continue
 			}
 			if its, serr := os.Stat(known.NetNS); serr == nil && os.SameFile(own, its) {
-				n, e = s.View(record), known
+				n, e = s.ViewOf(record), known
 			}
 		}
 		return nil

@@ -58,7 +58,7 @@ func (m *Manager) Repair(ctx context.Context) (done Repaired, err error) {
 func (m *Manager) claimed(ctx context.Context, owners []string) (networks []*network.Network, err error) {
 	err = m.Store.View(ctx, func(s *network.State) error {
 		for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
-			n := s.View(s.Networks[name])
+			n := s.ViewOf(s.Networks[name])
 			if !n.Made() || n.Imported {
 				continue
 			}

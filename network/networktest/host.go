@@ -1,4 +1,4 @@
-// Package networktest is a host in memory, for tests of network.Manager and of those who use it. A Host keeps bridges,
+// Package networktest is a host in memory, for tests of manager.Manager and of those who use it. A Host keeps bridges,
 // host veths and map elements as plain data and renders them as text; a Process drives it as a network.Dataplane, fails
 // where a test wants it to, or is killed there.
 package networktest

@@ -27,7 +27,7 @@ type inputs struct {
 
 const (
 	nodes       = 2
-	podsPerNode = 60
+	podsPerNode = 120
 
 	loadBalancers = 20
 )

@@ -53,7 +53,7 @@ func events(cell cell) []event {
 			make: func(ctx context.Context, c *cluster) error { return c.workers[0].remanage(ctx) }},
 		event{name: "NetworkManager restarts, on the other node", limit: 2 * time.Second,
 			make: func(ctx context.Context, c *cluster) error { return c.workers[1].remanage(ctx) }},
-		event{name: "40 pods come and go on the node", limit: 4 * time.Second, make: churn},
+		event{name: "100 pods come and go on the node", limit: 4 * time.Second, make: churn},
 		event{name: "the disk is full while 40 pods come and go", limit: 4 * time.Second, make: fullDisk},
 		event{name: "the node is drained, upgraded, and used again", limit: 2 * time.Second, make: drain},
 		event{name: "the node is switched off and on", limit: 5 * time.Second, there: time.Minute,
@@ -139,7 +139,7 @@ func (w *worker) remember(ctx context.Context, want bool) error {
 
 // churn fills the node with pods and empties it again.
 func churn(ctx context.Context, c *cluster) error {
-	for _, replicas := range []int{40, 0} {
+	for _, replicas := range []int{100, 0} {
 		if err := c.scale(ctx, replicas); err != nil {
 			return err
 		}
