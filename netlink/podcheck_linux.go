@@ -243,8 +243,8 @@ func (h *Handle) checkRoutes(p Pod, l Link) (string, error) {
 	}
 	list, err := rtnl.Dump(h.socket, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, rtnl.Listing{}, func(m rtnl.Message) bool {
 		leads := func(r rtnl.PolicyRule) bool { return r.Table == m.U32(unix.RTA_TABLE) }
-		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.RouteFlags()&unix.RTM_F_CLONED == 0 && slices.ContainsFunc(rules,
-			leads)
+		return m.U32(unix.RTA_OIF) == uint32(l.Index) && m.RouteFlags()&unix.RTM_F_CLONED == 0 &&
+			slices.ContainsFunc(rules, leads)
 	})
 	if err != nil {
 		return "", fmt.Errorf("list routes in the pod: %w", err)

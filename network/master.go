@@ -47,8 +47,8 @@ func UsableMaster(i platform.Interface, byName bool) error {
 	case i.Kind == "bridge":
 		return fmt.Errorf("%w: %s is a bridge", ErrMaster, i.Name)
 	case i.Slave:
-		return fmt.Errorf("%w: %s is a slave of another interface (a virtual function of an accelerated NIC)", ErrMaster,
-			i.Name)
+		return fmt.Errorf("%w: %s is a slave of another interface (a virtual function of an accelerated NIC)",
+			ErrMaster, i.Name)
 	case len(i.MAC) != 6:
 		return fmt.Errorf("%w: %s is not an Ethernet interface", ErrMaster, i.Name)
 	case i.Kind == "veth" && (!byName || strings.HasPrefix(i.Name, azure.HostVethPrefix)):

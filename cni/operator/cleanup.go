@@ -173,8 +173,8 @@ func cleanupIn(ctx context.Context, o options, dir string, s shownState, stdout 
 		}
 		if giver != nil {
 			if who, err := netplugin.GiveBack(ctx, giver, pods); err != nil {
-				return fmt.Errorf("clean up %s: the host is as it was, but %s still has addresses of its pods: %w", n.Name, who,
-					err)
+				return fmt.Errorf("clean up %s: the host is as it was, but %s still has addresses of its pods: %w",
+					n.Name, who, err)
 			}
 		}
 		_, _ = fmt.Fprintf(stdout, "%s: the host is as it was, the addresses are free\n", n.Name)

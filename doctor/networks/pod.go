@@ -33,8 +33,8 @@ func (all) AboutPod(ctx context.Context, d *doctor.Examination, found []finding.
 	if err == nil && len(mine) == 0 {
 		out = finding.Report(check, "",
 			[]finding.Finding{{Level: finding.Failure, Found: d.Pod + " has no attachment on this node",
-				Remedy: "azure-vnet show lists those that have one; the log says why an ADD failed: grep -F " + d.Pod + " " +
-					d.LogFile}})
+				Remedy: "azure-vnet show lists those that have one; the log says why an ADD failed: grep -F " + d.Pod +
+					" " + d.LogFile}})
 	}
 	for _, e := range mine {
 		out = append(out, finding.Report(check, fmt.Sprintf("%s: host veth %s, %s", e.Who(), e.HostIfName, e.State), nil)...)

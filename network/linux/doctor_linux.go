@@ -104,8 +104,8 @@ func examineBridge(k *kernel, n *view) (netlink.Bridge, []finding.Finding) {
 			b.Master.MTU, n.Master), network.RepairCommand))
 	}
 	if left, aerr := k.nl.Addresses(b.Master); aerr == nil && len(left) > 0 {
-		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s", n.Master, left,
-			n.Bridge),
+		wrong = append(wrong, fail(fmt.Sprintf("somebody gave %s the host's %v again, which belongs to %s",
+			n.Master, left, n.Bridge),
 			network.RepairCommand+"; so that it does not come back: docs/host.md, systemd-networkd, NetworkManager"))
 	}
 	known := netlink.SnapshotAddresses(n.Snapshot)
