@@ -218,8 +218,6 @@ type Endpoint struct {
 
 	// Rebuilt says that the record was lost, and made again from what the host shows.
 	Rebuilt bool `json:"rebuilt,omitempty"`
-
-	Foreign bool `json:"-"` // it was found on the host as another plugin made it
 }
 
 // State is what azure-vnet.json holds.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/Azure/azure-container-networking/network"
 )
@@ -18,7 +19,8 @@ func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 	if err != nil {
 		return fmt.Errorf("look for pods that only the host knows: %w", err)
 	}
-	if err := m.nameOwners(ctx, found); err != nil {
+	foreign, err := m.nameOwners(ctx, found)
+	if err != nil {
 		return err
 	}
 	err = m.Store.Update(ctx, func(s *network.State) error {
@@ -34,7 +36,7 @@ func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 					"endpoint", e.Owner, "addresses", e.Addresses)
 				record.Endpoints.Set(e)
 				lost.Set(e)
-				record.Imported = record.Imported || e.Foreign
+				record.Imported = record.Imported || slices.Contains(foreign, e)
 			}
 		}
 		n.Carried, n.Imported = append(n.Carried, lost), n.Imported || record.Imported
@@ -43,16 +45,16 @@ func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 	if err != nil {
 		return err
 	}
-	return m.forgetGone(ctx, found)
+	return m.forgetGone(ctx, foreign)
 }
 
-// forgetGone drops those that a DEL has taken off the host since they were found: it knew of no record. One that comes
+// forgetGone drops those of another plugin that a DEL has taken off the host since they were found: it knew of no record. One that comes
 // from now on does.
-func (m *Manager) forgetGone(ctx context.Context, found []*network.Endpoint) error {
-	for _, e := range found {
-		if !e.Foreign || m.Interface == nil {
-			continue
-		}
+func (m *Manager) forgetGone(ctx context.Context, foreign []*network.Endpoint) error {
+	if m.Interface == nil {
+		return nil
+	}
+	for _, e := range foreign {
 		if _, there, err := m.Interface(e.HostIfName); err != nil || there {
 			continue
 		}
@@ -63,18 +65,18 @@ func (m *Manager) forgetGone(ctx context.Context, found []*network.Endpoint) err
 	return nil
 }
 
-// nameOwners gives pods of which the host does not show whose they are the containers that hold their addresses.
-func (m *Manager) nameOwners(ctx context.Context, found []*network.Endpoint) error {
+// nameOwners gives pods of which the host does not show whose they are, because another plugin made them, the containers
+// that hold their addresses. It returns these pods.
+func (m *Manager) nameOwners(ctx context.Context, found []*network.Endpoint) (foreign []*network.Endpoint, err error) {
 	var holders map[netip.Addr]string
 	for _, e := range found {
 		if !e.Nameless() {
 			continue
 		}
-		e.Foreign = true
+		foreign = append(foreign, e)
 		if holders == nil && m.Holders != nil {
-			var err error
 			if holders, err = m.Holders(ctx); err != nil {
-				return fmt.Errorf("look who holds addresses: %w", err)
+				return nil, fmt.Errorf("look who holds addresses: %w", err)
 			}
 		}
 		for _, a := range e.Addresses {
@@ -83,7 +85,7 @@ func (m *Manager) nameOwners(ctx context.Context, found []*network.Endpoint) err
 			}
 		}
 	}
-	return nil
+	return foreign, nil
 }
 
 // namelessIn is the endpoint of a pod of which the container is not known, by its namespace.
