@@ -48,8 +48,8 @@ func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 	return m.forgetGone(ctx, foreign)
 }
 
-// forgetGone drops those of another plugin that a DEL has taken off the host since they were found: it knew of no record. One that comes
-// from now on does.
+// forgetGone drops those of another plugin that a DEL has taken off the host since they were found: it knew of no
+// record. One that comes from now on does.
 func (m *Manager) forgetGone(ctx context.Context, foreign []*network.Endpoint) error {
 	if m.Interface == nil {
 		return nil
@@ -65,8 +65,8 @@ func (m *Manager) forgetGone(ctx context.Context, foreign []*network.Endpoint) e
 	return nil
 }
 
-// nameOwners gives pods of which the host does not show whose they are, because another plugin made them, the containers
-// that hold their addresses. It returns these pods.
+// nameOwners gives pods of which the host does not show whose they are, because another plugin made them, the
+// containers that hold their addresses. It returns these pods.
 func (m *Manager) nameOwners(ctx context.Context, found []*network.Endpoint) (foreign []*network.Endpoint, err error) {
 	var holders map[netip.Addr]string
 	for _, e := range found {
