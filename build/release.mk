@@ -74,11 +74,11 @@ DEB_DOC = $(DEB_ROOT)/usr/share/doc/azure-vnet-cni
 .PHONY: deb
 deb: # of azure-cni-plugins' archive: make release
 	rm -rf $(DEB_ROOT)
-	mkdir -p $(DEB_ROOT)/DEBIAN $(DEB_ROOT)/opt/cni/bin $(DEB_ROOT)/etc/cni/net.d $(DEB_ROOT)/lib/systemd/system $(DEB_DOC)
+	mkdir -p $(DEB_ROOT)/DEBIAN $(DEB_ROOT)/opt/cni/bin $(DEB_ROOT)/etc/cni/net.d $(DEB_ROOT)/usr/lib/systemd/system $(DEB_DOC)
 	tar -xzf $(ARCHIVE_DIR)/$(ARCHIVE_NAME).tgz --no-same-owner -C $(DEB_DOC)
 	mv $(DEB_DOC)/azure-vnet $(DEB_DOC)/azure-vnet-ipam $(DEB_ROOT)/opt/cni/bin/
 	mv $(DEB_DOC)/10-azure.conflist $(DEB_ROOT)/etc/cni/net.d/
-	mv $(DEB_DOC)/azure-vnet-repair.service $(DEB_DOC)/azure-vnet-metrics.service $(DEB_DOC)/azure-vnet-metrics.timer $(DEB_ROOT)/lib/systemd/system/
+	mv $(DEB_DOC)/azure-vnet-repair.service $(DEB_DOC)/azure-vnet-metrics.service $(DEB_DOC)/azure-vnet-metrics.timer $(DEB_ROOT)/usr/lib/systemd/system/
 	mkdir -p $(DEB_ROOT)/usr/share/bash-completion/completions
 	mv $(DEB_DOC)/azure-vnet.bash $(DEB_ROOT)/usr/share/bash-completion/completions/azure-vnet
 	ln -s azure-vnet $(DEB_ROOT)/usr/share/bash-completion/completions/azure-vnet-ipam
@@ -103,9 +103,11 @@ install-releases: $(REFERENCE)/.built
 
 # What a go test of the package needs; "make test" sets it, too.
 INSTALL_ENV = INSTALL_RELEASES=$(CURDIR)/$(INSTALL) INSTALL_NODES=$(CURDIR)/$(OUTPUT)/node
+# DISTRIBUTION=ubuntu or debian: everything on this one, what else would run on the other, too.
+DISTRIBUTION ?=
 .PHONY: test-install
-test-install: require-root setup-release setup-install install-releases ## the installers, the packages and the upgrade of a live node; needs root
-	$(INSTALL_ENV) go test -count=1 -timeout 30m $(TESTFLAGS) ./test/install
+test-install: require-root setup-release setup-install install-releases ## the installers, the packages and the upgrade of a live node; DISTRIBUTION=debian|ubuntu; needs root
+	$(INSTALL_ENV) INSTALL_DISTRIBUTION=$(DISTRIBUTION) go test -count=1 -timeout 30m $(TESTFLAGS) ./test/install
 
 # The manifest of Kubernetes and the lists of what is in a release, against the types of those who read them.
 .PHONY: test-manifest

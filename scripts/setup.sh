@@ -109,20 +109,32 @@ fetch_packages() { # fetch_packages FOLDER PACKAGE: the package and what it need
     (cd "$1" && apt-get install -qq -y --download-only --no-install-recommends -o Debug::NoLocking=1 -o Dir::Cache::archives="$PWD" "$2" >/dev/null 2>&1)
 }
 
-# Nodes that the installers are tried on: a Debian or Ubuntu of the essential packages, wget and curl, and a busybox alone.
+# Nodes that the installers are tried on: this machine's release and Ubuntu's, of the essential packages, wget and curl, and a
+# busybox alone.
 node=$(dirname "$0")/../output/node
 fetch_node=
+# Where Ubuntu's packages are; Ubuntu has those of other processors elsewhere.
+case $(uname -m) in
+x86_64) UBUNTU_MIRROR=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu} ;;
+*) UBUNTU_MIRROR=${UBUNTU_MIRROR:-http://ports.ubuntu.com/ubuntu-ports} ;;
+esac
+UBUNTU_RELEASE=noble
 need_node() {
     [ -e "$node/.made" ] || fetch_node=yes
 }
 make_node() {
-    echo "setup: unpacking two nodes into output/node"
+    echo "setup: unpacking nodes into output/node"
     rm -rf "$node"
     mkdir -p "$node/busybox/bin"
     # The release of this machine, from where this machine has its packages.
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
     mmdebstrap --quiet --variant=essential --include=wget,curl "$release" "$node/debian"
+    # Its archive is on the internet, unlike a mirror that a machine may have in its place.
+    if ! ubuntu "$node/ubuntu" 2>"$node/ubuntu.log"; then
+        rm -rf "$node/ubuntu"
+        echo "setup: no packages from $UBUNTU_MIRROR: $(tail -n 1 "$node/ubuntu.log")" >&2
+    fi
     (cd "$node" && fetch busybox-static)
     dpkg-deb -x "$node"/busybox-static_*.deb "$node/unpacked"
     mv "$node/unpacked/bin/busybox" "$node/busybox/bin/" 2>/dev/null || mv "$node/unpacked/usr/bin/busybox" "$node/busybox/bin/"
@@ -131,6 +143,12 @@ make_node() {
     done
     (cd "$node/busybox" && mkdir -p dev etc opt proc root run sys tmp var/lib var/log && ln -s ../run var/run && ln -s bin sbin && mkdir usr && ln -s ../bin usr/bin)
     touch "$node/.made"
+}
+
+ubuntu() { # ubuntu FOLDER: signed by Ubuntu's archive (F6EC B376 2474 EDA9 D21B 7022 8719 20D1 991B C93C), whose key Debian does not have
+    key=$(realpath "$(dirname "$0")/../test/install/ubuntu-archive.asc")
+    mmdebstrap --quiet --variant=essential --include=wget,curl "$UBUNTU_RELEASE" "$1" \
+        "deb [signed-by=$key] $UBUNTU_MIRROR $UBUNTU_RELEASE main"
 }
 
 # A machine with systemd and those who manage a host's network, to boot in namespaces. What it starts is for the tests to say.

@@ -25,7 +25,7 @@ import (
 func TestInstallationOverTheClassicPlugin(t *testing.T) {
 	for _, found := range []string{"v1.0.33/bridge", "v1.6.48/bridge", "v1.4.59/tunnel", "v1.6.48/transparent"} {
 		t.Run(found, func(t *testing.T) {
-			m := newMachine(t, "debian", classicFabric())
+			m := newMachine(t, distributions[0], classicFabric())
 			m.release(older, "/media/old")
 			mode := filepath.Base(found)
 			conf := fmt.Sprintf(`{"cniVersion":"0.3.0","name":"azure","plugins":[{"type":"azure-vnet","mode":%q,"bridge":"azure0","ipam":{"type":"azure-vnet-ipam"}},{"type":"portmap","capabilities":{"portMappings":true},"snat":true}]}`, mode)
@@ -68,7 +68,7 @@ func TestInstallationOverTheClassicPlugin(t *testing.T) {
 func TestTheWayBackAfterATakeOver(t *testing.T) {
 	for _, found := range []string{"v1.0.33/bridge", "v1.4.59/tunnel", "v1.6.48/transparent"} {
 		t.Run(found, func(t *testing.T) {
-			m := newMachine(t, "debian", classicFabric())
+			m := newMachine(t, distributions[0], classicFabric())
 			m.release(older, "/media/old")
 			mode := filepath.Base(found)
 			conf := fmt.Sprintf(`{"cniVersion":"0.3.0","name":"azure","plugins":[{"type":"azure-vnet","mode":%q,"bridge":"azure0","ipam":{"type":"azure-vnet-ipam"}}]}`, mode)
@@ -129,7 +129,7 @@ func TestANodeThatCannotBeServedKeepsItsPlugin(t *testing.T) {
 		"":                      `{"type":"azure-vnet","logTarget":"logfile","disableHairpinOnHostInterface":true,"logLevel":"Info","ipam":{"type":"azure-vnet-ipam"}}`,
 	} {
 		t.Run(field, func(t *testing.T) {
-			m := newMachine(t, "debian", classicFabric())
+			m := newMachine(t, distributions[0], classicFabric())
 			m.release(older, "/media/old")
 			m.write(conflist, `{"cniVersion":"0.3.0","name":"azure","plugins":[`+plugin+`]}`)
 			for _, p := range []string{"azure-vnet", "azure-vnet-ipam"} {
@@ -154,7 +154,7 @@ func TestANodeThatCannotBeServedKeepsItsPlugin(t *testing.T) {
 // The installer's last word comes when calls of the former programs have ended: as long as one is under way it has its
 // state.
 func TestTheInstallerOutlastsCallsOfTheFormerPlugin(t *testing.T) {
-	m := newMachine(t, "debian", classicFabric())
+	m := newMachine(t, distributions[0], classicFabric())
 	m.release(older, "/media/old")
 	m.copy(m.path("/bin/sleep"), bin+"azure-vnet-ipam", 0o755)
 	call := m.node.Command(m.ctx, bin+"azure-vnet-ipam", "3600")

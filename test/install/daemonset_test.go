@@ -18,7 +18,7 @@ import (
 // folder of the plugins may be another user's, and a root that cannot be written to but for folders of the node; only
 // the init container has the node's /etc, which it prepares. (That the manifest has these arguments is tested in test/manifest.)
 func TestTheDaemonSetsContainers(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 2))
+	m := newMachine(t, distributions[0], fabric.Default(1, 2))
 	m.release(older, "/release")
 	m.managed()
 	m.copy("../../cni/conf/10-azure-linux.conflist.bridge", conflist, 0o644)

@@ -12,48 +12,46 @@ import (
 
 // The whole life of an installation without internet, on two userlands that have little in common.
 func TestInstallUpgradeRollBackUninstall(t *testing.T) {
-	for _, userland := range []string{"debian", "busybox"} {
-		t.Run(userland, func(t *testing.T) {
-			m := newMachine(t, userland, fabric.Default(1, 8))
-			m.release(older, "/media/old")
-			m.release(newer, "/media/new")
-			files, network := m.files(), m.network()
+	onEach(t, func(t *testing.T, userland string) {
+		m := newMachine(t, userland, fabric.Default(1, 8))
+		m.release(older, "/media/old")
+		m.release(newer, "/media/new")
+		files, network := m.files(), m.network()
 
-			m.installs("would install "+older, "--from", "/media/old", "--dry-run")
-			m.untouched(files, network)
+		m.installs("would install "+older, "--from", "/media/old", "--dry-run")
+		m.untouched(files, network)
 
-			m.installs("installed "+older, "--from", "/media/old")
-			m.wantVersion(older)
-			first := m.add()
-			m.reachable(first)
-			before := m.files()
-			m.installs(older+" is installed already", "--from", "/media/old")
-			m.untouched(before, m.network())
+		m.installs("installed "+older, "--from", "/media/old")
+		m.wantVersion(older)
+		first := m.add()
+		m.reachable(first)
+		before := m.files()
+		m.installs(older+" is installed already", "--from", "/media/old")
+		m.untouched(before, m.network())
 
-			m.installs("--rollback goes back to "+older, "--from", "/media/new/azure-vnet-cni-linux-"+arch+"-"+newer+".tgz")
-			m.wantVersion(newer)
-			m.must(first.Check(m.ctx))
-			second := m.add()
-			m.reachable(first, second)
+		m.installs("--rollback goes back to "+older, "--from", "/media/new/azure-vnet-cni-linux-"+arch+"-"+newer+".tgz")
+		m.wantVersion(newer)
+		m.must(first.Check(m.ctx))
+		second := m.add()
+		m.reachable(first, second)
 
-			m.installs("went back from "+newer+" to "+older, "--rollback")
-			m.wantVersion(older)
-			m.must(second.Check(m.ctx))
-			m.must(first.Del(m.ctx))
-			m.reachable(second, m.add())
-			m.installs("went back from "+older+" to "+newer, "--rollback")
-			m.wantVersion(newer)
+		m.installs("went back from "+newer+" to "+older, "--rollback")
+		m.wantVersion(older)
+		m.must(second.Check(m.ctx))
+		m.must(first.Del(m.ctx))
+		m.reachable(second, m.add())
+		m.installs("went back from "+older+" to "+newer, "--rollback")
+		m.wantVersion(newer)
 
-			m.installs("removed "+newer, "--uninstall")
-			m.untouched(files, network)
-			m.refuses(1, "nothing was installed", "--uninstall")
-			m.untouched(files, network)
-		})
-	}
+		m.installs("removed "+newer, "--uninstall")
+		m.untouched(files, network)
+		m.refuses(1, "nothing was installed", "--uninstall")
+		m.untouched(files, network)
+	}, "busybox")
 }
 
 func TestWrongUsageAndWrongMachines(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 1)) // busybox's shell would not ask the PATH for id and uname
+	m := newMachine(t, distributions[0], fabric.Default(1, 1)) // busybox's shell would not ask the PATH for id and uname
 	m.release(older, "/media/old")
 	m.write("/media/empty/x", "")
 	files, network := m.files(), m.network()
@@ -109,7 +107,7 @@ func TestWrongUsageAndWrongMachines(t *testing.T) {
 
 // Where no program may be run from /tmp, a dry run says what an installation does.
 func TestADryRunWhereProgramsMayNotBeRunFromTmp(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 1))
+	m := newMachine(t, distributions[0], fabric.Default(1, 1))
 	m.release(older, "/media/old")
 	m.must(unix.Mount("tmpfs", m.path("/tmp"), "tmpfs", unix.MS_NOEXEC, ""))
 	t.Cleanup(func() { _ = unix.Unmount(m.path("/tmp"), unix.MNT_DETACH) })

@@ -39,7 +39,7 @@ type machine struct {
 func newMachine(t *testing.T, userland string, cfg fabric.Config) *machine {
 	t.Helper()
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	t.Cleanup(cancel)
 	m := &machine{T: t, ctx: ctx, root: mountRoot(t, filepath.Join(userlands, userland))}
 	m.upper = filepath.Join(filepath.Dir(m.root), "upper")

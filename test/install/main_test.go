@@ -5,10 +5,12 @@ package install
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -18,6 +20,10 @@ import (
 // releases has a folder for each version that is installed, and userlands the nodes' roots: make test-install makes
 // both.
 var releases, userlands string
+
+// distributions are the userlands of packages: this machine's release, and Ubuntu's where its archive could be reached, which
+// "make test" says. Tests of what a distribution has a part in run on each, all others on the first.
+var distributions []string
 
 // arch is what the nodes are of.
 const arch = runtime.GOARCH
@@ -48,7 +54,34 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	if err := findDistributions(); err != nil {
+		fmt.Fprintln(os.Stderr, "test/install:", err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
+}
+
+func findDistributions() error {
+	if only := os.Getenv("INSTALL_DISTRIBUTION"); only != "" {
+		distributions = []string{only}
+		_, err := os.Stat(filepath.Join(userlands, only))
+		return err
+	}
+	distributions = []string{"debian"}
+	_, err := os.Stat(filepath.Join(userlands, "ubuntu"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	distributions = append(distributions, "ubuntu")
+	return err
+}
+
+// onEach runs a test on each distribution, and on the other userlands that are named.
+func onEach(t *testing.T, test func(t *testing.T, userland string), others ...string) {
+	t.Helper()
+	for _, userland := range append(slices.Clone(distributions), others...) {
+		t.Run(userland, func(t *testing.T) { test(t, userland) })
+	}
 }
 
 // again runs these tests in a mount namespace of their own, where nodes can have roots that the machine does not see.

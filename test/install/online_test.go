@@ -106,11 +106,15 @@ func flipped(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(whole)
 }
 
+type client struct{ name, userland, without string }
+
 // clients are the programs that nodes download with.
-var clients = []struct{ name, userland, without string }{
-	{"curl", "debian", ""},
-	{"wget", "debian", "/usr/bin/curl"},
-	{"busybox", "busybox", ""},
+func clients() []client {
+	return []client{
+		{"curl", distributions[0], ""},
+		{"wget", distributions[len(distributions)-1], "/usr/bin/curl"},
+		{"busybox", "busybox", ""},
+	}
 }
 
 func (m *machine) online(env []string, args ...string) said {
@@ -119,7 +123,7 @@ func (m *machine) online(env []string, args ...string) said {
 }
 
 func TestOnlineInstallation(t *testing.T) {
-	for _, c := range clients {
+	for _, c := range clients() {
 		for _, args := range [][]string{{older}, {older, "v1.9.1"}, {}} {
 			t.Run(c.name+" "+strings.Join(args, " "), func(t *testing.T) {
 				m := newMachine(t, c.userland, fabric.Default(1, 1))
@@ -171,7 +175,7 @@ func TestOnlineFailures(t *testing.T) {
 		{"reference plugins missing", only("/reference/download/v1.9.1/cni-plugins-linux-"+arch+"-v1.9.1.tgz", status(http.StatusNotFound)),
 			[]string{"cannot get ", "cni-plugins-linux"}},
 	} {
-		for _, c := range clients {
+		for _, c := range clients() {
 			t.Run(f.name+" with "+c.name, func(t *testing.T) {
 				m := newMachine(t, c.userland, fabric.Default(1, 1))
 				m.without(c.without)
@@ -194,7 +198,7 @@ func TestOnlineFailures(t *testing.T) {
 
 // A mirror may send its visitors on; a server that nobody has started is named.
 func TestOnlineDetours(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 1))
+	m := newMachine(t, distributions[0], fabric.Default(1, 1))
 	env := m.site(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == downloads+archive && r.URL.RawQuery == "" {
 			http.Redirect(w, r, r.URL.Path+"?mirror=2", http.StatusTemporaryRedirect)

@@ -78,7 +78,7 @@ func TestAConfigurationOfAnotherNameStaysTheOnlyOne(t *testing.T) {
 
 // What was there before is kept, comes back with --rollback, and with --uninstall.
 func TestForeignPluginsComeBack(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 2))
+	m := newMachine(t, distributions[0], fabric.Default(1, 2))
 	m.release(older, "/media/old")
 	m.release(newer, "/media/new")
 	for _, p := range []string{"azure-vnet", "azure-vnet-ipam", "loopback"} {
@@ -114,7 +114,7 @@ func TestAChangedPluginIsInstalledAgain(t *testing.T) {
 }
 
 func TestRemovalIsRefusedWhileItWouldHarm(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 2))
+	m := newMachine(t, distributions[0], fabric.Default(1, 2))
 	m.release(older, "/media/old")
 	m.installs("installed", "--from", "/media/old")
 	// Another network plugin has an address of ours.
@@ -135,7 +135,7 @@ func TestRemovalIsRefusedWhileItWouldHarm(t *testing.T) {
 
 // A failure half way through is repaired by the same command; the runtime meets whole files all the time.
 func TestAnInterruptedInstallationGoesOn(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 1))
+	m := newMachine(t, distributions[0], fabric.Default(1, 1))
 	m.release(older, "/media/old")
 	m.repack(newer, "/media/new", map[string]string{"10-azure.conflist": otherConflist(m)})
 	m.installs("installed", "--from", "/media/old")
@@ -175,7 +175,7 @@ func TestAKernelThatLacksSomethingIsNamed(t *testing.T) {
 
 // One installer at a time, whoever started it.
 func TestTwoInstallersDoNotMeet(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 1))
+	m := newMachine(t, distributions[0], fabric.Default(1, 1))
 	m.release(older, "/media/old")
 	m.installs("installed", "--from", "/media/old")
 	s := m.run(nil, "/usr/bin/flock", "/var/lib/azure-vnet-cni/lock", "/bin/sh", "/root/install-cni-plugin.sh", "--from", "/media/old")

@@ -49,7 +49,7 @@ func (m *machine) wantPrepared(when string, want ...string) {
 // The files that a node needs come with the installation, each announced, and the programs that read them are told; a
 // dry run says the same; all of it goes with the plugins.
 func TestTheNodeIsPrepared(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 4))
+	m := newMachine(t, distributions[0], fabric.Default(1, 4))
 	m.managed()
 	m.release(older, "/media/old")
 	m.release(newer, "/media/new")
@@ -109,7 +109,7 @@ func TestThePreparationGoesWithTheWayBack(t *testing.T) {
 
 // What a preparation leaves that was killed does not hinder the next one, and goes with it.
 func TestAnInterruptedPreparationGoesOn(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 1))
+	m := newMachine(t, distributions[0], fabric.Default(1, 1))
 	m.managed()
 	m.release(older, "/media/old")
 	files, network := m.files(), m.network()
@@ -137,22 +137,24 @@ func TestAnInterruptedPreparationGoesOn(t *testing.T) {
 
 // The package does the same, unless it is told not to.
 func TestDebianPackagePreparesTheNode(t *testing.T) {
-	m := newDebian(t)
-	m.managed()
-	files, network := m.files(), m.network()
-	out := m.dpkg("-i", deb(older))
-	if !strings.Contains(out, "wrote "+prepared[2]+": ") {
-		t.Error(out)
-	}
-	m.wantPrepared("by the package", prepared[0], prepared[2])
-	m.dpkg("-i", deb(newer))
-	m.wantPrepared("after an upgrade", prepared[0], prepared[2])
-	m.dpkg("-P", "azure-vnet-cni")
-	m.untouched(files, network)
+	onEach(t, func(t *testing.T, userland string) {
+		m := newPackaged(t, userland)
+		m.managed()
+		files, network := m.files(), m.network()
+		out := m.dpkg("-i", deb(older))
+		if !strings.Contains(out, "wrote "+prepared[2]+": ") {
+			t.Error(out)
+		}
+		m.wantPrepared("by the package", prepared[0], prepared[2])
+		m.dpkg("-i", deb(newer))
+		m.wantPrepared("after an upgrade", prepared[0], prepared[2])
+		m.dpkg("-P", "azure-vnet-cni")
+		m.untouched(files, network)
 
-	m.write("/etc/default/azure-vnet-cni", "NODE_SETUP=no\n")
-	m.dpkg("-i", deb(older))
-	m.wantPrepared("by a package that is told not to")
+		m.write("/etc/default/azure-vnet-cni", "NODE_SETUP=no\n")
+		m.dpkg("-i", deb(older))
+		m.wantPrepared("by a package that is told not to")
+	})
 }
 
 // A runtime that has other folders than /opt/cni/bin and /etc/cni/net.d is served, too; they are remembered.

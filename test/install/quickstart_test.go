@@ -38,25 +38,27 @@ func TestTheQuickstartOnANode(t *testing.T) {
 		"bridge":      stepOf(t, "Bridge and tunnel mode", "--mode bridge") + stepOf(t, "3. Each node: the plugins", "host release"),
 	} {
 		t.Run(mode, func(t *testing.T) {
-			m := newMachine(t, "debian", fabric.Default(1, 4))
-			m.write("/etc/cloud/cloud.cfg", "x\n")
-			m.release(older, "/tmp/release")
-			m.copy("../../scripts/install-cni-plugin.sh", "/tmp/release/install-cni-plugin.sh", 0o755)
-			for i := range 4 {
-				m.must(m.fabric.VMs[0].Ns.Command(m.ctx, "ip", "addr", "add", fmt.Sprintf("10.240.1.%d/16", i+1), "dev", "eth0").Run())
-			}
-			s := m.run(nil, "/bin/sh", "-c", "set -e\n"+commands)
-			if s.code != 0 {
-				t.Fatalf("exit %d: %s", s.code, s.text)
-			}
-			for _, want := range []string{"wrote /etc/sysctl.d/60-azure-vnet.conf", "wrote /etc/cloud/cloud.cfg.d/15-azure-vnet.cfg",
-				"installed " + older + "\n", "10.240.1.1/16 is off eth0.", "\n0 failures, "} {
-				if !strings.Contains(s.text, want) {
-					t.Errorf("%q is not to be seen:\n%s", want, s.text)
+			onEach(t, func(t *testing.T, userland string) {
+				m := newMachine(t, userland, fabric.Default(1, 4))
+				m.write("/etc/cloud/cloud.cfg", "x\n")
+				m.release(older, "/tmp/release")
+				m.copy("../../scripts/install-cni-plugin.sh", "/tmp/release/install-cni-plugin.sh", 0o755)
+				for i := range 4 {
+					m.must(m.fabric.VMs[0].Ns.Command(m.ctx, "ip", "addr", "add", fmt.Sprintf("10.240.1.%d/16", i+1), "dev", "eth0").Run())
 				}
-			}
-			m.wantMode("as the page says", mode)
-			m.reachable(m.add())
+				s := m.run(nil, "/bin/sh", "-c", "set -e\n"+commands)
+				if s.code != 0 {
+					t.Fatalf("exit %d: %s", s.code, s.text)
+				}
+				for _, want := range []string{"wrote /etc/sysctl.d/60-azure-vnet.conf", "wrote /etc/cloud/cloud.cfg.d/15-azure-vnet.cfg",
+					"installed " + older + "\n", "10.240.1.1/16 is off eth0.", "\n0 failures, "} {
+					if !strings.Contains(s.text, want) {
+						t.Errorf("%q is not to be seen:\n%s", want, s.text)
+					}
+				}
+				m.wantMode("as the page says", mode)
+				m.reachable(m.add())
+			})
 		})
 	}
 }

@@ -44,7 +44,7 @@ func (m *machine) sign(folder string) (publicKey string) {
 
 // With a key nothing is installed that this key has not signed, whatever the sums beside the archives say.
 func TestOnlyWhatIsSignedIsInstalled(t *testing.T) {
-	m := newMachine(t, "debian", fabric.Default(1, 1))
+	m := newMachine(t, distributions[0], fabric.Default(1, 1))
 	m.release(older, "/media/old")
 	m.release(newer, "/media/forged")
 	m.release(older, "/media/unsigned")

@@ -23,7 +23,7 @@ var ofUnits = regexp.MustCompile(` azure-vnet-[a-z]+\.(service|timer)`)
 
 // newServed is a node with a systemctl that notes what it is asked.
 func newServed(t *testing.T) *machine {
-	m := newMachine(t, "debian", fabric.Default(1, 4))
+	m := newMachine(t, distributions[0], fabric.Default(1, 4))
 	m.write("/run/systemd/system/x", "")
 	m.write("/etc/systemd/system/x", "")
 	m.write("/usr/bin/systemctl", "#!/bin/sh\necho \"$*\" >>/tmp/asked\n")

@@ -14,7 +14,7 @@ import (
 // A kubelet calls the plugins at any moment while they are being replaced.
 func TestUpgradesUnderLoad(t *testing.T) {
 	const upgrades, kubelets = 50, 2
-	m := newMachine(t, "debian", fabric.Default(1, 8))
+	m := newMachine(t, distributions[0], fabric.Default(1, 8))
 	m.release(older, "/media/0")
 	m.repack(newer, "/media/1", map[string]string{"10-azure.conflist": otherConflist(m)})
 	m.installs("installed "+older, "--from", "/media/0")
