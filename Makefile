@@ -99,7 +99,7 @@ RESOLVED = $(firstword $(wildcard /lib/systemd/systemd-resolved $(CURDIR)/$(OUTP
 test: require-root setup-test setup-release setup-install vet azure-vnet azure-vnet-ipam $(REFERENCE)/.built install-releases ## vet, build for Windows, all tests; needs root; TESTFLAGS=… for go test
 	GOOS=windows go build ./...
 	RESOLVED_BIN=$(RESOLVED) NETWORKMANAGER_ROOT=$(CURDIR)/$(OUTPUT)/networkmanager MACHINE_ROOT=$(CURDIR)/$(OUTPUT)/machine AZURE_CNI_BIN=$(CURDIR)/$(BIN) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) $(INSTALL_ENV) CGO_ENABLED=$(if $(RACE),1,0) \
-		go test -count=1 -timeout 30m -parallel $(PARALLEL) $(RACE) $(TESTFLAGS) $$(go list ./... | grep -v /test/soak$$)
+		go test -count=1 -timeout 60m -parallel $(PARALLEL) $(RACE) $(TESTFLAGS) $$(go list ./... | grep -v /test/soak$$)
 	$(MAKE) soak SOAK_SECONDS=40
 	$(MAKE) test-e2e DATAPLANE=netdev RACE= TESTFLAGS="$(TESTFLAGS) -skip '/transparent|//transparent'" # the same test code as before, which the detector has seen; in transparent mode the family does not matter
 	$(MAKE) test-runtimes
@@ -127,7 +127,7 @@ dataplane-bridge dataplane-netdev: dataplane-%: setup-build
 .PHONY: test-e2e
 test-e2e: require-root setup-test dataplane-$(DATAPLANE) $(REFERENCE)/.built ## the end-to-end tests alone; DATAPLANE=bridge|netdev
 	RESOLVED_BIN=$(RESOLVED) NETWORKMANAGER_ROOT=$(CURDIR)/$(OUTPUT)/networkmanager MACHINE_ROOT=$(CURDIR)/$(OUTPUT)/machine AZURE_CNI_BIN=$(CURDIR)/$(OUTPUT)/$(DATAPLANE) REFERENCE_CNI_BIN=$(CURDIR)/$(REFERENCE) AZURE_CNI_DATAPLANE=$(DATAPLANE) CGO_ENABLED=$(if $(RACE),1,0) \
-		go test -count=1 -timeout 30m -parallel $(PARALLEL) $(RACE) $(TESTFLAGS) ./test/e2e
+		go test -count=1 -timeout 60m -parallel $(PARALLEL) $(RACE) $(TESTFLAGS) ./test/e2e
 
 # End-to-end tests on Debian's kernels 5.10, 6.1 and 6.12, and on 6.1 without what Azure Linux 3 lacks (azl3), in qemu: docs/testing.md.
 # It needs no root, nor that the processor helps: ACCEL=kvm is for those where it does. LIMIT is what a guest may take.

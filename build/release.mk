@@ -107,7 +107,7 @@ INSTALL_ENV = INSTALL_RELEASES=$(CURDIR)/$(INSTALL) INSTALL_NODES=$(CURDIR)/$(OU
 DISTRIBUTION ?=
 .PHONY: test-install
 test-install: require-root setup-release setup-install install-releases ## the installers, the packages and the upgrade of a live node; DISTRIBUTION=debian|ubuntu; needs root
-	$(INSTALL_ENV) INSTALL_DISTRIBUTION=$(DISTRIBUTION) go test -count=1 -timeout 30m $(TESTFLAGS) ./test/install
+	$(INSTALL_ENV) INSTALL_DISTRIBUTION=$(DISTRIBUTION) go test -count=1 -timeout 60m $(TESTFLAGS) ./test/install
 
 # The manifest of Kubernetes and the lists of what is in a release, against the types of those who read them.
 .PHONY: test-manifest

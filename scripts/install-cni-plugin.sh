@@ -653,9 +653,15 @@ outlast() {
 
 # replaced are the processes that run a file which is not in $bin any more, but for the service, which sees that by itself.
 replaced() {
-    for p in /proc/[0-9]*; do
-        case $(readlink "$p/exe" 2>/dev/null || :) in
-        "$bin/azure-vnet (deleted)" | "$bin/azure-vnet-ipam (deleted)") grep -q repair "$p/cmdline" 2>/dev/null || printf ' %s' "${p#/proc/}" ;;
+    # One process for all of them: a node may have a thousand.
+    # shellcheck disable=SC2012 # whose names are numbers
+    ls -l /proc/[0-9]*/exe 2>/dev/null | while read -r line; do
+        case $line in
+        *" -> $bin/azure-vnet (deleted)" | *" -> $bin/azure-vnet-ipam (deleted)")
+            p=${line#* /proc/}
+            p=${p%%/exe*}
+            grep -q repair "/proc/$p/cmdline" 2>/dev/null || printf ' %s' "$p"
+            ;;
         esac
     done
 }

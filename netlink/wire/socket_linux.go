@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -179,7 +180,9 @@ func (s *Socket) ask(request []byte, answer uint16) ([][]byte, error) {
 		return nil, os.NewSyscallError("sendto", err)
 	}
 	r := answersTo(request, answer)
-	buf := make([]byte, bufferSize) // on the stack: what stays is cloned
+	whole := buffers.Get().(*[bufferSize]byte) //nolint:errcheck // it has nothing else
+	defer buffers.Put(whole)
+	buf := whole[:] // what stays is cloned
 	for {
 		n, err := s.receive(buf)
 		if err != nil {
@@ -194,6 +197,10 @@ func (s *Socket) ask(request []byte, answer uint16) ([][]byte, error) {
 		}
 	}
 }
+
+// buffers are for one answer after the other. A command asks some forty times, with one socket after the other: of a
+// buffer that it has used before it pays for no page, and what is not needed of it is not cleared.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // answers gathers those to one request.
 type answers struct {

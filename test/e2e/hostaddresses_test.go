@@ -300,16 +300,9 @@ func TestHostReleaseAsks(t *testing.T) {
 	}
 	conf := filepath.Join(n.Dir, "10-azure.conf")
 	l.must(os.WriteFile(conf, l.conf(n, nil), 0o600))
-	listener := n.VM.Ns.Command(l.ctx, "python3", "-c",
-		"import socket,sys; s=socket.create_server(('10.240.1.1',8080)); print('listens',flush=True); sys.stdin.read()")
-	in, err := listener.StdinPipe()
+	listener, err := n.VM.Ns.Listen("tcp", "10.240.1.1:8080")
 	l.must(err)
-	out, err := listener.StdoutPipe()
-	l.must(err)
-	l.must(listener.Start())
-	defer func() { l.must(in.Close()); l.must(listener.Wait()) }()
-	_, err = out.Read(make([]byte, 8))
-	l.must(err)
+	defer func() { l.must(listener.Close()) }()
 	before := l.snapshot(n)
 	r := l.hostRelease(n, "--config", conf) // there is no state yet: the source is asked
 	if r.Exit != 1 || l.snapshot(n) != before {
