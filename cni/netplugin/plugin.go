@@ -219,11 +219,8 @@ func (p *plugin) add(ctx context.Context, c *cni.Command) (_ types.Result, err e
 	if err := cmd.manager.Precheck(ctx, cmd.config, e); err != nil {
 		return nil, err
 	}
-	// Our own IPAM plugin keeps itself whose an address is.
-	if cmd.conf.IPAM.Type != ipamplugin.Name {
-		if err := cmd.manager.Announce(ctx, cmd.config, e); err != nil {
-			return nil, err
-		}
+	if err := cmd.manager.Announce(ctx, cmd.config, e); err != nil {
+		return nil, err
 	}
 	undo := &network.Undo{}
 	defer func() {

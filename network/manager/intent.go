@@ -12,12 +12,12 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// What shall be is in the state before it is done: who wants an address, unless the IPAM plugin is ours and keeps that
-// itself; then with the addresses what the host is to have.
+// What shall be is in the state before it is done: first who wants an address, then with the addresses what the host is
+// to have.
 
-// Announce writes the endpoint as pending, before an IPAM plugin that is not ours is asked for its addresses: whatever
-// becomes of this ADD, the state knows whose they are. What the network will be is known only with them. What an
-// interrupted ADD of the owner left is taken away.
+// Announce writes the endpoint as pending, before anybody is asked for its addresses: whatever becomes of this ADD, the
+// state knows whose they are. What the network will be is known only with them. What an interrupted ADD of the owner
+// left is taken away.
 // Errors: ErrExists, ErrLeft, and the store's.
 func (m *Manager) Announce(ctx context.Context, c network.Config, e *network.Endpoint) error {
 	if e.State == network.Pending {
@@ -58,7 +58,7 @@ var errPending = errors.New("an earlier ADD did not end")
 // Errors: errPending, ErrAddress, ErrConflict.
 func (m *Manager) intend(ctx context.Context, c network.Config, e *network.Endpoint,
 	subnets []netip.Prefix) (*network.Network, error) {
-	if e.Created.IsZero() { // else Announce has set it
+	if e.State != network.Pending {
 		e.State, e.Created = network.Pending, m.Now().UTC().Truncate(time.Millisecond)
 	}
 	e.HostIfName = cmp.Or(e.PodIfName(c.Mode), e.Owner.HostIfName())
