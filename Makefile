@@ -219,7 +219,7 @@ test-windows: require-root setup-windows $(WINE_DIR)/prefix/.made
 	$(MAKE) --no-print-directory GOOS=windows GOARCH=amd64 azure-vnet azure-vnet-ipam azure-vnet-install
 	cd test/gocni && $(HOST) $(BUILD) -o $(CURDIR)/$(WINE_DIR)/gocni .
 	AZURE_CNI_WINDOWS_BIN=$(CURDIR)/$(OUTPUT)/windows_amd64 WINE_PREFIX=$(CURDIR)/$(WINE_DIR)/prefix GOCNI_BIN=$(CURDIR)/$(WINE_DIR)/gocni \
-		go test -count=1 -tags wine -parallel 12 $(TESTFLAGS) ./test/windows
+		go test -count=1 -timeout 60m -tags wine -parallel 12 $(TESTFLAGS) ./test/windows
 	@echo "make test-windows: passed, on Wine with a simulated HNS"
 endif
 

@@ -87,7 +87,7 @@ func newHost(t *testing.T, o options) *host {
 		o.hns.Adapters = []string{"eth0"}
 	}
 	f := fabric.Start(t, o.fabric)
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // whose end kills what runs: exit code -1
 	t.Cleanup(cancel)
 	h := &host{T: t, ctx: ctx, vm: f.VMs[0], bin: t.TempDir()}
 	var err error
