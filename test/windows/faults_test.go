@@ -48,7 +48,8 @@ const (
 	hangsTooLong = "hangs, and is carried out when nobody waits for it any more"
 )
 
-// limit is what the configuration gives a call of HNS. Those that are to be answered have to be answered in that time on a busy machine, too.
+// limit is what the configuration gives a call of HNS. Calls that are to be answered have to be answered in that time on a
+// busy machine, too.
 const limit = 4 * time.Second
 
 // The network is there in one run of all cases, and has to be made in the other. Each kind of fault has a host of its
