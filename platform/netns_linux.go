@@ -23,6 +23,9 @@ func NamespaceNumber(path string) uint64 {
 	return st.Ino
 }
 
+// namespaceLinks are the links of processes that lead to the namespaces which they hold.
+var namespaceLinks = []string{"/proc/[0-9]*/task/[0-9]*/ns/net", "/proc/[0-9]*/fd/[0-9]*"}
+
 // GoneNamespaces are those of the network namespaces, by inode, that nothing holds any more: no process or thread of
 // one, no mount, no open file. Error: not everything could be looked at, so one that is missing may be there.
 func GoneNamespaces(list []uint64) (map[uint64]bool, error) {
@@ -33,7 +36,7 @@ func GoneNamespaces(list []uint64) (map[uint64]bool, error) {
 	for _, path := range namespacePaths() { // these are few, and hold nearly all
 		delete(gone, NamespaceNumber(path))
 	}
-	for _, pattern := range []string{"/proc/[0-9]*/task/[0-9]*/ns/net", "/proc/[0-9]*/fd/[0-9]*"} {
+	for _, pattern := range namespaceLinks {
 		if len(gone) == 0 {
 			break
 		}

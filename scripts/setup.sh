@@ -130,7 +130,7 @@ make_node() {
     # shellcheck source=/dev/null
     release=$(. /etc/os-release && echo "$VERSION_CODENAME")
     mmdebstrap --quiet --variant=essential --include=wget,curl "$release" "$node/debian"
-    # Its archive is on the internet, unlike a mirror that a machine may have in its place.
+    # Ubuntu's archive may be out of reach where packages come from a mirror.
     if ! ubuntu "$node/ubuntu" 2>"$node/ubuntu.log"; then
         rm -rf "$node/ubuntu"
         echo "setup: no packages from $UBUNTU_MIRROR: $(tail -n 1 "$node/ubuntu.log")" >&2
