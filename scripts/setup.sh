@@ -133,7 +133,7 @@ make_node() {
     # Ubuntu's archive may be out of reach where packages come from a mirror.
     if ! ubuntu "$node/ubuntu" 2>"$node/ubuntu.log"; then
         rm -rf "$node/ubuntu"
-        echo "setup: no packages from $UBUNTU_MIRROR: $(tail -n 1 "$node/ubuntu.log")" >&2
+        echo "setup: no packages from $UBUNTU_MIRROR: output/node/ubuntu.log says why" >&2
     fi
     (cd "$node" && fetch busybox-static)
     dpkg-deb -x "$node"/busybox-static_*.deb "$node/unpacked"
