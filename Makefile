@@ -35,7 +35,7 @@ MODE ?= both
 # The race detector; RACE= switches it off.
 RACE ?= -race
 # How many tests of a package run at the same time: many wait for a network manager, a lease or a timer most of the time.
-PARALLEL ?= 4
+PARALLEL ?= 6
 # What go test gets in addition, for example TESTFLAGS='-v -run TestName'.
 TESTFLAGS ?=
 # Which Go benchmarks, and how often: benchstat compares two runs with COUNT=10. Empty: the table of test/bench, or of its SECTION

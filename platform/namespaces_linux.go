@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/Azure/azure-container-networking/netlink/wire"
@@ -75,8 +74,12 @@ func namespaceID(path string) (nsID, error) {
 
 // namespacePaths are all names that lead to a network namespace, the mounted ones first; one namespace may have many.
 func namespacePaths() (paths []string) {
-	processes, _ := filepath.Glob("/proc/[0-9]*/ns/net") // fails for a bad pattern only
-	defer func() { paths = append(paths, processes...) }()
+	processes := numbered("/proc")
+	defer func() {
+		for _, p := range processes {
+			paths = append(paths, p+"/ns/net")
+		}
+	}()
 	mounts, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return nil

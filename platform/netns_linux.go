@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -23,8 +22,31 @@ func NamespaceNumber(path string) uint64 {
 	return st.Ino
 }
 
-// namespaceLinks are the links of processes that lead to the namespaces which they hold.
-var namespaceLinks = []string{"/proc/[0-9]*/task/[0-9]*/ns/net", "/proc/[0-9]*/fd/[0-9]*"}
+// namespaceLinks are the links of a process, a folder of /proc, that lead to the namespaces which it holds.
+func namespaceLinks(process string) (links []string) {
+	for _, thread := range numbered(process + "/task") {
+		links = append(links, thread+"/ns/net")
+	}
+	return append(links, numbered(process+"/fd")...)
+}
+
+// numbered lists what in a folder of /proc has a number for its name: processes, threads, open files. A pattern would
+// do, but has each process's and each thread's own folder listed, for which the kernel makes some fifty files; a node
+// has thousands of threads. What cannot be listed is gone meanwhile.
+func numbered(dir string) (paths []string) {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = folder.Close() }() // read only: nothing can be lost
+	names, _ := folder.Readdirnames(-1)
+	for _, name := range names {
+		if name[0] >= '0' && name[0] <= '9' {
+			paths = append(paths, dir+"/"+name)
+		}
+	}
+	return paths
+}
 
 // GoneNamespaces are those of the network namespaces, by inode, that nothing holds any more: no process or thread of
 // one, no mount, no open file. Error: not everything could be looked at, so one that is missing may be there.
@@ -36,16 +58,12 @@ func GoneNamespaces(list []uint64) (map[uint64]bool, error) {
 	for _, path := range namespacePaths() { // these are few, and hold nearly all
 		delete(gone, NamespaceNumber(path))
 	}
-	for _, pattern := range namespaceLinks {
+	for _, process := range numbered("/proc") {
 		if len(gone) == 0 {
 			break
 		}
-		paths, err := filepath.Glob(pattern)
-		if err != nil {
-			return nil, err
-		}
-		for _, path := range paths {
-			ino, err := namespaceBehind(path)
+		for _, link := range namespaceLinks(process) {
+			ino, err := namespaceBehind(link)
 			if err != nil {
 				return nil, fmt.Errorf("look for network namespaces: %w", err)
 			}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -122,12 +121,8 @@ func holder(t *testing.T, number uint64) (who string) {
 		}
 	}
 	own := fmt.Sprintf("/proc/%d/", os.Getpid())
-	for _, pattern := range namespaceLinks {
-		paths, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range paths {
+	for _, process := range numbered("/proc") {
+		for _, path := range namespaceLinks(process) {
 			if ino, err := namespaceBehind(path); err != nil || ino != number {
 				continue
 			}

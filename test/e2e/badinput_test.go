@@ -99,6 +99,7 @@ func badCases() map[string]badCase {
 }
 
 func TestBadInputIsNamedAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for name, c := range badCases() {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))
@@ -134,6 +135,7 @@ func TestBadInputIsNamedAndLeavesNothing(t *testing.T) {
 
 // STATUS says that an ADD could not write its state: in a folder that is read-only, full, or out of inodes.
 func TestStatusTriesToWrite(t *testing.T) {
+	t.Parallel()
 	for name, mount := range map[string]string{
 		"read-only": "mount --bind DIR DIR && mount -o remount,ro,bind DIR",
 		"full":      "mount -t tmpfs -o size=16k tmpfs DIR && cp DIR-copy/* DIR && { head -c 65536 /dev/zero > DIR/ballast || :; }",

@@ -42,6 +42,7 @@ func dualConf(mode string) map[string]any {
 // Somebody deletes the bridge while pods live on it: the next ADD brings back the host's configuration and the
 // pods' connections. Then cleanup gives the host what it had before all of it.
 func TestADeletedBridgeIsRepairedByTheNextAdd(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 6))

@@ -15,6 +15,7 @@ import (
 // Where the kernel has the module, the plugin switches on what bridged packets need to pass the host's NAT, and cleanup
 // switches it off again where it was off. (That host ports and services work by it: TestServices.)
 func TestBrNetfilterIsSwitchedOn(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, before := range []string{"0\n0\n", "1\n0\n", "0\n1\n", "1\n1\n"} {
 			t.Run(mode+" "+strings.Join(strings.Fields(before), ""), func(t *testing.T) {
@@ -49,6 +50,7 @@ func TestBrNetfilterIsSwitchedOn(t *testing.T) {
 
 // Where the module is not loaded, pods work all the same; the log says once what does not, and doctor what to do.
 func TestWithoutBrNetfilter(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 4))
@@ -77,6 +79,7 @@ func TestWithoutBrNetfilter(t *testing.T) {
 // What a network policy, and ip-masq-agent, write into the host's rules counts for pods, here and from outside, without
 // anybody's doing but the plugin's.
 func TestTheHostsRulesCountForPods(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 4))

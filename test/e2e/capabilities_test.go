@@ -16,6 +16,7 @@ import (
 
 // What a runtime asks for by capabilities: an address, a MAC, DNS settings, in libcni's way.
 func TestCapabilities(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 9))
@@ -103,6 +104,7 @@ func TestDNSOfTheResult(t *testing.T) {
 // The pods' MTU is the master's, whatever it is by now: that of new ones, and on a bridge, which drops what is larger
 // without a word, that of those that live. One that was configured with a smaller MTU keeps it.
 func TestMTUFollowsTheMaster(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 6))

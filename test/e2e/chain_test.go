@@ -16,6 +16,7 @@ import (
 // A MAC is asked for in three ways (CONVENTIONS.md, "mac"), of which the last one counts; nerdctl, podman and CRI-O
 // take the first.
 func TestAMACIsAskedForInThreeWays(t *testing.T) {
+	t.Parallel()
 	const byArgs, byConf, byRuntime = "02:42:ac:11:00:01", "02:42:ac:11:00:02", "02:42:ac:11:00:03"
 	for _, mode := range []string{"bridge", "transparent"} {
 		for name, c := range map[string]struct {
@@ -60,6 +61,7 @@ func TestAMACIsAskedForInThreeWays(t *testing.T) {
 
 // What plugins before ours in the chain have made stays in the result (CNI specification, ADD).
 func TestResultsOfEarlierPluginsArePassedOn(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))
@@ -112,6 +114,7 @@ func TestGCGoesOnAfterAnError(t *testing.T) {
 // Somebody breaks the configuration while pods run. An ADD is refused; a DEL takes away what is there all the same (CNI
 // specification, DEL), as long as it knows whose it is and where the state is.
 func TestDelWithAWrongConfiguration(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))
@@ -150,6 +153,7 @@ func TestDelWithAWrongConfiguration(t *testing.T) {
 
 // Routes of the IPAM plugin that no pod can have are its mistake, and no defect of ours; nothing of the pod is left.
 func TestRoutesThatNoPodCanHave(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel"} { // in transparent mode every gateway is the host
 		for name, routes := range map[string][]map[string]string{
 			"a gateway that is not on the link": {{"dst": "0.0.0.0/0", "gw": "10.99.0.1"}},

@@ -52,6 +52,7 @@ func further(r *types100.Result) {
 // What real plugins further back in the chain change, and what others record in the result, passes CHECK; the pod has
 // its network, and doctor sees no failure (CNI specification 1.1.0, CHECK).
 func TestCheckLetsOtherPluginsHaveTheirWay(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, chained := range map[string]map[string]any{
 			"tuning with mtu": {"type": "tuning", "mtu": 1400}, "tuning with mac": {"type": "tuning", "mac": "02:11:22:33:44:55"},
@@ -119,6 +120,7 @@ func (l *lab) noFailure(n *node.Node) {
 
 // What the result says, and is not so, is a difference.
 func TestCheckReadsTheResult(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		inPod  []string
 		change func(result *types100.Result)
@@ -159,6 +161,7 @@ func TestCheckReadsTheResult(t *testing.T) {
 
 // Routes of the IPAM plugin have attributes since CNI 1.1.0: the pod has them, and the result says so.
 func TestAttributesOfRoutes(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))

@@ -44,6 +44,7 @@ func TestCleanupOfANetworkThatIsNotOurs(t *testing.T) {
 
 // cleanup, with pods still there, gives the host back exactly what it had.
 func TestCleanupRestoresTheHost(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))

@@ -23,6 +23,7 @@ const listenedPort = 5353
 // route_localnet. Nothing arrives, all of it is counted that the kernel does not drop before, and the host's IPv6 goes
 // on as it was.
 func TestWhatAPodMustNotSayToItsHost(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, antiSpoof := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s anti-spoofing=%v", mode, antiSpoof), func(t *testing.T) {
@@ -137,6 +138,7 @@ func (h *hostile) listen() func() string {
 // The host agent's ports stay closed when a service leads there, by its name or another port; its DNS stays open, and
 // all of it with allowHostAgent.
 func TestTheHostAgentIsClosedByServices(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, open := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s open=%v", mode, open), func(t *testing.T) {
@@ -191,6 +193,7 @@ func TestTheHostAgentIsClosedByServices(t *testing.T) {
 // Somebody is in the pod's namespace while its interface comes and goes, and sends all the time what it must not. The
 // fabric, which counts, sees none of it, at no moment of ADD and DEL.
 func TestNoFrameWithoutRules(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 4))

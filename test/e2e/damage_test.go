@@ -27,6 +27,7 @@ var damages = map[string]func(l *lab, file string){
 // The damage matrix: with live pods, whatever happens to either state file, or both, no address is given twice, live
 // pods work on, and their DEL leaves nothing.
 func TestDamagedStateWithLivePods(t *testing.T) {
+	t.Parallel()
 	files := map[string][]string{"azure-vnet": {"azure-vnet.json"}, "ipam": {"azure-vnet-ipam.json"},
 		"both": {"azure-vnet.json", "azure-vnet-ipam.json"}}
 	for i, mode := range []string{"bridge", "tunnel", "transparent"} {
@@ -105,6 +106,7 @@ func (l *lab) alive(mode string, pods []*node.Pod) {
 // A file that another version wrote, and a folder that cannot be written: every command fails with a clear error,
 // nothing is touched, live pods work on; and when the hindrance is gone, so does everything else.
 func TestUnusableStateWithLivePods(t *testing.T) {
+	t.Parallel()
 	for which, code := range map[string]uint{"azure-vnet.json": 106, "azure-vnet-ipam.json": 106, "read-only": 5} {
 		t.Run(which, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 4))

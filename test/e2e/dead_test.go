@@ -14,6 +14,7 @@ import (
 // Sandboxes end without a DEL, of two networks on one pool, until no address is left. The next pod gets one of theirs,
 // also by an IPAM plugin of others; a DEL that comes late harms nobody. Who lives keeps what it has.
 func TestTheDeadGiveTheirAddressesBack(t *testing.T) {
+	t.Parallel()
 	hostLocal := map[string]any{"type": "host-local",
 		"ranges": []any{[]any{map[string]string{"subnet": "10.240.0.0/16", "rangeStart": "10.240.1.1",
 			"rangeEnd": "10.240.1.3", "gateway": "10.240.0.1"}}},

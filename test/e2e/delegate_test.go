@@ -47,6 +47,7 @@ func (l *lab) restamp(path string, change func(stamp []byte)) {
 
 // The IPAM plugin is started for each address where another network plugin calls it.
 func TestTheIPAMPluginIsSmall(t *testing.T) {
+	t.Parallel()
 	info, err := os.Stat(filepath.Join(binaries, "azure-vnet-ipam"))
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +63,7 @@ var pidOf = regexp.MustCompile(`pid=(\d+) plugin=azure-vnet(?:-ipam)? command=(\
 // The network plugin calls our IPAM plugin itself if what lies beside it is of the same build, and executes it
 // otherwise; there is no other difference: the same results, the same errors, the same lines in the log.
 func TestIPAMInProcessIsAsInAProgramOfItsOwn(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		replace   func(l *lab, folder string)
 		conf      map[string]any

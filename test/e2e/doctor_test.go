@@ -125,6 +125,7 @@ func (p *patient) healthy(mounts string, args ...string) {
 
 // TestDoctorOnAHealthyNode: nothing to say, and nothing changed; the same where there is no pod yet.
 func TestDoctorOnAHealthyNode(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			p := newPatient(t, mode)
@@ -178,6 +179,7 @@ func TestDoctorIsContentWithTheDocumentedFiles(t *testing.T) {
 
 // A node of the classic plugin is told to be one, until the first ADD has taken it over.
 func TestDoctorOnANodeOfTheClassicPlugin(t *testing.T) {
+	t.Parallel()
 	dirs, err := filepath.Glob(filepath.Join(classicDir, "*", "*"))
 	if err != nil || len(dirs) == 0 {
 		t.Fatalf("%v, %v", dirs, err)
@@ -209,6 +211,7 @@ func TestDoctorLetsCommandsEnd(t *testing.T) {
 
 // Both families at once; br_netfilter, kube-proxy and a firewall that lets pods pass.
 func TestDoctorOnABusyNode(t *testing.T) {
+	t.Parallel()
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))
@@ -570,6 +573,7 @@ func (p *patient) readd() {
 // TestDoctorFindsWhatOperatorsMeet plants each fault, wants it named with its remedy, and doctor content after the
 // cure.
 func TestDoctorFindsWhatOperatorsMeet(t *testing.T) {
+	t.Parallel()
 	for name, f := range faults {
 		modes := f.modes
 		if modes == nil {

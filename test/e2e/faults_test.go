@@ -49,6 +49,7 @@ var injected = []string{"openat", "socket", "bind", "getsockname", "setsockopt",
 // Whatever system call fails: standard output has exactly one JSON document that goes with the exit code,
 // the host keeps its configuration, and the runtime's DEL leaves nothing.
 func TestAnyFailingSystemCall(t *testing.T) {
+	t.Parallel()
 	for _, call := range injected {
 		t.Run(call, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))
@@ -100,6 +101,7 @@ var killPoints = map[string]int{"sendto": 36, "sendmsg": 4, "renameat": 4, "floc
 // that finds it, and during DEL: the host is always reachable and has what it had, the runtime's retry works
 // at once, nothing stays behind.
 func TestKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	t.Run("points", killEverywhere)
 	modes := 0
 	killedModes.Range(func(any, any) bool { modes++; return true })

@@ -11,6 +11,7 @@ import (
 
 // A VM full of pods, in every mode: 250 come at once, all of them work, and all go at once.
 func TestTwoHundredAndFiftyPods(t *testing.T) {
+	t.Parallel()
 	const count = 250
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
@@ -62,6 +63,7 @@ func TestTwoHundredAndFiftyPods(t *testing.T) {
 // Somebody flushes the ruleset of a full node: the next ADD brings all pods' rules back in one transaction, however
 // many the kernel acknowledges.
 func TestAFullNodesRulesComeBack(t *testing.T) {
+	t.Parallel()
 	const pods = 250
 	for _, mode := range []string{"bridge", "transparent"} {
 		t.Run(mode, func(t *testing.T) {

@@ -55,6 +55,7 @@ var neighbours = map[string]neighbour{
 // On a machine that starts no pod any more, and whose network is put in disorder by its real managers, a connection of
 // a pod goes on.
 func TestAQuietNodeHeals(t *testing.T) {
+	t.Parallel()
 	for name, who := range neighbours {
 		for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 			t.Run(mode+" "+name, func(t *testing.T) {
@@ -144,6 +145,7 @@ func (m *machine) suffer(p *node.Pod, harm string, port int) {
 // A watch ends when somebody says so, and when another azure-vnet is installed in place of its own, which it sees by
 // the next change.
 func TestAWatchEnds(t *testing.T) {
+	t.Parallel()
 	for how, end := range map[string]func(l *lab, program string, watch *fabric.Cmd){
 		"by a signal": func(l *lab, _ string, watch *fabric.Cmd) { l.must(watch.Process.Signal(syscall.SIGTERM)) },
 		"by another version": func(l *lab, program string, _ *fabric.Cmd) {
@@ -194,6 +196,7 @@ func TestAWatchEnds(t *testing.T) {
 // What doctor says of a program that manages the host's network is done on a live machine, with the program running and
 // nobody else to repair: pods go on, and doctor is content.
 func TestDoctorsRemediesForManagersWorkOnALiveNode(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"systemd-networkd by name", "systemd-networkd by MAC", "NetworkManager"} {
 		for _, mode := range []string{"bridge", "tunnel"} {
 			t.Run(mode+" "+name, func(t *testing.T) {

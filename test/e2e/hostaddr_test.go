@@ -16,6 +16,7 @@ import (
 // the cluster's), services as IPVS has them. What is there before the first pod, and what comes later, with
 // br_netfilter and without.
 func TestTheHostsOtherAddresses(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, without := range []bool{false, true} {
 			t.Run(map[bool]string{false: mode, true: mode + " without br_netfilter"}[without], func(t *testing.T) {
@@ -68,6 +69,7 @@ func TestTheHostsOtherAddresses(t *testing.T) {
 // Addresses that the host gets, and loses, while pods live, on whatever interface (keepalived, a load balancer without
 // NAT): who is outside reaches them at once, no ADD needed.
 func TestAddressesThatComeLater(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			cfg := fabric.DefaultDual(2, 3)
@@ -109,6 +111,7 @@ func (l *lab) usable(n *node.Node, a netip.Addr) {
 // A host with its address alone has a route to each of its pods, which comes and goes with the pod, and is no part of
 // what is remembered of the host.
 func TestRoutesToPodsGoWithThem(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 6))

@@ -87,6 +87,7 @@ func (l *lab) reachable(mode string, n *node.Node, pods ...*node.Pod) {
 // cloud-init's default: all that Azure assigned to the NIC is on the host before the first pod comes. No pod gets such
 // an address, everybody says why, and after the remedy all of them are pods'.
 func TestTheHostHasAllAddresses(t *testing.T) {
+	t.Parallel()
 	for _, mode := range all {
 		for _, dual := range []bool{false, true} {
 			t.Run(fmt.Sprint(mode, " dual ", dual), func(t *testing.T) {
@@ -158,6 +159,7 @@ func (l *lab) ailing(n *node.Node, fields map[string]any, names string) {
 
 // Some are on the host, wherever and whenever they came there: the others are given.
 func TestTheHostHasSomeAddresses(t *testing.T) {
+	t.Parallel()
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 6))
@@ -221,6 +223,7 @@ func TestTheHostHasSomeAddresses(t *testing.T) {
 // A pod that had its address before the host had it, too, keeps it, and has its network back as soon as the host has it
 // no more.
 func TestTheHostHasAPodsAddress(t *testing.T) {
+	t.Parallel()
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 3))
@@ -257,6 +260,7 @@ func TestTheHostHasAPodsAddress(t *testing.T) {
 // The source does not say which address is the primary one, or another one than the host has: the host keeps its own,
 // and no pod gets it.
 func TestTheSourceListsTheHostsOwnAddress(t *testing.T) {
+	t.Parallel()
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))
@@ -393,6 +397,7 @@ func anyAddress(mode, address, gateway string) map[string]any {
 // Whatever IPAM plugin it is: an address of somebody else's is refused, nothing is left, and everybody keeps the
 // network.
 func TestAddressesOfOthersAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(2, 3))
@@ -439,6 +444,7 @@ func TestAddressesOfOthersAreRefused(t *testing.T) {
 
 // host-local over the subnet, as in every example, gives the node's own address to the third pod.
 func TestHostLocalOverTheSubnetSparesTheHost(t *testing.T) {
+	t.Parallel()
 	for _, mode := range all {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))

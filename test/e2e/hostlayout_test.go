@@ -243,6 +243,7 @@ func (l *lab) online(n *node.Node, when string) {
 // Whoever configured the host: an ADD leaves it its network, also when its leases have ended, which nobody renews on
 // the bridge, and when the bridge was deleted; and cleanup gives back what was, leases as leases.
 func TestTheHostKeepsItsNetwork(t *testing.T) {
+	t.Parallel()
 	for name, want := range layouts {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(2, 4))
@@ -296,6 +297,7 @@ func TestTheHostKeepsItsNetwork(t *testing.T) {
 // Somebody takes the host's addresses off the bridge: networkd, a client whose lease was over, a person. The next ADD,
 // or cleanup, brings them back. What somebody replaced by another address does not come back.
 func TestAHostThatLostItsAddressesGetsThemBack(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		damage  []string
 		by      string
@@ -338,6 +340,7 @@ func TestAHostThatLostItsAddressesGetsThemBack(t *testing.T) {
 // The kernel does not take the master into a bridge: the code is that of a master, the message says why, and nothing
 // has changed. A macvlan in another namespace, as a container has it, cannot be seen before.
 func TestAMasterThatCannotBeAPortIsNamed(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		lines []string
 		want  string

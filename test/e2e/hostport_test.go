@@ -15,6 +15,7 @@ import (
 // address from the host itself, its pods and the pod that has it, at 127.0.0.1 from the host, at the node's address
 // from another node, its pods, and from a remote host.
 func TestHostPorts(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, backend := range []string{"iptables", "nftables"} {
 			t.Run(mode+" "+backend, func(t *testing.T) {

@@ -71,6 +71,7 @@ func (l *lab) occupy(ns *fabric.Namespace) {
 
 // Whatever happens to the files, no address of a living pod is given to another one.
 func TestLivingPodsKeepTheirAddressesWhateverHappensToTheFiles(t *testing.T) {
+	t.Parallel()
 	write := func(text string) func(*lab, *node.Node) {
 		return func(l *lab, n *node.Node) { l.must(os.WriteFile(ipamState(n), []byte(text), 0o600)) }
 	}

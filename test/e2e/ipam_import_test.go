@@ -54,6 +54,7 @@ func (l *lab) azureCall(n *node.Node, command, id string, fields map[string]any)
 
 // The classic plugin's file is taken over once, with its pods running, whichever version and mode wrote it.
 func TestStateOfTheClassicPluginIsTakenOver(t *testing.T) {
+	t.Parallel()
 	dirs, err := filepath.Glob(filepath.Join(classicDir, "*", "*"))
 	if err != nil || len(dirs) != 7 {
 		t.Fatalf("%v, %v", dirs, err)
@@ -98,6 +99,7 @@ func TestStateOfTheClassicPluginIsTakenOver(t *testing.T) {
 // Without the network state nobody knows the holders: the classic DEL frees, GC frees what no container uses,
 // and so does a reboot.
 func TestImportedAddressesOfUnknownHoldersAreFreed(t *testing.T) {
+	t.Parallel()
 	used := []string{"10.240.0.117", "10.240.0.15", "10.240.0.5"} // v1.0.33/bridge
 	for name, free := range map[string]func(l *lab, n *node.Node) (left []string){
 		"by the classic DEL": func(l *lab, n *node.Node) []string {

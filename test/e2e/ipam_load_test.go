@@ -66,6 +66,7 @@ func (l *lab) add1(n *node.Node, id string) (address string, code uint) {
 }
 
 func TestManyProcessesAtOnceOnOnePool(t *testing.T) {
+	t.Parallel()
 	for _, processes := range []int{250, 300} {
 		t.Run(fmt.Sprint(processes, " on a pool of 250"), func(t *testing.T) {
 			const size = 250

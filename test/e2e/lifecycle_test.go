@@ -286,6 +286,7 @@ func TestAddAgainIsRefusedAndHarmless(t *testing.T) {
 }
 
 func TestCheckNamesTheDifference(t *testing.T) {
+	t.Parallel()
 	type difference = struct {
 		breakIt []string // in the VM, or with "pod" first in the pod
 		want    string
@@ -366,6 +367,7 @@ func TestGC(t *testing.T) {
 // An element that a lost pod left looks like that of the pod which has its address now: GC of the lost one must
 // not take it away.
 func TestGCSparesAnAddressThatWasGivenAgain(t *testing.T) {
+	t.Parallel()
 	const elements = "add element %[3]s azure-vnet azure0-pods4 { %[1]s comment \"azure/lost/eth0\" : %[2]s }\n"
 	const owned = "add element %[3]s azure-vnet azure0-owned4 { \"azv0123456789a\" . %[2]s . %[1]s comment \"azure/lost/eth0\" }\n"
 	for name, left := range map[string]string{"map element": elements, "all elements": elements + owned} {
@@ -436,6 +438,7 @@ add element inet azure-vnet eth0-pods6 { fd00::1:7 comment "azure/lost/eth0" }
 
 // Whatever part of a lost pod's elements somebody left, its owner is found by it, and a GC takes it away.
 func TestGCOfAPartOfAPod(t *testing.T) {
+	t.Parallel()
 	parts := map[string]string{
 		"the way to it": "add element {family} azure-vnet azure0-pods4 { 10.240.1.7 comment \"azure/lost/eth0\" : 0a:58:0a:f0:01:07 }",
 		"its copy":      "add element inet azure-vnet azure0-known4 { 10.240.1.7 comment \"azure/lost/eth0\" : 0a:58:0a:f0:01:07 }",

@@ -77,7 +77,7 @@ func newLab(t *testing.T, cfg fabric.Config) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	l := &lab{T: t, ctx: ctx, fabric: f}
 	dir := t.TempDir()
 	for _, vm := range f.VMs {

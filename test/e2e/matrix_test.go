@@ -23,6 +23,7 @@ var (
 // Everybody reaches everybody as docs/network.md has it, with two VMs and three pods each. The TTL of the reply tells
 // where it went: 64 when nobody routed it, 63 when the fabric did.
 func TestEverythingReachesEverything(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(2, 3))
@@ -143,6 +144,7 @@ func (l *lab) reach(from string, ns *fabric.Namespace, what string, to netip.Add
 // An address of the subnet that no pod has must not be answered, and must not be sent back and forth
 // between host and fabric until its TTL has run out, which whoever drops it then would report.
 func TestAddressWithoutPodDoesNotLoop(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 3))
@@ -172,6 +174,7 @@ func (l *lab) silent(from string, ns *fabric.Namespace, to netip.Addr) {
 // it lives, goes to the fabric as a frame that it takes, since the address may be on another VM by now; and the fabric
 // answers.
 func TestPeersOfAPodThatIsGone(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 3))

@@ -20,6 +20,7 @@ import (
 // The metrics of a node are what happened on it: pods, addresses, commands by their codes, and what a pod tried that it
 // must not.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 2))

@@ -120,6 +120,7 @@ func (l *lab) outlive(n *node.Node, mode string, patient bool) {
 
 // The real NetworkManager, with the file of docs/host.md.
 func TestNetworkManagersHostKeepsItsNetwork(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {
 			l, n := dynamic(t)
@@ -138,6 +139,7 @@ func TestNetworkManagersHostKeepsItsNetwork(t *testing.T) {
 
 // The real systemd-networkd with what netplan writes, which matches the bridge, too; with the files of docs/host.md and without.
 func TestNetworkdsHostKeepsItsNetwork(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel"} {
 		for _, documented := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s documented=%v", mode, documented), func(t *testing.T) {

@@ -26,6 +26,7 @@ func twoNICs() fabric.Config {
 // One container in two networks on two NICs: each interface works on its own, the first keeps the default route, and
 // they go in any order.
 func TestOneContainerInTwoNetworks(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, order := range map[string][]int{"first to last": {0, 1}, "last to first": {1, 0}} {
 			t.Run(mode+" "+name, func(t *testing.T) {
@@ -102,6 +103,7 @@ func TestSecondaryNICIsPreferred(t *testing.T) {
 // Two networks on one NIC share its rules: they live side by side if they want the same, else the second is refused
 // while the first has pods, and nothing happens to those.
 func TestTwoNetworksOnOneNIC(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 6))
@@ -157,6 +159,7 @@ func (l *lab) podRun(p *node.Pod, line string) string {
 // A network that has no pods any more gives its NIC to one of another mode and name, with all that it has on the host;
 // one with pods does not. cleanup of the last one gives the host what it had before both.
 func TestANetworkWithoutPodsMakesRoom(t *testing.T) {
+	t.Parallel()
 	for _, way := range [][]string{{"bridge", "transparent"}, {"transparent", "bridge"}, {"tunnel", "transparent"},
 		{"transparent", "tunnel"}, {"bridge", "bridge"}} {
 		t.Run(way[0]+" to "+way[1], func(t *testing.T) {

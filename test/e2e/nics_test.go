@@ -57,6 +57,7 @@ func (l *lab) ruled(n *node.Node) {
 // nothing leaves by a NIC from an address that is not its own. So it is on a host that has policy rules of its own, and
 // one that checks the way back of what arrives.
 func TestPodsOfOneOfTwoNICs(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, master := range []string{"eth0", "eth1"} {
 			for _, host := range []string{"plain", "with rules of Azure's"} {
@@ -159,6 +160,7 @@ func TestDoctorIsContentWithANICOfTheHosts(t *testing.T) {
 
 // Host ports at each address of a host with two NICs lead to pods of either, from everywhere.
 func TestHostPortsOfTwoNICs(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, master := range []string{"eth0", "eth1"} {
 			for _, backend := range []string{"iptables", "nftables"} {

@@ -26,6 +26,7 @@ func (l *lab) sees(what string, from *fabric.Namespace, at, want netip.Addr) {
 // With ipMasq what leaves the VNET's address space does so behind the host's address; within it nothing is translated,
 // nor to the host agent.
 func TestMasquerade(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		mode    string
 		without bool
@@ -72,6 +73,7 @@ func TestMasquerade(t *testing.T) {
 // A firewall that forwards nothing stops what the host has to route. acceptForward lets pods' traffic pass, in the
 // place where a person would look for it.
 func TestAcceptForward(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, deny := range map[string][]string{
 			// What is only bridged passes the firewall, too, if br_netfilter is on.
@@ -147,6 +149,7 @@ func (l *lab) singleAddresses(n *node.Node) {
 
 // ipsToRouteViaHost: addresses that the host serves itself, as a node-local DNS cache does.
 func TestRouteViaHost(t *testing.T) {
+	t.Parallel()
 	local, local6 := addr("169.254.20.10"), addr("fd00:10::a")
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {

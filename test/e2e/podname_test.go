@@ -97,6 +97,7 @@ func TestCalicoKnowsPodsByTheirNames(t *testing.T) {
 // The next sandbox of a pod takes the name from the one before, which may still be there, be dead, or be known to
 // nobody any more. Each goes by itself, in any order.
 func TestTheNewestSandboxHasThePodsName(t *testing.T) {
+	t.Parallel()
 	for _, former := range []string{"alive", "dead", "forgotten", "known to the state only"} {
 		for name, order := range map[string][]int{"first to last": {0, 1}, "last to first": {1, 0}} {
 			t.Run(former+" "+name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // A machine that was prepared before its first pod keeps its NIC in the bridge when the real manager of its network
 // restarts, with no unit that would repair it; doctor finds nothing that the manager would take away.
 func TestAPreparedNodeOutlastsItsManagers(t *testing.T) {
+	t.Parallel()
 	for name, says := range map[string]string{
 		"systemd-networkd by name": "ran networkctl reload.", "systemd-networkd by MAC": "ran networkctl reload.",
 		"NetworkManager": "ran nmcli general reload conf.",

@@ -37,6 +37,7 @@ func (l *lab) below(n *node.Node, program []string, command, netns string, conf 
 
 // docs/host.md, Privileges: two capabilities are enough for every command, in every mode, and neither is too many.
 func TestTwoCapabilitiesAreEnough(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 3))

@@ -35,6 +35,7 @@ func (l *lab) claimed(n *node.Node) {
 // Two DELs of one container are under way, as after a runtime's restart, and the pool is used up. The slower one does
 // not take the next pod with the address off the network: whoever comes second waits for the first.
 func TestASlowDelBesideTheNextPod(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 2))
@@ -65,6 +66,7 @@ func TestASlowDelBesideTheNextPod(t *testing.T) {
 // cleanup while a pod starts: the pod comes after it, on a network that is whole; and at the end nothing is left. It is
 // delayed at several of its messages.
 func TestCleanupBesideAnAdd(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 4))
@@ -169,6 +171,7 @@ func TestGCBesideAnAdd(t *testing.T) {
 
 // Before anybody is asked for an address the state says who wants one. Killed there, nothing is left after a DEL.
 func TestTheIntentIsOnDiskBeforeTheIPAMPlugin(t *testing.T) {
+	t.Parallel()
 	for _, known := range []bool{false, true} {
 		t.Run(fmt.Sprintf("network is known: %t", known), func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 4))
@@ -214,6 +217,7 @@ func TestTheIntentIsOnDiskBeforeTheIPAMPlugin(t *testing.T) {
 // Somebody flushes the rules, and the next commands come all at once: each of them repairs. What the DELs take away
 // stays away.
 func TestCommandsAtOnceAfterTheRulesWereFlushed(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 20))
@@ -254,6 +258,7 @@ func TestCommandsAtOnceAfterTheRulesWereFlushed(t *testing.T) {
 // An ADD has read the state and waits for the lock of the network, to repair; a pod is deleted meanwhile. The repair
 // brings nothing of it back.
 func TestARepairBringsNothingBackThatWentWhileItWaited(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 4))

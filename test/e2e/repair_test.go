@@ -16,6 +16,7 @@ import (
 // Whatever somebody breaks on the host, azure-vnet repair restores it, the next ADD most of it, or CHECK of the pod
 // that suffers from it; the latter two say so; and the pods that were there work again.
 func TestRepair(t *testing.T) {
+	t.Parallel()
 	const add, check, command = "ADD", "CHECK", "azure-vnet repair"
 	damages := map[string]map[string][]string{ // by mode, command that breaks, who repairs
 		"bridge": {
@@ -105,6 +106,7 @@ func TestAMasterThatGetsIPv6LaterComesBack(t *testing.T) {
 // systemd-networkd, started anew, gives the master its static address and route of IPv6 again. The kernel makes one route of two paths of
 // that route and the bridge's: only the bridge has it after a repair, and after cleanup only the master.
 func TestAStaticRouteOfIPv6ThatTheMasterGetsAgain(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))
@@ -159,6 +161,7 @@ func (l *lab) repaired(n *node.Node) string {
 // GC takes many pods at once: with less talk to the kernel than one message for each. That some of them lost something
 // already does not matter.
 func TestGCInBulk(t *testing.T) {
+	t.Parallel()
 	const count, kept = 48, 2
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, damaged := range []bool{false, true} {

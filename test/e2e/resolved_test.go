@@ -93,6 +93,7 @@ func (l *lab) index(n *node.Node, name string) (index int) {
 
 // The DNS servers of the master's link go to the bridge and back.
 func TestLinkDNSFollowsTheHostsAddresses(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(*lab, *node.Node, string){"a stand-in": (*lab).startStandIn,
 		"systemd-resolved": (*lab).startResolved} {
 		t.Run(name, func(t *testing.T) {

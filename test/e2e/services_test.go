@@ -43,6 +43,7 @@ type client struct {
 // and outside, on the client's own node and on another, by TCP and UDP. Who asks, and whom the backend sees, is written
 // down for each; the fabric sees no address that is not the node's own.
 func TestServices(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, v6 := range []bool{false, true} {
 			for _, rules := range []string{"iptables", "nft"} {
@@ -362,6 +363,7 @@ func (l *lab) input(n *node.Node, text string, name string, args ...string) {
 // The master sends back what it got, or node ports of other nodes' pods would end there. Nothing else goes back to the
 // fabric: no group frames of its own, and nothing for a MAC that nobody here has.
 func TestNothingIsEchoed(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 3))

@@ -417,6 +417,7 @@ func (s *sick) cureAssigned(remedy string) { s.asAssigned(remedy) }
 
 // TestSituations goes through all of them: what is said is what is, and the remedy cures it.
 func TestSituations(t *testing.T) {
+	t.Parallel()
 	for name, c := range situations {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, fabric.Default(1, 4))

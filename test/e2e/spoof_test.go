@@ -165,6 +165,7 @@ func (h *hostile) attempts(mark []byte) map[string]attempt {
 
 // The spoofing matrix: whatever a hostile pod tries fails, is counted, and disturbs nobody.
 func TestHostilePod(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, fabric.DefaultDual(1, 4))

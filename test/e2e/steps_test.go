@@ -15,6 +15,7 @@ import (
 // At level debug each step of a command is one line with its duration, in the log of the plugin whose step it is;
 // nothing of what a configuration holds beside names gets there.
 func TestStepsOfACommand(t *testing.T) {
+	t.Parallel()
 	for mode, own := range map[string][]string{
 		"bridge":      {"look at the bridge", "make or repair the network", "compare the rules"},
 		"transparent": {"make or repair the network"},

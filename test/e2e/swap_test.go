@@ -100,9 +100,15 @@ func (s *swapped) start(list *libcni.NetworkConfigList) (*node.Pod, error) {
 	}
 }
 
-// live starts a process in the pod, which ends with the test.
+// live starts a process in the pod, which ends with the test, and is waited for: hundreds of zombies would slow down
+// every test after it that looks at all processes.
 func (s *swapped) live(p *node.Pod) error {
-	return p.NS.Command(s.ctx, "sleep", "3600").Start()
+	cmd := p.NS.Command(s.ctx, "sleep", "3600")
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }() // killed
+	return nil
 }
 
 // end is a DEL as a runtime calls it: until it succeeds.
@@ -159,6 +165,7 @@ func (s *swapped) verify(pods []*node.Pod) {
 // A call of the classic plugin is in the middle when the programs are replaced: it has its address, and not written its
 // state yet.
 func TestSwapWhileACallOfTheClassicPluginIsInside(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for name, order := range bothOrders {
 			for _, locks := range []string{"flock", "file"} {
@@ -200,6 +207,7 @@ func TestSwapWhileACallOfTheClassicPluginIsInside(t *testing.T) {
 
 // Several calls wait for the classic plugin's lock when the programs are replaced.
 func TestSwapWhileCallsOfTheClassicPluginWait(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, locks := range []string{"flock", "file"} {
 			t.Run(mode+", "+locks, func(t *testing.T) {
@@ -265,6 +273,7 @@ func (s *swapped) calls() (n int) {
 // Pods come and go from eight workers all the time, with the classic plugin at first and with ours then; not one call
 // is waited for. SWAPS says how often, for each mode and each kind of lock.
 func TestSwapUnderLoad(t *testing.T) {
+	t.Parallel()
 	swaps := 1
 	if n, err := strconv.Atoi(os.Getenv("SWAPS")); err == nil {
 		swaps = n
@@ -287,6 +296,7 @@ func TestSwapUnderLoad(t *testing.T) {
 
 // The same with legacy ebtables, and where the classic plugin's state is lost at that moment.
 func TestSwapUnderLoadOfADamagedNode(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		for _, damage := range []string{"legacy ebtables", "state emptied", "state deleted"} {
 			old := damage == "legacy ebtables"

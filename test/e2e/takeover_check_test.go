@@ -15,6 +15,7 @@ import (
 // What only looks at a node of the classic plugin changes none of its files, so the way back stays free; and it finds
 // its pods as they should be, or not. Some runtimes begin with a CHECK.
 func TestLookingAtANodeOfTheClassicPluginTakesNothingOver(t *testing.T) {
+	t.Parallel()
 	dirs, err := filepath.Glob(filepath.Join(classicDir, "*", "*"))
 	if err != nil || len(dirs) == 0 {
 		t.Fatal(err)
@@ -114,6 +115,7 @@ func TestProgramsAskAsTheyAskTheClassicPlugin(t *testing.T) {
 // A node that another plugin serves by now still has what the classic plugin made: its state is gone, and so are its
 // pods but for one.
 func TestCleanupOfWhatTheClassicPluginLeft(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"bridge", "tunnel", "transparent"} {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t, classicFabric())
@@ -158,6 +160,7 @@ func TestCleanupOfWhatTheClassicPluginLeft(t *testing.T) {
 // The pod's next sandbox comes first of all: it gets the host veth's name by which Calico knows the pod, from one that
 // the classic plugin made. Both have their network until the old one goes.
 func TestTheNextSandboxOfAPodOfTheClassicPlugin(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"v1.0.33", "v1.4.59", "v1.6.48"} {
 		t.Run(version, func(t *testing.T) {
 			l := newLab(t, classicFabric())

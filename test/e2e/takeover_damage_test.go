@@ -32,6 +32,7 @@ var classicDamage = map[string]func(c *classicNode, networks, addresses string){
 // new pod has one, no address is given twice, GC leaves them, DEL takes all of them away, with the classic plugin's
 // rules. Before that, doctor wants none of them dead.
 func TestDamagedStateOfTheClassicPlugin(t *testing.T) {
+	t.Parallel()
 	dirs, err := filepath.Glob(filepath.Join(classicDir, "*", "*"))
 	if err != nil || len(dirs) == 0 {
 		t.Fatal(err)
@@ -99,6 +100,7 @@ func (c *classicNode) survives() {
 
 // The first command after the loss is a DEL: it takes that pod away, and leaves the others.
 func TestDelWhereTheClassicStateIsLost(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"v1.4.59/bridge", "v1.4.59/tunnel", "v1.0.33/transparent"} {
 		t.Run(version, func(t *testing.T) {
 			l := newLab(t, classicFabric())

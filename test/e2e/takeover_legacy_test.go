@@ -16,6 +16,7 @@ import (
 // that the plugins do not know, with the same hooks and priorities. Each pod, old and new, has its network after the
 // takeover, with nothing in its caches.
 func TestLegacyEbtablesStayInForce(t *testing.T) {
+	t.Parallel()
 	if family == "netdev" {
 		t.Skip("they come after ours there: the takeover is refused")
 	}

@@ -21,6 +21,7 @@ import (
 // A node of the classic plugin, rebuilt from what was found on one (state files, links, routes, neighbours, rules of
 // ebtables; three versions), is taken over with its pods running.
 func TestTakeOverFromTheClassicPlugin(t *testing.T) {
+	t.Parallel()
 	dirs, err := filepath.Glob(filepath.Join(classicDir, "*", "*"))
 	if err != nil || len(dirs) != 7 {
 		t.Fatalf("%v, %v", dirs, err)

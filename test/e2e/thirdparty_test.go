@@ -17,6 +17,7 @@ import (
 // The reference plugins with "ipam": {"type": "azure-vnet-ipam"} and nothing else: as many containers as
 // addresses, the next one learns why it gets none, each DEL frees its own (field-notes row 5).
 func TestThirdPartyNetworkPlugins(t *testing.T) {
+	t.Parallel()
 	for _, plugin := range []map[string]any{
 		{"type": "bridge", "bridge": "cni0"},
 		{"type": "ptp"},
@@ -134,6 +135,7 @@ func (l *lab) given(n *node.Node, c node.Call) []string {
 }
 
 func TestAskingForAnAddress(t *testing.T) {
+	t.Parallel()
 	ask := func(kind string, value any) map[string]any { return map[string]any{kind: value} }
 	ips := func(v ...string) any { return map[string]any{"ips": v} }
 	for name, c := range map[string]struct {
