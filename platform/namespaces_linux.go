@@ -51,7 +51,11 @@ func Namespaces() ([]string, error) {
 	}
 	seen := map[nsID]bool{own: true}
 	var paths []string
-	for _, path := range namespacePaths() {
+	all, err := namespacePaths()
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range all {
 		id, err := namespaceID(path)
 		if err != nil || seen[id] {
 			continue // gone meanwhile, or known
@@ -73,26 +77,28 @@ func namespaceID(path string) (nsID, error) {
 }
 
 // namespacePaths are all names that lead to a network namespace, the mounted ones first; one namespace may have many.
-func namespacePaths() (paths []string) {
-	processes := numbered("/proc")
-	defer func() {
-		for _, p := range processes {
-			paths = append(paths, p+"/ns/net")
-		}
-	}()
+func namespacePaths() (paths []string, err error) {
+	processes, err := numbered("/proc") // before the mounts: a runtime mounts a namespace, and ends the process in it
+	if err != nil {
+		return nil, err
+	}
 	mounts, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	defer func() { _ = mounts.Close() }()
-	for lines := bufio.NewScanner(mounts); lines.Scan(); {
+	defer func() { _ = mounts.Close() }() // read only: nothing can be lost
+	lines := bufio.NewScanner(mounts)
+	for lines.Scan() {
 		// 36 35 0:4 net:[4026532281] /run/netns/pod rw shared:1 - nsfs nsfs rw (proc(5), mountinfo)
 		f := strings.Fields(lines.Text())
 		if len(f) > 4 && strings.HasPrefix(f[3], "net:[") {
 			paths = append(paths, mountPath.Replace(f[4]))
 		}
 	}
-	return paths
+	for _, p := range processes {
+		paths = append(paths, p+"/ns/net")
+	}
+	return paths, lines.Err()
 }
 
 // mountPath undoes what mountinfo does to characters that separate its fields (fs/seq_file.c, mangle_path).

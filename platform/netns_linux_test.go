@@ -115,14 +115,20 @@ const itself, others = "this process", "another one"
 // holder says who holds a namespace; "" is nobody.
 func holder(t *testing.T, number uint64) (who string) {
 	t.Helper()
-	for _, path := range namespacePaths() {
+	must := func(paths []string, err error) []string {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return paths
+	}
+	for _, path := range must(namespacePaths()) {
 		if NamespaceNumber(path) == number {
 			return others
 		}
 	}
 	own := fmt.Sprintf("/proc/%d/", os.Getpid())
-	for _, process := range numbered("/proc") {
-		for _, path := range namespaceLinks(process) {
+	for _, process := range must(numbered("/proc")) {
+		for _, path := range must(namespaceLinks(process)) {
 			if ino, err := namespaceBehind(path); err != nil || ino != number {
 				continue
 			}
@@ -133,4 +139,65 @@ func holder(t *testing.T, number uint64) (who string) {
 		}
 	}
 	return who
+}
+
+// A process that may open no more files, and one without /proc, see nothing that holds a namespace.
+func TestNothingIsGoneThatCannotBeLookedFor(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("it needs root")
+	}
+	number := NamespaceNumber(ownNamespace)
+	look := func(what string) (failed bool) {
+		gone, err := GoneNamespaces([]uint64{number})
+		if gone[number] {
+			t.Errorf("%s: this process's own namespace is gone, error %v", what, err)
+		}
+		return err != nil
+	}
+	var usual unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &usual); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for files := range uint64(32) {
+		few := unix.Rlimit{Cur: files, Max: usual.Max}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+			t.Fatal(err)
+		}
+		found := look(fmt.Sprint(files, " files"))
+		threads, err := numbered("/proc/self/task")
+		if lerr := unix.Setrlimit(unix.RLIMIT_NOFILE, &usual); lerr != nil {
+			t.Fatal(lerr)
+		}
+		if found {
+			failed++
+		}
+		if len(threads) == 0 && err == nil {
+			t.Errorf("%d files: a process without threads, and no error", files)
+		}
+	}
+	if failed == 0 || failed == 32 {
+		t.Errorf("%d of 32 limits were too few files", failed)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // the thread ends with its mounts
+		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+			t.Error(err)
+			return
+		}
+		err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		if err == nil {
+			err = unix.Mount("tmpfs", "/proc", "tmpfs", 0, "")
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if !look("without /proc") {
+			t.Error("without /proc: no error")
+		}
+	}()
+	<-done
 }
