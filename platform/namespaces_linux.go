@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -87,16 +88,26 @@ func namespacePaths() (paths []string, err error) {
 		return nil, err
 	}
 	defer func() { _ = mounts.Close() }() // read only: nothing can be lost
-	lines := bufio.NewScanner(mounts)
+	if paths, err = mountedNamespaces(mounts); err != nil {
+		return nil, fmt.Errorf("read %s: %w", mounts.Name(), err)
+	}
+	for _, p := range processes {
+		paths = append(paths, p+"/ns/net")
+	}
+	return paths, nil
+}
+
+// mountedNamespaces are the places of a mountinfo at which network namespaces are mounted.
+func mountedNamespaces(mountinfo io.Reader) (paths []string, err error) {
+	const longest = 1 << 20 // of a line, in bytes: an overlay names hundreds of folders
+	lines := bufio.NewScanner(mountinfo)
+	lines.Buffer(nil, longest)
 	for lines.Scan() {
 		// 36 35 0:4 net:[4026532281] /run/netns/pod rw shared:1 - nsfs nsfs rw (proc(5), mountinfo)
 		f := strings.Fields(lines.Text())
 		if len(f) > 4 && strings.HasPrefix(f[3], "net:[") {
 			paths = append(paths, mountPath.Replace(f[4]))
 		}
-	}
-	for _, p := range processes {
-		paths = append(paths, p+"/ns/net")
 	}
 	return paths, lines.Err()
 }

@@ -201,3 +201,17 @@ func TestNothingIsGoneThatCannotBeLookedFor(t *testing.T) {
 	}()
 	<-done
 }
+
+// An overlay's line is long, and what is mounted behind it is held, too.
+func TestMountedNamespacesBehindALongLine(t *testing.T) {
+	overlay := "35 1 0:40 / /merged rw - overlay overlay rw,lowerdir=" + strings.Repeat("/layers/0123456789abcdef:", 8000)
+	for text, want := range map[string]string{
+		overlay + "\n36 35 0:4 net:[4026532281] /run/netns/a\\040pod rw shared:1 - nsfs nsfs rw\n": "/run/netns/a pod",
+		strings.Repeat(overlay, 10): "",
+	} {
+		paths, err := mountedNamespaces(strings.NewReader(text))
+		if got := strings.Join(paths, " "); got != want || (err != nil) != (want == "") {
+			t.Errorf("%d bytes: %q, %v, want %q", len(text), got, err, want)
+		}
+	}
+}
