@@ -111,7 +111,7 @@ func FuzzState(f *testing.F) {
 	}
 	s.Release(Owner{"azure", "b", "eth0"})
 	s.Answer = SourceStatus{Environment: "azure", URL: azure.HostAgentURL, Refreshed: testTime, Attempted: testTime, Failure: "none"}
-	known, err := json.Marshal(s)
+	known, err := json.Marshal(&s)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -125,7 +125,15 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"pools":[{"prefix":"10.0.0.0/8","listed":["10.0.0.9","10.0.0.1-10.0.0.4","10.0.0.3-10.0.0.6"],"released":["10.0.0.2","10.0.0.2","::"]}]}`), "")
 	f.Fuzz(func(t *testing.T, raw []byte, records string) {
 		var s State
-		if json.Unmarshal(raw, &s) != nil || parse(&s.AddressSpace, records) != nil {
+		if json.Unmarshal(raw, &s) != nil {
+			return
+		}
+		var again State
+		data, err := json.Marshal(&s)
+		if err = errors.Join(err, json.Unmarshal(data, &again)); err != nil || dump(t, &s) != dump(t, &again) {
+			t.Errorf("%s is written as %s (%v)", raw, data, err)
+		}
+		if parse(&s.AddressSpace, records) != nil {
 			return
 		}
 		for _, p := range s.Pools {
@@ -148,7 +156,7 @@ func FuzzState(f *testing.F) {
 			t.Errorf("cannot be read again: %v", err)
 		}
 		s.Reset()
-		if _, err := json.Marshal(s); err != nil {
+		if _, err := json.Marshal(&s); err != nil {
 			t.Errorf("cannot be written again: %v", err)
 		}
 	})

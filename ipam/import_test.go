@@ -146,7 +146,7 @@ func TestImportedPoolIsTheSourcesPool(t *testing.T) {
 		Addresses: addrs(t, "10.240.0.5", "10.240.0.20", "10.240.0.104", "10.240.0.164")}},
 		hostOf(loopback(), nic, bridge))
 	if len(s.Pools) != 1 || s.Pools[0].MAC != classicMAC || s.Pools[0].Available() != 1 {
-		t.Errorf("pools %s", dump(t, s.Pools))
+		t.Errorf("pools %s", dump(t, s))
 	}
 	if want := (PoolID{classicMAC, prefix("10.240.0.0/16")}); s.Bindings["azure"].IPv4 != want {
 		t.Errorf("the imported network is bound to %v instead of %v", s.Bindings["azure"].IPv4, want)

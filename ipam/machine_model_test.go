@@ -296,19 +296,20 @@ func (m *model) isAt(a netip.Addr, p *Pool) {
 // roundTrip goes on with what a state file would give back.
 func (m *model) roundTrip() {
 	m.Helper()
-	before, err := json.Marshal(m.space)
+	before, err := json.Marshal(&State{AddressSpace: *m.space})
 	if err != nil {
 		m.Fatal(err)
 	}
 	records := recordsOf(m.space)
-	back := &AddressSpace{}
-	if err := json.Unmarshal(before, back); err != nil {
+	var read State
+	if err := json.Unmarshal(before, &read); err != nil {
 		m.Fatal(err)
 	}
+	back := &read.AddressSpace
 	if err := parse(back, records); err != nil {
 		m.Fatal(err)
 	}
-	after, err := json.Marshal(back)
+	after, err := json.Marshal(&read)
 	if again := recordsOf(back); err != nil || string(before) != string(after) || records != again {
 		m.Fatalf("the state does not survive its file (%v):\n%s\n%s\n%s\n%s", err, before, after, records, again)
 	}

@@ -2,7 +2,6 @@ package ipam
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,18 +18,6 @@ import (
 type State struct {
 	AddressSpace
 	Answer SourceStatus `json:"answer"`
-}
-
-// UnmarshalJSON refuses a list of pools with a hole in it: such a file is damaged.
-func (s *State) UnmarshalJSON(b []byte) error {
-	type plain State
-	if err := json.Unmarshal(b, (*plain)(s)); err != nil {
-		return err
-	}
-	if slices.Contains(s.Pools, nil) {
-		return errors.New("a pool is null")
-	}
-	return nil
 }
 
 // SourceStatus says when the source was asked.

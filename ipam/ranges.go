@@ -2,7 +2,6 @@ package ipam
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"math/bits"
 	"net/netip"
@@ -38,31 +37,30 @@ func distance(from, to netip.Addr) int {
 	return int(low)
 }
 
-// MarshalText writes "10.240.0.5-10.240.0.9", or one address.
-func (r addrRange) MarshalText() ([]byte, error) {
-	if r.first == r.last {
-		return r.first.MarshalText()
+// AppendTo appends "10.240.0.5-10.240.0.9", or one address.
+func (r addrRange) AppendTo(b []byte) []byte {
+	if b = r.first.AppendTo(b); r.first != r.last {
+		b = r.last.AppendTo(append(b, '-'))
 	}
-	return []byte(r.first.String() + "-" + r.last.String()), nil
+	return b
 }
 
-// UnmarshalText reads what MarshalText wrote.
-func (r *addrRange) UnmarshalText(b []byte) error {
-	first, last, isRange := strings.Cut(string(b), "-")
-	var err error
+// parseRange reads what AppendTo wrote.
+func parseRange(text string) (r addrRange, err error) {
+	first, last, isRange := strings.Cut(text, "-")
 	if r.first, err = netip.ParseAddr(first); err != nil {
-		return err
+		return r, err
 	}
 	r.last = r.first
 	if isRange {
 		if r.last, err = netip.ParseAddr(last); err != nil {
-			return err
+			return r, err
 		}
 	}
 	if r.last.Less(r.first) || r.first.BitLen() != r.last.BitLen() || r.first.Zone()+r.last.Zone() != "" {
-		return fmt.Errorf("%q is no address range", b)
+		return r, fmt.Errorf("%q is no address range", text)
 	}
-	return nil
+	return r, nil
 }
 
 // addrSet is a set of addresses as sorted, disjoint ranges.
@@ -86,26 +84,21 @@ func newAddrSet(addrs []netip.Addr) addrSet {
 	return set
 }
 
-// UnmarshalJSON reads ranges in any order, overlapping or not: somebody may have edited the file.
-func (s *addrSet) UnmarshalJSON(b []byte) error {
-	var ranges []addrRange
-	if err := json.Unmarshal(b, &ranges); err != nil {
-		return err
-	}
+// setOf takes ranges in any order, overlapping or not: somebody may have edited the file.
+func setOf(ranges []addrRange) (s addrSet) {
 	sort.Slice(ranges, func(i, j int) bool {
 		return ranges[i].first.Less(ranges[j].first)
 	}) // slices.SortFunc takes 10 KB for this
-	*s = nil
 	for _, r := range ranges {
-		if n := len(*s); n > 0 && (*s)[n-1].contains(r.first) {
-			if last := &(*s)[n-1].last; last.Less(r.last) {
+		if n := len(s); n > 0 && s[n-1].contains(r.first) {
+			if last := &s[n-1].last; last.Less(r.last) {
 				*last = r.last
 			}
 			continue
 		}
-		*s = append(*s, r)
+		s = append(s, r)
 	}
-	return nil
+	return s
 }
 
 func (s addrSet) contains(a netip.Addr) bool { return s.find(a) >= 0 }

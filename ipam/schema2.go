@@ -27,7 +27,8 @@ func Migrate(from int, raw []byte, s *State) error {
 	}
 	type pool struct {
 		Pool
-		Released string `json:"released"`
+		Listed   []string `json:"listed"`
+		Released string   `json:"released"`
 	}
 	var old struct {
 		Data struct {
@@ -49,11 +50,16 @@ func Migrate(from int, raw []byte, s *State) error {
 		if p == nil {
 			return errors.New("a pool is null")
 		}
-		for run := range strings.FieldsSeq(p.Released) {
-			var r addrRange
-			if err := r.UnmarshalText([]byte(run)); err != nil {
-				return err
-			}
+		listed, err := parseRanges(p.Listed)
+		if err != nil {
+			return err
+		}
+		p.Pool.Listed = setOf(listed)
+		released, err := parseRanges(strings.Fields(p.Released))
+		if err != nil {
+			return err
+		}
+		for _, r := range released { // in their order
 			for a := range (addrSet{r}).all {
 				p.Pool.Released = append(p.Pool.Released, a)
 			}
@@ -68,6 +74,17 @@ func Migrate(from int, raw []byte, s *State) error {
 		s.Pools = append(s.Pools, &p.Pool)
 	}
 	return nil
+}
+
+func parseRanges(texts []string) (list []addrRange, err error) {
+	for _, text := range texts {
+		r, err := parseRange(text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
 }
 
 func parseRow2(row string) (r Reservation, err error) {

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -17,20 +16,6 @@ const Schema = 3
 // The endpoints are the records of the state (store.Records), network by network. One that nobody changed is written
 // as it was read.
 
-// UnmarshalJSON refuses a network that is null: such a file is damaged.
-func (s *State) UnmarshalJSON(b []byte) error {
-	type plain State
-	if err := json.Unmarshal(b, (*plain)(s)); err != nil {
-		return err
-	}
-	for name, n := range s.Networks {
-		if n == nil {
-			return fmt.Errorf("network %q is null", name)
-		}
-	}
-	return nil
-}
-
 // AppendRecords implements store.Records.
 func (s *State) AppendRecords(b []byte, line func([]byte) []byte) []byte {
 	for _, name := range slices.Sorted(maps.Keys(s.Networks)) {
@@ -39,11 +24,7 @@ func (s *State) AppendRecords(b []byte, line func([]byte) []byte) []byte {
 				b = append(b, r.line...)
 				continue
 			}
-			object, err := json.Marshal(r.Endpoint)
-			if err != nil {
-				panic(fmt.Sprintf("endpoint %s cannot be encoded: %v", r.Owner, err)) // no type in it can fail
-			}
-			b = append(b, object...)
+			b = store.AppendObject(b, r.write)
 		}
 	}
 	return b
@@ -112,22 +93,61 @@ func (e *Endpoint) parse(name string, value *store.Reader) {
 	case "addresses":
 		e.Addresses = list(value, netip.ParsePrefix)
 	case "routes":
-		value.Array(func() { e.Routes = append(e.Routes, parseRoute(value)) })
+		value.Items(func() { e.Routes = append(e.Routes, parseRoute(value)) })
 	case "gateways": // in transparent mode
 		e.Gateways = list(value, netip.ParseAddr)
 	case "created":
 		e.Created = store.ReadTime(value)
+	case "rebuilt":
+		e.Rebuilt = value.Bool()
 	default:
 		value.Member(name, e)
 	}
 }
 
-// list reads what a list of strings says; that of an endpoint that is announced is null.
-func list[V any](value *store.Reader, parse func(string) (V, error)) (all []V) {
-	if !value.Null() {
-		value.Array(func() { all = append(all, store.Read(value, parse)) })
+// write writes all members.
+func (e *Endpoint) write(w *store.Writer) {
+	w.Text("network", e.Network)
+	w.Text("containerID", e.ContainerID)
+	w.Text("ifName", e.IfName)
+	w.Text("state", e.State)
+	w.Text("podNamespace", e.PodNamespace)
+	w.Text("podName", e.PodName)
+	w.Text("netns", e.NetNS)
+	w.Text("hostIfName", e.HostIfName)
+	w.Int("hostIfIndex", e.HostIfIndex)
+	w.Text("hostMAC", e.HostMAC)
+	w.Text("mac", e.MAC)
+	w.Int("mtu", e.MTU)
+	writeList(w, "addresses", e.Addresses)
+	writeList(w, "gateways", e.Gateways)
+	w.List("routes", len(e.Routes), func(b []byte, i int) []byte { return store.AppendObject(b, e.Routes[i].write) })
+	w.Time("created", e.Created)
+	if e.HNS != nil {
+		w.Value("hns", e.HNS)
 	}
+	w.Bool("rebuilt", e.Rebuilt)
+}
+
+func (r Route) write(w *store.Writer) {
+	w.Net("dst", r.Dst)
+	w.Net("gw", r.GW)
+	w.Int("metric", r.Metric)
+	w.Int("mtu", r.MTU)
+	w.Int("advmss", r.AdvMSS)
+	w.Int("table", r.Table)
+	w.Int("scope", r.Scope)
+}
+
+// list reads what a list of strings says; one may be null.
+func list[V any](value *store.Reader, parse func(string) (V, error)) (all []V) {
+	value.Items(func() { all = append(all, store.Read(value, parse)) })
 	return all
+}
+
+// writeList writes a list of addresses or prefixes.
+func writeList[V store.Net](w *store.Writer, name string, all []V) {
+	w.List(name, len(all), func(b []byte, i int) []byte { return store.AppendNet(b, all[i]) })
 }
 
 func parseRoute(value *store.Reader) (r Route) {
@@ -137,8 +157,14 @@ func parseRoute(value *store.Reader) (r Route) {
 			r.Dst = store.Read(value, netip.ParsePrefix)
 		case "gw":
 			r.GW = store.Read(value, netip.ParseAddr)
+		case "metric":
+			r.Metric = int(value.Int())
 		case "mtu":
 			r.MTU = int(value.Int())
+		case "advmss":
+			r.AdvMSS = int(value.Int())
+		case "table":
+			r.Table = int(value.Int())
 		case "scope": // in transparent mode
 			r.Scope = int(value.Int())
 		default:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -15,10 +16,19 @@ const maxSize = 64 << 20
 
 // header is the envelope without its last member, the data.
 type header struct {
-	Schema     int       `json:"schema"`
-	BootID     string    `json:"bootID"`
-	Generation uint64    `json:"generation"`
-	Written    time.Time `json:"written"`
+	schema     int
+	bootID     string
+	generation uint64
+	written    time.Time
+}
+
+// append appends the header, up to the data.
+func (h header) append(b []byte) []byte {
+	b = strconv.AppendInt(append(b, `{"schema":`...), int64(h.schema), 10)
+	b = AppendString(append(b, `,"bootID":`...), h.bootID)
+	b = strconv.AppendUint(append(b, `,"generation":`...), h.generation, 10)
+	b = append(h.written.AppendFormat(append(b, `,"written":"`...), time.RFC3339Nano), '"')
+	return append(b, takenOver...)
 }
 
 // takenOver are members of a file of ours that are none of the envelope's. A call of the classic plugin that was under
@@ -38,7 +48,7 @@ const headRoom = 512
 // whether a value has changed; the envelope is assembled by hand so that it is encoded once. The size is a guess at how
 // long it will be.
 func (s *Store[T]) body(value *T, size int) ([]byte, error) {
-	data, err := json.Marshal(value)
+	data, err := encode(value)
 	if err != nil {
 		return nil, fmt.Errorf("%w: encode %s: %w", ErrWrite, s.f.path, err)
 	}
@@ -50,17 +60,29 @@ func (s *Store[T]) body(value *T, size int) ([]byte, error) {
 	return append(b, "}\n"...), nil
 }
 
+// encode is json.Marshal, which would look again at what a type with a method of its own has written.
+func encode(value any) ([]byte, error) {
+	if own, has := value.(json.Marshaler); has {
+		return own.MarshalJSON()
+	}
+	return json.Marshal(value)
+}
+
+// decode is json.Unmarshal for one value, which would look first at what a type with a method of its own reads.
+func decode(text []byte, value any) error {
+	if own, has := value.(json.Unmarshaler); has {
+		return own.UnmarshalJSON(text)
+	}
+	return json.Unmarshal(text, value)
+}
+
 // seal makes what body returned the file that follows the loaded one.
 func (s *Store[T]) seal(l *loaded[T], b []byte) ([]byte, error) {
 	boot := s.o.Boot
 	if boot == "" {
 		boot = l.boot // an unknown boot must not make the file forget the known one
 	}
-	head, err := json.Marshal(header{s.o.Schema, boot, l.generation + 1, s.o.Now().UTC()})
-	if err != nil {
-		return nil, fmt.Errorf("%w: encode envelope of %s: %w", ErrWrite, s.f.path, err)
-	}
-	head = append(head[:len(head)-1], takenOver...) // without its brace
+	head := header{s.o.Schema, boot, l.generation + 1, s.o.Now().UTC()}.append(nil)
 	if len(head) <= headRoom {
 		b = b[headRoom-len(head):]
 		copy(b, head)
@@ -76,15 +98,16 @@ func (s *Store[T]) seal(l *loaded[T], b []byte) ([]byte, error) {
 // unseal decodes what is in a file. Its errors are a *damagedError, or wrap ErrSchema.
 func (s *Store[T]) unseal(path, raw string) (*loaded[T], error) {
 	e, err := parseEnvelope(raw)
-	if err != nil || e.Schema != s.o.Schema {
+	if err != nil || e.schema != s.o.Schema {
 		return s.unsealOther(path, []byte(raw), err)
 	}
-	l := &loaded[T]{boot: e.BootID, generation: e.Generation}
-	if err := json.Unmarshal([]byte(e.data), &l.value); err != nil {
-		return nil, damaged(err)
-	}
-	if l.value == nil {
+	l := &loaded[T]{boot: e.bootID, generation: e.generation}
+	if e.data == "" || e.data == "null" {
 		return nil, damaged(errors.New("the envelope has no data"))
+	}
+	l.value = new(T)
+	if err := decode([]byte(e.data), l.value); err != nil {
+		return nil, damaged(err)
 	}
 	if list, has := any(l.value).(Records); has {
 		if err := s.parseRecords(e.records, list); err != nil {
@@ -107,22 +130,25 @@ type envelope struct {
 // parseEnvelope reads a file. Members may stand in any order: somebody may have formatted it.
 func parseEnvelope(raw string) (e envelope, err error) {
 	r := NewReader(raw)
-	var head []byte
 	r.Object(func(name string) {
 		switch name {
+		case "schema":
+			e.schema = int(r.Int())
+		case "bootID":
+			e.bootID = r.String()
+		case "generation":
+			e.generation = r.Count()
+		case "written":
+			e.written = ReadTime(r)
 		case "data":
 			e.data = r.Raw()
 		case "records":
 			e.records = r.lastRecords()
 		default:
-			head = append(append(AppendString(append(head, ','), name), ':'), r.Raw()...)
+			r.Skip()
 		}
 	})
 	r.end()
-	if r.err == nil && len(head) > 0 {
-		head[0] = '{'
-		r.Fail(json.Unmarshal(append(head, '}'), &e.header))
-	}
 	return e, r.err
 }
 

@@ -90,6 +90,13 @@ func (r *Reader) Object(member func(name string)) string {
 // Array calls item for each value of an array; item reads the value.
 func (r *Reader) Array(item func()) { r.list('[', ']', item) }
 
+// Items is Array for a list that may be null, which is empty.
+func (r *Reader) Items(item func()) {
+	if !r.Null() {
+		r.Array(item)
+	}
+}
+
 // Null says whether the next value is null, and takes it then.
 func (r *Reader) Null() bool {
 	if r.next() != 'n' {
@@ -159,12 +166,35 @@ func (r *Reader) Int() int64 {
 	return n
 }
 
-// Skip reads a value that nobody wants.
-func (r *Reader) Skip() {
-	if raw := r.Raw(); r.err == nil && !json.Valid([]byte(raw)) {
+// Count reads a whole number that is not negative.
+func (r *Reader) Count() uint64 {
+	n := r.Int()
+	if n < 0 {
+		r.Fail(fmt.Errorf("the number %d", n))
+	}
+	return uint64(n)
+}
+
+// Bool reads true or false.
+func (r *Reader) Bool() bool {
+	raw := r.Raw()
+	if raw != "true" && raw != "false" {
+		r.Fail(fmt.Errorf("%.40q is neither true nor false", raw))
+	}
+	return raw == "true"
+}
+
+// JSON reads any value, as it stands there.
+func (r *Reader) JSON() json.RawMessage {
+	raw := json.RawMessage(r.Raw())
+	if r.err == nil && !json.Valid(raw) {
 		r.Fail(fmt.Errorf("the value %.40q", raw))
 	}
+	return raw
 }
+
+// Skip reads a value that nobody wants.
+func (r *Reader) Skip() { r.JSON() }
 
 // Raw is the next value as it stands there. Only its brackets and strings have been looked at: what is in it is valid
 // once somebody has read it.
