@@ -20,9 +20,7 @@ func (r Rules) hostChains() []chain {
 	chains := []chain{
 		host.base("translated", nftables.ChainHookPrerouting, translated, r.translated()...),
 		host.base("forward", nftables.ChainHookForward, forward, r.notBack()...),
-	}
-	if !r.Routed() {
-		chains = append(chains, host.plain("turn", r.turn()...))
+		host.plain("service", r.service()...),
 	}
 	if r.Masquerade {
 		nat := host.base("masquerade", nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource, r.masquerade()...)
@@ -33,7 +31,7 @@ func (r Rules) hostChains() []chain {
 }
 
 // optionalChains are the names of all that hostChains could return, and of what it returned once.
-var optionalChains = []string{"translated", "forward", "turn", "answers", "back", "masquerade"}
+var optionalChains = []string{"translated", "forward", "service", "turn", "answers", "back", "masquerade"}
 
 // further says what belongs to the rules beside the chains that are always there.
 func (r Rules) further(chains []chain) string {
@@ -47,23 +45,28 @@ func (r Rules) further(chains []chain) string {
 	return b.String()
 }
 
-// translated looks once more at where packets go that pods, here or elsewhere, have sent: a service, or a node port,
-// may lead to what is closed to them.
+// translated is about what a service, a host port or a node port has translated. Most packets are not, and are asked
+// this one thing.
 func (r Rules) translated() []rule {
-	// Answers may be for loopback addresses: the host itself asked from one, at a host port.
-	asked := []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, equal("\x00")}
-	var rules []rule
+	rules := r.byOtherNIC()
 	for _, from := range r.arrivals() {
-		rules = append(rules, r.closed(func(text string, parts ...[]expr.Any) rule {
-			return newRule(text+", by a service, too", append([][]expr.Any{from, asked}, parts...)...)
-		})...)
-	}
-	rules = append(rules, r.byOtherNIC()...)
-	if !r.Routed() {
-		rules = append(rules, newRule("of a service: may stay here", ifName(expr.MetaKeyIIFNAME, r.Name),
-			ctStatus(statusDNAT), jump(r.chainName("turn"))))
+		rules = append(rules, newRule("of a service", ctStatus(statusDNAT), from, jump(r.chainName("service"))))
 	}
 	return rules
+}
+
+// service looks once more at where packets go that pods, here or elsewhere, have sent: a service may lead to what is
+// closed to them. On a bridge what is left may stay here.
+func (r Rules) service() []rule {
+	// Answers may be for loopback addresses: the host itself asked from one, at a host port.
+	asked := []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1}, equal("\x00")}
+	rules := r.closed(func(text string, parts ...[]expr.Any) rule {
+		return newRule(text+", by a service, too", append([][]expr.Any{asked}, parts...)...)
+	})
+	if r.Routed() {
+		return rules
+	}
+	return append(rules, r.turn()...)
 }
 
 // arrivals match what the host's stack gets from pods and from the fabric: by host veths and master, or by the bridge,
@@ -106,7 +109,7 @@ func (r Rules) notBack() []rule {
 	for _, p := range r.subnets() {
 		f := familyOf(p.Addr())
 		rules = append(rules, newRule("address of "+p.String()+" without a pod: the host does not send it back",
-			ifName(expr.MetaKeyIIFNAME, device), ifName(expr.MetaKeyOIFNAME, device), back, f.inHost(),
+			back, ifName(expr.MetaKeyIIFNAME, device), ifName(expr.MetaKeyOIFNAME, device), f.inHost(),
 			inPrefix(f.dst, p), countedDrop()))
 	}
 	return rules

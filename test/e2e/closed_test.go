@@ -178,7 +178,7 @@ func TestTheHostAgentIsClosedByServices(t *testing.T) {
 					}
 				}
 				name := map[bool]string{true: "eth0", false: "azure0"}[mode == "transparent"]
-				chain := l.run(n, "nft list chain inet azure-vnet "+name+"-translated")
+				chain := l.run(n, "nft list chain inet azure-vnet "+name+"-service")
 				for _, port := range []string{"80", "32526"} {
 					dropped := strings.Contains(chain, "tcp dport "+port) && !strings.Contains(chain, "tcp dport "+port+" counter packets 0 ")
 					if dropped == open {
