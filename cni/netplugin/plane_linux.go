@@ -10,9 +10,11 @@ import (
 )
 
 // interfaceByName is the quick way to the master.
-var interfaceByName = platform.InterfaceByName
+func interfaceByName(h platform.Host) func(name string) (platform.Interface, bool, error) {
+	return h.InterfaceByName
+}
 
-func newPlane(dir string, logger *slog.Logger) network.Dataplane {
+func newPlane(dir string, host platform.Host, logger *slog.Logger) network.Dataplane {
 	return &linux.Dataplane{LockPath: filepath.Join(dir, Name+"-network.lock"), Log: logger}
 }
 
