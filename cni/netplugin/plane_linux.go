@@ -15,7 +15,7 @@ func interfaceByName(h platform.Host) func(name string) (platform.Interface, boo
 }
 
 func newPlane(dir string, host platform.Host, logger *slog.Logger) network.Dataplane {
-	return &linux.Dataplane{LockPath: filepath.Join(dir, Name+"-network.lock"), Log: logger}
+	return &linux.Dataplane{LockPath: filepath.Join(dir, Name+"-network.lock"), Host: host, Log: logger}
 }
 
 // addressRemedy is for addresses that an IPAM plugin must not give.

@@ -24,7 +24,7 @@ type bridged struct{}
 
 // ensure implements mode: the bridge, with its rules.
 func (m bridged) ensure(ctx context.Context, l *Dataplane, n *view) error {
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}

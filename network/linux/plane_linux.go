@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/network/linux/settings"
 	"github.com/Azure/azure-container-networking/nft"
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
@@ -25,7 +26,8 @@ import (
 type Dataplane struct {
 	// LockPath is the lock under which networks are made; endpoints need none.
 	LockPath string
-	Log      *slog.Logger // nil: nothing is logged
+	Host     platform.Host // whose sockets it shares
+	Log      *slog.Logger  // nil: nothing is logged
 }
 
 var _ network.Dataplane = (*Dataplane)(nil)
@@ -89,8 +91,8 @@ type kernel struct {
 	nft *nft.Conn
 }
 
-func openKernel() (*kernel, error) {
-	nl, err := netlink.Open()
+func (l *Dataplane) openKernel() (*kernel, error) {
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +140,7 @@ func bridgeRules(n *view, b netlink.Bridge) nft.Rules {
 // DeleteNetwork implements network.Dataplane.
 func (l *Dataplane) DeleteNetwork(ctx context.Context, n *network.Network) error {
 	v := viewOf(n)
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type routed struct{}
 
 // ensure implements mode: it makes the host a router for its pods.
 func (routed) ensure(ctx context.Context, l *Dataplane, n *view) error {
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}
