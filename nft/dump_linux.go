@@ -59,7 +59,7 @@ func behindHeader(body []byte) ([]byte, error) {
 // openRaw opens the socket for questions.
 func (n *Conn) openRaw() (err error) {
 	if n.raw == nil {
-		n.raw, err = wire.Open(unix.NETLINK_NETFILTER)
+		n.raw, err = n.sockets.Open(unix.NETLINK_NETFILTER)
 	}
 	return err
 }

@@ -273,10 +273,7 @@ func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
 			wg.Go(func() {
 				e := manyPods(Scope{"azure0", FamilyBridge}, pods)[i]
 				err := h.VM.Ns.Do(func() error {
-					nft, err := Open()
-					if err != nil {
-						return err
-					}
+					nft := Open(nil)
 					defer nft.Close()
 					return do(nft, e)
 				})

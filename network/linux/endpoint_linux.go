@@ -107,7 +107,7 @@ func (l *Dataplane) deleteEndpoint(n *view, e *network.Endpoint) error {
 	return parallel(
 		func() error {
 			return step.Do(l.Log, "take the pod out of the rules",
-				func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) })
+				func() error { return l.deleteElements(elements(n, e, netlink.Pod{MAC: mac})) })
 		},
 		func() error {
 			return step.Do(l.Log, "delete veth, neighbours and routes",
@@ -145,14 +145,7 @@ func (l *Dataplane) deleteEndpoints(n *view, list []*network.Endpoint) error {
 		return err
 	}
 	return parallel(
-		func() error {
-			conn, err := nft.Open()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			return conn.DeleteElements(all...)
-		},
+		func() error { return l.deleteElements(all) },
 		func() error { return nl.DeletePods(veths, n.Bridge, addrs) })
 }
 
@@ -177,14 +170,11 @@ func (*Dataplane) allTheirs(nl *netlink.Handle, list []*network.Endpoint) error 
 	return nil
 }
 
-func deleteElements(list []nft.Element) error {
+func (l *Dataplane) deleteElements(list []nft.Element) error {
 	if len(list) == 0 {
 		return nil
 	}
-	conn, err := nft.Open()
-	if err != nil {
-		return err
-	}
+	conn := nft.Open(l.Host.Sockets)
 	defer conn.Close()
 	return conn.DeleteElements(list...)
 }
@@ -223,7 +213,7 @@ func (l *Dataplane) deleteStray(o network.Owner) error {
 	for _, a := range elementAddresses(found) {
 		addrs = append(addrs, a.Addr())
 	}
-	return errors.Join(deleteElements(found), nl.DeletePod(veth, bridge, addrs))
+	return errors.Join(l.deleteElements(found), nl.DeletePod(veth, bridge, addrs))
 }
 
 func elementAddresses(list []nft.Element) (addrs []netip.Prefix) {
@@ -236,10 +226,7 @@ func elementAddresses(list []nft.Element) (addrs []netip.Prefix) {
 }
 
 func (l *Dataplane) strayElements(want func(nft.Element) bool) ([]nft.Element, error) {
-	conn, err := nft.Open()
-	if err != nil {
-		return nil, err
-	}
+	conn := nft.Open(l.Host.Sockets)
 	defer conn.Close()
 	bridges, err := conn.Scopes()
 	if err != nil {

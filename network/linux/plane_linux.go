@@ -96,12 +96,7 @@ func (l *Dataplane) openKernel() (*kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := nft.Open()
-	if err != nil {
-		nl.Close()
-		return nil, err
-	}
-	return &kernel{nl, conn}, nil
+	return &kernel{nl, nft.Open(l.Host.Sockets)}, nil
 }
 
 func (k *kernel) close() {
@@ -158,10 +153,7 @@ func (l *Dataplane) DeleteNetwork(ctx context.Context, n *network.Network) error
 
 // Status implements network.Dataplane.
 func (l *Dataplane) Status(context.Context, *network.Network) error {
-	conn, err := nft.Open()
-	if err != nil {
-		return fmt.Errorf("%w: %w", network.ErrKernel, err)
-	}
+	conn := nft.Open(l.Host.Sockets)
 	defer conn.Close()
 	if _, err := conn.Scopes(); err != nil {
 		return fmt.Errorf("%w: %w", network.ErrKernel, err)
