@@ -69,11 +69,8 @@ func (n *Conn) Close() {
 // RulesInPlace says whether the kernel's rules are the wanted ones. Whatever cannot be read counts as a
 // difference: EnsureRules will tell what is wrong.
 func (n *Conn) RulesInPlace(r Rules) bool {
-	for _, c := range r.chains() {
-		have, err := n.commentsOf(c)
-		if err != nil || !slices.EqualFunc(have, c.rules, func(text string, r rule) bool { return text == r.comment() }) {
-			return false
-		}
+	if !n.chainsInPlace(r) {
+		return false
 	}
 	for _, a := range r.addressSets() {
 		if have, err := n.addressesIn(a.set); err != nil || !slices.Equal(have, a.addrs) {
@@ -81,6 +78,34 @@ func (n *Conn) RulesInPlace(r Rules) bool {
 		}
 	}
 	return n.forwardInPlace(r)
+}
+
+// chainsInPlace compares the rules of the chains by their comments. A table is asked as a whole, unless it may have many
+// more chains: each pod's in the netdev family, those of other networks on a host with several NICs.
+func (n *Conn) chainsInPlace(r Rules) bool {
+	type question struct {
+		family nftables.TableFamily
+		chain  string // "": all
+	}
+	answers := map[question]map[string][]string{}
+	for _, c := range r.chains() {
+		q := question{family: c.Table.Family}
+		if r.Other != "" || q.family == nftables.TableFamilyNetdev {
+			q.chain = c.Name
+		}
+		if answers[q] == nil {
+			comments, err := n.comments(c.Table, q.chain)
+			if err != nil {
+				return false
+			}
+			answers[q] = comments
+		}
+		same := func(text string, r rule) bool { return text == r.comment() }
+		if !slices.EqualFunc(answers[q][c.Name], c.rules, same) {
+			return false
+		}
+	}
+	return true
 }
 
 // commentOf is a rule's comment: nft's, or what iptables-save and iptables-restore have made of it.
