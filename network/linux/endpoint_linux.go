@@ -33,6 +33,8 @@ func (l *Dataplane) CreateEndpoint(_ context.Context, want *network.Network, e *
 	if err != nil {
 		return err
 	}
+	pod.Visit = l.visit.Swap(nil)
+	defer pod.Visit.End()
 	pod.Guard = func() error {
 		return step.Do(l.Log, "add the pod to the rules", func() error { return k.nft.AddElements(elements(n, e, pod)...) })
 	}

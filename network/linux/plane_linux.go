@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
@@ -28,12 +29,14 @@ type Dataplane struct {
 	LockPath string
 	Host     platform.Host // whose sockets it shares
 	Log      *slog.Logger  // nil: nothing is logged
+
+	visit atomic.Pointer[netlink.Visit] // of the pod that CheckNetNS looked at, for CreateEndpoint
 }
 
 var _ network.Dataplane = (*Dataplane)(nil)
 
 // CheckNetNS implements network.Dataplane.
-func (*Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
+func (l *Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
 	pod, err := os.Stat(e.NetNS)
 	if err != nil {
 		return fmt.Errorf("%w: %w", network.ErrNetNS, err)
@@ -45,7 +48,12 @@ func (*Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
 	if os.SameFile(pod, own) {
 		return fmt.Errorf("%w: %s is the host's own", network.ErrNetNS, e.NetNS)
 	}
-	taken, err := netlink.PodInterfaceExists(e.NetNS, e.IfName)
+	visit, err := netlink.VisitPod(e.NetNS)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", network.ErrNetNS, e.NetNS, err)
+	}
+	taken, err := visit.Has(e.IfName)
+	l.visit.Swap(visit).End()
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", network.ErrNetNS, e.NetNS, err)
 	}
