@@ -103,7 +103,7 @@ func (n *Conn) add(replace bool, elements []Element) error {
 			n.addPodChain(e)
 		}
 		if errs != nil {
-			return fmt.Errorf("nftables element of %s: %w", e.Address, errs)
+			return n.abandon(fmt.Errorf("nftables element of %s: %w", e.Address, errs))
 		}
 	}
 	if err := n.library().Flush(); err != nil {

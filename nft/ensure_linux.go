@@ -66,6 +66,13 @@ func (n *Conn) Close() {
 	}
 }
 
+// abandon forgets what has been appended to a transaction that fails before it is sent: the next one would send it, too.
+func (n *Conn) abandon(err error) error {
+	_ = n.library().CloseLasting()
+	n.lib = nil
+	return err
+}
+
 // RulesInPlace says whether the kernel's rules are the wanted ones. Whatever cannot be read counts as a
 // difference: EnsureRules will tell what is wrong.
 func (n *Conn) RulesInPlace(r Rules) bool {
@@ -178,6 +185,17 @@ func (n *Conn) ensureRules(r Rules, pods []Element) error {
 	if err != nil {
 		return err
 	}
+	if err := n.appendRules(r, chains, obsolete, pods); err != nil {
+		return n.abandon(err)
+	}
+	if err := n.library().Flush(); err != nil {
+		return fmt.Errorf("install nftables rules of %s: %w", r.Name, featureError(err))
+	}
+	return nil
+}
+
+// appendRules appends all of it to the transaction.
+func (n *Conn) appendRules(r Rules, chains []chain, obsolete []*nftables.Chain, pods []Element) error {
 	for _, set := range r.all() {
 		n.library().AddTable(set.Table)
 		if err := n.library().AddSet(set, nil); err != nil {
@@ -213,13 +231,7 @@ func (n *Conn) ensureRules(r Rules, pods []Element) error {
 			return err
 		}
 	}
-	if err := n.ensureForward(r); err != nil {
-		return err
-	}
-	if err := n.library().Flush(); err != nil {
-		return fmt.Errorf("install nftables rules of %s: %w", r.Name, featureError(err))
-	}
-	return nil
+	return n.ensureForward(r)
 }
 
 func (n *Conn) addRules(c chain) {
