@@ -21,7 +21,8 @@ type Host struct {
 	Sockets *wire.Shared // for one question after the other; nil: a new one for each
 }
 
-// NewHost is a Host whose questions share sockets. All of them are to be about one network namespace.
+// NewHost is a Host whose questions share sockets, which stay open: it is for one command. All of them are to be about
+// one network namespace.
 func NewHost() Host { return Host{&wire.Shared{}} }
 
 // Interfaces returns the network interfaces of the calling thread's network namespace, ordered by index.

@@ -142,10 +142,11 @@ func prefixes(list []string) (out []netip.Prefix) {
 	return out
 }
 
-// NewManager is the one of the networks whose state is in the folder.
+// NewManager is the one of the networks whose state is in the folder. It keeps no socket open: whoever watches a node
+// makes one manager after the other.
 // Errors: those of [OpenStore].
 func NewManager(dir string, logger *slog.Logger) (*manager.Manager, error) {
-	return newManager(dir, platform.NewHost(), logger)
+	return newManager(dir, platform.Host{}, logger)
 }
 
 func newManager(dir string, host platform.Host, logger *slog.Logger) (*manager.Manager, error) {

@@ -4,7 +4,8 @@ import "sync"
 
 // Shared keeps the socket that was closed last, one for each protocol, for whoever opens the next: what a command asks
 // one after the other goes over one socket, and who asks meanwhile has another. A socket stays in the network namespace
-// in which it was opened, so all who share are to be in one. A nil Shared keeps nothing.
+// in which it was opened, so all who share are to be in one. What it keeps stays open until the process ends. A nil
+// Shared keeps nothing.
 type Shared struct {
 	mu   sync.Mutex
 	idle map[int]*Socket // by protocol
