@@ -42,7 +42,7 @@ func (n *Conn) dump(kind, answer uint16, t *nftables.Table, nameAttr uint16, nam
 // subsystem is that of nftables in the types of its messages.
 const subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
 
-// about begins the body of a question about a chain or set: a struct nfgenmsg, the table, and the name, if there is one.
+// about begins the body of a question about a chain or set: a struct nfgenmsg, the table, and the name if there is one.
 func about(t *nftables.Table, nameAttr uint16, name string) []byte {
 	const tableAttr = 1 // the first attribute of all that are asked for
 	body := wire.AppendText([]byte{byte(t.Family), unix.NFNETLINK_V0, 0, 0}, tableAttr, t.Name)

@@ -66,7 +66,7 @@ func (n *Conn) Close() {
 	}
 }
 
-// abandon forgets what has been appended to a transaction that fails before it is sent: the next one would send it, too.
+// abandon forgets what was appended to a transaction that fails before it is sent: the next one would send it, too.
 func (n *Conn) abandon(err error) error {
 	_ = n.library().CloseLasting()
 	n.lib = nil
@@ -87,8 +87,8 @@ func (n *Conn) RulesInPlace(r Rules) bool {
 	return n.forwardInPlace(r)
 }
 
-// chainsInPlace compares the rules of the chains by their comments. A table is asked as a whole, unless it may have many
-// more chains: each pod's in the netdev family, those of other networks on a host with several NICs.
+// chainsInPlace compares the rules of the chains by their comments. A table is asked as a whole, unless it may have
+// many more chains: each pod's in the netdev family, those of other networks on a host with several NICs.
 func (n *Conn) chainsInPlace(r Rules) bool {
 	type question struct {
 		family nftables.TableFamily

@@ -36,7 +36,9 @@ func (l *Dataplane) rename(o network.Owner, from, to string) error {
 		return err
 	}
 	defer k.close()
-	found, err := l.strayElements(func(e nft.Element) bool { return e.Comment == o.String() && e.Port == from && !e.Shared })
+	found, err := l.strayElements(func(e nft.Element) bool {
+		return e.Comment == o.String() && e.Port == from && !e.Shared
+	})
 	if err != nil {
 		return err
 	}
