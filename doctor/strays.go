@@ -78,7 +78,7 @@ func (d *Examination) Strays(ctx context.Context) ([]Stray, ipam.AddressSpace, e
 	if err != nil {
 		return nil, t.Space, err
 	}
-	ifaces, err := platform.Interfaces()
+	ifaces, err := platform.Host{}.Interfaces()
 	if err != nil {
 		return nil, t.Space, err
 	}

@@ -22,7 +22,8 @@ type Bridge struct {
 	Primary []netip.Prefix // the host's addresses, which live on the bridge
 	Local   []netip.Prefix // the host's addresses on all other interfaces, loopback ones left out
 
-	left  []netip.Prefix  // the host's addresses that are on the master
+	all   []rtnl.Message  // the host's addresses as they were read; nil: not yet
+	left  []netip.Prefix  // those that are on the master
 	moved []hostconf.Conf // what EnsureBridge took from the master, on the master's terms, the newest first
 }
 
@@ -52,14 +53,22 @@ func (h *Handle) Bridge(name, master string) (b Bridge, ok bool, err error) {
 	return b, ok, nil
 }
 
-// readAddresses sorts the host's addresses.
-func (h *Handle) readAddresses(b *Bridge) error {
-	list, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{}, rtnl.Everything)
+// hostAddresses lists those of all interfaces.
+func (h *Handle) hostAddresses() ([]rtnl.Message, error) {
+	list, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{}, rtnl.Message.IsIP)
 	if err != nil {
-		return fmt.Errorf("list the host's addresses: %w", err)
+		return nil, fmt.Errorf("list the host's addresses: %w", err)
+	}
+	return list, nil
+}
+
+// readAddresses sorts the host's addresses.
+func (h *Handle) readAddresses(b *Bridge) (err error) {
+	if b.all, err = h.hostAddresses(); err != nil {
+		return err
 	}
 	of := map[int][]rtnl.Message{}
-	for _, m := range list {
+	for _, m := range b.all {
 		at := m.Index()
 		if at != b.Link.Index && at != b.Master.Index {
 			at = 0

@@ -38,9 +38,9 @@ type Handle struct {
 	socket *wire.Socket
 }
 
-// Open opens the socket in the calling thread's network namespace.
-func Open() (*Handle, error) {
-	s, err := wire.Open(unix.NETLINK_ROUTE)
+// Open opens the socket in the calling thread's network namespace, or takes the one that is shared.
+func Open(sockets *wire.Shared) (*Handle, error) {
+	s, err := sockets.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
@@ -50,13 +50,13 @@ func Open() (*Handle, error) {
 // openAt opens the socket in another namespace.
 func openAt(ns wire.Namespace) (h *Handle, err error) {
 	err = ns.Do(func() (err error) {
-		h, err = Open()
+		h, err = Open(nil)
 		return err
 	})
 	return h, err
 }
 
-// Close closes the socket.
+// Close closes the socket, or gives it back.
 func (h *Handle) Close() { h.socket.Close() }
 
 // Link is what the plugins look at in a link.

@@ -4,9 +4,11 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/Azure/azure-container-networking/netlink/hostconf"
+	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/test/lab"
 	"golang.org/x/sys/unix"
 )
@@ -60,6 +62,21 @@ func TestAnInterfaceThatIsGoneHasNoAddresses(t *testing.T) {
 		addrs, err := nl.Addresses(Link{Index: 4711, Name: "gone"})
 		if err != nil || len(addrs) > 0 {
 			t.Errorf("%v, %v", addrs, err)
+		}
+	})
+}
+
+// A batch of many short messages leaves room for one of fewer and longer ones.
+func TestABatchLeavesTheSocketItsRoom(t *testing.T) {
+	h := newHost(t)
+	h.kernel(func(nl *Handle) {
+		for _, batch := range []struct{ steps, length int }{{101, 1}, {100, 400}} {
+			b := &rtnl.Batch{}
+			for range batch.steps {
+				b.Add("rename nothing", rtnl.LinkMessage(unix.RTM_NEWLINK, 0, 1<<30, false,
+					rtnl.Text(unix.IFLA_IFALIAS, strings.Repeat("a", batch.length))), unix.ENODEV, unix.EINVAL, unix.ERANGE)
+			}
+			h.Must(b.Send(nl.socket))
 		}
 	})
 }

@@ -24,7 +24,7 @@ func newHost(t *testing.T) *host {
 func (h *host) kernel(fn func(nl *Handle)) {
 	h.Helper()
 	h.Must(h.VM.Ns.Do(func() error {
-		nl, err := Open()
+		nl, err := Open(nil)
 		if err != nil {
 			return err
 		}

@@ -37,6 +37,8 @@ type Pod struct {
 	// Guard is called when the host veth is there and still down: what judges the pod's frames has to be in place before
 	// the first of them. nil: nothing does.
 	Guard func() error
+	// Visit is one of the namespace, which AddPod ends; nil: it has not been visited.
+	Visit *Visit
 }
 
 // Route of a pod. An invalid destination is never used: the default route is 0.0.0.0/0.
@@ -62,24 +64,6 @@ func namespace(path string) (wire.Namespace, error) {
 	return ns, nil
 }
 
-// PodInterfaceExists says whether the namespace has an interface of that name.
-func PodInterfaceExists(path, ifName string) (bool, error) {
-	ns, err := namespace(path)
-	if err != nil {
-		return false, err
-	}
-	defer ns.Close()
-	h, err := openAt(ns)
-	if err != nil {
-		return false, err
-	}
-	defer h.Close()
-	if _, err = h.Index(ifName); errors.Is(err, ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // AddPod makes the pair of veths with one end in the pod, and configures both. The pod's end is born in the pod's
 // namespace: moving it there afterwards would wait for an RCU grace period, 15 ms (synchronize_net in net/core/dev.c).
 // It returns the host end, and sets the metrics of p.Routes. On an error the caller deletes the host veth, which takes
@@ -91,7 +75,7 @@ func (h *Handle) AddPod(p Pod) (Link, error) {
 		return Link{}, err
 	}
 	defer ns.Close()
-	inPod, err := openAt(ns)
+	inPod, err := p.Visit.goOn(ns)
 	if err != nil {
 		return Link{}, err
 	}

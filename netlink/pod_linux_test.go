@@ -154,21 +154,6 @@ func TestAddPodRefusesWhatIsThereAlready(t *testing.T) {
 	})
 }
 
-func TestPodInterfaceExists(t *testing.T) {
-	p := connect(t, 1)
-	p.Must(p.VM.Ns.Do(func() error {
-		for name, want := range map[string]bool{"eth0": true, "lo": true, "eth1": false} {
-			if got, err := PodInterfaceExists(p.spaces[0].Path(), name); got != want || err != nil {
-				t.Errorf("%s exists: %v, %v", name, got, err)
-			}
-		}
-		if _, err := PodInterfaceExists("/etc/hostname", "eth0"); err == nil {
-			t.Error("a file that is no namespace gives no error")
-		}
-		return nil
-	}))
-}
-
 func TestDeletePodRemovesEverythingAndIsSuccessTwice(t *testing.T) {
 	h := newHost(t)
 	h.ensureBridge()

@@ -31,7 +31,7 @@ func (h *host) policyOf(nl *Handle, nic string, routed bool, pods ...string) Pol
 	h.Helper()
 	l, err := nl.Link(nic)
 	h.Must(err)
-	w, err := nl.Ways(Link{}, l, nil)
+	w, err := nl.Ways(Bridge{Master: l}, nil)
 	h.Must(err)
 	return Policy{Ways: w, Pods: lab.Prefixes(pods...), Routed: routed, Router6: netip.MustParseAddr("fe80::1234:5678:9abc")}
 }
@@ -49,6 +49,27 @@ func (h *host) policy() string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// The addresses that were read with the bridge tell the NICs; without, they are read.
+func TestWaysAreOfTheAddressesThatWereReadWithTheBridge(t *testing.T) {
+	h := twoNICs(t)
+	var b Bridge
+	h.kernel(func(nl *Handle) {
+		var err error
+		b, _, err = nl.Bridge("azure0", "eth0")
+		h.Must(err)
+	})
+	h.IP("addr flush dev eth1")
+	h.kernel(func(nl *Handle) {
+		for other, of := range map[string]Bridge{"eth1": b, "": {Master: b.Master}} {
+			w, err := nl.Ways(of, nil)
+			h.Must(err)
+			if w.Own.Name != "eth0" || w.Other.Name != other {
+				t.Errorf("the ways are by %s and %q, want eth0 and %q", w.Own.Name, w.Other.Name, other)
+			}
+		}
+	})
 }
 
 func TestPolicyOfAHostWithSeveralNICs(t *testing.T) {

@@ -11,13 +11,7 @@ import (
 // PortIndexes are the interface indexes of the bridge's ports. It asks by the one ioctl that gives just that, since
 // every ADD wants to know whether all pods are still connected: a netlink dump of 250 ports takes 2 ms, this 5 µs
 // (br_ioctl.c, BRCTL_GET_PORT_LIST). A kernel that does not have it answers with an error; then there is Ports.
-func PortIndexes(bridge string) (map[int]bool, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC,
-		0) // any socket leads to its namespace's devices
-	if err != nil {
-		return nil, fmt.Errorf("list the ports of %s: %w", bridge, err)
-	}
-	defer func() { _ = unix.Close(fd) }()
+func (h *Handle) PortIndexes(bridge string) (map[int]bool, error) {
 	const maxPorts, getPortList = 1024, 7 // BR_MAX_PORTS, BRCTL_GET_PORT_LIST
 	list := new([maxPorts]int32)          // by port number; 0 where there is none
 	args := &struct{ call, list, size, unused uintptr }{getPortList, uintptr(unsafe.Pointer(list)), maxPorts, 0}
@@ -31,7 +25,7 @@ func PortIndexes(bridge string) (map[int]bool, error) {
 	pins.Pin(list)
 	pins.Pin(args)
 	defer pins.Unpin()
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCDEVPRIVATE,
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(h.socket.FD()), unix.SIOCDEVPRIVATE,
 		uintptr(unsafe.Pointer(request))); errno != 0 {
 		return nil, fmt.Errorf("list the ports of %s: %w", bridge, errno)
 	}

@@ -26,7 +26,7 @@ func TestPortIndexesAreThoseOfThePorts(t *testing.T) {
 			}
 		}
 		h.kernel(func(nl *Handle) {
-			indexes, err := PortIndexes("azure0")
+			indexes, err := nl.PortIndexes("azure0")
 			h.Must(err)
 			bridge, err := nl.Link("azure0")
 			h.Must(err)
@@ -43,9 +43,9 @@ func TestPortIndexesAreThoseOfThePorts(t *testing.T) {
 			}
 		})
 	}
-	h.kernel(func(*Handle) {
+	h.kernel(func(nl *Handle) {
 		for _, none := range []string{"eth0", "azure9", "azv1"} {
-			if got, err := PortIndexes(none); err == nil || len(got) > 0 {
+			if got, err := nl.PortIndexes(none); err == nil || len(got) > 0 {
 				h.Errorf("%s has ports %v", none, got)
 			}
 		}

@@ -17,7 +17,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	b.Cleanup(func() { _ = f.Close() })
 	err = f.VMs[0].Ns.Do(func() error {
-		nl, err := Open()
+		nl, err := Open(nil)
 		if err != nil {
 			return err
 		}

@@ -17,22 +17,23 @@ type Ways struct {
 	Listens []string // the names of all NICs but Own
 }
 
-// Ways looks at the host. The pods' NIC is the master, and the bridge that has its configuration, if there is one
-// (zero: none); others are known to be NICs, or to have the configuration of such.
-func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
-	w := Ways{Own: bridge}
-	if bridge.Index == 0 {
-		w.Own = master
+// Ways looks at the host. The pods' NIC is the master, and the bridge that has its configuration, if there is one;
+// others are known to be NICs, or to have the configuration of such. What was read with the bridge is not read again.
+func (h *Handle) Ways(b Bridge, others []string) (w Ways, err error) {
+	w.Own = b.Link
+	if b.Link.Index == 0 {
+		w.Own = b.Master
 	}
-	list, err := rtnl.Dump(h.socket, unix.RTM_GETADDR, unix.RTM_NEWADDR, rtnl.Listing{}, rtnl.Message.IsIP)
-	if err != nil {
-		return w, fmt.Errorf("list the host's addresses: %w", err)
+	if b.all == nil {
+		if b.all, err = h.hostAddresses(); err != nil {
+			return w, err
+		}
 	}
 	first := h.wayOut(0, false).index
 	if first == 0 {
 		first = h.wayOut(0, true).index
 	}
-	seen := map[int]bool{bridge.Index: true, master.Index: true}
+	seen := map[int]bool{b.Link.Index: true, b.Master.Index: true}
 	look := func(index int, certain bool) error {
 		if index == 0 || seen[index] {
 			return nil
@@ -54,7 +55,7 @@ func (h *Handle) Ways(bridge, master Link, others []string) (Ways, error) {
 		return nil
 	}
 	err = look(first, true)
-	for _, m := range list {
+	for _, m := range b.all {
 		if a := m.Prefix().Addr(); !a.IsLoopback() && !a.IsLinkLocalUnicast() {
 			err = errors.Join(err, look(m.Index(), false))
 		}

@@ -31,7 +31,7 @@ func (n *Conn) RemoveClassicRules(macs ...net.HardwareAddr) error {
 	if err := n.forgetRules(which); err != nil {
 		return err
 	}
-	if err := n.conn.Flush(); err != nil {
+	if err := n.library().Flush(); err != nil {
 		return fmt.Errorf("delete rules of ebtables: %w", err)
 	}
 	return nil
@@ -39,7 +39,7 @@ func (n *Conn) RemoveClassicRules(macs ...net.HardwareAddr) error {
 
 func (n *Conn) forgetRules(which func(*nftables.Rule) bool) error {
 	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
-	chains, err := n.conn.ListChainsOfTableFamily(table.Family)
+	chains, err := n.library().ListChainsOfTableFamily(table.Family)
 	if err != nil {
 		return fmt.Errorf("list nftables chains: %w", listError(err))
 	}
@@ -47,7 +47,7 @@ func (n *Conn) forgetRules(which func(*nftables.Rule) bool) error {
 		if c.Table.Name != table.Name {
 			continue
 		}
-		rules, err := n.conn.GetRules(table, c)
+		rules, err := n.library().GetRules(table, c)
 		if err != nil {
 			return fmt.Errorf("list the rules of ebtables: %w", err)
 		}
@@ -56,7 +56,7 @@ func (n *Conn) forgetRules(which func(*nftables.Rule) bool) error {
 				continue
 			}
 			r.Table, r.Chain = table, c
-			if err := n.conn.DelRule(r); err != nil {
+			if err := n.library().DelRule(r); err != nil {
 				return fmt.Errorf("delete a rule of ebtables: %w", err)
 			}
 		}

@@ -68,13 +68,13 @@ func (n *Conn) remove(d deletion) error {
 			for _, key := range some {
 				elements = append(elements, nftables.SetElement{Key: key})
 			}
-			if err := n.conn.SetDeleteElements(d.sets[name], elements); err != nil {
+			if err := n.library().SetDeleteElements(d.sets[name], elements); err != nil {
 				return fmt.Errorf("set %s: %w", name, err)
 			}
 		}
 	}
 	n.deleteChains(slices.Collect(maps.Values(d.chains)))
-	return n.conn.Flush()
+	return n.library().Flush()
 }
 
 // reduce leaves what is there.
@@ -93,7 +93,7 @@ func (n *Conn) reduce(d deletion) error {
 	if len(d.chains) == 0 {
 		return nil
 	}
-	have, err := n.conn.ListChainsOfTableFamily(FamilyNetdev.table().Family)
+	have, err := n.library().ListChainsOfTableFamily(FamilyNetdev.table().Family)
 	if err != nil {
 		return fmt.Errorf("list nftables chains: %w", listError(err))
 	}

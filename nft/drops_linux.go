@@ -25,7 +25,7 @@ func (n *Conn) Drops() ([]Drop, error) {
 	var out []Drop
 	for _, s := range scopes {
 		chain := s.chainName("from-pod")
-		rules, err := n.conn.GetRules(s.table(), &nftables.Chain{Table: s.table(), Name: chain})
+		rules, err := n.library().GetRules(s.table(), &nftables.Chain{Table: s.table(), Name: chain})
 		if err != nil {
 			return nil, fmt.Errorf("list nftables rules of %s: %w", chain, listError(err))
 		}

@@ -15,7 +15,8 @@ import (
 // What every ADD asks of nftables: are the rules still there? The library decodes every expression of every rule for
 // that, which took a tenth of an ADD; the comments tell as well, since they have a hash of the rule (rule.comment).
 
-// dump asks for all objects of a kind in a chain or set of ours. It returns the attributes of each answer.
+// dump asks for all objects of a kind in a chain or set of ours, or in the table if the name is "". It returns the
+// attributes of each answer.
 func (n *Conn) dump(kind, answer uint16, t *nftables.Table, nameAttr uint16, name string) ([]wire.Attrs, error) {
 	if err := n.openRaw(); err != nil {
 		return nil, err
@@ -41,10 +42,13 @@ func (n *Conn) dump(kind, answer uint16, t *nftables.Table, nameAttr uint16, nam
 // subsystem is that of nftables in the types of its messages.
 const subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
 
-// about begins the body of a question about a chain or set: a struct nfgenmsg, the table, and the name.
+// about begins the body of a question about a chain or set: a struct nfgenmsg, the table, and the name if there is one.
 func about(t *nftables.Table, nameAttr uint16, name string) []byte {
 	const tableAttr = 1 // the first attribute of all that are asked for
 	body := wire.AppendText([]byte{byte(t.Family), unix.NFNETLINK_V0, 0, 0}, tableAttr, t.Name)
+	if name == "" {
+		return body
+	}
 	return wire.AppendText(body, nameAttr, name)
 }
 
@@ -59,7 +63,7 @@ func behindHeader(body []byte) ([]byte, error) {
 // openRaw opens the socket for questions.
 func (n *Conn) openRaw() (err error) {
 	if n.raw == nil {
-		n.raw, err = wire.Open(unix.NETLINK_NETFILTER)
+		n.raw, err = n.sockets.Open(unix.NETLINK_NETFILTER)
 	}
 	return err
 }
@@ -67,16 +71,17 @@ func (n *Conn) openRaw() (err error) {
 // nfgenmsgLen is the length of a struct nfgenmsg (include/uapi/linux/netfilter/nfnetlink.h).
 const nfgenmsgLen = 4
 
-// commentsOf are the comments of a chain's rules, in order.
-func (n *Conn) commentsOf(c chain) ([]string, error) {
-	rules, err := n.dump(unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, c.Table, unix.NFTA_RULE_CHAIN, c.Name)
+// comments are those of the rules in a table, in order, by the name of their chain; with a name, only that chain's.
+func (n *Conn) comments(t *nftables.Table, chain string) (map[string][]string, error) {
+	rules, err := n.dump(unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE, t, unix.NFTA_RULE_CHAIN, chain)
 	if err != nil {
-		return nil, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
+		return nil, fmt.Errorf("list nftables rules: %w", err)
 	}
-	out := make([]string, 0, len(rules))
+	out := map[string][]string{}
 	for _, r := range rules {
 		text, _ := userdata.GetString(r.Get(unix.NFTA_RULE_USERDATA), userdata.TypeComment)
-		out = append(out, text)
+		in := r.Text(unix.NFTA_RULE_CHAIN)
+		out[in] = append(out[in], text)
 	}
 	return out, nil
 }

@@ -97,16 +97,16 @@ func (n *Conn) add(replace bool, elements []Element) error {
 			errs = n.forget(e)
 		}
 		for _, part := range e.entries() {
-			errs = errors.Join(errs, n.conn.SetAddElements(part.set, []nftables.SetElement{part.element}))
+			errs = errors.Join(errs, n.library().SetAddElements(part.set, []nftables.SetElement{part.element}))
 		}
 		if e.Family == FamilyNetdev {
 			n.addPodChain(e)
 		}
 		if errs != nil {
-			return fmt.Errorf("nftables element of %s: %w", e.Address, errs)
+			return n.abandon(fmt.Errorf("nftables element of %s: %w", e.Address, errs))
 		}
 	}
-	if err := n.conn.Flush(); err != nil {
+	if err := n.library().Flush(); err != nil {
 		return fmt.Errorf("add nftables elements: %w", err)
 	}
 	return nil
@@ -133,7 +133,7 @@ func (n *Conn) addPods(pods []Element) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(sets)) {
 		for some := range slices.Chunk(elements[name], maxElements) {
-			if err := n.conn.SetAddElements(sets[name], some); err != nil {
+			if err := n.library().SetAddElements(sets[name], some); err != nil {
 				return fmt.Errorf("nftables elements of %s: %w", name, err)
 			}
 		}
@@ -143,8 +143,8 @@ func (n *Conn) addPods(pods []Element) error {
 
 func (n *Conn) addPodChain(e Element) {
 	c := e.podChain(e.Port, e.Comment)
-	n.conn.AddChain(&c.Chain)
-	n.conn.FlushChain(&c.Chain)
+	n.library().AddChain(&c.Chain)
+	n.library().FlushChain(&c.Chain)
 	n.addRules(c)
 }
 
@@ -156,7 +156,7 @@ func (n *Conn) forget(e Element) error {
 	drop := func(set *nftables.Set, anothers func(key []byte) bool) {
 		have, err := n.list(set)
 		have = slices.DeleteFunc(have, func(k nftables.SetElement) bool { return !anothers(k.Key) })
-		errs = errors.Join(errs, err, n.conn.SetDeleteElements(set, have))
+		errs = errors.Join(errs, err, n.library().SetDeleteElements(set, have))
 	}
 	drop(e.owned(v6), func(key []byte) bool {
 		has := len(key) >= addrAt && bytes.Equal(key[addrAt:], e.Address.AsSlice())

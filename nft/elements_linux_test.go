@@ -239,6 +239,30 @@ func TestWhatIsMissingDoesNotDivideADeletion(t *testing.T) {
 	})
 }
 
+// What was appended to a transaction that could not be completed is not sent with the next one.
+func TestATransactionThatIsGivenUpIsForgotten(t *testing.T) {
+	h := newHost(t)
+	pods := elementsOf("azure0")
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(rulesOf("azure0")))
+		h.Must(nft.AddElements(pods[0]))
+		taken := pods[0]
+		taken.Port = "azv0000000000c"
+		raw, err := wire.Open(unix.NETLINK_ROUTE) // over which nobody answers questions about nftables
+		h.Must(err)
+		nft.raw = raw
+		if err := nft.TakeElements(taken); err == nil {
+			t.Fatal("it takes an address without having seen who has it")
+		}
+		raw.Close()
+		nft.raw = nil
+		h.Must(nft.AddElements(pods[1]))
+	})
+	if text := h.NFT("list table bridge azure-vnet"); strings.Contains(text, "azv0000000000c") || !strings.Contains(text, pods[1].Port) {
+		t.Errorf("the table is\n%s", text)
+	}
+}
+
 // generation counts the transactions of the calling thread's namespace.
 func (h *host) generation() uint32 {
 	h.Helper()
@@ -273,10 +297,7 @@ func TestManyProcessesAddAndDeleteElementsAtOnce(t *testing.T) {
 			wg.Go(func() {
 				e := manyPods(Scope{"azure0", FamilyBridge}, pods)[i]
 				err := h.VM.Ns.Do(func() error {
-					nft, err := Open()
-					if err != nil {
-						return err
-					}
+					nft := Open(nil)
 					defer nft.Close()
 					return do(nft, e)
 				})

@@ -21,19 +21,31 @@ var ErrFeature = errors.New("the kernel lacks a feature of nftables")
 // ErrNoTables says that it lacks all of it, or has not loaded it.
 var ErrNoTables = fmt.Errorf("%w: it has no nftables (CONFIG_NF_TABLES, module nf_tables)", ErrFeature)
 
-// Conn speaks nftables: over one socket by the library, and over one of its own for quick looks.
+// Conn speaks nftables in the process's network namespace: over one socket by the library, and over one of its own for
+// quick looks. It opens each when that is needed first.
 type Conn struct {
-	conn *nftables.Conn
-	raw  *wire.Socket // nil until it is needed
+	sockets *wire.Shared
+	lib     *nftables.Conn
+	raw     *wire.Socket
 }
 
-// Open opens the socket in the process's network namespace.
-func Open() (*Conn, error) {
-	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(roomy))
-	if err != nil {
-		return nil, fmt.Errorf("open a netfilter socket: %w", err)
+// Open is a Conn that takes its socket for quick looks from those that are shared. The library's is never shared: what
+// it left unread after an error would be taken for the next answer.
+func Open(sockets *wire.Shared) *Conn { return &Conn{sockets: sockets} }
+
+// library is the library, with a socket. If there is none to be had, what needs it ends with that error: without a
+// lasting socket the library opens one each time.
+func (n *Conn) library() *nftables.Conn {
+	if n.lib != nil {
+		return n.lib
 	}
-	return &Conn{conn: conn}, nil
+	options := []nftables.ConnOption{nftables.WithSockOptions(roomy)}
+	lib, err := nftables.New(append(options, nftables.AsLasting())...)
+	if err != nil {
+		lib, _ = nftables.New(options...) // opens nothing
+	}
+	n.lib = lib
+	return lib
 }
 
 // roomy lets a transaction be as large as a full node's rules, and the kernel acknowledge each message of it: with 250
@@ -44,22 +56,28 @@ func roomy(conn *mdlayher.Conn) error {
 	return errors.Join(conn.SetWriteBuffer(limit), conn.SetReadBuffer(limit))
 }
 
-// Close closes the socket. After a deletion the kernel makes it wait for an RCU grace period, 8–18 ms.
+// Close closes the sockets. After a deletion the kernel makes it wait for an RCU grace period, 8–18 ms.
 func (n *Conn) Close() {
-	_ = n.conn.CloseLasting()
+	if n.lib != nil {
+		_ = n.lib.CloseLasting()
+	}
 	if n.raw != nil {
 		n.raw.Close()
 	}
 }
 
+// abandon forgets what was appended to a transaction that fails before it is sent: the next one would send it, too.
+func (n *Conn) abandon(err error) error {
+	_ = n.library().CloseLasting()
+	n.lib = nil
+	return err
+}
+
 // RulesInPlace says whether the kernel's rules are the wanted ones. Whatever cannot be read counts as a
 // difference: EnsureRules will tell what is wrong.
 func (n *Conn) RulesInPlace(r Rules) bool {
-	for _, c := range r.chains() {
-		have, err := n.commentsOf(c)
-		if err != nil || !slices.EqualFunc(have, c.rules, func(text string, r rule) bool { return text == r.comment() }) {
-			return false
-		}
+	if !n.chainsInPlace(r) {
+		return false
 	}
 	for _, a := range r.addressSets() {
 		if have, err := n.addressesIn(a.set); err != nil || !slices.Equal(have, a.addrs) {
@@ -67,6 +85,34 @@ func (n *Conn) RulesInPlace(r Rules) bool {
 		}
 	}
 	return n.forwardInPlace(r)
+}
+
+// chainsInPlace compares the rules of the chains by their comments. A table is asked as a whole, unless it may have
+// many more chains: each pod's in the netdev family, those of other networks on a host with several NICs.
+func (n *Conn) chainsInPlace(r Rules) bool {
+	type question struct {
+		family nftables.TableFamily
+		chain  string // "": all
+	}
+	answers := map[question]map[string][]string{}
+	for _, c := range r.chains() {
+		q := question{family: c.Table.Family}
+		if r.Other != "" || q.family == nftables.TableFamilyNetdev {
+			q.chain = c.Name
+		}
+		if answers[q] == nil {
+			comments, err := n.comments(c.Table, q.chain)
+			if err != nil {
+				return false
+			}
+			answers[q] = comments
+		}
+		same := func(text string, r rule) bool { return text == r.comment() }
+		if !slices.EqualFunc(answers[q][c.Name], c.rules, same) {
+			return false
+		}
+	}
+	return true
 }
 
 // commentOf is a rule's comment: nft's, or what iptables-save and iptables-restore have made of it.
@@ -139,28 +185,39 @@ func (n *Conn) ensureRules(r Rules, pods []Element) error {
 	if err != nil {
 		return err
 	}
+	if err := n.appendRules(r, chains, obsolete, pods); err != nil {
+		return n.abandon(err)
+	}
+	if err := n.library().Flush(); err != nil {
+		return fmt.Errorf("install nftables rules of %s: %w", r.Name, featureError(err))
+	}
+	return nil
+}
+
+// appendRules appends all of it to the transaction.
+func (n *Conn) appendRules(r Rules, chains []chain, obsolete []*nftables.Chain, pods []Element) error {
 	for _, set := range r.all() {
-		n.conn.AddTable(set.Table)
-		if err := n.conn.AddSet(set, nil); err != nil {
+		n.library().AddTable(set.Table)
+		if err := n.library().AddSet(set, nil); err != nil {
 			return fmt.Errorf("nftables set %s: %w", set.Name, err)
 		}
 	}
 	for _, a := range r.addressSets() {
-		n.conn.FlushSet(a.set)
+		n.library().FlushSet(a.set)
 		for some := range slices.Chunk(a.addrs, maxElements) {
 			var elements []nftables.SetElement
 			for _, addr := range some {
 				elements = append(elements, nftables.SetElement{Key: addr.AsSlice()})
 			}
-			if err := n.conn.SetAddElements(a.set, elements); err != nil {
+			if err := n.library().SetAddElements(a.set, elements); err != nil {
 				return fmt.Errorf("nftables set %s: %w", a.set.Name, err)
 			}
 		}
 	}
 	for _, c := range chains {
-		n.conn.AddTable(c.Table)
-		n.conn.AddChain(&c.Chain)
-		n.conn.FlushChain(&c.Chain)
+		n.library().AddTable(c.Table)
+		n.library().AddChain(&c.Chain)
+		n.library().FlushChain(&c.Chain)
 	}
 	for _, c := range chains {
 		n.addRules(c)
@@ -174,18 +231,12 @@ func (n *Conn) ensureRules(r Rules, pods []Element) error {
 			return err
 		}
 	}
-	if err := n.ensureForward(r); err != nil {
-		return err
-	}
-	if err := n.conn.Flush(); err != nil {
-		return fmt.Errorf("install nftables rules of %s: %w", r.Name, featureError(err))
-	}
-	return nil
+	return n.ensureForward(r)
 }
 
 func (n *Conn) addRules(c chain) {
 	for _, rule := range c.rules {
-		n.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: &c.Chain, Exprs: rule.exprs,
+		n.library().AddRule(&nftables.Rule{Table: c.Table, Chain: &c.Chain, Exprs: rule.exprs,
 			UserData: userdata.AppendString(nil, userdata.TypeComment, rule.comment())})
 	}
 }
@@ -222,7 +273,7 @@ func (n *Conn) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 	}
 	var out []*nftables.Chain
 	for _, f := range s.families() {
-		chains, err := n.conn.ListChainsOfTableFamily(f.table().Family)
+		chains, err := n.library().ListChainsOfTableFamily(f.table().Family)
 		if err != nil {
 			return nil, fmt.Errorf("list nftables chains: %w", listError(err))
 		}
@@ -239,10 +290,10 @@ func (n *Conn) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 // deleteChains appends to the transaction what takes chains away that may jump to each other.
 func (n *Conn) deleteChains(chains []*nftables.Chain) {
 	for _, c := range chains {
-		n.conn.FlushChain(c)
+		n.library().FlushChain(c)
 	}
 	for _, c := range chains {
-		n.conn.DelChain(c)
+		n.library().DelChain(c)
 	}
 }
 
@@ -254,20 +305,20 @@ func (n *Conn) RemoveRules(s Scope) error {
 	}
 	n.deleteChains(chains)
 	for _, f := range s.families() {
-		sets, err := n.conn.GetSets(f.table())
+		sets, err := n.library().GetSets(f.table())
 		if err != nil {
 			continue // there is no table
 		}
 		for _, set := range sets {
 			if s.has(set) {
-				n.conn.DelSet(set)
+				n.library().DelSet(set)
 			}
 		}
 	}
 	if err := n.ensureForward(Rules{Scope: s}); err != nil {
 		return err
 	}
-	if err := n.conn.Flush(); err != nil {
+	if err := n.library().Flush(); err != nil {
 		return fmt.Errorf("remove nftables rules of %s: %w", s.Name, err)
 	}
 	return n.removeEmptyTables()
@@ -277,17 +328,17 @@ func (n *Conn) RemoveRules(s Scope) error {
 func (n *Conn) removeEmptyTables() error {
 	for _, f := range families {
 		t := f.table()
-		sets, err := n.conn.GetSets(t)
+		sets, err := n.library().GetSets(t)
 		if err != nil || len(sets) > 0 {
 			continue // no table, or one that is needed
 		}
-		chains, err := n.conn.ListChainsOfTableFamily(t.Family)
+		chains, err := n.library().ListChainsOfTableFamily(t.Family)
 		if err != nil || slices.ContainsFunc(chains, func(c *nftables.Chain) bool { return c.Table.Name == TableName }) {
 			continue
 		}
-		n.conn.AddTable(t) // so that deleting one that is gone is no error
-		n.conn.DelTable(t)
-		if err := n.conn.Flush(); err != nil {
+		n.library().AddTable(t) // so that deleting one that is gone is no error
+		n.library().DelTable(t)
+		if err := n.library().Flush(); err != nil {
 			return fmt.Errorf("remove nftables table %s: %w", t.Name, err)
 		}
 	}

@@ -28,7 +28,7 @@ func (n *Conn) refuses(c *nftables.Chain) (bool, error) {
 // end says what the first rule for everything decides, if one does.
 func (n *Conn) end(c *nftables.Chain, depth int) (refused, decided bool, err error) {
 	const deepest = 16 // NFT_JUMP_STACK_SIZE: the kernel allows no more
-	rules, err := n.conn.GetRules(c.Table, c)
+	rules, err := n.library().GetRules(c.Table, c)
 	if err != nil {
 		return false, false, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 	}
@@ -74,7 +74,7 @@ func (n *Conn) filterChains(hook *nftables.ChainHook) ([]*nftables.Chain, error)
 	var out []*nftables.Chain
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4,
 		nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
-		chains, err := n.conn.ListChainsOfTableFamily(f)
+		chains, err := n.library().ListChainsOfTableFamily(f)
 		if err != nil {
 			return nil, fmt.Errorf("list nftables chains: %w", listError(err))
 		}
@@ -114,7 +114,7 @@ func (n *Conn) forwardInPlace(r Rules) bool {
 		return false
 	}
 	for _, c := range chains {
-		have, err := n.conn.GetRules(c.Table, c)
+		have, err := n.library().GetRules(c.Table, c)
 		refuses, rerr := n.refuses(c)
 		if err != nil || rerr != nil {
 			return false
@@ -138,7 +138,7 @@ func (n *Conn) ensureForward(r Rules) error {
 		return err
 	}
 	for _, c := range chains {
-		have, err := n.conn.GetRules(c.Table, c)
+		have, err := n.library().GetRules(c.Table, c)
 		if err != nil && !r.AcceptForward {
 			continue // what cannot be read there does not concern us
 		}
@@ -154,14 +154,14 @@ func (n *Conn) ensureForward(r Rules) error {
 		for _, k := range have {
 			if strings.HasPrefix(commentOf(k), r.forwardPrefix()) {
 				k.Table, k.Chain = c.Table, c
-				if err := n.conn.DelRule(k); err != nil {
+				if err := n.library().DelRule(k); err != nil {
 					return fmt.Errorf("delete nftables rule in %s: %w", c.Name, err)
 				}
 			}
 		}
 		if refuses {
 			for _, rule := range r.forwardRules() {
-				n.conn.InsertRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule.exprs,
+				n.library().InsertRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: rule.exprs,
 					UserData: userdata.AppendString(nil, userdata.TypeComment, rule.text)})
 			}
 		}

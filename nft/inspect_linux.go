@@ -26,17 +26,17 @@ func (n *Conn) Supports(f Family) error {
 }
 
 func (n *Conn) probe(family nftables.TableFamily, egress bool) error {
-	if _, err := n.conn.ListTablesOfFamily(family); err != nil {
+	if _, err := n.library().ListTablesOfFamily(family); err != nil {
 		return fmt.Errorf("list nftables tables: %w", listError(err))
 	}
 	table := &nftables.Table{Family: family, Name: TableName + "-probe"}
-	n.conn.AddTable(table)
+	n.library().AddTable(table)
 	if egress {
-		n.conn.AddChain(&nftables.Chain{Table: table, Name: "egress", Type: nftables.ChainTypeFilter,
+		n.library().AddChain(&nftables.Chain{Table: table, Name: "egress", Type: nftables.ChainTypeFilter,
 			Hooknum: nftables.ChainHookEgress, Priority: nftables.ChainPriorityFilter, Device: "lo"})
 	}
-	n.conn.CreateTable(table)
-	err := n.conn.Flush()
+	n.library().CreateTable(table)
+	err := n.library().Flush()
 	for _, lacks := range []unix.Errno{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT} {
 		if errors.Is(err, lacks) {
 			return fmt.Errorf("%w: family %d of nftables: %w", ErrFeature, family, lacks)
@@ -66,7 +66,7 @@ func (n *Conn) Blocks(s Scope) ([]Block, error) {
 	}
 	var out []Block
 	for _, c := range chains {
-		rules, err := n.conn.GetRules(c.Table, c)
+		rules, err := n.library().GetRules(c.Table, c)
 		if err != nil {
 			return nil, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 		}
@@ -93,7 +93,7 @@ func (n *Conn) ShutOut(master, bridge string) ([]Block, error) {
 	}
 	var out []Block
 	for _, c := range chains {
-		rules, err := n.conn.GetRules(c.Table, c)
+		rules, err := n.library().GetRules(c.Table, c)
 		if err != nil {
 			return nil, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 		}
@@ -161,7 +161,7 @@ func drops(r *nftables.Rule) bool {
 func (n *Conn) Masquerades() (bool, error) {
 	for _, f := range []nftables.TableFamily{nftables.TableFamilyIPv4,
 		nftables.TableFamilyIPv6, nftables.TableFamilyINet} {
-		chains, err := n.conn.ListChainsOfTableFamily(f)
+		chains, err := n.library().ListChainsOfTableFamily(f)
 		if err != nil {
 			return false, fmt.Errorf("list nftables chains: %w", listError(err))
 		}
@@ -171,7 +171,7 @@ func (n *Conn) Masquerades() (bool, error) {
 			if c.Table.Name == "kube-proxy" || strings.HasPrefix(c.Name, "KUBE-") || strings.HasPrefix(c.Name, "CNI-") {
 				continue
 			}
-			rules, err := n.conn.GetRules(c.Table, c)
+			rules, err := n.library().GetRules(c.Table, c)
 			if err != nil {
 				return false, fmt.Errorf("list nftables rules of %s: %w", c.Name, err)
 			}
@@ -200,7 +200,7 @@ func translatesSource(r *nftables.Rule) bool {
 // ClassicRules counts the rules of ebtables (its nftables form) that write a MAC, as the classic plugin's do.
 func (n *Conn) ClassicRules() (int, error) {
 	table := &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}
-	chains, err := n.conn.ListChainsOfTableFamily(table.Family)
+	chains, err := n.library().ListChainsOfTableFamily(table.Family)
 	if err != nil {
 		return 0, fmt.Errorf("list nftables chains: %w", listError(err))
 	}
@@ -209,7 +209,7 @@ func (n *Conn) ClassicRules() (int, error) {
 		if c.Table.Name != table.Name {
 			continue
 		}
-		rules, err := n.conn.GetRules(table, c)
+		rules, err := n.library().GetRules(table, c)
 		if err != nil {
 			return 0, fmt.Errorf("list the rules of ebtables: %w", err)
 		}

@@ -103,7 +103,7 @@ func TestAKernelWithoutNftablesIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Conn{conn: conn}
+	n := &Conn{lib: conn}
 	for _, f := range families {
 		if err := n.Supports(f); !errors.Is(err, ErrNoTables) {
 			t.Errorf("doctor's question, family %s: %v", f, err)

@@ -20,10 +20,7 @@ func newHost(t *testing.T) *host {
 func (h *host) kernel(fn func(nft *Conn)) {
 	h.Helper()
 	h.Must(h.VM.Ns.Do(func() error {
-		nft, err := Open()
-		if err != nil {
-			return err
-		}
+		nft := Open(nil)
 		defer nft.Close()
 		fn(nft)
 		return nil

@@ -74,7 +74,7 @@ func (s Scope) withPorts(found []Element, ports []nftables.SetElement) []Element
 
 // withChains leaves the ports that have a chain.
 func (n *Conn) withChains(s Scope, ports map[string]bool) error {
-	chains, err := n.conn.ListChainsOfTableFamily(s.table().Family)
+	chains, err := n.library().ListChainsOfTableFamily(s.table().Family)
 	if err != nil {
 		return fmt.Errorf("list nftables chains: %w", listError(err))
 	}
@@ -193,7 +193,7 @@ func (n *Conn) Scopes() ([]Scope, error) {
 	var scopes []Scope
 	for _, f := range families {
 		table := f.table()
-		tables, err := n.conn.ListTablesOfFamily(table.Family)
+		tables, err := n.library().ListTablesOfFamily(table.Family)
 		if err = listError(err); errors.Is(err, ErrNoTables) {
 			return nil, nil
 		}
@@ -203,7 +203,7 @@ func (n *Conn) Scopes() ([]Scope, error) {
 		if !slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == TableName }) {
 			continue
 		}
-		sets, err := n.conn.GetSets(table)
+		sets, err := n.library().GetSets(table)
 		if err != nil {
 			return nil, fmt.Errorf("list nftables sets: %w", err)
 		}

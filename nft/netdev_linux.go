@@ -39,6 +39,6 @@ func (s Scope) ofPod(c *nftables.Chain) bool {
 // PodChainInPlace says whether what the pod sends passes the rules.
 func (n *Conn) PodChainInPlace(e Element) bool {
 	c := e.podChain(e.Port, e.Comment)
-	have, err := n.conn.GetRules(c.Table, &c.Chain)
+	have, err := n.library().GetRules(c.Table, &c.Chain)
 	return err == nil && len(have) == 1 && commentOf(have[0]) == c.rules[0].comment()
 }

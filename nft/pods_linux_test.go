@@ -23,7 +23,7 @@ type pods struct {
 func (h *host) rtnl(fn func(nl *netlink.Handle)) {
 	h.Helper()
 	h.Must(h.VM.Ns.Do(func() error {
-		nl, err := netlink.Open()
+		nl, err := netlink.Open(nil)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/test/lab"
+	"github.com/google/nftables"
 )
 
 var update = flag.Bool("update", false, "write the golden files in testdata")
@@ -148,6 +149,37 @@ func TestRulesInPlaceSeesEveryChange(t *testing.T) {
 					t.Errorf("the repair lost elements: %v, %v", have, err)
 				}
 			})
+		})
+	}
+}
+
+// Whichever chain is flushed, and however the table is asked, with another network's rules in it.
+func TestRulesInPlaceAsksForEveryChain(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*Rules){
+		"one NIC": func(*Rules) {}, "several NICs": withOtherNIC, "netdev": withNetdev, "transparent": withoutBridge,
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			wanted := rulesOf("azure0", change)
+			h.kernel(func(nft *Conn) {
+				h.Must(nft.EnsureRules(rulesOf("azure1", func(r *Rules) { r.Family = wanted.Family })))
+				h.Must(nft.EnsureRules(wanted))
+			})
+			for _, c := range wanted.chains() {
+				family := map[nftables.TableFamily]string{nftables.TableFamilyBridge: "bridge", nftables.TableFamilyNetdev: "netdev",
+					nftables.TableFamilyINet: "inet"}[c.Table.Family]
+				h.NFT("flush chain " + family + " " + TableName + " " + c.Name)
+				h.kernel(func(nft *Conn) {
+					if nft.RulesInPlace(wanted) {
+						t.Errorf("without its rules, chain %s of family %s is in place", c.Name, family)
+					}
+					h.Must(nft.EnsureRules(wanted))
+					if !nft.RulesInPlace(wanted) {
+						t.Errorf("chain %s of family %s is not in place after the repair", c.Name, family)
+					}
+				})
+			}
 		})
 	}
 }

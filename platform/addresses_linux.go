@@ -3,7 +3,6 @@ package platform
 import (
 	"fmt"
 	"net/netip"
-	"os"
 
 	"github.com/Azure/azure-container-networking/netlink/wire"
 	"golang.org/x/sys/unix"
@@ -12,7 +11,7 @@ import (
 // Addresses says which addresses the interfaces of the calling thread's network namespace have, and which interface
 // each: "eth0". What is only good on one link is left out. It asks for one family if v4 or v6 is false, and never for
 // the links: on a node with hundreds of pods those take a hundred times as long.
-func Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
+func (h Host) Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
 	request := make([]byte, unix.SizeofIfAddrmsg)
 	switch {
 	case !v6:
@@ -20,7 +19,7 @@ func Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
 	case !v4:
 		request[0] = unix.AF_INET6
 	}
-	s, err := wire.Open(unix.NETLINK_ROUTE)
+	s, err := h.Sockets.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("list the host's addresses: %w", err)
 	}
@@ -34,17 +33,11 @@ func Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the host's addresses: %w", err)
 	}
-	return withNames(indexes)
+	return withNames(s, indexes)
 }
 
-// withNames asks by an ioctl, which needs no lock of the kernel's.
-func withNames(indexes map[netip.Addr]int) (map[netip.Addr]string, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC,
-		0) // any socket leads to its namespace's devices
-	if err != nil {
-		return nil, fmt.Errorf("list the host's addresses: %w", os.NewSyscallError("socket", err))
-	}
-	defer func() { _ = unix.Close(fd) }()
+// withNames asks by an ioctl, which needs no lock of the kernel's. Any socket leads to its namespace's devices.
+func withNames(s *wire.Socket, indexes map[netip.Addr]int) (map[netip.Addr]string, error) {
 	names := map[int]string{}
 	at := make(map[netip.Addr]string, len(indexes))
 	for a, i := range indexes {
@@ -55,7 +48,7 @@ func withNames(indexes map[netip.Addr]int) (map[netip.Addr]string, error) {
 				return nil, fmt.Errorf("list the host's addresses: %w", err)
 			}
 			request.SetUint32(uint32(i))
-			if unix.IoctlIfreq(fd, unix.SIOCGIFNAME, request) != nil {
+			if unix.IoctlIfreq(s.FD(), unix.SIOCGIFNAME, request) != nil {
 				continue // the interface is gone, and its addresses with it
 			}
 			name = request.Name()

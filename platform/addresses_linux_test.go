@@ -33,7 +33,7 @@ func TestAddresses(t *testing.T) {
 			want[netip.MustParseAddr(a)] = at
 		}
 		byAddr := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-		got, err := Addresses(true, false)
+		got, err := Host{}.Addresses(true, false)
 		if diff := cmp.Diff(want, got, byAddr); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
@@ -42,11 +42,11 @@ func TestAddresses(t *testing.T) {
 			want6[netip.MustParseAddr(a)] = at
 			want[netip.MustParseAddr(a)] = at
 		}
-		got, err = Addresses(false, true)
+		got, err = Host{}.Addresses(false, true)
 		if diff := cmp.Diff(want6, got, byAddr); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
-		got, err = Addresses(true, true)
+		got, err = Host{}.Addresses(true, true)
 		if diff := cmp.Diff(want, got, byAddr); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}

@@ -4,8 +4,8 @@ import "net/netip"
 
 // Addresses says which addresses the host's adapters have, and which adapter each. What is only good on one link is
 // left out, and so is a family for which v4 or v6 is false.
-func Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
-	ifaces, err := Interfaces()
+func (h Host) Addresses(v4, v6 bool) (map[netip.Addr]string, error) {
+	ifaces, err := h.Interfaces()
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,15 @@ import (
 // dumpAttempts bounds how often a dump that was interrupted is repeated.
 const dumpAttempts = 5
 
+// Host is asked about the calling thread's network namespace. The zero Host opens a socket for each question.
+type Host struct {
+	Sockets *wire.Shared // for one question after the other; nil: a new one for each
+}
+
+// NewHost is a Host whose questions share sockets, which stay open: it is for one command. All of them are to be about
+// one network namespace.
+func NewHost() Host { return Host{&wire.Shared{}} }
+
 // Interfaces returns the network interfaces of the calling thread's network namespace, ordered by index.
 //
 // It asks rtnetlink rather than sysfs, because a sysfs mount shows the namespace that it was mounted in, whoever reads
@@ -24,8 +33,8 @@ const dumpAttempts = 5
 // On a node where pods start all the time, a listing may be interrupted by changes again and again. What the last
 // attempts saw is then merged: an interface that exists throughout can be missed by one listing, when another in the
 // same hash bucket is removed (Linux before 6.9), but not plausibly by all.
-func Interfaces() ([]Interface, error) {
-	s, err := wire.Open(unix.NETLINK_ROUTE)
+func (h Host) Interfaces() ([]Interface, error) {
+	s, err := h.Sockets.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -54,8 +63,8 @@ func Interfaces() ([]Interface, error) {
 
 // InterfaceByName returns one interface, without its addresses. On a node with hundreds of pods that takes a hundredth
 // of the time of listing all. It says false if there is none of that name.
-func InterfaceByName(name string) (Interface, bool, error) {
-	s, err := wire.Open(unix.NETLINK_ROUTE)
+func (h Host) InterfaceByName(name string) (Interface, bool, error) {
+	s, err := h.Sockets.Open(unix.NETLINK_ROUTE)
 	if err != nil {
 		return Interface{}, false, err
 	}

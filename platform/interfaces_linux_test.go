@@ -64,18 +64,18 @@ func attrs(name string) netlink.LinkAttrs {
 // sameByName requires that each interface is by its name what it is among all, and that others are not there.
 func sameByName(t *testing.T, others ...string) {
 	t.Helper()
-	all, err := Interfaces()
+	all, err := Host{}.Interfaces()
 	check(t, err)
 	for _, want := range all {
 		want.Prefixes = nil
-		got, ok, err := InterfaceByName(want.Name)
+		got, ok, err := Host{}.InterfaceByName(want.Name)
 		check(t, err)
 		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" || !ok {
 			t.Errorf("%s by its name (-want +got): %v\n%s", want.Name, ok, d)
 		}
 	}
 	for _, name := range others {
-		if i, ok, _ := InterfaceByName(name); ok {
+		if i, ok, _ := (Host{}).InterfaceByName(name); ok {
 			t.Errorf("%q is %+v", name, i)
 		}
 	}
@@ -107,7 +107,7 @@ func TestInterfacesShowsKindsMastersAndSlaves(t *testing.T) {
 			check(t, netlink.AddrAdd(bridge, addr))
 		}
 
-		got, err := Interfaces()
+		got, err := Host{}.Interfaces()
 		check(t, err)
 		index := map[string]int{}
 		for i := range got {
@@ -160,7 +160,7 @@ func TestInterfacesMarksAPortOfAnythingButABridgeAsASlave(t *testing.T) {
 				vf, err := netlink.LinkByName("vf0")
 				check(t, err)
 				check(t, netlink.LinkSetMaster(vf, m))
-				got, err := Interfaces()
+				got, err := Host{}.Interfaces()
 				check(t, err)
 				for _, i := range got {
 					sameByName(t)
@@ -233,7 +233,7 @@ func TestInterfacesMissesNothingWhileOthersChange(t *testing.T) {
 			}
 		})
 		for range 20 {
-			got, err := Interfaces()
+			got, err := Host{}.Interfaces()
 			if err != nil {
 				t.Errorf("interfaces: %v", err)
 				break

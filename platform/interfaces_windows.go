@@ -7,8 +7,14 @@ import (
 	"net/netip"
 )
 
+// Host is asked about this machine.
+type Host struct{}
+
+// NewHost is the only one there is.
+func NewHost() Host { return Host{} }
+
 // Interfaces returns the host's network interfaces, ordered by index.
-func Interfaces() ([]Interface, error) {
+func (Host) Interfaces() ([]Interface, error) {
 	list, err := net.Interfaces()
 	if err != nil {
 		return nil, fmt.Errorf("list interfaces: %w", err)

@@ -133,7 +133,7 @@ func linkedAddresses(host wire.Namespace) (addrs []netip.Addr, err error) {
 	if linked, err := knows(host); !linked {
 		return nil, err
 	}
-	ifaces, err := Interfaces()
+	ifaces, err := Host{}.Interfaces()
 	for _, i := range ifaces {
 		for _, p := range i.Prefixes {
 			addrs = append(addrs, p.Addr())

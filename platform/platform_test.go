@@ -49,7 +49,7 @@ func TestBootIDIsTheSameForAllProcesses(t *testing.T) {
 
 func TestInterfacesOfThisMachine(t *testing.T) {
 	t.Parallel()
-	got, err := Interfaces()
+	got, err := Host{}.Interfaces()
 	if err != nil {
 		t.Fatal(err)
 	}

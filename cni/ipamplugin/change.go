@@ -29,7 +29,7 @@ func (o options) manager(ctx context.Context) (*ipam.Manager, error) {
 		}
 	}
 	conf.DataDir = o.dir
-	return newManager(conf, o.logger)
+	return newManager(conf, platform.Host{}, o.logger)
 }
 
 // configuration is the first one for the folder of the state; nil if there is none.

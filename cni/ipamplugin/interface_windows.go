@@ -3,4 +3,4 @@ package ipamplugin
 import "github.com/Azure/azure-container-networking/platform"
 
 // interfaceByName is nil: an adapter can have two names, and be there twice.
-var interfaceByName func(name string) (platform.Interface, bool, error)
+func interfaceByName(platform.Host) func(name string) (platform.Interface, bool, error) { return nil }

@@ -84,10 +84,14 @@ func (c *command) explained(err error) error {
 }
 
 // New is the plugin; version is for people. Without an operator it has no commands for them.
-func New(version string) *cni.Plugin {
+func New(version string) *cni.Plugin { return NewOn(platform.NewHost(), version) }
+
+// NewOn is New for a caller who asks the host himself, too.
+func NewOn(host platform.Host, version string) *cni.Plugin {
+	p := plugin{host}
 	return &cni.Plugin{
 		Name: Name, Version: version, Usage: usage, Codes: codes, OpenLog: openLog,
-		Add: add, Del: del, Check: check, GC: gc, Status: status,
+		Add: p.add, Del: p.del, Check: p.check, GC: p.gc, Status: p.status,
 	}
 }
 
@@ -105,6 +109,9 @@ func OpenLog(plugin, file, level string) (*slog.Logger, io.Closer, error) {
 	return log.OpenFor(file, level, cni.Stderr, slog.String("plugin", plugin))
 }
 
+// plugin is the IPAM plugin with what its commands work on.
+type plugin struct{ host platform.Host }
+
 // command is one CNI command with all it needs.
 type command struct {
 	conf    *cni.IPAMConf
@@ -112,7 +119,7 @@ type command struct {
 	manager *ipam.Manager
 }
 
-func newCommand(c *cni.Command) (*command, error) {
+func (p plugin) command(c *cni.Command) (*command, error) {
 	conf, err := cni.ParseIPAMConf(c.StdinData)
 	if err != nil && conf != nil && c.Name == "DEL" && conf.EnoughForDel() {
 		c.Log.Warn("the configuration is wrong, but will do for a DEL", "error", err)
@@ -121,17 +128,17 @@ func newCommand(c *cni.Command) (*command, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := newManager(conf, c.Log)
+	m, err := newManager(conf, p.host, c.Log)
 	if err != nil {
 		return nil, err
 	}
 	return &command{conf, ipam.Owner{Network: conf.Name, ContainerID: c.ContainerID, IfName: c.IfName}, m}, nil
 }
 
-func newManager(conf *cni.IPAMConf, logger *slog.Logger) (*ipam.Manager, error) {
+func newManager(conf *cni.IPAMConf, host platform.Host, logger *slog.Logger) (*ipam.Manager, error) {
 	m := &ipam.Manager{
 		Environment: conf.IPAM.Environment, Interval: time.Duration(conf.IPAM.QueryInterval), Master: conf.Master,
-		Interfaces: platform.Interfaces, Interface: interfaceByName, OnHost: platform.Addresses,
+		Interfaces: host.Interfaces, Interface: interfaceByName(host), OnHost: host.Addresses,
 		Gone: platform.GoneNamespaces, Now: time.Now, Log: logger,
 	}
 	if m.Interval == 0 {
@@ -174,8 +181,8 @@ func OpenStore(dir string, logger *slog.Logger) (*store.Store[ipam.State], error
 	}), nil
 }
 
-func add(ctx context.Context, c *cni.Command) (types.Result, error) {
-	cmd, err := newCommand(c)
+func (p plugin) add(ctx context.Context, c *cni.Command) (types.Result, error) {
+	cmd, err := p.command(c)
 	if err != nil {
 		return nil, err
 	}
@@ -211,8 +218,8 @@ func add(ctx context.Context, c *cni.Command) (types.Result, error) {
 	return result, nil
 }
 
-func del(ctx context.Context, c *cni.Command) error {
-	cmd, err := newCommand(c)
+func (p plugin) del(ctx context.Context, c *cni.Command) error {
+	cmd, err := p.command(c)
 	if err != nil {
 		return err
 	}
@@ -225,8 +232,8 @@ func del(ctx context.Context, c *cni.Command) error {
 	return err
 }
 
-func check(ctx context.Context, c *cni.Command) error {
-	cmd, err := newCommand(c)
+func (p plugin) check(ctx context.Context, c *cni.Command) error {
+	cmd, err := p.command(c)
 	if err != nil {
 		return err
 	}
@@ -252,8 +259,8 @@ func check(ctx context.Context, c *cni.Command) error {
 	return cmd.manager.Check(ctx, cmd.owner, result)
 }
 
-func gc(ctx context.Context, c *cni.Command) error {
-	cmd, err := newCommand(c)
+func (p plugin) gc(ctx context.Context, c *cni.Command) error {
+	cmd, err := p.command(c)
 	if err != nil {
 		return err
 	}
@@ -273,8 +280,8 @@ func gc(ctx context.Context, c *cni.Command) error {
 	return err
 }
 
-func status(ctx context.Context, c *cni.Command) error {
-	cmd, err := newCommand(c)
+func (p plugin) status(ctx context.Context, c *cni.Command) error {
+	cmd, err := p.command(c)
 	if err != nil {
 		return err
 	}

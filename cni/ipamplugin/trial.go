@@ -8,6 +8,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/ipam"
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/containernetworking/cni/pkg/types"
 )
 
@@ -20,7 +21,7 @@ func Try(ctx context.Context, raw []byte, dir string, logger *slog.Logger) (ipam
 		return ipam.Trial{}, err
 	}
 	conf.DataDir = cmp.Or(dir, conf.DataDir)
-	m, err := newManager(conf, logger)
+	m, err := newManager(conf, platform.Host{}, logger)
 	if err != nil {
 		return ipam.Trial{}, err
 	}

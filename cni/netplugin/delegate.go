@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 
 	"github.com/Azure/azure-container-networking/cni"
-	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/platform"
@@ -57,16 +56,16 @@ type delegate struct {
 	own *cni.Plugin
 }
 
-// newDelegate finds the plugin. It is called in this process if what lies in CNI_PATH under its name is our IPAM plugin
-// of the very build of this program, so that it makes no difference which of the two runs (but for the time).
-func newDelegate(c *cni.Command, conf *cni.NetConf, version string) delegate {
+// newDelegate finds the plugin. Ours is called in this process if what lies in CNI_PATH under its name is of the very
+// build of this program, so that it makes no difference which of the two runs (but for the time).
+func newDelegate(c *cni.Command, conf *cni.NetConf, ours *cni.Plugin) delegate {
 	d := delegate{plugin: conf.IPAM.Type, conf: conf.Raw, args: c.CmdArgs, log: c.Log}
-	if d.plugin != ipamplugin.Name || conf.ExecIPAM {
+	if d.plugin != ours.Name || conf.ExecIPAM {
 		return d
 	}
 	if path, err := invoke.FindInPath(d.plugin, filepath.SplitList(c.Path)); err == nil &&
 		platform.SameBuild(path) && platform.Executable(path) {
-		d.own = ipamplugin.New(version)
+		d.own = ours
 	}
 	return d
 }

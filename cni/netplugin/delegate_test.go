@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-container-networking/cni"
+	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 )
@@ -67,7 +68,7 @@ func TestAnIPAMPluginThatDies(t *testing.T) {
 	t.Setenv("CNI_COMMAND", "STATUS")
 	c := &cni.Command{Name: "STATUS", CmdArgs: &skel.CmdArgs{Path: dir}, Log: slog.New(slog.DiscardHandler)}
 	d := newDelegate(c, &cni.NetConf{Common: cni.Common{IPAM: cni.IPAM{Type: "dies"},
-		Raw: []byte(`{"cniVersion":"1.1.0","name":"azure","type":"azure-vnet","ipam":{"type":"dies"}}`)}}, "v1.0.0")
+		Raw: []byte(`{"cniVersion":"1.1.0","name":"azure","type":"azure-vnet","ipam":{"type":"dies"}}`)}}, ipamplugin.New("v1.0.0"))
 	var got *types.Error
 	if err := d.status(context.Background()); !errors.As(err, &got) || got.Code != types.ErrTryAgainLater {
 		t.Errorf("it becomes %v", err)

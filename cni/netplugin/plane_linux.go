@@ -10,10 +10,12 @@ import (
 )
 
 // interfaceByName is the quick way to the master.
-var interfaceByName = platform.InterfaceByName
+func interfaceByName(h platform.Host) func(name string) (platform.Interface, bool, error) {
+	return h.InterfaceByName
+}
 
-func newPlane(dir string, logger *slog.Logger) network.Dataplane {
-	return &linux.Dataplane{LockPath: filepath.Join(dir, Name+"-network.lock"), Log: logger}
+func newPlane(dir string, host platform.Host, logger *slog.Logger) network.Dataplane {
+	return &linux.Dataplane{LockPath: filepath.Join(dir, Name+"-network.lock"), Host: host, Log: logger}
 }
 
 // addressRemedy is for addresses that an IPAM plugin must not give.

@@ -10,9 +10,9 @@ import (
 )
 
 // interfaceByName is nil: an adapter can have two names, and be there twice.
-var interfaceByName func(name string) (platform.Interface, bool, error)
+func interfaceByName(platform.Host) func(name string) (platform.Interface, bool, error) { return nil }
 
-func newPlane(dir string, logger *slog.Logger) network.Dataplane {
+func newPlane(dir string, _ platform.Host, logger *slog.Logger) network.Dataplane {
 	return hns.New(filepath.Join(dir, Name+"-network.lock"), logger)
 }
 

@@ -32,7 +32,13 @@ type plugin struct {
 
 // New is the plugin; version is for people. Without an operator it has no commands for them.
 func New(version string) *cni.Plugin {
-	p := &plugin{NewManager, func(c *cni.Command, conf *cni.NetConf) ipamCaller { return newDelegate(c, conf, version) }}
+	host := platform.NewHost()
+	p := &plugin{
+		newManager: func(dir string, logger *slog.Logger) (*manager.Manager, error) { return newManager(dir, host, logger) },
+		newIPAM: func(c *cni.Command, conf *cni.NetConf) ipamCaller {
+			return newDelegate(c, conf, ipamplugin.NewOn(host, version))
+		},
+	}
 	return &cni.Plugin{
 		Name: Name, Version: version, Codes: Codes, OpenLog: OpenLog,
 		Add: p.add, Del: p.del, Check: p.check, GC: p.gc, Status: p.status,
@@ -136,9 +142,14 @@ func prefixes(list []string) (out []netip.Prefix) {
 	return out
 }
 
-// NewManager is the one of the networks whose state is in the folder.
+// NewManager is the one of the networks whose state is in the folder. It keeps no socket open: whoever watches a node
+// makes one manager after the other.
 // Errors: those of [OpenStore].
 func NewManager(dir string, logger *slog.Logger) (*manager.Manager, error) {
+	return newManager(dir, platform.Host{}, logger)
+}
+
+func newManager(dir string, host platform.Host, logger *slog.Logger) (*manager.Manager, error) {
 	if dir == "" {
 		dir = platform.DefaultDataDir
 	}
@@ -147,8 +158,8 @@ func NewManager(dir string, logger *slog.Logger) (*manager.Manager, error) {
 		return nil, err
 	}
 	return &manager.Manager{Store: s, Claims: store.Claims{Path: filepath.Join(dir, Name+"-owners.lock")},
-		Dataplane: newPlane(dir, logger), Interfaces: platform.Interfaces, Interface: interfaceByName,
-		OnHost: platform.Addresses, Now: time.Now, Log: logger}, nil
+		Dataplane: newPlane(dir, host, logger), Interfaces: host.Interfaces, Interface: interfaceByName(host),
+		OnHost: host.Addresses, Now: time.Now, Log: logger}, nil
 }
 
 // OpenStore opens the plugin's state in the folder.
@@ -169,10 +180,11 @@ func OpenStore(dir string, logger *slog.Logger) (*store.Store[network.State], er
 
 // isHere says whether the host has the interface.
 func isHere(ifName string) bool {
-	if interfaceByName == nil {
+	look := interfaceByName(platform.Host{})
+	if look == nil {
 		return false
 	}
-	_, found, err := interfaceByName(ifName)
+	_, found, err := look(ifName)
 	return found && err == nil
 }
 

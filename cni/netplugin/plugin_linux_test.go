@@ -16,6 +16,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/cni"
 	"github.com/Azure/azure-container-networking/network"
+	"github.com/Azure/azure-container-networking/network/linux"
 	"github.com/Azure/azure-container-networking/network/manager"
 	"github.com/Azure/azure-container-networking/network/networktest"
 	"github.com/Azure/azure-container-networking/platform"
@@ -312,5 +313,17 @@ func (l *lab) rebuilt() {
 	}
 	if err != nil {
 		l.Fatal(err)
+	}
+}
+
+// The watch of a node makes a manager for each look, for months.
+func TestAManagerKeepsNoSocketOpen(t *testing.T) {
+	t.Parallel()
+	m, err := NewManager(t.TempDir(), discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plane, ok := m.Dataplane.(*linux.Dataplane); !ok || plane.Host.Sockets != nil {
+		t.Errorf("%+v keeps what it opens", m.Dataplane)
 	}
 }

@@ -30,7 +30,7 @@ func hostPrepare(ctx context.Context, o options, stdout io.Writer) error {
 // hostRestore takes these files away again.
 func hostRestore(ctx context.Context, o options, stdout io.Writer) error {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(stdout, format+"\n", args...) }
-	ifaces, err := platform.Interfaces()
+	ifaces, err := platform.Host{}.Interfaces()
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func preparedNode(o options) (prepare.Node, error) {
 		n.Bridged = true
 		masters = append(masters, conf.Master)
 	}
-	ifaces, err := platform.Interfaces()
+	ifaces, err := platform.Host{}.Interfaces()
 	n.Bridge = bridgeOf(ifaces)
 	for _, i := range ifaces {
 		named := slices.Contains(masters, i.Name)

@@ -83,12 +83,13 @@ func (b *Batch) Send(s *wire.Socket) error {
 }
 
 // makeRoom lets the socket hold a large batch and its acknowledgements, which the kernel counts with a kilobyte each
-// and would drop. Without the right to it the defaults remain, which do for some two hundred steps.
+// and would drop. Without the right to it the defaults remain, which do for some two hundred steps. The socket gets no
+// less than those: the next batch may have fewer steps, and longer ones.
 func (b *Batch) makeRoom(s *wire.Socket) {
-	const plenty = 100
+	const plenty, least = 100, 256 << 10
 	if len(b.steps) > plenty {
-		_ = unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 2*len(b.buf))
-		_ = unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 1024*len(b.steps))
+		_ = unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, max(2*len(b.buf), least))
+		_ = unix.SetsockoptInt(s.FD(), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, max(1024*len(b.steps), least))
 	}
 }
 

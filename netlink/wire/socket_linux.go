@@ -34,6 +34,9 @@ const (
 type Socket struct {
 	fd  int
 	buf []byte // of Receive
+
+	failed   bool        // something was not sent or not read: an answer may be left behind
+	giveBack func() bool // to the Shared that it is of, which may not want it; nil: of none
 }
 
 // Open opens a socket of the protocol (NETLINK_ROUTE, NETLINK_NETFILTER) in the calling thread's network namespace.
@@ -54,8 +57,12 @@ func Open(protocol int) (*Socket, error) {
 	return &Socket{fd: fd}, nil
 }
 
-// Close closes the socket.
-func (s *Socket) Close() { _ = unix.Close(s.fd) }
+// Close closes the socket, or gives it back to those who share it.
+func (s *Socket) Close() {
+	if s.giveBack == nil || !s.giveBack() {
+		_ = unix.Close(s.fd)
+	}
+}
 
 // FD is the socket's file descriptor, for its options.
 func (s *Socket) FD() int { return s.fd }
@@ -99,6 +106,7 @@ func (s *Socket) Send(messages []byte) error {
 	for {
 		err := syscall.Sendto(s.fd, messages, 0, &syscall.SockaddrNetlink{Family: unix.AF_NETLINK})
 		if !errors.Is(err, unix.EINTR) {
+			s.failed = s.failed || err != nil
 			return err
 		}
 	}
@@ -113,7 +121,13 @@ func (s *Socket) Receive() ([]syscall.NetlinkMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(s.buf[:n])
+	return s.parse(s.buf[:n])
+}
+
+func (s *Socket) parse(datagram []byte) ([]syscall.NetlinkMessage, error) {
+	messages, err := parse(datagram)
+	s.failed = s.failed || err != nil
+	return messages, err
 }
 
 func parse(datagram []byte) ([]syscall.NetlinkMessage, error) {
@@ -131,8 +145,10 @@ func (s *Socket) receive(buf []byte) (int, error) {
 		switch from, ok := from.(*syscall.SockaddrNetlink); {
 		case errors.Is(err, unix.EINTR): // the Go runtime sends itself signals
 		case err != nil:
+			s.failed = true
 			return 0, os.NewSyscallError("recvmsg", err)
 		case flags&unix.MSG_TRUNC != 0:
+			s.failed = true
 			return 0, errors.New("netlink answer larger than the buffer")
 		case ok && from.Pid == 0: // else it is not from the kernel
 			return n, nil
@@ -188,7 +204,7 @@ func (s *Socket) ask(request []byte, answer uint16) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		messages, err := parse(bytes.Clone(buf[:n]))
+		messages, err := s.parse(bytes.Clone(buf[:n]))
 		if err != nil {
 			return nil, err
 		}

@@ -24,7 +24,7 @@ type bridged struct{}
 
 // ensure implements mode: the bridge, with its rules.
 func (m bridged) ensure(ctx context.Context, l *Dataplane, n *view) error {
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (m bridged) ensure(ctx context.Context, l *Dataplane, n *view) error {
 	if err != nil {
 		return masterError(err)
 	}
-	policy, err := n.policy(k, b.Link, b.Master)
+	policy, err := n.policy(k, b)
 	if err != nil {
 		return err
 	}
@@ -222,7 +222,7 @@ func (bridged) check(k *kernel, n *view) error {
 	case b.Bereft(n.Snapshot):
 		return fmt.Errorf("%w: the host has lost its addresses on bridge %s", network.ErrDifference, n.Bridge)
 	}
-	policy, err := n.policy(k, b.Link, b.Master)
+	policy, err := n.policy(k, b)
 	if err != nil {
 		return err
 	}
@@ -274,12 +274,12 @@ func (bridged) carrier(n *view, links []netlink.Link) (index int, ok bool) {
 func (bridged) has(*view, []netip.Prefix) bool { return true }
 
 // examine implements mode.
-func (bridged) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []finding.Finding) {
+func (bridged) examine(k *kernel, n *view, _ netlink.Link) (*nft.Rules, []finding.Finding) {
 	b, out := examineBridge(k, n)
 	if b.Link.Index == 0 {
 		return nil, out
 	}
-	out = append(out, examinePolicy(k, n, b.Link, master)...) // which finds out what the rules need
+	out = append(out, examinePolicy(k, n, b)...) // which finds out what the rules need
 	r := bridgeRules(n, b)
 	return &r, out
 }

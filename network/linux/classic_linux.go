@@ -15,7 +15,7 @@ import (
 // Remains implements network.Dataplane.
 func (l *Dataplane) Remains(ctx context.Context, networks []*network.Network, remove bool) (list []string, err error) {
 	err = l.locked(ctx, func() error {
-		k, kerr := openKernel()
+		k, kerr := l.openKernel()
 		if kerr != nil {
 			return kerr
 		}

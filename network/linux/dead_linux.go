@@ -17,7 +17,7 @@ func (l *Dataplane) Gone(_ context.Context, e *network.Endpoint) (bool, error) {
 	if _, err := os.Stat(e.NetNS); !errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return false, err
 	}

@@ -25,7 +25,7 @@ const (
 // Examine implements network.Dataplane.
 func (l *Dataplane) Examine(known []*network.Network) []finding.Finding {
 	networks := viewsOf(known)
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return finding.Report("kernel", "",
 			[]finding.Finding{{Level: finding.Failure, Found: err.Error(),

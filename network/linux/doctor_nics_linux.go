@@ -10,8 +10,8 @@ import (
 )
 
 // examinePolicy is doctor's. On a host with one NIC it has nothing to say.
-func examinePolicy(k *kernel, n *view, bridge, master netlink.Link) []finding.Finding {
-	policy, err := n.policy(k, bridge, master)
+func examinePolicy(k *kernel, n *view, b netlink.Bridge) []finding.Finding {
+	policy, err := n.policy(k, b)
 	if err == nil {
 		err = checkPolicy(k, policy)
 	}

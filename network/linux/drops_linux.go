@@ -8,10 +8,7 @@ import (
 
 // Drops says how many frames of pods were dropped, since the rules were made, and why.
 func Drops() ([]network.Drop, error) {
-	conn, err := nft.Open()
-	if err != nil {
-		return nil, err
-	}
+	conn := nft.Open(nil)
 	defer conn.Close()
 	list, err := conn.Drops()
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 // CreateEndpoint implements network.Dataplane. The pod's elements are there before its first frame.
 func (l *Dataplane) CreateEndpoint(_ context.Context, want *network.Network, e *network.Endpoint) error {
 	n := viewOf(want)
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}
@@ -33,6 +33,8 @@ func (l *Dataplane) CreateEndpoint(_ context.Context, want *network.Network, e *
 	if err != nil {
 		return err
 	}
+	pod.Visit = l.visit.Swap(nil)
+	defer pod.Visit.End()
 	pod.Guard = func() error {
 		return step.Do(l.Log, "add the pod to the rules", func() error { return k.nft.AddElements(elements(n, e, pod)...) })
 	}
@@ -93,7 +95,7 @@ func (l *Dataplane) deleteEndpoint(n *view, e *network.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (l *Dataplane) deleteEndpoint(n *view, e *network.Endpoint) error {
 	return parallel(
 		func() error {
 			return step.Do(l.Log, "take the pod out of the rules",
-				func() error { return deleteElements(elements(n, e, netlink.Pod{MAC: mac})) })
+				func() error { return l.deleteElements(elements(n, e, netlink.Pod{MAC: mac})) })
 		},
 		func() error {
 			return step.Do(l.Log, "delete veth, neighbours and routes",
@@ -133,7 +135,7 @@ func (l *Dataplane) deleteEndpoints(n *view, list []*network.Endpoint) error {
 		all = append(all, elements(n, e, netlink.Pod{MAC: mac})...)
 		veths, addrs = append(veths, e.HostIfName), append(addrs, addrsOf(e.Addresses)...)
 	}
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return err
 	}
@@ -145,14 +147,7 @@ func (l *Dataplane) deleteEndpoints(n *view, list []*network.Endpoint) error {
 		return err
 	}
 	return parallel(
-		func() error {
-			conn, err := nft.Open()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			return conn.DeleteElements(all...)
-		},
+		func() error { return l.deleteElements(all) },
 		func() error { return nl.DeletePods(veths, n.Bridge, addrs) })
 }
 
@@ -177,14 +172,11 @@ func (*Dataplane) allTheirs(nl *netlink.Handle, list []*network.Endpoint) error 
 	return nil
 }
 
-func deleteElements(list []nft.Element) error {
+func (l *Dataplane) deleteElements(list []nft.Element) error {
 	if len(list) == 0 {
 		return nil
 	}
-	conn, err := nft.Open()
-	if err != nil {
-		return err
-	}
+	conn := nft.Open(l.Host.Sockets)
 	defer conn.Close()
 	return conn.DeleteElements(list...)
 }
@@ -192,7 +184,7 @@ func deleteElements(list []nft.Element) error {
 // deleteStray deletes what the host shows of an owner that has no record: the host veth has a derived name, or the
 // owner as its alias, and the elements carry the owner as their comment.
 func (l *Dataplane) deleteStray(o network.Owner) error {
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return err
 	}
@@ -203,7 +195,7 @@ func (l *Dataplane) deleteStray(o network.Owner) error {
 	}
 	// An address that was given again since then is another pod's: the element looks the same, since the MAC comes
 	// from the address, and may still carry the old owner's name. So may one of a host veth whose name is another's now.
-	found, err := strayElements(func(e nft.Element) bool {
+	found, err := l.strayElements(func(e nft.Element) bool {
 		return e.Comment == o.String() && !e.Shared &&
 			(e.Port == "" || e.Port == veth || e.Port == o.HostIfName() || !nl.Exists(e.Port))
 	})
@@ -223,7 +215,7 @@ func (l *Dataplane) deleteStray(o network.Owner) error {
 	for _, a := range elementAddresses(found) {
 		addrs = append(addrs, a.Addr())
 	}
-	return errors.Join(deleteElements(found), nl.DeletePod(veth, bridge, addrs))
+	return errors.Join(l.deleteElements(found), nl.DeletePod(veth, bridge, addrs))
 }
 
 func elementAddresses(list []nft.Element) (addrs []netip.Prefix) {
@@ -235,11 +227,8 @@ func elementAddresses(list []nft.Element) (addrs []netip.Prefix) {
 	return addrs
 }
 
-func strayElements(want func(nft.Element) bool) ([]nft.Element, error) {
-	conn, err := nft.Open()
-	if err != nil {
-		return nil, err
-	}
+func (l *Dataplane) strayElements(want func(nft.Element) bool) ([]nft.Element, error) {
+	conn := nft.Open(l.Host.Sockets)
 	defer conn.Close()
 	bridges, err := conn.Scopes()
 	if err != nil {
@@ -258,7 +247,7 @@ func strayElements(want func(nft.Element) bool) ([]nft.Element, error) {
 
 // Owners implements network.Dataplane: whoever has a host veth or an element.
 func (l *Dataplane) Owners(_ context.Context, n *network.Network) ([]network.Owner, error) {
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +267,7 @@ func (l *Dataplane) Owners(_ context.Context, n *network.Network) ([]network.Own
 			add(link.Alias)
 		}
 	}
-	found, err := strayElements(func(nft.Element) bool { return true })
+	found, err := l.strayElements(func(nft.Element) bool { return true })
 	for _, e := range found {
 		add(e.Comment)
 	}
@@ -287,7 +276,7 @@ func (l *Dataplane) Owners(_ context.Context, n *network.Network) ([]network.Own
 
 // FollowMTU implements network.Dataplane.
 func (l *Dataplane) FollowMTU(_ context.Context, e *network.Endpoint, mtu int) error {
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return err
 	}
@@ -298,7 +287,7 @@ func (l *Dataplane) FollowMTU(_ context.Context, e *network.Endpoint, mtu int) e
 // Adopt implements network.Dataplane. Ports and neighbours follow with the next look at the network.
 func (l *Dataplane) Adopt(_ context.Context, want *network.Network, e *network.Endpoint) error {
 	n := viewOf(want)
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}
@@ -323,7 +312,7 @@ func (l *Dataplane) CheckEndpoint(_ context.Context, want *network.Network, e *n
 	n := viewOf(want)
 	end := step.Begin(l.Log, "compare the pod with the host")
 	defer func() { end(nil) }() // the command's line has the error
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}

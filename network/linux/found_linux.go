@@ -22,7 +22,7 @@ func (*Dataplane) Networks(context.Context) ([]string, error) { return nil, nil 
 // Sever implements network.Dataplane: the host veth without an owner, with neighbours and rules of ebtables.
 func (l *Dataplane) Sever(ctx context.Context, o network.Owner, netns string) error {
 	return l.deleting(ctx, func() error {
-		k, err := openKernel()
+		k, err := l.openKernel()
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func foreignVeth(l netlink.Link) bool {
 // was lost. Its host veths have our names, and no alias; all else is looked up in the pods.
 // Error: ErrLost if there is one of which that cannot be found out.
 func (l *Dataplane) found(ctx context.Context, n *view) ([]*network.Endpoint, error) {
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return nil, err
 	}

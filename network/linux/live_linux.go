@@ -89,7 +89,7 @@ func portsInPlace(k *kernel, n *view, b netlink.Bridge) (bool, error) {
 	if !slices.ContainsFunc(n.Carried, func(e network.Endpoints) bool { return e.Len() > 0 }) {
 		return true, nil
 	}
-	indexes, err := netlink.PortIndexes(n.Bridge)
+	indexes, err := k.nl.PortIndexes(n.Bridge)
 	var names map[string]bool
 	for i := range n.Carried {
 		for port, index := range n.Carried[i].ReadyPorts() {
@@ -119,7 +119,7 @@ func (l *Dataplane) Endpoints(ctx context.Context, known *network.Network) ([]*n
 	want := n.scope()
 	byOwner := map[network.Owner]*network.Endpoint{}
 	var list []*network.Endpoint
-	found, err := strayElements(func(e nft.Element) bool {
+	found, err := l.strayElements(func(e nft.Element) bool {
 		return e.Name == want.Name && e.Routed() == want.Routed() && e.Complete && !e.Shared
 	})
 	if err != nil {

@@ -10,12 +10,14 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync/atomic"
 
 	"github.com/Azure/azure-container-networking/log/step"
 	"github.com/Azure/azure-container-networking/netlink"
 	"github.com/Azure/azure-container-networking/network"
 	"github.com/Azure/azure-container-networking/network/linux/settings"
 	"github.com/Azure/azure-container-networking/nft"
+	"github.com/Azure/azure-container-networking/platform"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
@@ -25,13 +27,16 @@ import (
 type Dataplane struct {
 	// LockPath is the lock under which networks are made; endpoints need none.
 	LockPath string
-	Log      *slog.Logger // nil: nothing is logged
+	Host     platform.Host // whose sockets it shares
+	Log      *slog.Logger  // nil: nothing is logged
+
+	visit atomic.Pointer[netlink.Visit] // of the pod that CheckNetNS looked at, for CreateEndpoint
 }
 
 var _ network.Dataplane = (*Dataplane)(nil)
 
 // CheckNetNS implements network.Dataplane.
-func (*Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
+func (l *Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
 	pod, err := os.Stat(e.NetNS)
 	if err != nil {
 		return fmt.Errorf("%w: %w", network.ErrNetNS, err)
@@ -43,7 +48,12 @@ func (*Dataplane) CheckNetNS(_ context.Context, e *network.Endpoint) error {
 	if os.SameFile(pod, own) {
 		return fmt.Errorf("%w: %s is the host's own", network.ErrNetNS, e.NetNS)
 	}
-	taken, err := netlink.PodInterfaceExists(e.NetNS, e.IfName)
+	visit, err := netlink.VisitPod(e.NetNS)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", network.ErrNetNS, e.NetNS, err)
+	}
+	taken, err := visit.Has(e.IfName)
+	l.visit.Swap(visit).End()
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", network.ErrNetNS, e.NetNS, err)
 	}
@@ -89,17 +99,12 @@ type kernel struct {
 	nft *nft.Conn
 }
 
-func openKernel() (*kernel, error) {
-	nl, err := netlink.Open()
+func (l *Dataplane) openKernel() (*kernel, error) {
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := nft.Open()
-	if err != nil {
-		nl.Close()
-		return nil, err
-	}
-	return &kernel{nl, conn}, nil
+	return &kernel{nl, nft.Open(l.Host.Sockets)}, nil
 }
 
 func (k *kernel) close() {
@@ -138,7 +143,7 @@ func bridgeRules(n *view, b netlink.Bridge) nft.Rules {
 // DeleteNetwork implements network.Dataplane.
 func (l *Dataplane) DeleteNetwork(ctx context.Context, n *network.Network) error {
 	v := viewOf(n)
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}
@@ -156,10 +161,7 @@ func (l *Dataplane) DeleteNetwork(ctx context.Context, n *network.Network) error
 
 // Status implements network.Dataplane.
 func (l *Dataplane) Status(context.Context, *network.Network) error {
-	conn, err := nft.Open()
-	if err != nil {
-		return fmt.Errorf("%w: %w", network.ErrKernel, err)
-	}
+	conn := nft.Open(l.Host.Sockets)
 	defer conn.Close()
 	if _, err := conn.Scopes(); err != nil {
 		return fmt.Errorf("%w: %w", network.ErrKernel, err)

@@ -56,7 +56,7 @@ func (c command) run(ctx context.Context) (a answer) {
 	m := &manager.Manager{
 		Store:      store.New(store.Options[network.State]{Path: filepath.Join(c.Dir, "azure-vnet.json")}),
 		Dataplane:  &linux.Dataplane{LockPath: filepath.Join(c.Dir, "network.lock")},
-		Interfaces: platform.Interfaces, Now: time.Now,
+		Interfaces: platform.Host{}.Interfaces, Now: time.Now,
 	}
 	var err error
 	switch c.Name {

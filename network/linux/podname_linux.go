@@ -12,7 +12,7 @@ import (
 
 // Named implements network.Dataplane.
 func (l *Dataplane) Named(_ context.Context, name string) (network.Owner, error) {
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return network.Owner{}, err
 	}
@@ -30,13 +30,15 @@ func (l *Dataplane) Rename(ctx context.Context, o network.Owner, from, to string
 	return l.deleting(ctx, func() error { return l.rename(o, from, to) })
 }
 
-func (*Dataplane) rename(o network.Owner, from, to string) error {
-	k, err := openKernel()
+func (l *Dataplane) rename(o network.Owner, from, to string) error {
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}
 	defer k.close()
-	found, err := strayElements(func(e nft.Element) bool { return e.Comment == o.String() && e.Port == from && !e.Shared })
+	found, err := l.strayElements(func(e nft.Element) bool {
+		return e.Comment == o.String() && e.Port == from && !e.Shared
+	})
 	if err != nil {
 		return err
 	}

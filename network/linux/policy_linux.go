@@ -9,9 +9,9 @@ import (
 	"github.com/Azure/azure-container-networking/network"
 )
 
-// policy looks at the host's NICs. bridge is zero where there is none.
-func (n *view) policy(k *kernel, bridge, master netlink.Link) (netlink.Policy, error) {
-	ways, err := k.nl.Ways(bridge, master, n.Others)
+// policy looks at the host's NICs. Where there is no bridge, b has just the master.
+func (n *view) policy(k *kernel, b netlink.Bridge) (netlink.Policy, error) {
+	ways, err := k.nl.Ways(b, n.Others)
 	n.other = ways.Other.Name
 	return netlink.Policy{Ways: ways, Pods: n.Prefixes, Routed: n.mode.routes(), Router6: azure.Router6}, err
 }

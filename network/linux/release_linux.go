@@ -16,7 +16,7 @@ import (
 // an error, too.
 func HostUses(addrs []netip.Addr) (map[netip.Addr][]string, error) {
 	uses, err := netlink.SocketsOf(addrs)
-	nl, oerr := netlink.Open()
+	nl, oerr := netlink.Open(nil)
 	if oerr != nil {
 		return uses, errors.Join(err, oerr)
 	}
@@ -48,7 +48,7 @@ func ReleaseHostAddresses(addrs []netip.Addr, interfaces []string) error {
 }
 
 func removeAddresses(addrs []netip.Addr) error {
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(nil)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func Watch(ctx context.Context, own string) (<-chan string, error) { return nft.
 // be that is all: it is repaired with all its pods.
 func (l *Dataplane) Ailing(_ context.Context, known *network.Network) ([]string, error) {
 	n := viewOf(known)
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return nil, err
 	}

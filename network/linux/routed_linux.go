@@ -20,7 +20,7 @@ type routed struct{}
 
 // ensure implements mode: it makes the host a router for its pods.
 func (routed) ensure(ctx context.Context, l *Dataplane, n *view) error {
-	k, err := openKernel()
+	k, err := l.openKernel()
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (routed) ensure(ctx context.Context, l *Dataplane, n *view) error {
 	if err != nil {
 		return masterError(err)
 	}
-	policy, err := n.policy(k, netlink.Link{}, master)
+	policy, err := n.policy(k, netlink.Bridge{Master: master})
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (routed) check(k *kernel, n *view) error {
 	if !master.Up {
 		return fmt.Errorf("%w: master %s is down", network.ErrDifference, n.Master)
 	}
-	policy, err := n.policy(k, netlink.Link{}, master)
+	policy, err := n.policy(k, netlink.Bridge{Master: master})
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (routed) has(n *view, addresses []netip.Prefix) bool {
 
 // examine implements mode.
 func (routed) examine(k *kernel, n *view, master netlink.Link) (*nft.Rules, []finding.Finding) {
-	out := examinePolicy(k, n, netlink.Link{}, master) // which finds out what the rules need
+	out := examinePolicy(k, n, netlink.Bridge{Master: master}) // which finds out what the rules need
 	r, err := routedRules(k.nl, n, master)
 	if err != nil {
 		return nil, append(out, finding.Report("rules", "",

@@ -15,7 +15,7 @@ import (
 // have gone and its record was lost, only the address says that they are nobody's.
 func (l *Dataplane) Sweep(ctx context.Context, n *network.Network,
 	known func(context.Context) (map[netip.Addr]bool, error)) error {
-	nl, err := netlink.Open()
+	nl, err := netlink.Open(l.Host.Sockets)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (l *Dataplane) Sweep(ctx context.Context, n *network.Network,
 		return err
 	}
 	// Of a pod that the state has lost the elements tell.
-	elements, err := strayElements(func(nft.Element) bool { return true })
+	elements, err := l.strayElements(func(nft.Element) bool { return true })
 	if err != nil {
 		return err
 	}

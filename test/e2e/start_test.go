@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,3 +45,50 @@ func TestAStartMakesLittle(t *testing.T) {
 		}
 	}
 }
+
+// A command for a pod of a network that is there has one socket for the host, one in the pod, and for nftables one for
+// questions and one for the transaction, although the IPAM plugin runs in its process and asks, too. The rules of a table
+// are asked for at once, but in the netdev family, where each pod has a chain.
+func TestCommandsAskOverFewSockets(t *testing.T) {
+	t.Parallel()
+	for mode, tables := range map[string]int{"bridge": 2, "transparent": 1} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t, fabric.Default(1, 3))
+			n := l.nodes[0]
+			l.add(n, l.list(n, map[string]any{"mode": mode})) // makes the network
+			ns, err := n.VM.NewPod("pod")
+			l.must(err)
+			trace := n.Dir + "/trace"
+			conf := l.conf(n, map[string]any{"mode": mode})
+			commands := []struct {
+				name    string
+				sockets []string
+				tables  int
+			}{
+				{"ADD", []string{"NETLINK_NETFILTER", "NETLINK_NETFILTER", "NETLINK_ROUTE", "NETLINK_ROUTE"}, tables},
+				{"DEL", []string{"NETLINK_NETFILTER", "NETLINK_ROUTE"}, 0},
+			}
+			for _, want := range commands {
+				l.wantSuccess(l.traced(n, want.name, "c1", ns.Path(), conf, "-e", "trace=socket,sendto", "-o", trace))
+				text := l.read(trace)
+				var sockets []string
+				for _, m := range socketCall.FindAllStringSubmatch(text, -1) {
+					sockets = append(sockets, m[1])
+				}
+				slices.Sort(sockets)
+				if !slices.Equal(sockets, want.sockets) {
+					t.Errorf("%s opens %q, want %q", want.name, sockets, want.sockets)
+				}
+				if asked := len(ruleListing.FindAllString(text, -1)); asked != want.tables && (family != "netdev" || mode != "bridge") {
+					t.Errorf("%s asks for rules %d times, want %d", want.name, asked, want.tables)
+				}
+			}
+		})
+	}
+}
+
+// What strace says of them. It does not know the type of each message.
+var (
+	socketCall  = regexp.MustCompile(`socket\((?:AF_NETLINK, \w[\w|]*, )?(\w+)`)
+	ruleListing = regexp.MustCompile(`nlmsg_type=(?:0xa07 |NFNL_SUBSYS_NFTABLES<<8\|NFT_MSG_GETRULE,)`)
+)
