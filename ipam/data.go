@@ -47,7 +47,9 @@ func (p *Pool) write(w *store.Writer) {
 	w.Text("mac", p.MAC)
 	w.Text("interface", p.Interface)
 	w.Bool("primary", p.Primary)
-	w.List("listed", len(p.Listed), func(b []byte, i int) []byte { return append(p.Listed[i].AppendTo(append(b, '"')), '"') })
+	w.List("listed", len(p.Listed), func(b []byte, i int) []byte {
+		return append(p.Listed[i].AppendTo(append(b, '"')), '"')
+	})
 	w.List("released", len(p.Released), func(b []byte, i int) []byte { return store.AppendNet(b, p.Released[i]) })
 }
 
