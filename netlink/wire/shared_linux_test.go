@@ -114,7 +114,7 @@ func TestWithoutASharedNothingIsKept(t *testing.T) {
 }
 
 // Any number of goroutines share, and none gets another's answer.
-func TestMany(t *testing.T) {
+func TestManyShareSockets(t *testing.T) {
 	r := rig{t, &Shared{}}
 	errs := make(chan error)
 	const many = 16

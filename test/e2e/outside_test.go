@@ -145,6 +145,10 @@ func (l *lab) singleAddresses(n *node.Node) {
 	} {
 		l.run(n, line)
 	}
+	// Even without a search for duplicates the kernel adds its route in a work queue.
+	l.eventually("the host's IPv6 address has no route", func() bool {
+		return strings.Contains(l.run(n, "ip -6 route show table local"), "local "+nic.Address6.String()+" ")
+	})
 }
 
 // ipsToRouteViaHost: addresses that the host serves itself, as a node-local DNS cache does.
