@@ -19,7 +19,7 @@ import (
 	"github.com/containernetworking/cni/libcni"
 )
 
-const rounds, present = 60, 250
+const rounds, present = 120, 250
 
 // sample is what one call took.
 type sample struct {

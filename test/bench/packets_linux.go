@@ -90,9 +90,10 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 		return nil, err
 	}
 	took := map[string][]float64{}
-	for range 15 {
+	for n := range 30 {
 		for _, m := range traffic.Measures {
-			for _, p := range paths {
+			for i := range paths {
+				p := paths[(i+n)%len(paths)]
 				begun := time.Now()
 				if err := m.Run(p.Path); err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", p.name, m.Name, err)

@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// row is one line of the table: what was measured of us and of the reference, in the unit.
+// row is one line of the table: what was measured of us and of the reference, in the unit, by medians.
 type row struct {
 	Group     string  `json:"group"`
 	Measure   string  `json:"measure"`
 	Unit      string  `json:"unit"`
 	Ours      float64 `json:"ours"`
 	Reference float64 `json:"reference,omitempty"`
-	// Ratio is ours divided by the reference; of a row without a reference it is ours. Target is what it shall not exceed;
+	// Ratio is ours divided by the reference (compare); of a row without a reference it is ours. Target is what it shall not exceed;
 	// 0: there is no target.
 	Ratio  float64 `json:"ratio,omitempty"`
 	Target float64 `json:"target,omitempty"`
@@ -92,15 +92,21 @@ func processor() string {
 // parts is into how many a run is divided, to see how much a ratio depends on when it was measured.
 const parts = 5
 
-// compare adds a row of two medians. The samples are in the order in which they were taken, in turn.
+// compare adds a row of two medians. The samples are in the order in which they were taken, in turn. The ratio is that of
+// two that were taken one after the other, by its median: a machine that is slower for a while is so for both. Two runs
+// of 120 rounds differ by less than 5 % in nine of ten rows so, and in eight with the ratio of the medians.
 func (r *report) compare(group, measure, unit string, ours, reference []float64, target float64) {
-	o, ref := quantile(ours, 0.5), quantile(reference, 0.5)
-	line := row{Group: group, Measure: measure, Unit: unit, Ours: o, Reference: ref, Ratio: o / ref, Target: target}
-	if n := min(len(ours), len(reference)) / parts; n > 0 && unit == "ms" {
-		for i := range parts {
-			ratio := quantile(ours[i*n:(i+1)*n], 0.5) / quantile(reference[i*n:(i+1)*n], 0.5)
-			if i == 0 {
-				line.Lowest, line.Highest = ratio, ratio
+	ratios := make([]float64, min(len(ours), len(reference)))
+	for i := range ratios {
+		ratios[i] = ours[i] / reference[i]
+	}
+	line := row{Group: group, Measure: measure, Unit: unit, Ours: quantile(ours, 0.5), Reference: quantile(reference, 0.5),
+		Ratio: quantile(ratios, 0.5), Target: target}
+	if n := len(ratios) / parts; n > 0 && unit == "ms" {
+		for part := range slices.Chunk(ratios[:n*parts], n) {
+			ratio := quantile(part, 0.5)
+			if line.Highest == 0 {
+				line.Lowest = ratio
 			}
 			line.Lowest, line.Highest = min(line.Lowest, ratio), max(line.Highest, ratio)
 		}
@@ -133,7 +139,7 @@ func (r *report) markdown(w io.Writer) {
 	r.table(w, "\n| %s | ours | reference | ratio | target | |\n|---|---|---|---|---|---|\n", "| %s |\n", " | ")
 }
 
-// noise says how much the ratios of medians differed within the run.
+// noise says how much the ratios differed within the run.
 func (r *report) noise() string {
 	var spreads []float64
 	for _, row := range r.Rows {
