@@ -23,8 +23,7 @@ func (p Pod) prepareIPv6(ns wire.Namespace) error {
 	}
 	return ns.Do(func() error {
 		for _, s := range []struct{ name, value string }{{"disable_ipv6", "0"}, {"accept_ra", "0"}} {
-			path := "/proc/sys/net/ipv6/conf/" + p.IfName + "/" + s.name
-			if err := os.WriteFile(path, []byte(s.value), 0o600); err != nil {
+			if err := setIPv6(p.IfName, s.name, s.value); err != nil {
 				return fmt.Errorf("prepare IPv6 in the pod: %w", err)
 			}
 		}
@@ -37,12 +36,33 @@ func (p Pod) prepareIPv6(ns wire.Namespace) error {
 // rules have to do.
 func silencePort(name string) error {
 	for _, s := range []struct{ name, value string }{{"accept_ra", "0"}, {"disable_ipv6", "1"}} {
-		err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/"+s.name, []byte(s.value), 0o600)
+		err := setIPv6(name, s.name, s.value)
 		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.EROFS) {
 			return fmt.Errorf("port %s without IPv6: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// setIPv6 writes a setting that a new interface has. These are three system calls; an os.File makes nine, to find out
+// whether it can be waited for.
+func setIPv6(ifName, name, value string) error {
+	path := "/proc/sys/net/ipv6/conf/" + ifName + "/" + name
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer func() { _ = unix.Close(fd) }() // the kernel has taken it, or has not
+	for {
+		_, err := unix.Write(fd, []byte(value))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return &os.PathError{Op: "write", Path: path, Err: err}
+		default:
+			return nil
+		}
+	}
 }
 
 // silencePorts does so for the host veths of pods that are there.
