@@ -45,18 +45,22 @@ func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 	if err != nil {
 		return err
 	}
-	return m.forgetGone(ctx, foreign)
+	return m.forgetGone(ctx, n, foreign)
 }
 
-// forgetGone drops those of another plugin that a DEL has taken off the host since they were found: it knew of no
-// record. One that comes from now on does.
-func (m *Manager) forgetGone(ctx context.Context, foreign []*network.Endpoint) error {
+// forgetGone drops those of another plugin that have gone since they were found: a DEL knew of no record, or the other
+// plugin's own was still in progress. A DEL that comes from now on does. What the rules have of them goes first:
+// another ADD may have put it there once they were in the state.
+func (m *Manager) forgetGone(ctx context.Context, n *network.Network, foreign []*network.Endpoint) error {
 	if m.Interface == nil {
 		return nil
 	}
 	for _, e := range foreign {
 		if _, there, err := m.Interface(e.HostIfName); err != nil || there {
 			continue
+		}
+		if err := m.Dataplane.DeleteEndpoint(ctx, n, e); err != nil {
+			return fmt.Errorf("take the rest of %s off the host: %w", e.Owner, err)
 		}
 		if err := m.forget(ctx, e.Owner, false); err != nil {
 			return err
