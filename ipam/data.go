@@ -30,7 +30,8 @@ func (s *State) UnmarshalJSON(b []byte) error {
 		case "pools":
 			r.Items(func() { s.Pools = append(s.Pools, parsePool(r)) })
 		case "bindings":
-			s.parseBindings(r)
+			s.Bindings = map[string]Binding{}
+			r.Members(func(network string) { s.Bindings[network] = parseBinding(r) })
 		case "unmatched":
 			r.Items(func() { s.Unmatched = append(s.Unmatched, r.String()) })
 		case "answer":
@@ -47,9 +48,7 @@ func (p *Pool) write(w *store.Writer) {
 	w.Text("mac", p.MAC)
 	w.Text("interface", p.Interface)
 	w.Bool("primary", p.Primary)
-	w.List("listed", len(p.Listed), func(b []byte, i int) []byte {
-		return append(p.Listed[i].AppendTo(append(b, '"')), '"')
-	})
+	w.List("listed", len(p.Listed), func(b []byte, i int) []byte { return store.AppendNet(b, p.Listed[i]) })
 	w.List("released", len(p.Released), func(b []byte, i int) []byte { return store.AppendNet(b, p.Released[i]) })
 }
 
@@ -81,14 +80,6 @@ func parsePool(r *store.Reader) *Pool {
 func (b Binding) write(w *store.Writer) {
 	w.Object("ipv4", b.IPv4.write)
 	w.Object("ipv6", b.IPv6.write)
-}
-
-func (s *State) parseBindings(r *store.Reader) {
-	if r.Null() {
-		return
-	}
-	s.Bindings = map[string]Binding{}
-	r.Object(func(network string) { s.Bindings[network] = parseBinding(r) })
 }
 
 func parseBinding(r *store.Reader) (b Binding) {

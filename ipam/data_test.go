@@ -84,7 +84,7 @@ func TestDataWithEmptyMembers(t *testing.T) {
 		`{"pools":null,"answer":{}}`: {},
 		`{}`:                         {},
 		`{"pools":[{"prefix":"10.0.0.0/8","mac":"","interface":"","primary":false,"listed":null,"other":[{}]}],"bindings":null,"more":7}`: {
-			AddressSpace: AddressSpace{Pools: []*Pool{{Prefix: prefix("10.0.0.0/8")}}}},
+			AddressSpace: AddressSpace{Pools: []*Pool{{Prefix: prefix("10.0.0.0/8")}}, Bindings: map[string]Binding{}}},
 	} {
 		got := &State{}
 		if err := json.Unmarshal([]byte(text), got); err != nil || !reflect.DeepEqual(got, want) {

@@ -173,10 +173,7 @@ func writeMap[V any](w *store.Writer, name string, all map[string]V, value func(
 
 // readMap reads an object as a map; it may be null.
 func readMap[V any](r *store.Reader, value func(r *store.Reader) V) map[string]V {
-	if r.Null() {
-		return nil
-	}
 	all := map[string]V{}
-	r.Object(func(name string) { all[name] = value(r) })
+	r.Members(func(name string) { all[name] = value(r) })
 	return all
 }

@@ -97,6 +97,13 @@ func (r *Reader) Items(item func()) {
 	}
 }
 
+// Members is Object for an object that may be null, which is empty.
+func (r *Reader) Members(member func(name string)) {
+	if !r.Null() {
+		r.Object(member)
+	}
+}
+
 // Null says whether the next value is null, and takes it then.
 func (r *Reader) Null() bool {
 	if r.next() != 'n' {

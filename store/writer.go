@@ -122,5 +122,7 @@ func (w *Writer) Net(name string, value Net) {
 	}
 }
 
-// AppendNet appends an address or a prefix as a JSON string.
-func AppendNet(b []byte, value Net) []byte { return append(value.AppendTo(append(b, '"')), '"') }
+// AppendNet appends an address, a prefix, or a range of addresses as a JSON string.
+func AppendNet(b []byte, value interface{ AppendTo(b []byte) []byte }) []byte {
+	return append(value.AppendTo(append(b, '"')), '"')
+}
