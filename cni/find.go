@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/Azure/azure-container-networking/platform/plain"
 )
 
 // Section is what a plugin gets of a configuration file: the whole, or its part of a list with the name and version of
@@ -62,9 +64,9 @@ func newSection(file string, raw []byte) Section {
 // FindSections reads a folder of configurations as runtimes do, by name. A file that cannot be read is an error if it
 // names azure-vnet: what the others say may not be all.
 func FindSections(dir string) (found []Section, err error) {
-	entries, _ := os.ReadDir(dir) // ordered by name; no folder, no file
-	for _, e := range entries {
-		file := filepath.Join(dir, e.Name())
+	names, _ := plain.Names(dir, plain.All) // no folder, no file
+	for _, name := range names {
+		file := filepath.Join(dir, name)
 		if !slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(file)) {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-container-networking/cni/ipamplugin"
 	"github.com/Azure/azure-container-networking/finding"
 	"github.com/Azure/azure-container-networking/platform"
+	"github.com/Azure/azure-container-networking/platform/plain"
 )
 
 // nodeConf is a configuration of the node's, or a list of them.
@@ -114,10 +115,10 @@ func configured(dirs []string) (file string, wrong []finding.Finding) {
 }
 
 func configuredIn(dir string) (file string, wrong []finding.Finding) {
-	entries, _ := os.ReadDir(dir) // ordered by name; no folder, no file
+	names, _ := plain.Names(dir, plain.All) // no folder, no file
 	first := ""
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
+	for _, name := range names {
+		path := filepath.Join(dir, name)
 		if !slices.Contains([]string{".conf", ".conflist", ".json"}, filepath.Ext(path)) {
 			continue
 		}
@@ -129,7 +130,7 @@ func configuredIn(dir string) (file string, wrong []finding.Finding) {
 				Remedy: moveAside(first)}}
 		case c != nil:
 			return path, nil
-		case strings.Contains(e.Name(), "azure"):
+		case strings.Contains(name, "azure"):
 			return path, []finding.Finding{{Level: finding.Failure, Found: in(path, err), Remedy: remedyFile}}
 		case errors.Is(err, errDelegates):
 			continue // it calls what comes after it

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+
+	"github.com/Azure/azure-container-networking/platform/plain"
 )
 
 // rotateAttempts bounds how often an opener starts over because another process rotated the file under its hands. Each
@@ -19,13 +21,13 @@ const rotateAttempts = 4
 // on the file that the path names may rename it; until that rename, which is the last step, every other process finds
 // the same file and fails to lock it. A process that does not get the lock does not wait: it appends to the file that
 // it has, which becomes <path>.1. Nothing is lost by that. The same goes for every error of a rotation.
-func openRotated(path string, maxBytes int64, keep int) (*os.File, error) {
+func openRotated(path string, maxBytes int64, keep int) (*plain.File, error) {
 	for attempt := 1; ; attempt++ {
 		f, info, err := openLog(path)
 		if err != nil {
 			return nil, err
 		}
-		if attempt == rotateAttempts || !info.Mode().IsRegular() || info.Size() <= maxBytes || !tryLock(f) {
+		if attempt == rotateAttempts || !info.Type.IsRegular() || info.Size <= maxBytes || !tryLock(f) {
 			return f, nil
 		}
 		// Closing f below gives the lock back.
@@ -42,28 +44,28 @@ func openRotated(path string, maxBytes int64, keep int) (*os.File, error) {
 }
 
 // openLog opens without following a symbolic link, and accepts regular files and character devices (/dev/null).
-func openLog(path string) (*os.File, fs.FileInfo, error) {
+func openLog(path string) (*plain.File, plain.Info, error) {
 	f, err := openAppend(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, plain.Info{}, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeCharDevice == 0 {
-		err = fmt.Errorf("%s is not a regular file (%s)", path, info.Mode().Type())
+	if err == nil && !info.Type.IsRegular() && info.Type&fs.ModeCharDevice == 0 {
+		err = fmt.Errorf("%s is not a regular file (%s)", path, info.Type)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, f.Close())
+		return nil, info, errors.Join(err, f.Close())
 	}
 	return f, info, nil
 }
 
-func isNamed(f *os.File, path string) bool {
+func isNamed(f *plain.File, path string) bool {
 	mine, err := f.Stat()
 	if err != nil {
 		return false
 	}
 	named, err := os.Lstat(path)
-	return err == nil && os.SameFile(mine, named)
+	return err == nil && mine.Is(named)
 }
 
 // shift renames <path>.1 to <path>.2 and so on, and <path> to <path>.1 at last. A gap in the numbers, left by a

@@ -10,6 +10,7 @@ import (
 
 	"github.com/Azure/azure-container-networking/netlink/rtnl"
 	"github.com/Azure/azure-container-networking/netlink/wire"
+	"github.com/Azure/azure-container-networking/platform/plain"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -44,25 +45,16 @@ func silencePort(name string) error {
 	return nil
 }
 
-// setIPv6 writes a setting that a new interface has. These are three system calls; an os.File makes nine, to find out
-// whether it can be waited for.
+// setIPv6 writes a setting that a new interface has.
 func setIPv6(ifName, name, value string) error {
 	path := "/proc/sys/net/ipv6/conf/" + ifName + "/" + name
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	f, err := plain.Open(path, os.O_WRONLY, 0)
 	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
+		return err
 	}
-	defer func() { _ = unix.Close(fd) }() // the kernel has taken it, or has not
-	for {
-		_, err := unix.Write(fd, []byte(value))
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return &os.PathError{Op: "write", Path: path, Err: err}
-		default:
-			return nil
-		}
-	}
+	defer func() { _ = f.Close() }() // the kernel has taken it, or has not
+	_, err = f.Write([]byte(value))
+	return err
 }
 
 // silencePorts does so for the host veths of pods that are there.

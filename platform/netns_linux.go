@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/Azure/azure-container-networking/platform/plain"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,7 +40,7 @@ func namespaceLinks(process string) (links []string, err error) {
 // folder is gone. A pattern would do, but takes what it cannot list for empty, and has each process's and each thread's
 // own folder listed, for which the kernel makes some fifty files; a node has thousands of threads.
 func numbered(dir string) (paths []string, err error) {
-	names, err := listed(dir)
+	names, err := plain.Names(dir, plain.All)
 	for _, name := range names {
 		if name[0] >= '0' && name[0] <= '9' {
 			paths = append(paths, dir+"/"+name)
@@ -49,15 +50,6 @@ func numbered(dir string) (paths []string, err error) {
 		return nil, err
 	}
 	return paths, nil
-}
-
-func listed(dir string) ([]string, error) {
-	folder, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = folder.Close() }() // read only: nothing can be lost
-	return folder.Readdirnames(-1)
 }
 
 // GoneNamespaces are those of the network namespaces, by inode, that nothing holds any more: no process or thread of

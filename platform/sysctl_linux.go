@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/Azure/azure-container-networking/platform/plain"
 )
 
 const (
@@ -42,11 +44,11 @@ func SetSysctl(value string, name ...string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := plain.Open(path, os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("set sysctl to %q: %w", value, err)
 	}
-	_, err = f.WriteString(value)
+	_, err = f.Write([]byte(value))
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

@@ -7,7 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+
+	"github.com/Azure/azure-container-networking/platform/plain"
 )
 
 // Kinds of files kept aside: <path>.<kind>-<time>.
@@ -58,19 +59,17 @@ func renameAside(path, name string) error {
 // pruneAside removes the oldest files of a kind beyond asideKeep, never the one just made: the clock may have gone
 // back.
 func (f *files) pruneAside(kind, made string) {
-	entries, err := os.ReadDir(f.dir)
+	all, err := plain.Names(f.dir, plain.All)
 	if err != nil {
 		return
 	}
 	prefix := filepath.Base(f.path) + "." + kind + "-"
 	var names []string
-	for _, e := range entries {
-		if len(e.Name()) >= len(prefix)+len(asideTime) && e.Name()[:len(prefix)] == prefix &&
-			e.Name() != filepath.Base(made) {
-			names = append(names, e.Name())
+	for _, name := range all {
+		if len(name) >= len(prefix)+len(asideTime) && name[:len(prefix)] == prefix && name != filepath.Base(made) {
+			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
 	for len(names) >= asideKeep {
 		_ = os.Remove(filepath.Join(f.dir, names[0])) // an old copy too many harms nobody
 		names = names[1:]

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"os"
 	"slices"
 	"sort"
+
+	"github.com/Azure/azure-container-networking/platform/plain"
 )
 
 // Claims are locks on many things in one file that holds nothing: each thing is a byte of it, far behind its end. As
@@ -15,7 +16,7 @@ import (
 type Claims struct{ Path string }
 
 // Claim is what a process holds.
-type Claim struct{ file *os.File }
+type Claim struct{ file *plain.File }
 
 // Release gives it back; so does the end of the process. A nil Claim holds nothing.
 func (c *Claim) Release() {

@@ -8,19 +8,20 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/Azure/azure-container-networking/platform/plain"
 	"golang.org/x/sys/unix"
 )
 
 // claimFlags opens the file for both kinds of locks: an exclusive one needs the right to write.
 const claimFlags = os.O_CREATE | os.O_RDWR | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
-func openClaims(_ context.Context, path string) (*os.File, error) {
-	return os.OpenFile(path, claimFlags, fileMode)
+func openClaims(_ context.Context, path string) (*plain.File, error) {
+	return plain.Open(path, claimFlags, fileMode)
 }
 
 // lockByte locks one byte for this open file, not for the process, and waits for it in the kernel's queue.
 // Error: errHeld.
-func lockByte(f *os.File, s span) error {
+func lockByte(f *plain.File, s span) error {
 	l := unix.Flock_t{Type: unix.F_RDLCK, Whence: io.SeekStart, Start: s.offset, Len: 1}
 	if s.exclusive {
 		l.Type = unix.F_WRLCK

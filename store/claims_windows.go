@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/Azure/azure-container-networking/platform/plain"
 	"golang.org/x/sys/windows"
 )
 
 const claimFlags = os.O_CREATE | os.O_RDWR
 
-func openClaims(ctx context.Context, path string) (f *os.File, err error) {
+func openClaims(ctx context.Context, path string) (f *plain.File, err error) {
 	_, err = opening(ctx, func() (bool, error) {
-		f, err = os.OpenFile(path, claimFlags, fileMode)
+		f, err = plain.Open(path, claimFlags, fileMode)
 		return true, err
 	})
 	return f, err
@@ -21,7 +22,7 @@ func openClaims(ctx context.Context, path string) (f *os.File, err error) {
 
 // lockByte locks one byte for this handle, and waits for it.
 // Error: errHeld.
-func lockByte(f *os.File, s span) error {
+func lockByte(f *plain.File, s span) error {
 	var flags uint32
 	if s.exclusive {
 		flags = windows.LOCKFILE_EXCLUSIVE_LOCK

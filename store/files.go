@@ -16,6 +16,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/Azure/azure-container-networking/platform/plain"
 	"github.com/gofrs/flock"
 )
 
@@ -50,14 +51,14 @@ func newFiles(path string, now func() time.Time, log *slog.Logger) files {
 
 // content is a file as it was read, or written.
 type content struct {
-	info fs.FileInfo
+	info plain.Info
 	text string
 }
 
 // same says whether an open file is the one that is known. A state is only ever replaced whole, by another file with
 // another generation and time in its head.
-func (c *content) same(file *os.File, info fs.FileInfo) bool {
-	if c == nil || !os.SameFile(c.info, info) || c.info.Size() != info.Size() || !c.info.ModTime().Equal(info.ModTime()) {
+func (c *content) same(file *plain.File, info plain.Info) bool {
+	if c == nil || !info.Same(c.info) || c.info.Size != info.Size || !c.info.Modified.Equal(info.Modified) {
 		return false
 	}
 	head := make([]byte, min(headSize, len(c.text)))
@@ -77,16 +78,16 @@ func readFile(ctx context.Context, path string, known *content) (*content, error
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errNotRegular(path, info.Mode())
+	if !info.Type.IsRegular() {
+		return nil, errNotRegular(path, info.Type)
 	}
-	if info.Size() > maxSize {
-		return nil, damaged(fmt.Errorf("%s has %d bytes, the limit is %d", path, info.Size(), maxSize))
+	if info.Size > maxSize {
+		return nil, damaged(fmt.Errorf("%s has %d bytes, the limit is %d", path, info.Size, maxSize))
 	}
 	if known.same(file, info) {
 		return known, nil
 	}
-	text := make([]byte, info.Size())
+	text := make([]byte, info.Size)
 	n, err := io.ReadFull(file, text)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err
@@ -158,10 +159,10 @@ func (f *files) writeMirror(ctx context.Context, text []byte) {
 
 // writeTemp writes the text to a new file in the folder of the state file and returns its name, and what it is. It
 // leaves nothing behind when it fails.
-func (f *files) writeTemp(text []byte, sync bool) (name string, info fs.FileInfo, err error) {
+func (f *files) writeTemp(text []byte, sync bool) (name string, info plain.Info, err error) {
 	file, err := f.createTemp()
 	if err != nil {
-		return "", nil, err
+		return "", plain.Info{}, err
 	}
 	_, err = file.Write(text)
 	if err == nil && sync {
@@ -175,16 +176,16 @@ func (f *files) writeTemp(text []byte, sync bool) (name string, info fs.FileInfo
 	}
 	if err != nil {
 		_ = os.Remove(file.Name())
-		return "", nil, err
+		return "", plain.Info{}, err
 	}
 	return file.Name(), info, nil
 }
 
 // createTemp is os.CreateTemp with our flags.
-func (f *files) createTemp() (file *os.File, err error) {
+func (f *files) createTemp() (file *plain.File, err error) {
 	for range 100 {
 		name := filepath.Join(f.dir, f.temp+strconv.FormatUint(uint64(rand.Uint32()), 10))
-		if file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|noPoll, fileMode); !errors.Is(err, fs.ErrExist) {
+		if file, err = plain.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode); !errors.Is(err, fs.ErrExist) {
 			break
 		}
 	}
@@ -198,12 +199,7 @@ func (f *files) sweep() {
 	if f.swept.Swap(true) {
 		return
 	}
-	dir, err := os.OpenFile(f.dir, os.O_RDONLY|noPoll, 0)
-	if err != nil {
-		return
-	}
-	names, _ := dir.Readdirnames(sweepLimit)
-	_ = dir.Close()
+	names, _ := plain.Names(f.dir, sweepLimit)
 	for _, name := range names {
 		if strings.HasPrefix(name, f.temp) {
 			_ = os.Remove(filepath.Join(f.dir, name))

@@ -5,16 +5,15 @@ import (
 	"errors"
 	"os"
 	"syscall"
-)
 
-// noPoll opens a file without the calls by which Go finds out that it can wait for it: five, each time.
-const noPoll = syscall.O_NONBLOCK
+	"github.com/Azure/azure-container-networking/platform/plain"
+)
 
 // lockFlags opens the lock file. A planted symbolic link is refused rather than followed, a FIFO does not block.
 const lockFlags = os.O_CREATE | os.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
-func openRead(_ context.Context, path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+func openRead(_ context.Context, path string) (*plain.File, error) {
+	f, err := plain.Open(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
 		return nil, errNotRegular(path, os.ModeSymlink)
 	}
@@ -34,7 +33,7 @@ func rename(_ context.Context, from, to string) error {
 
 // syncDir makes a rename survive a power loss. A file system that cannot sync folders says EINVAL.
 func syncDir(dir string) error {
-	d, err := os.OpenFile(dir, os.O_RDONLY|noPoll, 0)
+	d, err := plain.Open(dir, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/Azure/azure-container-networking/platform/plain"
 	"golang.org/x/sys/windows"
 )
-
-const noPoll = 0
 
 const lockFlags = os.O_CREATE | os.O_RDONLY
 
@@ -22,7 +21,7 @@ const (
 	renameLimit  = 5 * time.Second // longer than a scanner reads, or a reader sleeps on a busy machine
 )
 
-func openRead(ctx context.Context, path string) (file *os.File, err error) {
+func openRead(ctx context.Context, path string) (file *plain.File, err error) {
 	err = retrySharing(ctx, openLimit, func() error {
 		info, serr := os.Lstat(path) // Windows has no O_NOFOLLOW
 		if serr != nil {
@@ -31,7 +30,7 @@ func openRead(ctx context.Context, path string) (file *os.File, err error) {
 		if !info.Mode().IsRegular() {
 			return errNotRegular(path, info.Mode())
 		}
-		file, err = os.Open(path)
+		file, err = plain.Open(path, os.O_RDONLY, 0)
 		return err
 	})
 	return file, err

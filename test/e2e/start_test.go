@@ -48,7 +48,8 @@ func TestAStartMakesLittle(t *testing.T) {
 
 // A command for a pod of a network that is there has one socket for the host, one in the pod, and for nftables one for
 // questions and one for the transaction, although the IPAM plugin runs in its process and asks, too. The rules of a table
-// are asked for at once, but in the netdev family, where each pod has a chain.
+// are asked for at once, but in the netdev family, where each pod has a chain. No file is registered with Go's poller, which
+// refuses files, but the state's locks, which a library opens.
 func TestCommandsAskOverFewSockets(t *testing.T) {
 	t.Parallel()
 	for mode, tables := range map[string]int{"bridge": 2, "transparent": 1} {
@@ -69,7 +70,7 @@ func TestCommandsAskOverFewSockets(t *testing.T) {
 				{"DEL", []string{"NETLINK_NETFILTER", "NETLINK_ROUTE"}, 0},
 			}
 			for _, want := range commands {
-				l.wantSuccess(l.traced(n, want.name, "c1", ns.Path(), conf, "-e", "trace=socket,sendto", "-o", trace))
+				l.wantSuccess(l.traced(n, want.name, "c1", ns.Path(), conf, "-e", "trace=socket,sendto,epoll_ctl,flock", "-o", trace))
 				text := l.read(trace)
 				var sockets []string
 				for _, m := range socketCall.FindAllStringSubmatch(text, -1) {
@@ -78,6 +79,9 @@ func TestCommandsAskOverFewSockets(t *testing.T) {
 				slices.Sort(sockets)
 				if !slices.Equal(sockets, want.sockets) {
 					t.Errorf("%s opens %q, want %q", want.name, sockets, want.sockets)
+				}
+				if polled, locks := len(polledFile.FindAllString(text, -1)), len(lockCall.FindAllString(text, -1)); polled > locks || locks == 0 {
+					t.Errorf("%s registers %d files with the poller, and takes %d locks", want.name, polled, locks)
 				}
 				if asked := len(ruleListing.FindAllString(text, -1)); asked != want.tables && (family != "netdev" || mode != "bridge") {
 					t.Errorf("%s asks for rules %d times, want %d", want.name, asked, want.tables)
@@ -90,5 +94,7 @@ func TestCommandsAskOverFewSockets(t *testing.T) {
 // What strace says of them. It does not know the type of each message.
 var (
 	socketCall  = regexp.MustCompile(`socket\((?:AF_NETLINK, \w[\w|]*, )?(\w+)`)
+	polledFile  = regexp.MustCompile(`epoll_ctl.* EPERM `)
+	lockCall    = regexp.MustCompile(`flock\(\d+, LOCK_(?:EX|SH)`)
 	ruleListing = regexp.MustCompile(`nlmsg_type=(?:0xa07 |NFNL_SUBSYS_NFTABLES<<8\|NFT_MSG_GETRULE,)`)
 )
