@@ -74,18 +74,19 @@ func (p *Pool) byAddress(a netip.Addr) *Reservation {
 // next picks the free address that was released longest ago; one that was never given counts as the oldest. taken are
 // the addresses in use anywhere: a replaced NIC can leave an address in two pools; onHost are the host's.
 func (p *Pool) next(taken, onHost iter.Seq[netip.Addr]) (netip.Addr, bool) {
-	used := map[netip.Addr]bool{}
+	// What is false is free, but was given before. The host has few addresses; more make it grow.
+	const ofTheHost = 8
+	used := make(map[netip.Addr]bool, len(p.Released)+len(p.Reservations)+ofTheHost)
+	for _, a := range p.Released {
+		used[a] = false
+	}
 	for _, list := range []iter.Seq[netip.Addr]{taken, onHost} {
 		for a := range list {
 			used[a] = true
 		}
 	}
-	waits := map[netip.Addr]bool{}
-	for _, a := range p.Released {
-		waits[a] = true
-	}
 	for a := range p.Listed.all {
-		if !used[a] && !waits[a] {
+		if _, known := used[a]; !known {
 			return a, true
 		}
 	}

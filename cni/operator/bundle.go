@@ -52,7 +52,7 @@ func bundle(ctx context.Context, o options, dirs []string, stdout io.Writer) err
 	}
 	_, err = fmt.Fprintf(stdout,
 		"%s has %d files. Names of pods and addresses are in it; look through it before you send it: tar -tvzf %s\n", file,
-		b.files, file)
+		len(b.names), file)
 	return err
 }
 
@@ -62,19 +62,24 @@ type bundleOf struct {
 	tar   *tar.Writer
 	root  string
 	at    time.Time
-	files int
+	names map[string]bool // of the files that are in it
 	err   error
 }
 
 func newBundle(w io.Writer, at time.Time) *bundleOf {
 	z := gzip.NewWriter(w)
-	return &bundleOf{zip: z, tar: tar.NewWriter(z), root: "azure-vnet-bundle", at: at}
+	return &bundleOf{zip: z, tar: tar.NewWriter(z), root: "azure-vnet-bundle", at: at, names: map[string]bool{}}
 }
 
 func (b *bundleOf) end() error { return errors.Join(b.err, b.tar.Close(), b.zip.Close()) }
 
-// add puts a text into the archive, without its secrets. err is why there is none.
+// add puts a text into the archive, without its secrets. err is why there is none. Two logs may have one name: that of a
+// configuration, and the one that has what was wrong before any was read.
 func (b *bundleOf) add(name string, text []byte, err error) {
+	for n, first := 2, name; b.names[name]; n++ {
+		name = path.Join(path.Dir(first), strconv.Itoa(n)+"-"+path.Base(first))
+	}
+	b.names[name] = true
 	if err != nil {
 		text = append(text, fmt.Sprintf("\n(%v)\n", err)...)
 	}
@@ -86,7 +91,6 @@ func (b *bundleOf) add(name string, text []byte, err error) {
 	if b.err == nil {
 		_, b.err = b.tar.Write(text)
 	}
-	b.files++
 }
 
 // collect takes everything. o says where the state is.

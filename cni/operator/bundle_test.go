@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -96,6 +99,28 @@ func TestABundleSaysWhatItLacks(t *testing.T) {
 	files := contentsOf(t, &archive)
 	if files["azure-vnet-bundle/a.txt"] != "token=(left out) y" || files["azure-vnet-bundle/b/c.txt"] != "half\n(disk on fire)\n" ||
 		len(files) != 2 {
+		t.Errorf("%q", files)
+	}
+}
+
+// Two files of one name are both there when it is unpacked.
+func TestABundleHasANameForEachFile(t *testing.T) {
+	t.Parallel()
+	var archive bytes.Buffer
+	b := newBundle(&archive, noon)
+	for _, text := range []string{"configured", "default", "third"} {
+		log := filepath.Join(t.TempDir(), "azure-vnet.log")
+		if err := os.WriteFile(log, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.log(log)
+	}
+	if err := b.end(); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"azure-vnet-bundle/log/azure-vnet.log": "configured", "azure-vnet-bundle/log/2-azure-vnet.log": "default",
+		"azure-vnet-bundle/log/3-azure-vnet.log": "third"}
+	if files := contentsOf(t, &archive); !maps.Equal(files, want) {
 		t.Errorf("%q", files)
 	}
 }

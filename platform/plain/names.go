@@ -5,7 +5,8 @@ import "slices"
 // All is no limit for Names.
 const All = -1
 
-// Names are those of what is in a folder, ordered, at most so many. What could be read before an error is returned, too.
+// Names are those of what is in a folder, ordered, at most so many. What could be read before an error is returned,
+// too.
 func Names(folder string, limit int) ([]string, error) {
 	f, err := openFolder(folder)
 	if err != nil {

@@ -32,6 +32,11 @@ func TestABundleHasAllButSecrets(t *testing.T) {
 	_, err = log.WriteString("time=x level=ERROR msg=failed error=\"ask http://user:" + secret + "@h/: token=" + secret + "\"\n")
 	l.must(err)
 	l.must(log.Close())
+	// What is wrong before a configuration is read is in the default log, which has the same name.
+	defaultLog := filepath.Join(n.Dir, "default-log")
+	l.must(os.Mkdir(defaultLog, 0o700))
+	l.must(os.WriteFile(filepath.Join(defaultLog, "azure-vnet.log"), []byte("of no configuration\n"), 0o600))
+	n.Mounts = "mount --bind " + defaultLog + " /var/log"
 	cmd := n.Command(l.ctx, filepath.Join(binaries, "azure-vnet"), "bundle", file, "--config", conf)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "AZURE_CLIENT_SECRET=" + secret, "PASSWORD=" + secret}
 	out, err := cmd.CombinedOutput()
@@ -58,7 +63,7 @@ func TestABundleHasAllButSecrets(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"versions.txt": "azure-vnet ", "doctor.txt": "bridge", "show.json": p.ID, "show-ipam.json": p.IP.String(),
-		"log/azure-vnet.log": "msg=done", "configuration/named-10-azure.conf": `"azure"`,
+		"log/azure-vnet.log": "msg=done", "log/2-azure-vnet.log": "of no configuration", "configuration/named-10-azure.conf": `"azure"`,
 		"host/nft.txt": "chain azure0-from-pod", "host/addr.txt": "10.240.0.4/16", "host/route.txt": "default via", "host/rule.txt": "lookup",
 		"host/version.txt": "Linux version", "host/os-release.txt": "ID=",
 	} {

@@ -73,6 +73,12 @@ func (l *lab) forgive() (err error) {
 func newLab(t *testing.T, cfg fabric.Config) *lab {
 	t.Helper()
 	t.Parallel()
+	return newLabInTurn(t, cfg)
+}
+
+// newLabInTurn is newLab for a test that does not run beside others of its group.
+func newLabInTurn(t *testing.T, cfg fabric.Config) *lab {
+	t.Helper()
 	f, err := fabric.New(cfg)
 	if err != nil {
 		t.Fatal(err)
