@@ -10,18 +10,18 @@ import (
 	"github.com/Azure/azure-container-networking/test/node"
 )
 
-// ipam measures the IPAM plugins alone, as another network plugin executes them, in pools of 250 and of 10,000
-// addresses.
+// ipam measures the IPAM plugins alone, as another network plugin executes them: on an empty node, with as many pods as a
+// node of AKS has unless somebody says otherwise, with nearly all that a NIC has addresses for, and in a pool of 10,000.
 func (b *bench) ipam(ctx context.Context) error {
-	for _, size := range []int{250, 10_000} {
-		if err := b.ipamPool(ctx, size); err != nil {
-			return fmt.Errorf("a pool of %d: %w", size, err)
+	for _, of := range []struct{ size, there int }{{250, 0}, {250, 30}, {250, 240}, {10_000, 0}} {
+		if err := b.ipamPool(ctx, of.size, of.there); err != nil {
+			return fmt.Errorf("a pool of %d, %d pods there: %w", of.size, of.there, err)
 		}
 	}
 	return nil
 }
 
-func (b *bench) ipamPool(ctx context.Context, size int) (err error) {
+func (b *bench) ipamPool(ctx context.Context, size, there int) (err error) {
 	v, err := b.vms(pairs[0], 1)
 	if err != nil {
 		return err
@@ -42,6 +42,9 @@ func (b *bench) ipamPool(ctx context.Context, size int) (err error) {
 		if v.lists[i], err = node.List(conf); err != nil {
 			return err
 		}
+	}
+	if err := v.fill(ctx, there); err != nil {
+		return err
 	}
 	took := map[string][2][]float64{}
 	for n := range rounds + 2 {
@@ -75,7 +78,7 @@ func (b *bench) ipamPool(ctx context.Context, size int) (err error) {
 		if command == "ADD" && size == 250 { // a NIC has no more
 			target = 1
 		}
-		group := fmt.Sprintf("azure-vnet-ipam alone, a pool of %d (reference: host-local)", size)
+		group := fmt.Sprintf("azure-vnet-ipam alone, a pool of %d, %d pods there (reference: host-local)", size, there)
 		b.report.compare(group, command, "ms", took[command][0], took[command][1], target)
 	}
 	return nil
