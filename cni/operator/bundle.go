@@ -73,8 +73,8 @@ func newBundle(w io.Writer, at time.Time) *bundleOf {
 
 func (b *bundleOf) end() error { return errors.Join(b.err, b.tar.Close(), b.zip.Close()) }
 
-// add puts a text into the archive, without its secrets. err is why there is none. Two logs may have one name: that of a
-// configuration, and the one that has what was wrong before any was read.
+// add puts a text into the archive, without its secrets. err is why there is none. Two logs may have one name: that of
+// a configuration, and the one that has what was wrong before any was read.
 func (b *bundleOf) add(name string, text []byte, err error) {
 	for n, first := 2, name; b.names[name]; n++ {
 		name = path.Join(path.Dir(first), strconv.Itoa(n)+"-"+path.Base(first))
