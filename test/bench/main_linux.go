@@ -60,6 +60,7 @@ type bench struct {
 
 func (b *bench) run(ctx context.Context, only *regexp.Regexp, file string) error {
 	b.report = newReport()
+	var errs error // what was measured before is kept
 	for _, section := range []struct {
 		name    string
 		measure func(context.Context) error
@@ -69,15 +70,13 @@ func (b *bench) run(ctx context.Context, only *regexp.Regexp, file string) error
 		}
 		fmt.Fprintln(os.Stderr, "measuring", section.name)
 		if err := section.measure(ctx); err != nil {
-			return fmt.Errorf("%s: %w", section.name, err)
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", section.name, err))
 		}
 	}
 	if file != "" {
-		if err := b.report.write(file); err != nil {
-			return err
-		}
+		errs = errors.Join(errs, b.report.write(file))
 	}
-	return b.report.print(os.Stdout)
+	return errors.Join(errs, b.report.print(os.Stdout))
 }
 
 // pair is a mode of ours and what a user would pick instead.

@@ -18,7 +18,7 @@ import (
 func (b *bench) packets(ctx context.Context) error {
 	for _, p := range []pair{pairs[0], pairs[2]} {
 		for _, there := range []int{2, present} {
-			took, err := b.paths(ctx, p, there)
+			took, lost, err := b.paths(ctx, p, there)
 			if err != nil {
 				return fmt.Errorf("%s mode: %w", p.mode, err)
 			}
@@ -31,6 +31,8 @@ func (b *bench) packets(ctx context.Context) error {
 				b.report.compare(group, m.Name+", reference: a plain bridge", "ms", took["ours "+m.Name], took["plain "+m.Name], toBridge)
 				b.report.compare(group, m.Name+", reference: "+p.name, "ms", took["ours "+m.Name], took["reference "+m.Name], toReference)
 			}
+			b.report.Rows = append(b.report.Rows, row{Group: group, Measure: "datagrams sent again, reference: " + p.name, Unit: "number",
+				Ours: lost["ours"], Reference: lost["reference"]})
 		}
 	}
 	return nil
@@ -42,15 +44,16 @@ type namedPath struct {
 	*traffic.Path
 }
 
-func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]float64, err error) {
+// paths says how long what took on which path, in ms, and how many datagrams had to be sent again there.
+func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]float64, _ map[string]float64, err error) {
 	v, err := b.vms(p, there+10)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, v.close()) }()
 	for _, n := range v.nodes {
 		if err := trackConnections(ctx, n.VM.Ns); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	var paths []namedPath
@@ -72,14 +75,14 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 		for n := range there {
 			pod, err := v.nodes[i].AddPod(ctx, list)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if n >= there-2 {
 				ends[n-there+2], last = pod.NS, pod.Addr(false)
 			}
 		}
 		if err := open([]string{"ours", "reference"}[i], ends[0], ends[1], last); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	from, to, at, err := v.plainBridge(ctx, there)
@@ -87,7 +90,7 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 		err = open("plain", from, to, at)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	took := map[string][]float64{}
 	for n := range 30 {
@@ -96,13 +99,17 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 				p := paths[(i+n)%len(paths)]
 				begun := time.Now()
 				if err := m.Run(p.Path); err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", p.name, m.Name, err)
+					return nil, nil, fmt.Errorf("%s, %s: %w", p.name, m.Name, err)
 				}
 				took[p.name+" "+m.Name] = append(took[p.name+" "+m.Name], time.Since(begun).Seconds()*1e3)
 			}
 		}
 	}
-	return took, nil
+	lost := map[string]float64{}
+	for _, p := range paths {
+		lost[p.name] = float64(p.Lost)
+	}
+	return took, lost, nil
 }
 
 // trackConnections is what each node has by kube-proxy, before any network plugin: the kernel follows all connections,

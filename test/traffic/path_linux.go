@@ -5,9 +5,13 @@
 package traffic
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/Azure/azure-container-networking/test/fabric"
@@ -32,9 +36,14 @@ var Measures = []struct {
 
 // Path is a way from one place to another.
 type Path struct {
+	// Lost are datagrams that were sent again because no answer came. The kernel has one queue for the frames of all
+	// virtual links, and a frame that floods hundreds of ports, of whichever bridge, may fill it.
+	Lost int
+
 	tcp, peer net.Conn
 	udp       net.Conn // to socket, which answers what does not begin with 0
 	socket    net.PacketConn
+	asked     uint32
 }
 
 // Open connects the two. address is that of the other place, with a port that is free there.
@@ -134,15 +143,26 @@ func (p *Path) smallPackets() error {
 	return nil
 }
 
-func (p *Path) ask() error {
-	data := make([]byte, 64)
+// ask sends a datagram and waits for its answer. It gives up when three in a row are lost.
+func (p *Path) ask() (err error) {
+	data, answer := make([]byte, 64), make([]byte, 64)
+	p.asked++
 	data[0] = 1
-	if err := p.udp.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return err
+	binary.BigEndian.PutUint32(data[1:], p.asked)
+	for range 3 {
+		if err = p.udp.SetDeadline(time.Now().Add(time.Second)); err != nil {
+			return err
+		}
+		if _, err = p.udp.Write(data); err != nil {
+			return err
+		}
+		for err == nil && !bytes.Equal(answer, data) { // a late one is of another
+			_, err = p.udp.Read(answer)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		p.Lost++
 	}
-	if _, err := p.udp.Write(data); err != nil {
-		return err
-	}
-	_, err := io.ReadAtLeast(p.udp, data, 1)
 	return err
 }
