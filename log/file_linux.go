@@ -21,6 +21,11 @@ func openAppend(path string) (*plain.File, error) {
 	return f, err
 }
 
+// waiting has writes to a device wait for it, a console for one: only the opening was not to wait.
+func waiting(f *plain.File) error {
+	return os.NewSyscallError("fcntl", syscall.SetNonblock(int(f.Fd()), false))
+}
+
 // appending returns what writes records. Linux appends in one piece.
 func appending(f *plain.File) io.Writer { return f }
 

@@ -18,6 +18,20 @@ func TestAFIFOIsRefusedWithoutWaitingForItsReader(t *testing.T) {
 	}
 }
 
+// A console that is busy is waited for, as a file on a disk is.
+func TestADeviceIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	f, _, err := openLog("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), syscall.F_GETFL, 0)
+	if errno != 0 || flags&syscall.O_NONBLOCK != 0 {
+		t.Errorf("flags %#x, %v", flags, errno)
+	}
+}
+
 func TestANewFileIsReadableByItsGroupOnly(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "x.log")

@@ -27,6 +27,9 @@ func openAppend(path string) (*plain.File, error) {
 	return &plain.File{File: os.NewFile(uintptr(h), path)}, nil
 }
 
+// waiting is needed on Linux.
+func waiting(*plain.File) error { return nil }
+
 // appender writes each record under a lock. Windows appends in one piece on NTFS, but nobody promises it, and other
 // file systems (SMB, and Wine on top of Linux) look for the end of the file first and write then.
 //

@@ -53,6 +53,9 @@ func openLog(path string) (*plain.File, plain.Info, error) {
 	if err == nil && !info.Type.IsRegular() && info.Type&fs.ModeCharDevice == 0 {
 		err = fmt.Errorf("%s is not a regular file (%s)", path, info.Type)
 	}
+	if err == nil && !info.Type.IsRegular() {
+		err = waiting(f)
+	}
 	if err != nil {
 		return nil, info, errors.Join(err, f.Close())
 	}
