@@ -30,14 +30,14 @@ const (
 
 // keepClassicOut waits for a call of the classic plugin that is under way, and keeps further ones from beginning until
 // release is called. Its errors wrap ErrLocked, with the process that has the lock, or ErrWrite.
-func (f *files) keepClassicOut(ctx context.Context) (release func(), err error) {
+func (f *files) keepClassicOut(ctx context.Context, lock *held) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, classicPatience)
 	defer cancel()
 	shared, err := f.classicFlock(ctx)
 	if err != nil {
 		return nil, err
 	}
-	own, err := f.classicFile(ctx)
+	own, err := f.classicFile(ctx, lock)
 	if err != nil {
 		shared()
 		return nil, err
@@ -65,9 +65,10 @@ func (f *files) classicFlock(ctx context.Context) (release func(), err error) {
 }
 
 // classicFile takes the lock of older versions. One that a killed process left keeps them out, too, for ever.
-func (f *files) classicFile(ctx context.Context) (release func(), err error) {
+func (f *files) classicFile(ctx context.Context, lock *held) (release func(), err error) {
 	path := f.path + ".lock"
-	temp, _, err := f.writeTemp([]byte(fmt.Sprint(os.Getpid())), false) // it comes with its content, or not at all
+	temp := f.tempOf(lock, f.path) // it comes with its content, or not at all
+	_, err = f.writeTemp(ctx, lock, temp, []byte(fmt.Sprint(os.Getpid())), false)
 	if err != nil {
 		return nil, f.writeError(err)
 	}

@@ -7,21 +7,18 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
 	"github.com/Azure/azure-container-networking/platform/plain"
-	"github.com/gofrs/flock"
 )
 
 const (
 	fileMode  = 0o600
+	mirrorExt = ".bak"
 	tempInfix = ".tmp-"
 
 	// sweepLimit bounds how many names of the folder are looked at for leftovers. /var/run has some fifty.
@@ -35,17 +32,17 @@ const (
 // files are the files of one store. All methods that write need the lock.
 type files struct {
 	path, lock, mirror, dir string
-	temp                    string // prefix of the names of temporary files
+	temp                    string // prefix of the paths of temporary files, see tempOf
 	now                     func() time.Time
 	log                     *slog.Logger
 	holder                  func(lock string) string // Options.Holder
-	swept                   *atomic.Bool             // nobody has to look for leftovers any more
 }
 
 func newFiles(path string, now func() time.Time, log *slog.Logger) files {
+	dir, name := filepath.Split(path)
 	return files{
-		path: path, lock: LockPath(path), mirror: path + ".bak", dir: filepath.Dir(path),
-		temp: "." + filepath.Base(path) + tempInfix, now: now, log: log, swept: new(atomic.Bool),
+		path: path, lock: LockPath(path), mirror: path + mirrorExt, dir: filepath.Dir(path),
+		temp: dir + "." + name + tempInfix, now: now, log: log,
 	}
 }
 
@@ -104,19 +101,18 @@ func asString(text []byte) string { return unsafe.String(unsafe.SliceData(text),
 //
 // The order makes sure of that, and that no crash between two steps leaves less than one whole file: everything that
 // needs space is done before anything is renamed.
-func (f *files) commit(ctx context.Context, lock *flock.Flock, text []byte, aside string) (_ *content, err error) {
-	f.sweep()
-	temp, info, err := f.writeTemp(text, true)
+func (f *files) commit(ctx context.Context, lock *held, text []byte, aside string) (_ *content, err error) {
+	temp := f.tempOf(lock, f.path)
+	info, err := f.writeTemp(ctx, lock, temp, text, true)
 	if err != nil {
 		return nil, f.writeError(err)
 	}
 	defer func() {
 		if err != nil {
 			_ = os.Remove(temp)
-			f.swept.Store(false) // the disk may be full of them
 		}
 	}()
-	if !f.holds(lock) {
+	if !f.holds(lock.file) {
 		return nil, fmt.Errorf("%w: %s was removed while it was held", ErrLocked, f.lock)
 	}
 	if aside != "" {
@@ -124,7 +120,7 @@ func (f *files) commit(ctx context.Context, lock *flock.Flock, text []byte, asid
 			return nil, f.writeError(err)
 		}
 	}
-	f.writeMirror(ctx, text)
+	f.writeMirror(ctx, lock, text)
 	if err := rename(ctx, temp, f.path); err != nil {
 		_ = os.Remove(f.mirror) // it is ahead of what the caller will believe; no mirror is better
 		return nil, f.writeError(err)
@@ -143,8 +139,9 @@ func (f *files) commit(ctx context.Context, lock *flock.Flock, text []byte, asid
 //
 // It is not synced. The mirror stands in for a main file that was damaged while the machine ran; after a power loss the
 // boot identity is another and nothing that concerns the kernel is believed anyway.
-func (f *files) writeMirror(ctx context.Context, text []byte) {
-	temp, _, err := f.writeTemp(text, false)
+func (f *files) writeMirror(ctx context.Context, lock *held, text []byte) {
+	temp := f.tempOf(lock, f.mirror)
+	_, err := f.writeTemp(ctx, lock, temp, text, false)
 	if err == nil {
 		if err = rename(ctx, temp, f.mirror); err == nil {
 			return
@@ -157,12 +154,27 @@ func (f *files) writeMirror(ctx context.Context, text []byte) {
 	f.log.WarnContext(ctx, "state mirror not written", "path", f.mirror, "cause", err)
 }
 
-// writeTemp writes the text to a new file in the folder of the state file and returns its name, and what it is. It
-// leaves nothing behind when it fails.
-func (f *files) writeTemp(text []byte, sync bool) (name string, info plain.Info, err error) {
-	file, err := f.createTemp()
+// tempOf is the temporary file for a path, ours or the mirror's. Whoever has this lock uses the same one, so what a
+// killed process has left is in the way of the next write, which replaces it: nobody has to look for it. Two that each
+// believe to have the lock, because somebody removed its file, have files of different locks.
+func (f *files) tempOf(lock *held, path string) string {
+	return f.temp + keyOf(lock.file) + strings.TrimPrefix(path, f.path)
+}
+
+// writeTemp writes the text to a new file, and returns what it is. It leaves nothing behind when it fails. What killed
+// processes have left may be what fills the disk: it is looked for then.
+func (f *files) writeTemp(ctx context.Context, lock *held, temp string, text []byte, sync bool) (plain.Info, error) {
+	info, err := writeNew(ctx, temp, text, sync)
+	if err != nil && f.sweep(lock) {
+		return writeNew(ctx, temp, text, sync)
+	}
+	return info, err
+}
+
+func writeNew(ctx context.Context, path string, text []byte, sync bool) (info plain.Info, err error) {
+	file, err := create(ctx, path)
 	if err != nil {
-		return "", plain.Info{}, err
+		return plain.Info{}, err
 	}
 	_, err = file.Write(text)
 	if err == nil && sync {
@@ -175,36 +187,39 @@ func (f *files) writeTemp(text []byte, sync bool) (name string, info plain.Info,
 		err = closeErr
 	}
 	if err != nil {
-		_ = os.Remove(file.Name())
-		return "", plain.Info{}, err
+		_ = os.Remove(path)
 	}
-	return file.Name(), info, nil
+	return info, err
 }
 
-// createTemp is os.CreateTemp with our flags.
-func (f *files) createTemp() (file *plain.File, err error) {
-	for range 100 {
-		name := filepath.Join(f.dir, f.temp+strconv.FormatUint(uint64(rand.Uint32()), 10))
-		if file, err = plain.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode); !errors.Is(err, fs.ErrExist) {
-			break
-		}
+// create makes a new file, in place of one that a killed process has left.
+func create(ctx context.Context, path string) (*plain.File, error) {
+	open := func() (*plain.File, error) { return plain.Open(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode) }
+	file, err := open()
+	if !errors.Is(err, fs.ErrExist) {
+		return file, err
 	}
+	err = replacing(ctx, func() error {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		file, err = open()
+		return err
+	})
 	return file, err
 }
 
-// sweep removes the temporary files of killed processes. Under the lock all of them are leftovers. It runs before a
-// write because a disk that is full of leftovers must become writable again; failures show in that write. One look is
-// enough for a command.
-func (f *files) sweep() {
-	if f.swept.Swap(true) {
-		return
-	}
+// sweep removes temporary files of killed processes that had a lock file which is gone since, and says whether it found
+// one. Nobody else can have one who has this lock.
+func (f *files) sweep(lock *held) (found bool) {
+	prefix, own := filepath.Base(f.temp), filepath.Base(f.tempOf(lock, f.path))
 	names, _ := plain.Names(f.dir, sweepLimit)
 	for _, name := range names {
-		if strings.HasPrefix(name, f.temp) {
-			_ = os.Remove(filepath.Join(f.dir, name))
+		if strings.HasPrefix(name, prefix) && name != own && name != own+mirrorExt {
+			found = os.Remove(filepath.Join(f.dir, name)) == nil || found
 		}
 	}
+	return found
 }
 
 func (f *files) writeError(cause error) error {

@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"strconv"
 	"syscall"
 
 	"github.com/Azure/azure-container-networking/platform/plain"
@@ -22,6 +24,18 @@ func openRead(_ context.Context, path string) (*plain.File, error) {
 
 // opening opens a lock file by what takes the lock.
 func opening(_ context.Context, try func() (bool, error)) (bool, error) { return try() }
+
+// keyOf is in the names of temporary files: another one for each lock file. One that is removed while somebody has it
+// open keeps its number.
+func keyOf(lock fs.FileInfo) string {
+	if s, ok := lock.Sys().(*syscall.Stat_t); ok {
+		return strconv.FormatUint(s.Ino, 10)
+	}
+	return "0"
+}
+
+// replacing calls what replaces a file.
+func replacing(_ context.Context, fn func() error) error { return fn() }
 
 // rename is os.Rename without a look at what is there already.
 func rename(_ context.Context, from, to string) error {

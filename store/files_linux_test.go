@@ -114,21 +114,32 @@ func TestAFullDiskIsAnErrorAndTheStateStays(t *testing.T) {
 	})
 }
 
-// Leftovers of killed processes may be what fills the disk.
+// Leftovers of killed processes may be what fills the disk: all of it, or so much that there is no room for the mirror.
 func TestADiskFullOfLeftoversBecomesWritable(t *testing.T) {
 	t.Parallel()
-	h := newHarness(t)
-	dir := filepath.Dir(h.path)
-	inMountNamespace(t, func() {
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-			t.Errorf("mount: %v", err)
-			return
-		}
-		_ = os.WriteFile(filepath.Join(dir, ".azure-vnet.json.tmp-1"), make([]byte, 1<<20), 0o600) // as much as fits
-		if err := h.Update(t.Context(), increment); err != nil {
-			t.Errorf("update: %v", err)
-		}
-	})
+	for name, size := range map[string]int{"all of it": 1 << 20, "no room for the mirror": 88 << 10} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			dir := filepath.Dir(h.path)
+			inMountNamespace(t, func() {
+				if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"); err != nil {
+					t.Errorf("mount: %v", err)
+					return
+				}
+				if err := h.Update(t.Context(), fill(1, 10_000)); err != nil {
+					t.Errorf("first update: %v", err)
+				}
+				_ = os.WriteFile(leave(t, h), make([]byte, size), 0o600) // as much as fits
+				if err := h.Update(t.Context(), fill(2, 10_000)); err != nil {
+					t.Errorf("update: %v", err)
+				}
+				if got, want := h.names(t), "azure-vnet.json azure-vnet.json.bak azure-vnet.lock"; got != want {
+					t.Errorf("folder holds %q, want %q", got, want)
+				}
+			})
+		})
+	}
 }
 
 func TestSpecialFilesInPlaceOfOursAreRefused(t *testing.T) {
@@ -217,6 +228,29 @@ func TestFilesAreTheOwnersOnly(t *testing.T) {
 		if info.Mode() != 0o600 {
 			t.Errorf("%s has mode %v, want 0600", path, info.Mode())
 		}
+	}
+}
+
+// Two that each believe to have the lock do not write into the same file: who comes later would replace the state by what
+// the other one has written in part.
+func TestTwoLocksHaveFilesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	var locks [2]*held
+	for i := range locks {
+		lock, err := h.f.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release(lock)
+		if locks[i] = lock; i == 0 {
+			if err := os.Remove(LockPath(h.path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if one, other := h.f.tempOf(locks[0], h.path), h.f.tempOf(locks[1], h.path); one == other {
+		t.Errorf("both write %s", one)
 	}
 }
 

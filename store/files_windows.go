@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -36,9 +37,15 @@ func openRead(ctx context.Context, path string) (file *plain.File, err error) {
 	return file, err
 }
 
+// keyOf is in the names of temporary files. Nobody can remove a lock file that somebody has open.
+func keyOf(fs.FileInfo) string { return "0" }
+
+// replacing calls what replaces a file that somebody may have open.
+func replacing(ctx context.Context, fn func() error) error { return retrySharing(ctx, renameLimit, fn) }
+
 // rename is MoveFileEx with MOVEFILE_REPLACE_EXISTING.
 func rename(ctx context.Context, from, to string) error {
-	return retrySharing(ctx, renameLimit, func() error { return os.Rename(from, to) })
+	return replacing(ctx, func() error { return os.Rename(from, to) })
 }
 
 // opening opens a lock file by what takes the lock. Somebody who is no process of ours, a virus scanner, may have the

@@ -68,6 +68,27 @@ func TestAReaderThatStaysIsAnErrorAndTheFileWhatItWas(t *testing.T) {
 	}
 }
 
+// A virus scanner may look at what a killed process has left.
+func TestALeftoverThatAScannerHasOpen(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	mustUpdate(t, h.Store, set(1))
+	lock, err := h.f.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	release(lock)
+	path := h.f.tempOf(lock, h.path)
+	write(t, path, "of a killed process")
+	reader := openWithoutSharing(t, path)
+	const while = 100 * time.Millisecond // the update succeeds whenever the scanner ends, within renameLimit
+	time.AfterFunc(while, func() { _ = reader.Close() })
+	mustUpdate(t, h.Store, set(2))
+	if got := mustView(t, h.Store); got.N != 2 {
+		t.Errorf("N = %d", got.N)
+	}
+}
+
 func TestAStateBelowTheDefaultFolder(t *testing.T) {
 	t.Parallel()
 	const folder = `C:\k`

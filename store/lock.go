@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -54,8 +55,14 @@ func wait(ctx context.Context, lock *flock.Flock, try func() (bool, error), take
 // LockPath returns the path of the lock file of the state file path: azure-vnet.lock beside azure-vnet.json.
 func LockPath(path string) string { return strings.TrimSuffix(path, ".json") + ".lock" }
 
+// held is the lock of a store, as long as a call has it.
+type held struct {
+	*flock.Flock
+	file fs.FileInfo // the lock file
+}
+
 // acquire obtains the lock. Its errors wrap ErrLocked, or ErrWrite if the lock file cannot be opened.
-func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
+func (f *files) acquire(ctx context.Context) (*held, error) {
 	start := time.Now()
 	for {
 		lock := flock.New(f.lock, flock.SetFlag(lockFlags), flock.SetPermissions(fileMode))
@@ -67,8 +74,9 @@ func (f *files) acquire(ctx context.Context) (*flock.Flock, error) {
 				ErrLocked, f.lock, time.Since(start).Round(time.Millisecond), f.heldBy(f.lock), err)
 		case err != nil:
 			return nil, fmt.Errorf("%w: lock file: %w", ErrWrite, err)
-		case f.holds(lock):
-			return lock, nil
+		}
+		if file, err := lock.Stat(); err == nil && f.holds(file) {
+			return &held{lock, file}, nil
 		}
 		release(lock)
 		if err := ctx.Err(); err != nil {
@@ -89,20 +97,16 @@ func (f *files) heldBy(lock string) string {
 	return ", held by " + who
 }
 
-// holds reports whether the lock is on the file that the path names. Operators used to remove lock files by hand, to
-// cure the classic plugin; a lock on a removed file excludes nobody.
-func (f *files) holds(lock *flock.Flock) bool {
-	held, err := lock.Stat()
-	if err != nil {
-		return false
-	}
+// holds reports whether a lock is on the file that the path names. Operators used to remove lock files by hand, to cure
+// the classic plugin; a lock on a removed file excludes nobody.
+func (f *files) holds(lock fs.FileInfo) bool {
 	named, err := os.Lstat(f.lock)
-	return err == nil && os.SameFile(held, named)
+	return err == nil && os.SameFile(lock, named)
 }
 
 // release gives the lock back. It cannot fail in a way that matters: closing the file releases the lock, too, and so
 // does the end of the process.
-func release(lock *flock.Flock) { _ = lock.Close() }
+func release(lock io.Closer) { _ = lock.Close() }
 
 // errNotRegular is ErrUnusable for folders, symbolic links, devices and the like.
 func errNotRegular(path string, mode fs.FileMode) error {

@@ -31,7 +31,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-container-networking/log/step"
-	"github.com/gofrs/flock"
 )
 
 // Options say where a state lives and what to do when the file is not simply there and whole.
@@ -164,15 +163,15 @@ func (s *Store[T]) Probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	temp, _, err := s.f.writeTemp(text, false)
-	if err != nil {
+	temp := s.f.tempOf(lock, s.f.path)
+	if _, err := s.f.writeTemp(ctx, lock, temp, text, false); err != nil {
 		return s.f.writeError(err)
 	}
 	return os.Remove(temp)
 }
 
 // open takes the lock and reads the state.
-func (s *Store[T]) open(ctx context.Context) (*flock.Flock, *loaded[T], error) {
+func (s *Store[T]) open(ctx context.Context) (*held, *loaded[T], error) {
 	lock, err := s.f.acquire(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -207,7 +206,7 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 	}
 	defer release(lock)
 	if s.o.Import != nil && (l.generation == 0 || l.aside == asideClassic) {
-		free, cerr := s.f.keepClassicOut(ctx)
+		free, cerr := s.f.keepClassicOut(ctx, lock)
 		if cerr != nil {
 			return cerr
 		}
@@ -237,6 +236,9 @@ func (s *Store[T]) Update(ctx context.Context, fn func(*T) error) error {
 		return err
 	}
 	return step.Do(s.f.log, "write the state", func() error {
+		if last := s.last.Load(); last == nil || !lock.file.ModTime().Before(last.info.Modified) {
+			s.f.sweep(lock) // who was killed with a lock file that is gone?
+		}
 		written, err := s.f.commit(ctx, lock, file, l.aside)
 		s.last.Store(written) // nil after an error: nothing is known then
 		return err
