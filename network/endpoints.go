@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Endpoints are those of a network, each by its container and interface.
@@ -13,18 +14,35 @@ type Endpoints struct{ records []record }
 type record struct {
 	*Endpoint
 	line string
+	end  uint64 // of its container's ID, as endOf
 }
 
-func (e *Endpoints) find(key string) int {
+// endOf are the last eight bytes of a container's ID, by which nearly all differ: each endpoint of a file is compared
+// with all before it.
+func endOf(containerID string) (end uint64) {
+	for i := max(0, len(containerID)-8); i < len(containerID); i++ {
+		end = end<<8 | uint64(containerID[i])
+	}
+	return end
+}
+
+// find finds an endpoint by its container and interface.
+func (e *Endpoints) find(o Owner) int {
+	end := endOf(o.ContainerID)
 	return slices.IndexFunc(e.records, func(r record) bool {
-		n := len(r.ContainerID)
-		return len(key) == n+1+len(r.IfName) && key[:n] == r.ContainerID && key[n+1:] == r.IfName
+		return r.end == end && r.ContainerID == o.ContainerID && r.IfName == o.IfName
 	})
+}
+
+// named is find by a key.
+func (e *Endpoints) named(key string) int {
+	i := strings.LastIndexByte(key, '/')
+	return e.find(Owner{ContainerID: key[:max(i, 0)], IfName: key[i+1:]})
 }
 
 // Get returns a copy of an endpoint, or nil. What is changed in it counts only after Set.
 func (e *Endpoints) Get(key string) *Endpoint {
-	i := e.find(key)
+	i := e.named(key)
 	if i < 0 {
 		return nil
 	}
@@ -40,16 +58,16 @@ func (e *Endpoints) Get(key string) *Endpoint {
 
 // Set adds the endpoint, or replaces the one with its owner.
 func (e *Endpoints) Set(ep *Endpoint) {
-	if i := e.find(ep.Key()); i >= 0 {
-		e.records[i] = record{Endpoint: ep}
+	if i := e.find(ep.Owner); i >= 0 {
+		e.records[i] = record{Endpoint: ep, end: endOf(ep.ContainerID)}
 		return
 	}
-	e.records = append(e.records, record{Endpoint: ep})
+	e.records = append(e.records, record{Endpoint: ep, end: endOf(ep.ContainerID)})
 }
 
 // Delete removes an endpoint; one that is not there is gone already.
 func (e *Endpoints) Delete(key string) {
-	if i := e.find(key); i >= 0 {
+	if i := e.named(key); i >= 0 {
 		e.records = slices.Delete(e.records, i, i+1)
 	}
 }

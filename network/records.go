@@ -39,7 +39,7 @@ func (s *State) ParseRecord(object *store.Reader) (any, error) {
 		return nil, object.Err()
 	case !e.named():
 		return nil, fmt.Errorf("an endpoint of network %q has no owner: %q", e.Network, e.Owner)
-	case n != nil && n.Endpoints.find(e.Key()) >= 0:
+	case n != nil && n.Endpoints.find(e.Owner) >= 0:
 		return nil, fmt.Errorf("endpoint %s is there twice", e.Owner)
 	}
 	return e, nil
@@ -59,7 +59,7 @@ func (s *State) EnterRecord(parsed any, text string) error {
 		const usual = 256 // what a NIC has: growing step by step takes twice the memory
 		n.Endpoints.records = make([]record, 0, usual)
 	}
-	n.Endpoints.records = append(n.Endpoints.records, record{e, text})
+	n.Endpoints.records = append(n.Endpoints.records, record{e, text, endOf(e.ContainerID)})
 	return nil
 }
 

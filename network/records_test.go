@@ -165,11 +165,12 @@ func TestARecordHasEveryField(t *testing.T) {
 	}
 }
 
-// A container may have two interfaces in one network.
+// A container may have two interfaces in one network, and two containers IDs that end alike.
 func TestAContainerWithTwoInterfacesHasTwoRecords(t *testing.T) {
 	t.Parallel()
 	var all Endpoints
-	owners := []Owner{{"azure", "c1", "net1"}, {"azure", "c1", "net2"}, {"azure", "c11", "net"}}
+	owners := []Owner{{"azure", "c1", "net1"}, {"azure", "c1", "net2"}, {"azure", "c11", "net"},
+		{"azure", "a-012345678", "net"}, {"azure", "b-012345678", "net"}}
 	for i, o := range owners {
 		all.Set(&Endpoint{Owner: o, MTU: i})
 	}
@@ -354,7 +355,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		list := endpointsOf(s)
 		for _, e := range list {
-			if n := s.Networks[e.Network]; n == nil || n.Endpoints.find(e.Key()) < 0 {
+			if n := s.Networks[e.Network]; n == nil || n.Endpoints.find(e.Owner) < 0 {
 				t.Errorf("endpoint %+v", e)
 			}
 		}
