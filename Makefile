@@ -318,6 +318,10 @@ bench-plot: ## draw docs/bench-*.svg from output/bench.json, and print its table
 	go run ./test/bench -plot docs -json $(OUTPUT)/bench.json
 	go run ./test/bench -markdown -json $(OUTPUT)/bench.json
 
+.PHONY: bench-compare
+bench-compare: ## where the ratios of output/bench.json and of another run, WITH=file, differ by 5 % or more
+	go run ./test/bench -compare '$(WITH)' -json $(OUTPUT)/bench.json
+
 .PHONY: benchstat
 benchstat: $(TOOLS)/benchstat ## compare output/bench.txt with OLD=file
 	$(TOOLS)/benchstat $(OLD) $(OUTPUT)/bench.txt

@@ -31,10 +31,11 @@ func (b *bench) burst(ctx context.Context, p pair, size int) (err error) {
 	if err := v.fill(ctx, 1); err != nil {
 		return err
 	}
-	var all, slowest [2][]float64
+	var all, slowest series
 	var failed [2]int
-	for range 3 {
-		for i, list := range v.lists {
+	for n := 0; !enough(n, parts, all); n++ {
+		for _, i := range [2]int{n % 2, 1 - n%2} {
+			list := v.lists[i]
 			pods := make([]*node.Pod, size)
 			for n := range pods {
 				if pods[n], err = v.nodes[i].NewPod(list); err != nil {
@@ -73,7 +74,7 @@ func (b *bench) burst(ctx context.Context, p pair, size int) (err error) {
 	b.report.compare(group, "all", "ms", all[0], all[1], target)
 	b.report.compare(group, "the slowest", "ms", slowest[0], slowest[1], 0)
 	b.report.Rows = append(b.report.Rows,
-		row{Group: group, Measure: "failures in three bursts", Unit: "number", Ours: float64(failed[0]), Reference: float64(failed[1])})
+		row{Group: group, Measure: "failures in all bursts", Unit: "number", Ours: float64(failed[0]), Reference: float64(failed[1])})
 	if failed[0] > 0 {
 		return fmt.Errorf("%d ADDs failed", failed[0])
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-container-networking/ipam/ipamtest"
@@ -46,8 +48,8 @@ func (b *bench) ipamPool(ctx context.Context, size, there int) (err error) {
 	if err := v.fill(ctx, there); err != nil {
 		return err
 	}
-	took := map[string][2][]float64{}
-	for n := range rounds + 2 {
+	took := map[string]series{}
+	for n := 0; !enough(n, rounds, slices.Collect(maps.Values(took))...); n++ {
 		var pods [2]*node.Pod
 		for i, list := range v.lists {
 			if pods[i], err = v.nodes[i].NewPod(list); err != nil {

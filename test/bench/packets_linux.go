@@ -93,7 +93,8 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 		return nil, nil, err
 	}
 	took := map[string][]float64{}
-	for n := range 30 {
+	const rounds = 30
+	for n := 0; !enough(n, rounds, pairsOf(took)...); n++ {
 		for _, m := range traffic.Measures {
 			for i := range paths {
 				p := paths[(i+n)%len(paths)]
@@ -110,6 +111,16 @@ func (b *bench) paths(ctx context.Context, p pair, there int) (_ map[string][]fl
 		lost[p.name] = float64(p.Lost)
 	}
 	return took, lost, nil
+}
+
+// pairsOf are ours with each of the two that it is compared with.
+func pairsOf(took map[string][]float64) (all []series) {
+	for _, m := range traffic.Measures {
+		for _, other := range []string{"plain ", "reference "} {
+			all = append(all, series{took["ours "+m.Name], took[other+m.Name]})
+		}
+	}
+	return all
 }
 
 // trackConnections is what each node has by kube-proxy, before any network plugin: the kernel follows all connections,
