@@ -76,6 +76,9 @@ func (b *bench) commandsOf(ctx context.Context, p pair) (err error) {
 		}
 	}
 	for n := 0; !enough(n, rounds, slices.Concat(both[0].series(), both[1].series())...); n++ {
+		if err := b.renew(n); err != nil {
+			return err
+		}
 		for _, s := range both {
 			if err := s.round(ctx, n); err != nil {
 				return err
@@ -247,6 +250,9 @@ func (b *bench) fileRows(ctx context.Context) error {
 		b.report.single(group, f[0]+", size alone", "MiB", own, targets[f[0]].size)
 		var took series
 		for n := 0; !enough(n, 100, took); n++ {
+			if err := b.renew(n); err != nil {
+				return err
+			}
 			for i, path := range []string{filepath.Join(b.bin, f[0]), filepath.Join(b.reference, f[1])} {
 				cmd := exec.CommandContext(ctx, path)
 				cmd.Env, cmd.Stdin = []string{"CNI_COMMAND=VERSION"}, strings.NewReader(`{"cniVersion":"1.0.0"}`)

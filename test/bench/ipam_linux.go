@@ -50,6 +50,9 @@ func (b *bench) ipamPool(ctx context.Context, size, there int) (err error) {
 	}
 	took := map[string]series{}
 	for n := 0; !enough(n, rounds, slices.Collect(maps.Values(took))...); n++ {
+		if err := b.renew(n); err != nil {
+			return err
+		}
 		var pods [2]*node.Pod
 		for i, list := range v.lists {
 			if pods[i], err = v.nodes[i].NewPod(list); err != nil {

@@ -68,7 +68,8 @@ func compareRuns(one, other string) error {
 // bench is one run.
 type bench struct {
 	bin, reference string
-	floor          string // folder of test/bench/floor
+	floor          string            // folder of test/bench/floor
+	copies         map[string]string // folder of copies, of which folder
 	report         *report
 	files          bool // the programs themselves are measured
 }
@@ -100,22 +101,6 @@ func (b *bench) run(ctx context.Context, only *regexp.Regexp, file string) error
 		errs = errors.Join(errs, b.report.write(file))
 	}
 	return errors.Join(errs, b.report.print(os.Stdout))
-}
-
-// install copies the programs of both sides, as an operator does: one that was copied starts faster than one that the
-// linker has written, by an amount that is another one with each build.
-func (b *bench) install(folder string) error {
-	for _, from := range []*string{&b.bin, &b.reference, &b.floor} {
-		to, err := os.MkdirTemp(folder, "")
-		if err != nil {
-			return err
-		}
-		if err := os.CopyFS(to, os.DirFS(*from)); err != nil {
-			return err
-		}
-		*from = to
-	}
-	return nil
 }
 
 // pair is a mode of ours and what a user would pick instead.

@@ -150,7 +150,7 @@ func (p *Path) ask() (err error) {
 	data[0] = 1
 	binary.BigEndian.PutUint32(data[1:], p.asked)
 	for range 3 {
-		if err = p.udp.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		if err = p.udp.SetReadDeadline(time.Now().Add(time.Second)); err != nil { // a write waits for nobody
 			return err
 		}
 		if _, err = p.udp.Write(data); err != nil {
