@@ -63,6 +63,18 @@ func TestAReadOnlyFolderIsAnErrorAndTheStateStays(t *testing.T) {
 	})
 }
 
+// onSmallDisk runs fn with a disk of 128 KiB at the folder.
+func onSmallDisk(t *testing.T, dir string, fn func()) {
+	t.Helper()
+	inMountNamespace(t, func() {
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"); err != nil {
+			t.Errorf("mount: %v", err)
+			return
+		}
+		fn()
+	})
+}
+
 func fill(n int, bytes int) func(*state) error {
 	return func(s *state) error {
 		s.N, s.Names = n, map[string]string{"fill": strings.Repeat("x", bytes)}
@@ -74,11 +86,7 @@ func TestAFullDiskIsAnErrorAndTheStateStays(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	dir := filepath.Dir(h.path)
-	inMountNamespace(t, func() {
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"); err != nil {
-			t.Errorf("mount: %v", err)
-			return
-		}
+	onSmallDisk(t, dir, func() {
 		if err := h.Update(t.Context(), fill(1, 40_000)); err != nil {
 			t.Errorf("first update: %v", err)
 		}
@@ -122,11 +130,7 @@ func TestADiskFullOfLeftoversBecomesWritable(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t)
 			dir := filepath.Dir(h.path)
-			inMountNamespace(t, func() {
-				if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=128k"); err != nil {
-					t.Errorf("mount: %v", err)
-					return
-				}
+			onSmallDisk(t, dir, func() {
 				if err := h.Update(t.Context(), fill(1, 10_000)); err != nil {
 					t.Errorf("first update: %v", err)
 				}
