@@ -34,15 +34,15 @@ func (e *Endpoints) find(o Owner) int {
 	})
 }
 
-// named is find by a key.
-func (e *Endpoints) named(key string) int {
+// findKey is find by an owner's key.
+func (e *Endpoints) findKey(key string) int {
 	i := strings.LastIndexByte(key, '/')
 	return e.find(Owner{ContainerID: key[:max(i, 0)], IfName: key[i+1:]})
 }
 
 // Get returns a copy of an endpoint, or nil. What is changed in it counts only after Set.
 func (e *Endpoints) Get(key string) *Endpoint {
-	i := e.named(key)
+	i := e.findKey(key)
 	if i < 0 {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (e *Endpoints) Set(ep *Endpoint) {
 
 // Delete removes an endpoint; one that is not there is gone already.
 func (e *Endpoints) Delete(key string) {
-	if i := e.named(key); i >= 0 {
+	if i := e.findKey(key); i >= 0 {
 		e.records = slices.Delete(e.records, i, i+1)
 	}
 }
