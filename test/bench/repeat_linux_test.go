@@ -64,7 +64,8 @@ func TestANoisyMachineIsSaid(t *testing.T) {
 	if add := r.Rows[0]; rounds != 360 || add.repeats() || add.met() != "unsure" {
 		t.Errorf("after %d rounds: %+v, %s", rounds, add, add.met())
 	}
-	if said := r.noise(); !strings.Contains(said, "In 0 of 2 rows") || !strings.Contains(said, "too noisy") {
+	said := r.noise()
+	if !strings.Contains(said, "Of 1 ratios with a target another run has 0 the same") || !strings.Contains(said, "too noisy") {
 		t.Error(said)
 	}
 }
