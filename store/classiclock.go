@@ -67,8 +67,8 @@ func (f *files) classicFlock(ctx context.Context) (release func(), err error) {
 // classicFile takes the lock of older versions. One that a killed process left keeps them out, too, for ever.
 func (f *files) classicFile(ctx context.Context, lock *held) (release func(), err error) {
 	path := f.path + ".lock"
-	temp := f.tempOf(lock, f.path) // it comes with its content, or not at all
-	_, err = f.writeTemp(ctx, lock, temp, []byte(fmt.Sprint(os.Getpid())), false)
+	pid := []byte(fmt.Sprint(os.Getpid()))
+	temp, _, err := f.writeTemp(ctx, lock, f.path, pid, false) // it comes with its content, or not at all
 	if err != nil {
 		return nil, f.writeError(err)
 	}

@@ -102,8 +102,7 @@ func asString(text []byte) string { return unsafe.String(unsafe.SliceData(text),
 // The order makes sure of that, and that no crash between two steps leaves less than one whole file: everything that
 // needs space is done before anything is renamed.
 func (f *files) commit(ctx context.Context, lock *held, text []byte, aside string) (_ *content, err error) {
-	temp := f.tempOf(lock, f.path)
-	info, err := f.writeTemp(ctx, lock, temp, text, true)
+	temp, info, err := f.writeTemp(ctx, lock, f.path, text, true)
 	if err != nil {
 		return nil, f.writeError(err)
 	}
@@ -140,8 +139,7 @@ func (f *files) commit(ctx context.Context, lock *held, text []byte, aside strin
 // It is not synced. The mirror stands in for a main file that was damaged while the machine ran; after a power loss the
 // boot identity is another and nothing that concerns the kernel is believed anyway.
 func (f *files) writeMirror(ctx context.Context, lock *held, text []byte) {
-	temp := f.tempOf(lock, f.mirror)
-	_, err := f.writeTemp(ctx, lock, temp, text, false)
+	temp, _, err := f.writeTemp(ctx, lock, f.mirror, text, false)
 	if err == nil {
 		if err = rename(ctx, temp, f.mirror); err == nil {
 			return
@@ -161,14 +159,17 @@ func (f *files) tempOf(lock *held, path string) string {
 	return f.temp + keyOf(lock.file) + strings.TrimPrefix(path, f.path)
 }
 
-// writeTemp writes the text to a new file, and returns what it is. It leaves nothing behind when it fails. What killed
-// processes have left may be what fills the disk: it is looked for then.
-func (f *files) writeTemp(ctx context.Context, lock *held, temp string, text []byte, sync bool) (plain.Info, error) {
-	info, err := writeNew(ctx, temp, text, sync)
+// writeTemp writes the text to the temporary file for a path, and returns its name, and what it is. It leaves nothing
+// behind when it fails. What killed processes have left may be what fills the disk: it is looked for then.
+func (f *files) writeTemp(ctx context.Context, lock *held, path string, text []byte, sync bool) (
+	temp string, info plain.Info, err error,
+) {
+	temp = f.tempOf(lock, path)
+	info, err = writeNew(ctx, temp, text, sync)
 	if err != nil && f.sweep(lock) {
-		return writeNew(ctx, temp, text, sync)
+		info, err = writeNew(ctx, temp, text, sync)
 	}
-	return info, err
+	return temp, info, err
 }
 
 func writeNew(ctx context.Context, path string, text []byte, sync bool) (info plain.Info, err error) {

@@ -163,8 +163,8 @@ func (s *Store[T]) Probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	temp := s.f.tempOf(lock, s.f.path)
-	if _, err := s.f.writeTemp(ctx, lock, temp, text, false); err != nil {
+	temp, _, err := s.f.writeTemp(ctx, lock, s.f.path, text, false)
+	if err != nil {
 		return s.f.writeError(err)
 	}
 	return os.Remove(temp)
