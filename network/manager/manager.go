@@ -318,8 +318,12 @@ func (m *Manager) Remove(ctx context.Context, o network.Owner, netns string) (*n
 		if err = m.removeUnknown(ctx, n, o, netns, unsearched); err != nil || !unsearched {
 			return nil, err
 		}
-		// An ADD may have found it on the host before it went.
-		if n, e, err = m.find(ctx, o); err != nil || e == nil {
+		// An ADD may have found it on the host before it went. What that has not written by now, it does not write any
+		// more (goneMeanwhile).
+		if err = m.own(ctx); err == nil {
+			n, e, err = m.find(ctx, o)
+		}
+		if err != nil || e == nil {
 			return nil, err
 		}
 	}
@@ -356,8 +360,8 @@ func (m *Manager) disconnect(ctx context.Context, n *network.Network, e *network
 		slog.String("hostIfName", e.HostIfName))
 }
 
-// own makes the state ours, if it is the classic plugin's yet: a call of that which is under way changes state and host
-// until its end.
+// own waits for who is writing the state, and makes it ours, if it is the classic plugin's yet: a call of that which is
+// under way changes state and host until its end.
 func (m *Manager) own(ctx context.Context) error {
 	return m.Store.Update(ctx, func(*network.State) error { return nil })
 }

@@ -23,7 +23,7 @@ func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 	if err != nil {
 		return err
 	}
-	err = m.Store.Update(ctx, func(s *network.State) error {
+	return m.Store.Update(ctx, func(s *network.State) error {
 		record := s.Networks[n.Name]
 		if record == nil {
 			return nil
@@ -31,42 +31,28 @@ func (m *Manager) rebuild(ctx context.Context, n *network.Network) error {
 		record.Unsearched = false
 		var lost network.Endpoints
 		for _, e := range found {
-			if record.Endpoints.Get(e.Key()) == nil {
-				m.Log.Warn("an endpoint that only the host knew is in the state again",
-					"endpoint", e.Owner, "addresses", e.Addresses)
-				record.Endpoints.Set(e)
-				lost.Set(e)
-				record.Imported = record.Imported || slices.Contains(foreign, e)
+			if record.Endpoints.Get(e.Key()) != nil || m.goneMeanwhile(ctx, e) {
+				continue
 			}
+			m.Log.Warn("an endpoint that only the host knew is in the state again",
+				"endpoint", e.Owner, "addresses", e.Addresses)
+			record.Endpoints.Set(e)
+			lost.Set(e)
+			record.Imported = record.Imported || slices.Contains(foreign, e)
 		}
 		n.Carried, n.Imported = append(n.Carried, lost), n.Imported || record.Imported
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return m.forgetGone(ctx, n, foreign)
 }
 
-// forgetGone drops those of another plugin that have gone since they were found: a DEL knew of no record, or the other
-// plugin's own was still in progress. A DEL that comes from now on does. What the rules have of them goes first:
-// another ADD may have put it there once they were in the state.
-func (m *Manager) forgetGone(ctx context.Context, n *network.Network, foreign []*network.Endpoint) error {
+// goneMeanwhile says whether a DEL has taken away what was found on the host. It is asked under the state's lock, for
+// which a DEL waits when nothing of the pod is there any more: it then finds what was recorded before (Remove, forget).
+func (m *Manager) goneMeanwhile(ctx context.Context, e *network.Endpoint) bool {
 	if m.Interface == nil {
-		return nil
+		return m.Gone(ctx, e)
 	}
-	for _, e := range foreign {
-		if _, there, err := m.Interface(e.HostIfName); err != nil || there {
-			continue
-		}
-		if err := m.Dataplane.DeleteEndpoint(ctx, n, e); err != nil {
-			return fmt.Errorf("take the rest of %s off the host: %w", e.Owner, err)
-		}
-		if err := m.forget(ctx, e.Owner, false); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, there, err := m.Interface(e.HostIfName)
+	return err == nil && !there
 }
 
 // nameOwners gives pods of which the host does not show whose they are, because another plugin made them, the
