@@ -80,34 +80,21 @@ func linkLocal(m net.HardwareAddr) netip.Addr {
 // AddElements makes pods reachable and lets them send. An element that is there already is success; one
 // with another MAC for the same address is replaced in the same transaction.
 func (n *Conn) AddElements(elements ...Element) error {
-	err := n.add(false, elements)
+	err := n.insert(elements)
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) {
-		err = n.add(true, elements)
+		err = n.TakeElements(elements...)
 	}
 	return err
 }
 
 // TakeElements takes addresses, which are in all sets, from whoever else has them there.
-func (n *Conn) TakeElements(elements ...Element) error { return n.add(true, elements) }
-
-func (n *Conn) add(replace bool, elements []Element) error {
+func (n *Conn) TakeElements(elements ...Element) error {
+	var err error
 	for _, e := range elements {
-		var errs error
-		if replace {
-			errs = n.forget(e)
-		}
-		for _, part := range e.entries() {
-			errs = errors.Join(errs, n.library().SetAddElements(part.set, []nftables.SetElement{part.element}))
-		}
-		if e.Family == FamilyNetdev {
-			n.addPodChain(e)
-		}
-		if errs != nil {
-			return n.abandon(fmt.Errorf("nftables element of %s: %w", e.Address, errs))
-		}
+		err = errors.Join(err, n.forget(e))
 	}
-	if err := n.library().Flush(); err != nil {
-		return fmt.Errorf("add nftables elements: %w", err)
+	if err = n.commit(errors.Join(err, n.addPods(elements))); err != nil {
+		return fmt.Errorf("take nftables elements: %w", err)
 	}
 	return nil
 }

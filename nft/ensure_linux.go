@@ -66,8 +66,12 @@ func (n *Conn) Close() {
 	}
 }
 
-// abandon forgets what was appended to a transaction that fails before it is sent: the next one would send it, too.
-func (n *Conn) abandon(err error) error {
+// commit has the kernel do what was appended to the transaction. If that failed, it is forgotten: the next one would
+// send it, too.
+func (n *Conn) commit(err error) error {
+	if err == nil {
+		return n.library().Flush()
+	}
 	_ = n.library().CloseLasting()
 	n.lib = nil
 	return err
@@ -185,10 +189,7 @@ func (n *Conn) ensureRules(r Rules, pods []Element) error {
 	if err != nil {
 		return err
 	}
-	if err := n.appendRules(r, chains, obsolete, pods); err != nil {
-		return n.abandon(err)
-	}
-	if err := n.library().Flush(); err != nil {
+	if err := n.commit(n.appendRules(r, chains, obsolete, pods)); err != nil {
 		return fmt.Errorf("install nftables rules of %s: %w", r.Name, featureError(err))
 	}
 	return nil

@@ -38,11 +38,7 @@ func (n *Conn) lookUp(s *nftables.Set, key []byte) (found element, there bool, e
 	if err := n.openRaw(); err != nil {
 		return found, false, err
 	}
-	nested := func(typ uint16, value []byte) []byte { return wire.AppendAttr(nil, typ|unix.NLA_F_NESTED, value) }
-	const first = 1 // the elements of a list have numbers
-	wanted := nested(first, nested(unix.NFTA_SET_ELEM_KEY, wire.AppendAttr(nil, unix.NFTA_DATA_VALUE, key)))
-	body := append(about(s.Table, unix.NFTA_SET_ELEM_LIST_SET, s.Name),
-		nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, wanted)...)
+	body := entry{s, nftables.SetElement{Key: key}}.body()
 	answer, err := n.raw.Get(wire.Request(subsystem|unix.NFT_MSG_GETSETELEM, 0, body), subsystem|unix.NFT_MSG_NEWSETELEM)
 	if errors.Is(err, unix.ENOENT) { // nor may the set be there
 		return found, false, nil

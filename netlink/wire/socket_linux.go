@@ -229,7 +229,7 @@ type answers struct {
 
 func answersTo(request []byte, typ uint16) answers {
 	dump := binary.NativeEndian.Uint16(request[6:])&unix.NLM_F_DUMP != 0
-	return answers{typ: typ, sequence: binary.NativeEndian.Uint32(request[8:]), one: !dump}
+	return answers{typ: typ, sequence: sequenceOf(request), one: !dump}
 }
 
 // take says whether these messages were the last ones, and with which error it ended.
