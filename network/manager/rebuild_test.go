@@ -104,7 +104,9 @@ func TestADelWaitsForTheSearchThatHasSeenItsPod(t *testing.T) {
 	m, host = hiddenPods(t, func(veth string) bool {
 		if veth == "azv2" && !begun {
 			begun = true
-			go func() { ended <- m.Delete(t.Context(), network.Owner{Network: "azure", ContainerID: "c2", IfName: "eth0"}) }()
+			go func() {
+				ended <- m.Delete(t.Context(), network.Owner{Network: "azure", ContainerID: "c2", IfName: "eth0"})
+			}()
 			<-host.deleting
 			select {
 			case err := <-ended:
