@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -33,10 +34,14 @@ func (h HostAgent) Subnets(ctx context.Context) ([]Subnet, error) {
 		return nil, fmt.Errorf("%w: ask the host agent %s: %w", ErrUnavailable, h.URL, err)
 	}
 	defer func() { _ = answer.Close() }()
-	body := &io.LimitedReader{R: answer, N: maxAnswer}
-	subnets, err := ParseXML(body)
-	if body.N <= 0 {
+	// All of it is there before it is understood, which takes a busy node long, and is no waiting for the agent.
+	body, err := io.ReadAll(io.LimitReader(answer, maxAnswer+1))
+	if len(body) > maxAnswer {
 		return nil, fmt.Errorf("%w: the answer of host agent %s is larger than %d bytes", ErrUnavailable, h.URL, maxAnswer)
+	}
+	var subnets []Subnet
+	if err == nil {
+		subnets, err = ParseXML(bytes.NewReader(body))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: the answer of host agent %s: %w", ErrUnavailable, h.URL, err)
