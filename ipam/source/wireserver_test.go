@@ -52,6 +52,7 @@ func TestHostAgentThatMisbehaves(t *testing.T) {
 		"JSON":                        {body(`{"Interfaces":[]}`), "EOF"},
 		"too deep":                    {body(strings.Repeat("<Interfaces>", 20_000)), "decode XML"},
 		"too much":                    {ipamtest.Fault{HugeBytes: 100 << 20}, "larger than 4194304 bytes"},
+		"too much that is no XML":     {body("<<" + strings.Repeat(" ", maxAnswer)), "larger than 4194304 bytes"},
 		"an entity":                   {body(`<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><Interfaces>&b;</Interfaces>`), "decode XML"},
 		"bad bytes":                   {body("<Interfaces>\xff\xfe\x00</Interfaces>"), "decode XML"},
 		"something behind the answer": {body(ipamtest.Document([]ipamtest.Interface{agentNIC}) + "<more>"), ""},
