@@ -17,7 +17,12 @@ import (
 // is taken off it.
 type hidden struct {
 	network.Dataplane
+	there    func(veth string) bool
 	deleting chan string
+}
+
+func (h hidden) Gone(_ context.Context, e *network.Endpoint) (bool, error) {
+	return !h.there(e.HostIfName), nil
 }
 
 func (hidden) Endpoints(context.Context, *network.Network) ([]*network.Endpoint, error) {
@@ -48,7 +53,7 @@ func hiddenPods(t *testing.T, there func(veth string) bool) (*Manager, hidden) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	host := hidden{deleting: make(chan string, 2)}
+	host := hidden{there: there, deleting: make(chan string, 2)}
 	return &Manager{Store: st, Dataplane: host, Log: slog.New(slog.DiscardHandler),
 		Interface: func(veth string) (platform.Interface, bool, error) { return platform.Interface{}, there(veth), nil },
 		Holders: func(context.Context) (map[netip.Addr]string, error) {
@@ -73,7 +78,8 @@ func recorded(t *testing.T, m *Manager) (containers map[string]bool, imported bo
 }
 
 // A pod that another plugin made gets the name of whoever holds its address, and its network counts as imported. What a
-// DEL took away since it was found is not recorded, whoever made it.
+// DEL took away since it was found is not recorded, whoever made it. HNS is asked for that on Windows, where no interface
+// of the host is a pod's.
 func TestPodsThatOnlyTheHostKnowsAreFoundAgain(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]map[string]bool{
@@ -82,13 +88,18 @@ func TestPodsThatOnlyTheHostKnowsAreFoundAgain(t *testing.T) {
 		"ours is there": {"azv2": true},
 		"all are gone":  {},
 	} {
-		m, _ := hiddenPods(t, func(veth string) bool { return want[veth] })
-		if err := m.rebuild(t.Context(), &network.Network{Name: "azure"}); err != nil {
-			t.Fatal(err)
-		}
-		got, imported := recorded(t, m)
-		if len(got) != len(want) || got["c1"] != want["azv1"] || got["c2"] != want["azv2"] || imported != want["azv1"] {
-			t.Errorf("%s: recorded %v, imported %t", name, got, imported)
+		for _, windows := range []bool{false, true} {
+			m, _ := hiddenPods(t, func(veth string) bool { return want[veth] })
+			if windows {
+				m.Interface = nil
+			}
+			if err := m.rebuild(t.Context(), &network.Network{Name: "azure"}); err != nil {
+				t.Fatal(err)
+			}
+			got, imported := recorded(t, m)
+			if len(got) != len(want) || got["c1"] != want["azv1"] || got["c2"] != want["azv2"] || imported != want["azv1"] {
+				t.Errorf("%s, Windows %t: recorded %v, imported %t", name, windows, got, imported)
+			}
 		}
 	}
 }
