@@ -6,13 +6,13 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-container-networking/netlink"
+	"github.com/Azure/azure-container-networking/netlink/watch"
 	"github.com/Azure/azure-container-networking/network"
-	"github.com/Azure/azure-container-networking/nft"
 )
 
 // Watch tells of changes of what a repair looks at, and who made them, if that is known ("" if not); not of changes of
 // nftables by a program of the name own.
-func Watch(ctx context.Context, own string) (<-chan string, error) { return nft.Watch(ctx, own) }
+func Watch(ctx context.Context, own string) (<-chan string, error) { return watch.Changes(ctx, own) }
 
 // Ailing implements network.Dataplane: what CHECK would find on the host's side. Of a network that is not as it should
 // be that is all: it is repaired with all its pods.

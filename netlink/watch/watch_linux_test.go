@@ -1,22 +1,25 @@
-package nft
+package watch
 
 import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-container-networking/test/lab"
 )
 
+func TestMain(m *testing.M) { lab.Main(m) }
+
 // Whoever changes something of the host is heard of, by name if it is nftables; our own program is not.
-func TestWatch(t *testing.T) {
-	h := newHost(t)
+func TestChanges(t *testing.T) {
+	h := lab.New(t)
 	var changes, others <-chan string
-	h.kernel(func(*Conn) {
-		var err error
-		changes, err = Watch(t.Context(), "azure-vnet")
-		h.Must(err)
-		others, err = Watch(t.Context(), "nft")
-		h.Must(err)
-	})
+	h.Must(h.VM.Ns.Do(func() (err error) {
+		if changes, err = Changes(t.Context(), "azure-vnet"); err == nil {
+			others, err = Changes(t.Context(), "nft")
+		}
+		return err
+	}))
 	heard := func() (string, bool) {
 		select {
 		case who := <-changes:

@@ -1,4 +1,4 @@
-package nft
+package watch
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch tells of each change of the host's links, addresses, routes, forwarding and nftables, who made it if the kernel
+// Changes tells of each change of the host's links, addresses, routes, forwarding and nftables, who made it if the kernel
 // says so ("" if not). Changes of nftables by a program of the name own are left out. What comes faster than it is
 // taken counts once. It ends with ctx.
-func Watch(ctx context.Context, own string) (<-chan string, error) {
+func Changes(ctx context.Context, own string) (<-chan string, error) {
 	links, err := listenTo(unix.NETLINK_ROUTE, nil, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
 		unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
