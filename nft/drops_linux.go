@@ -24,16 +24,18 @@ func (n *Conn) Drops() ([]Drop, error) {
 	}
 	var out []Drop
 	for _, s := range scopes {
-		chain := s.chainName("from-pod")
-		rules, err := n.library().GetRules(s.table(), &nftables.Chain{Table: s.table(), Name: chain})
-		if err != nil {
-			return nil, fmt.Errorf("list nftables rules of %s: %w", chain, listError(err))
-		}
-		for _, r := range rules {
-			if packets, ok := dropped(r); ok {
-				text, _ := userdata.GetString(r.UserData, userdata.TypeComment)
-				_, reason, _ := strings.Cut(text, " ") // behind the hash
-				out = append(out, Drop{s.Name, reason, packets})
+		for _, name := range chainsOfPods {
+			chain := s.chainName(name)
+			rules, err := n.library().GetRules(s.table(), &nftables.Chain{Table: s.table(), Name: chain})
+			if err != nil {
+				return nil, fmt.Errorf("list nftables rules of %s: %w", chain, listError(err))
+			}
+			for _, r := range rules {
+				if packets, ok := dropped(r); ok {
+					text, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+					_, reason, _ := strings.Cut(text, " ") // behind the hash
+					out = append(out, Drop{s.Name, reason, packets})
+				}
 			}
 		}
 	}

@@ -265,8 +265,8 @@ func listError(err error) error {
 // obsolete are the scope's chains that are there, but not among the wanted.
 func (n *Conn) obsolete(s Scope, wanted []chain) ([]*nftables.Chain, error) {
 	own, keep := map[string]bool{}, map[string]bool{}
-	for _, name := range slices.Concat([]string{"from-fabric", "from-pod", "to-fabric", "pre", "prerouting", "post",
-		"in", "out"}, optionalChains) {
+	for _, name := range slices.Concat([]string{"from-fabric", "to-fabric", "pre", "prerouting", "post", "in", "out"},
+		chainsOfPods, optionalChains) {
 		own[s.chainName(name)] = true
 	}
 	for _, c := range wanted {

@@ -85,11 +85,14 @@ func familyOf(a netip.Addr) ipFamily {
 // match matches packets of the family, in a bridge's rules and in those of the host's stack. (meta protocol, not the
 // frame's type: a packet that is routed may have lost its frame.)
 func (f ipFamily) match() []expr.Any {
-	proto := etherIP4
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1}, equal(f.protocol())}
+}
+
+func (f ipFamily) protocol() string {
 	if f.v6 {
-		proto = etherIP6
+		return etherIP6
 	}
-	return []expr.Any{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1}, equal(proto)}
+	return etherIP4
 }
 
 // inHost matches packets of the family in the path of the host's own stack, so that nft shows what follows by its
@@ -195,14 +198,14 @@ func isKey(offset, length uint32, s *nftables.Set) []expr.Any {
 		differs("\x00\x00\x00\x00\x00\x00")}
 }
 
-// notOwned matches what the port is not allowed to say: (port, MAC, address) is not in the set. The name takes 16
-// bytes from register 1, the MAC 8 from register 2; register 14 is where the address has to lie, in the kernel's
-// 32-bit numbering.
-func notOwned(s *nftables.Set, macBase expr.PayloadBase, mac uint32, addrBase expr.PayloadBase,
-	addr, length uint32) []expr.Any {
+// inOwned matches what the port is allowed to say, or inverted what it is not: (port, MAC, address) is in the set. The
+// name takes 16 bytes from register 1, the MAC 8 from register 2; register 14 is where the address has to lie, in the
+// kernel's 32-bit numbering.
+func inOwned(s *nftables.Set, macBase expr.PayloadBase, mac uint32, addrBase expr.PayloadBase,
+	addr, length uint32, invert bool) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, load(macBase, mac, 6, 2), load(addrBase, addr, length, 14),
-		&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: true},
+		&expr.Lookup{SourceRegister: 1, SetName: s.Name, SetID: s.ID, Invert: invert},
 	}
 }
 

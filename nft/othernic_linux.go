@@ -50,14 +50,11 @@ func mark(bit uint32) []expr.Any {
 }
 
 // answersMayTurn: what a bridge is to hand up has to be the host's before it is known what it is (byOtherNIC).
-func (r Rules) answersMayTurn() (rules []rule) {
+func (r Rules) answersMayTurn(f ipFamily) []rule {
 	if r.Other == "" {
 		return nil
 	}
-	for _, f := range []ipFamily{ip4, ip6} {
-		rules = append(rules, newRule(f.name()+" may be an answer for "+r.Other, f.match(), packetForHost()))
-	}
-	return rules
+	return []rule{newRule(f.name()+" may be an answer for "+r.Other, f.match(), packetForHost())}
 }
 
 // bits is register 1 with and without some bits.

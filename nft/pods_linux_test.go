@@ -177,7 +177,7 @@ func (p *pods) waitCounted(rule string, done <-chan error) {
 	p.Helper()
 	counted := regexp.MustCompile(`counter packets [1-9].* comment "[0-9a-f]{8} ` + rule)
 	for range 1000 { // each starts a process: that takes seconds
-		if counted.MatchString(p.NFT("list chain bridge azure-vnet azure0-from-pod")) {
+		if counted.MatchString(p.NFT("list table bridge azure-vnet")) {
 			return
 		}
 		select {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/google/nftables"
@@ -57,7 +58,8 @@ func (s Scope) base(name string, hook *nftables.ChainHook, priority nftables.Cha
 // chains is the rule set of docs/network.md. Its size does not depend on the number of pods: they are elements of
 // the sets.
 func (r Rules) chains() []chain {
-	chains := []chain{r.plain("from-pod", r.fromPod()...)}
+	chains := []chain{r.plain("from-pod", r.fromPod()...), r.plain(ip4.fromPod(), r.fromPod4()...),
+		r.plain(ip6.fromPod(), r.fromPod6()...)}
 	if !r.Routed() {
 		chains = append(chains, r.plain("from-fabric", r.fromFabric()...), r.plain("to-fabric", r.toFabric()...))
 	}
@@ -69,6 +71,11 @@ func (r Rules) chains() []chain {
 	return slices.Concat(chains, hooks(r.further(others)), others)
 }
 
+// chainsOfPods are for what pods send: ARP and what is dropped, IPv4, IPv6.
+var chainsOfPods = []string{"from-pod", ip4.fromPod(), ip6.fromPod()}
+
+func (f ipFamily) fromPod() string { return "from-pod" + strings.TrimPrefix(f.name(), "IPv") }
+
 // behindEbtables is the priority after that of ebtables' nat table in prerouting (NF_BR_PRI_NAT_DST_BRIDGED,
 // include/uapi/linux/netfilter_bridge.h). The classic plugin's rules may be in the legacy one, which nftables does not
 // show: whatever they write into a frame, ours have the last word.
@@ -77,14 +84,20 @@ const behindEbtables = -299
 // hooks are where the rules begin. The first of them has in its text what else there is, so that a chain too many
 // shows as a difference, too.
 func (r Rules) hooks(others string) []chain {
-	fromPod := newRule("from a pod of "+r.Name+others, portOf(r.ports()), jump(r.chainName("from-pod")))
-	if r.Routed() {
-		return []chain{r.base("pre", nftables.ChainHookPrerouting, -300, fromPod)}
+	fabric := ifName(expr.MetaKeyIIFNAME, r.Master)
+	var fromPod []rule
+	if r.knowsByPort() {
+		fromPod = r.own()
 	}
+	fromPod = append(fromPod, newRule("from a pod of "+r.Name+others, portOf(r.ports()), jump(r.chainName("from-pod"))))
+	arrives := "from the fabric: arrives by " + r.Master
+	if r.Routed() {
+		first := newRule(arrives, fabric, verdict(expr.VerdictAccept))
+		return []chain{r.base("pre", nftables.ChainHookPrerouting, -300, append([]rule{first}, fromPod...)...)}
+	}
+	first := newRule(arrives, fabric, jump(r.chainName("from-fabric")))
 	return []chain{
-		r.base("prerouting", nftables.ChainHookPrerouting, behindEbtables,
-			newRule("from the fabric: arrives by "+r.Master, ifName(expr.MetaKeyIIFNAME, r.Master),
-				jump(r.chainName("from-fabric"))), fromPod),
+		r.base("prerouting", nftables.ChainHookPrerouting, behindEbtables, append([]rule{first}, fromPod...)...),
 		r.base("post", nftables.ChainHookPostrouting, 300,
 			newRule("to the fabric: leaves by "+r.Master, ifName(expr.MetaKeyOIFNAME, r.Master),
 				jump(r.chainName("to-fabric")))),
@@ -107,53 +120,106 @@ func (r Rules) fromFabric() []rule {
 	}
 }
 
-func (r Rules) fromPod() []rule {
-	var rules []rule
-	if !r.Routed() {
-		rules = append(rules, newRule("a bridge's own group address, of which the host would hear",
-			[]expr.Any{load(ll, ethDst, 6, 1),
-				&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 6,
-					Mask: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0}, Xor: make([]byte, 6)},
-				equal("\x01\x80\xc2\x00\x00\x00")}, countedDrop()))
+// knowsByPort says that a pod's own address, by its own port, is what tells it from others. It is asked before the
+// port is: one question for most of what there is, instead of two.
+func (r Rules) knowsByPort() bool { return r.AntiSpoof && r.Family != FamilyNetdev }
+
+// own leads what a pod may send by IP to the rules about that, past those about all else.
+func (r Rules) own() (rules []rule) {
+	for _, f := range []ipFamily{ip4, ip6} {
+		text, match := f.name()+" of a pod", f.match()
+		var owned []expr.Any
+		if r.AntiSpoof {
+			text, owned = text+", from its own MAC and address", inOwned(r.owned(f.v6), ll, ethSrc, nh, f.src, f.length, false)
+			if !r.Routed() {
+				match = etherType(f.protocol()) // a frame with a VLAN tag has the same protocol, and another type
+			}
+		}
+		rules = append(rules, newRule(text, match, owned,
+			[]expr.Any{&expr.Verdict{Kind: expr.VerdictGoto, Chain: r.chainName(f.fromPod())}}))
+	}
+	return rules
+}
+
+// fromPod is about what is not a pod's own by IP: ARP, and what is dropped.
+func (r Rules) fromPod() (rules []rule) {
+	if !r.knowsByPort() {
+		rules = r.own()
 	}
 	if r.AntiSpoof {
-		rules = append(rules, r.antiSpoof4()...)
+		rules = append(rules, r.antiSpoof()...)
+	}
+	if r.Routed() { // ARP does not leave the veth
+		return rules
+	}
+	accept, toPod := verdict(expr.VerdictAccept), setDstFromMap(arpTPA, 4, r.pods(false))
+	forHost := append(inSet(arpTPA, 4, r.host(false), false), toHost(r.MAC)...)
+	rules = append(rules, groupAddress("a"),
+		newRule("ARP request for the host at "+r.MAC.String(), arp(arpRequest), forHost),
+		// The pod answers for itself; a redirected request also spares the others the broadcast.
+		newRule("ARP request to its pod", arp(arpRequest), toPod, accept))
+	if r.Tunnel {
+		rules = append(rules,
+			// The classic plugin's legacy rules send ARP among pods to the fabric, too, which does not bring it back.
+			newRule("tunnel mode: ARP reply to its pod", arp(arpReply), toPod, accept),
+			newRule("tunnel mode: ARP reply to the host at "+r.MAC.String(), arp(arpReply), forHost))
+	}
+	return rules
+}
+
+// groupAddress drops what a bridge would not forward, but hand to the host past all rules.
+func groupAddress(of string) rule {
+	return newRule(of+" bridge's own group address, of which the host would hear",
+		[]expr.Any{load(ll, ethDst, 6, 1),
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 6,
+				Mask: []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0}, Xor: make([]byte, 6)},
+			equal("\x01\x80\xc2\x00\x00\x00")}, countedDrop())
+}
+
+// fromPod4 is about what pods may send by IPv4.
+func (r Rules) fromPod4() (rules []rule) {
+	if r.AntiSpoof {
+		rules = append(rules, newRule("DHCP server in a pod", ip4.match(), l4(unix.IPPROTO_UDP),
+			[]expr.Any{load(th, 0, 2, 1), equal(be16(67))}, countedDrop()))
 	} else {
 		rules = append(rules, newRule("no pod sends from "+loopback.String(), ip4.match(),
 			inPrefix(ip4.src, loopback), countedDrop()))
 	}
 	rules = append(rules, r.toNeighbour(ip4)...)
-	if r.AntiSpoof {
-		rules = append(rules, r.antiSpoof()...)
-	}
-	rules = append(rules, r.toNeighbour(ip6)...)
 	rules = append(rules, r.closed(newRule)...)
-	s, accept := r.Scope, verdict(expr.VerdictAccept)
-	if s.Routed() {
+	if r.Routed() {
 		return rules
 	}
-	rules = append(append(append(rules, r.answersMayTurn()...), r.toHostRules()...),
-		newRule("ARP request for the host at "+r.MAC.String(), arp(arpRequest),
-			inSet(arpTPA, 4, s.host(false), false), toHost(r.MAC)),
-		// The pod answers for itself; a redirected request also spares the others the broadcast.
-		newRule("ARP request to its pod", arp(arpRequest), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
-		newRule("neighbour solicitation for the host at "+r.MAC.String(), icmp6(ndSolicitation),
-			inSetAt(th, ndTarget, 16, s.host(true), false), toHost(r.MAC)),
-		newRule("neighbour solicitation to its pod", icmp6(ndSolicitation),
-			setDstFromMapAt(th, ndTarget, 16, s.pods(true)), accept))
-	for _, f := range []ipFamily{ip4, ip6} {
-		// Addressed to the fabric a frame is not for the host, unless it turns out to be a service's (turn), and then it is
-		// too late to say so.
-		rules = append(rules, newRule(f.name()+" for the host may be turned round", f.match(),
-			inSet(f.dst, f.length, s.host(f.v6), false), packetForHost()))
+	rules = append(append(rules, groupAddress("IPv4 to a")), r.toHostRules(ip4)...)
+	if r.Tunnel {
+		rules = append(rules, newRule("tunnel mode: IPv4 to the fabric", ip4.match(), setMAC(ethDst, azure.FabricMAC),
+			verdict(expr.VerdictAccept)))
 	}
+	return rules
+}
+
+// fromPod6 is about what pods may send by IPv6.
+func (r Rules) fromPod6() (rules []rule) {
+	if r.AntiSpoof {
+		rules = append(rules, newRule("neighbour advertisement of an address that is not the pod's", icmp6(ndAdvertisement),
+			inOwned(r.owned(true), ll, ethSrc, th, ndTarget, 16, true), countedDrop()),
+			newRule("router advertisement from a pod", icmp6(ndRouterAdvertisement), countedDrop()),
+			newRule("redirect from a pod", icmp6(ndRedirect), countedDrop()),
+			newRule("DHCPv6 server in a pod", ip6.match(), l4(unix.IPPROTO_UDP),
+				[]expr.Any{load(th, 0, 2, 1), equal(be16(547))}, countedDrop()))
+	}
+	rules = append(rules, r.toNeighbour(ip6)...)
+	if r.Routed() {
+		return rules
+	}
+	accept := verdict(expr.VerdictAccept)
+	rules = append(append(rules, groupAddress("IPv6 to a"),
+		newRule("neighbour solicitation for the host at "+r.MAC.String(), icmp6(ndSolicitation),
+			inSetAt(th, ndTarget, 16, r.host(true), false), toHost(r.MAC)),
+		newRule("neighbour solicitation to its pod", icmp6(ndSolicitation),
+			setDstFromMapAt(th, ndTarget, 16, r.pods(true)), accept)), r.toHostRules(ip6)...)
 	if r.Tunnel {
 		rules = append(rules,
-			newRule("tunnel mode: IPv4 to the fabric", ip4.match(), setMAC(ethDst, azure.FabricMAC), accept),
-			// The classic plugin's legacy rules send ARP among pods to the fabric, too, which does not bring it back.
-			newRule("tunnel mode: ARP reply to its pod", arp(arpReply), setDstFromMap(arpTPA, 4, s.pods(false)), accept),
-			newRule("tunnel mode: ARP reply to the host at "+r.MAC.String(), arp(arpReply),
-				inSet(arpTPA, 4, s.host(false), false), toHost(r.MAC)),
 			// An advertisement answers a solicitation that was redirected: the fabric would not bring it back.
 			newRule("tunnel mode: neighbour advertisements stay here", icmp6(ndAdvertisement), accept),
 			newRule("tunnel mode: unicast IPv6 to the fabric", ip6.match(), unicast(), setMAC(ethDst, azure.FabricMAC), accept))
@@ -179,42 +245,24 @@ func (r Rules) toNeighbour(f ipFamily) []rule {
 		verdict(expr.VerdictAccept))}
 }
 
-// antiSpoof4 drops what a pod sends by IPv4 from a MAC or an address that is not its own, and what only a DHCP server
-// may say.
-func (r Rules) antiSpoof4() []rule {
-	return []rule{
-		newRule("IPv4 from an address or MAC that is not the pod's", ip4.match(),
-			notOwned(r.owned(false), ll, ethSrc, nh, ip4.src, 4), countedDrop()),
-		newRule("DHCP server in a pod", ip4.match(), l4(unix.IPPROTO_UDP),
-			[]expr.Any{load(th, 0, 2, 1), equal(be16(67))}, countedDrop()),
-	}
-}
-
-// antiSpoof does so for all else, and drops what only a router may say.
+// antiSpoof drops what a pod sends from a MAC or an address that is not its own, and by other protocols.
 func (r Rules) antiSpoof() []rule {
-	s := r.Scope
-	rules := []rule{
+	ip := func(f ipFamily) rule {
+		return newRule(f.name()+" from an address or MAC that is not the pod's", f.match(), countedDrop())
+	}
+	rules := []rule{ip(ip4),
 		// What an honest kernel says before it has an address: duplicate address detection and multicast reports. It
 		// would count as spoofing otherwise.
 		newRule("IPv6 from no address yet", ip6.match(),
 			[]expr.Any{load(nh, ip6.src, 16, 1), equal(string(netip.IPv6Unspecified().AsSlice()))}, verdict(expr.VerdictDrop)),
-		newRule("IPv6 from an address or MAC that is not the pod's", ip6.match(),
-			notOwned(s.owned(true), ll, ethSrc, nh, ip6.src, 16), countedDrop()),
-		newRule("neighbour advertisement of an address that is not the pod's", icmp6(ndAdvertisement),
-			notOwned(s.owned(true), ll, ethSrc, th, ndTarget, 16), countedDrop()),
-		newRule("router advertisement from a pod", icmp6(ndRouterAdvertisement), countedDrop()),
-		newRule("redirect from a pod", icmp6(ndRedirect), countedDrop()),
-		newRule("DHCPv6 server in a pod", ip6.match(), l4(unix.IPPROTO_UDP),
-			[]expr.Any{load(th, 0, 2, 1), equal(be16(547))}, countedDrop()),
-	}
-	if s.Routed() { // the host's stack has no use for other protocols, and ARP does not leave the veth
+		ip(ip6)}
+	if r.Routed() { // the host's stack has no use for other protocols
 		return rules
 	}
-	return append(rules,
-		newRule("ARP from an address or MAC that is not the pod's", etherType(etherARP),
-			notOwned(s.owned(false), nh, arpSHA, nh, arpSPA, 4), countedDrop()),
-		newRule("anything but IPv4, IPv6 and ARP, VLANs among it",
-			[]expr.Any{load(ll, 12, 2, 1), differs(etherIP4), differs(etherIP6), differs(etherARP)}, countedDrop()))
+	others := newRule("anything but IPv4, IPv6 and ARP, VLANs among it",
+		[]expr.Any{load(ll, 12, 2, 1), differs(etherIP4), differs(etherIP6), differs(etherARP)}, countedDrop())
+	return append(append([]rule{others}, rules...), newRule("ARP from an address or MAC that is not the pod's",
+		etherType(etherARP), inOwned(r.owned(false), nh, arpSHA, nh, arpSPA, 4, true), countedDrop()))
 }
 
 // toFabric: the fabric accepts only frames, ARP senders and neighbour discovery with the NIC's own MAC.

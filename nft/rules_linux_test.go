@@ -100,7 +100,7 @@ func TestRulesInPlaceSeesEveryChange(t *testing.T) {
 	}{
 		"a chain was flushed":              {damage: "flush chain bridge azure-vnet azure0-to-fabric"},
 		"another chain was flushed":        {damage: "flush chain bridge azure-vnet azure0-prerouting"},
-		"one rule was deleted":             {damage: "delete rule bridge azure-vnet azure0-from-pod handle "},
+		"one rule was deleted":             {damage: "delete rule bridge azure-vnet azure0-from-pod4 handle "},
 		"one rule was added":               {damage: "insert rule bridge azure-vnet azure0-from-pod drop"},
 		"the table was deleted":            {damage: "delete table bridge azure-vnet"},
 		"a host address is not in the set": {damage: "flush set bridge azure-vnet azure0-host4"},

@@ -165,26 +165,28 @@ var (
 
 // toHostRules give the host's own stack what it has to route: addresses that it serves itself, and what has to leave
 // behind its address.
-func (r Rules) toHostRules() []rule {
+func (r Rules) toHostRules(f ipFamily) []rule {
 	at := " at " + r.MAC.String()
-	rules := []rule{newRule("the host handles "+linkLocal4.String()+at, ip4.match(), inPrefix(ip4.dst, linkLocal4),
-		[]expr.Any{load(nh, ip4.dst, 4, 1), differs(string(metadataAddress.AsSlice()))}, toHost(r.MAC))}
-	for _, f := range []ipFamily{ip4, ip6} {
-		rules = append(rules, newRule("the host handles the "+f.name()+" addresses of its other interfaces"+at, f.match(),
-			inSet(f.dst, f.length, r.local(f.v6), false), toHost(r.MAC)))
+	rules := r.answersMayTurn(f)
+	if !f.v6 {
+		rules = append(rules, newRule("the host handles "+linkLocal4.String()+at, f.match(), inPrefix(f.dst, linkLocal4),
+			[]expr.Any{load(nh, f.dst, f.length, 1), differs(string(metadataAddress.AsSlice()))}, toHost(r.MAC)))
 	}
+	rules = append(rules, newRule("the host handles the "+f.name()+" addresses of its other interfaces"+at, f.match(),
+		inSet(f.dst, f.length, r.local(f.v6), false), toHost(r.MAC)))
 	for _, p := range r.ViaHost {
-		f := familyOf(p.Addr())
-		rules = append(rules, newRule("the host handles "+p.String()+at, f.match(), inPrefix(f.dst, p), toHost(r.MAC)))
+		if p.Addr().Is6() == f.v6 {
+			rules = append(rules, newRule("the host handles "+p.String()+at, f.match(), inPrefix(f.dst, p), toHost(r.MAC)))
+		}
 	}
-	if !r.Masquerade {
-		return rules
-	}
-	for _, f := range []ipFamily{ip4, ip6} {
+	if r.Masquerade {
 		rules = append(rules, newRule(f.name()+" that leaves the VNET: the host"+at+" translates it", f.match(), unicast(),
 			r.outside(f), toHost(r.MAC)))
 	}
-	return rules
+	// Addressed to the fabric a frame is not for the host, unless it turns out to be a service's (turn), and then it is
+	// too late to say so.
+	return append(rules, newRule(f.name()+" for the host may be turned round", f.match(),
+		inSet(f.dst, f.length, r.host(f.v6), false), packetForHost()))
 }
 
 // masquerade puts the host's address into what pods send out of the VNET. A service's address is translated to that of

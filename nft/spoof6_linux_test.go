@@ -48,7 +48,7 @@ func TestAPodSaysOnlyWhatItMayByIPv6(t *testing.T) {
 			"router advertisement"},
 		"not a redirect":               {frame(own, 0x86dd, ipv6(linkLocal(own), icmp, nd(137, ownIP)...)...), "redirect"},
 		"not a DHCPv6 server's answer": {frame(own, 0x86dd, ipv6(ownIP, udp, 2, 35, 2, 34, 0, 8, 0, 0)...), "DHCPv6 server"},
-		"not a DHCP server's answer": {frame(own, 0x0800, append(ipv4(lab.PodPrefixes[0].Addr()), 0, 67, 0, 68, 0, 26, 0, 0)...),
+		"not a DHCP server's answer": {frame(own, 0x0800, append(ipv4(lab.PodPrefixes[0].Addr(), lab.Gateway), 0, 67, 0, 68, 0, 26, 0, 0)...),
 			"DHCP server"},
 	} {
 		t.Run(name, func(t *testing.T) {

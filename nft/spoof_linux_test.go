@@ -18,9 +18,9 @@ func frame(src net.HardwareAddr, proto uint16, payload ...byte) []byte {
 }
 
 // ipv4 is a UDP packet's header.
-func ipv4(src netip.Addr) []byte {
+func ipv4(src, dst netip.Addr) []byte {
 	h := append([]byte{0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0, 0}, src.AsSlice()...)
-	h = append(h, lab.Gateway.AsSlice()...)
+	h = append(h, dst.AsSlice()...)
 	var sum uint32
 	for i := 0; i < len(h); i += 2 {
 		sum += uint32(binary.BigEndian.Uint16(h[i:]))
@@ -47,17 +47,18 @@ func TestAPodSendsOnlyFromWhatItWasGiven(t *testing.T) {
 		frame []byte
 		rule  string // that counts it
 	}{
-		"not from a neighbour's address":         {frame(own, 0x0800, ipv4(otherIP)...), ip},
-		"not from the host's address":            {frame(own, 0x0800, ipv4(host)...), ip},
-		"not from no address, as DHCP does":      {frame(own, 0x0800, ipv4(netip.IPv4Unspecified())...), ip},
-		"not from another MAC":                   {frame(other, 0x0800, ipv4(ownIP)...), ip},
-		"not from a neighbour's MAC and address": {frame(other, 0x0800, ipv4(otherIP)...), ip},
+		"not from a neighbour's address":         {frame(own, 0x0800, ipv4(otherIP, lab.Gateway)...), ip},
+		"not from the host's address":            {frame(own, 0x0800, ipv4(host, lab.Gateway)...), ip},
+		"not from no address, as DHCP does":      {frame(own, 0x0800, ipv4(netip.IPv4Unspecified(), lab.Gateway)...), ip},
+		"not from another MAC":                   {frame(other, 0x0800, ipv4(ownIP, lab.Gateway)...), ip},
+		"not from a neighbour's MAC and address": {frame(other, 0x0800, ipv4(otherIP, lab.Gateway)...), ip},
 		"not with ARP for a neighbour":           {frame(own, 0x0806, arpFrom(own, otherIP)...), arp},
 		"not with ARP for the host":              {frame(own, 0x0806, arpFrom(own, host)...), arp},
 		"not with ARP for the gateway":           {frame(own, 0x0806, arpFrom(own, lab.Gateway)...), arp},
 		"not with ARP of another MAC":            {frame(own, 0x0806, arpFrom(other, ownIP)...), arp},
 		"not with IPv6":                          {frame(own, 0x86dd, ipv6(netip.MustParseAddr("fd00::9"), 59)...), "IPv6 from an address"},
-		"not in a VLAN":                          {frame(own, 0x8100, append([]byte{0, 7, 8, 0}, ipv4(ownIP)...)...), rest},
+		"not in a VLAN":                          {frame(own, 0x8100, append([]byte{0, 7, 8, 0}, ipv4(ownIP, lab.Gateway)...)...), rest},
+		"not in a VLAN to a neighbour":           {frame(own, 0x8100, append([]byte{0, 7, 8, 0}, ipv4(ownIP, otherIP)...)...), rest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := connect(t, 2)

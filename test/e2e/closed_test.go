@@ -80,6 +80,11 @@ func (h *hostile) saysToHost(antiSpoof bool) {
 		send(counts, 0x0800, group, packet4(fabric.HostAgent, nic.Address, udp, 0, text("group")))
 		send(counts, 0x86dd, group, packet6(fabric.RemoteHost6, nic.Address6, udp, text("group, IPv6")))
 		send(counts, 0x86dd, group, packet6(lladdr(h.mac), addr("ff02::1"), icmpv6, router))
+		if !routed {
+			send(counts, 0x0800, group, packet4(ip, nic.Address, udp, 0, text("group, from its own address")))
+			send(counts, 0x86dd, group, packet6(h.own.Addr(true), nic.Address6, udp, text("group, from its own IPv6")))
+			send(counts, 0x0806, group, arpPacket(1, h.mac, ip, make(net.HardwareAddr, 6), nic.Address))
+		}
 	}
 	for _, dst := range []string{"127.0.0.1", "127.1.2.3"} {
 		send(true, 0x0800, h.next, packet4(ip, addr(dst), udp, 0, text("loopback")))

@@ -144,6 +144,12 @@ func (h *hostile) attempts(mark []byte) map[string]attempt {
 				append(append(append([]byte{137, 0, 0, 0, 0, 0, 0, 0}, lladdr(h.mac).AsSlice()...), fabric.RemoteHost6.AsSlice()...), mark...))),
 		"VLAN tag": l2(all(0x8100,
 			append([]byte{0, 7, 8, 0}, packet4(ip, gateway, udp, 0, udpPacket(1, 2, mark))...))),
+		"VLAN tag to the neighbour": l2(attempt{frame: ether(h.next, h.mac, 0x8100,
+			append([]byte{0, 7, 8, 0}, packet4(ip, ip2, udp, 0, udpPacket(1, 2, mark))...))}),
+		"VLAN tag to the neighbour by IPv6": l2(attempt{frame: ether(h.next, h.mac, 0x8100,
+			append([]byte{0, 7, 0x86, 0xdd}, packet6(ip6, ip62, udp, udpPacket(1, 2, mark))...))}),
+		"VLAN tag of the host agent's port": l2(attempt{frame: ether(h.next, h.mac, 0x8100, append([]byte{0, 7, 8, 0},
+			packet4(ip, fabric.HostAgent, tcp, 0, append([]byte{0x80, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 1, 0, 0, 0, 0, 0}, mark...))...))}),
 		"two VLAN tags": l2(all(0x88a8,
 			append([]byte{0, 7, 0x81, 0, 0, 8, 8, 0}, packet4(ip, gateway, udp, 0, udpPacket(1, 2, mark))...))),
 		"another protocol":                   l2(all(0x88cc, mark)),
@@ -252,10 +258,12 @@ func (h *hostile) drops() (total int) {
 	if h.mode == "transparent" {
 		chain = "inet azure-vnet eth0-from-pod"
 	}
-	for _, m := range countedDrops.FindAllStringSubmatch(h.run(h.n, "nft list chain "+chain), -1) {
-		n, err := strconv.Atoi(m[1])
-		h.must(err)
-		total += n
+	for _, which := range []string{"", "4", "6"} {
+		for _, m := range countedDrops.FindAllStringSubmatch(h.run(h.n, "nft list chain "+chain+which), -1) {
+			n, err := strconv.Atoi(m[1])
+			h.must(err)
+			total += n
+		}
 	}
 	return total
 }
