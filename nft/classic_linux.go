@@ -28,10 +28,7 @@ func (n *Conn) RemoveClassicRules(macs ...net.HardwareAddr) error {
 		return mac != nil && (len(macs) == 0 ||
 			slices.ContainsFunc(macs, func(m net.HardwareAddr) bool { return bytes.Equal(m, mac) }))
 	}
-	if err := n.forgetRules(which); err != nil {
-		return err
-	}
-	if err := n.library().Flush(); err != nil {
+	if err := again(func() error { return n.commit(n.forgetRules(which)) }); err != nil {
 		return fmt.Errorf("delete rules of ebtables: %w", err)
 	}
 	return nil

@@ -77,18 +77,18 @@ func (n *Conn) remove(d deletion) error {
 	return n.library().Flush()
 }
 
-// reduce leaves what is there.
+// reduce leaves what is there. Each element is asked for: a listing may leave some out (Conn.list), and they would stay.
 func (n *Conn) reduce(d deletion) error {
 	for name, set := range d.sets {
-		have, err := n.list(set)
-		if err != nil {
-			return err
+		var errs error
+		d.keys[name] = slices.DeleteFunc(d.keys[name], func(key []byte) bool {
+			_, there, err := n.lookUp(set, key)
+			errs = errors.Join(errs, err)
+			return !there
+		})
+		if errs != nil {
+			return errs
 		}
-		there := map[string]bool{}
-		for _, h := range have {
-			there[string(h.Key)] = true
-		}
-		d.keys[name] = slices.DeleteFunc(d.keys[name], func(key []byte) bool { return !there[string(key)] })
 	}
 	if len(d.chains) == 0 {
 		return nil

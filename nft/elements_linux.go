@@ -89,11 +89,13 @@ func (n *Conn) AddElements(elements ...Element) error {
 
 // TakeElements takes addresses, which are in all sets, from whoever else has them there.
 func (n *Conn) TakeElements(elements ...Element) error {
-	var err error
-	for _, e := range elements {
-		err = errors.Join(err, n.forget(e))
-	}
-	if err = n.commit(errors.Join(err, n.addPods(elements))); err != nil {
+	err := again(func() (err error) {
+		for _, e := range elements {
+			err = errors.Join(err, n.forget(e))
+		}
+		return n.commit(errors.Join(err, n.addPods(elements)))
+	})
+	if err != nil {
 		return fmt.Errorf("take nftables elements: %w", err)
 	}
 	return nil
@@ -151,10 +153,16 @@ func (n *Conn) forget(e Element) error {
 			e.MAC) // it had another MAC
 		return has || former
 	})
-	same := func(key []byte) bool { return bytes.Equal(key, e.Address.AsSlice()) }
-	drop(e.pods(v6), same)
+	same := []nftables.SetElement{{Key: e.Address.AsSlice()}}
+	sets := []*nftables.Set{e.pods(v6)}
 	if !e.Routed() {
-		drop(e.known(v6), same)
+		sets = append(sets, e.known(v6))
+	}
+	for _, set := range sets {
+		_, there, err := n.lookUp(set, same[0].Key)
+		if errs = errors.Join(errs, err); there {
+			errs = errors.Join(errs, n.library().SetDeleteElements(set, same))
+		}
 	}
 	return errs
 }

@@ -170,11 +170,23 @@ func addressesOf(prefixes []netip.Prefix, v6 bool) []netip.Addr {
 // period, so RulesInPlace is asked first.
 // Error: ErrFeature.
 func (n *Conn) EnsureRules(r Rules, pods ...Element) error {
-	err := n.ensureRules(r, pods)
+	err := again(func() error { return n.ensureRules(r, pods) })
 	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EBUSY) { // an address with another MAC
-		err = n.ensureRules(r, nil)
+		err = again(func() error { return n.ensureRules(r, nil) })
 		for _, pod := range pods {
 			err = errors.Join(err, n.AddElements(pod))
+		}
+	}
+	return err
+}
+
+// again runs what lists rules, and changes them in a transaction: until nobody, such as a firewall or the classic plugin,
+// has taken one away in between. A kernel that lacks a feature says the same each time.
+func again(change func() error) (err error) {
+	const often = 20
+	for range often {
+		if err = change(); !errors.Is(err, unix.ENOENT) {
+			break
 		}
 	}
 	return err
@@ -300,6 +312,13 @@ func (n *Conn) deleteChains(chains []*nftables.Chain) {
 
 // RemoveRules removes the scope's chains and sets, and each table with the last of them.
 func (n *Conn) RemoveRules(s Scope) error {
+	if err := again(func() error { return n.removeRules(s) }); err != nil {
+		return fmt.Errorf("remove nftables rules of %s: %w", s.Name, err)
+	}
+	return n.removeEmptyTables()
+}
+
+func (n *Conn) removeRules(s Scope) error {
 	chains, err := n.obsolete(s, nil)
 	if err != nil {
 		return err
@@ -316,13 +335,7 @@ func (n *Conn) RemoveRules(s Scope) error {
 			}
 		}
 	}
-	if err := n.ensureForward(Rules{Scope: s}); err != nil {
-		return err
-	}
-	if err := n.library().Flush(); err != nil {
-		return fmt.Errorf("remove nftables rules of %s: %w", s.Name, err)
-	}
-	return n.removeEmptyTables()
+	return n.commit(n.ensureForward(Rules{Scope: s}))
 }
 
 // removeEmptyTables removes the tables of ours that hold nothing any more.

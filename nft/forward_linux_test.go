@@ -1,6 +1,9 @@
 package nft
 
 import (
+	"context"
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 )
@@ -67,3 +70,34 @@ table inet firewalld {
 }
 X
 `
+
+// Others take rules away between our listing and our transaction. That is no error, least of all a feature that the
+// kernel lacks: the network would be made in another family of nftables.
+func TestOthersChangeTheirRulesMeanwhile(t *testing.T) {
+	h := newHost(t)
+	const classic = "ebtables-nft -t nat -A PREROUTING -p IPv4 -i eth0 --ip-dst 10.240.1.1 -j dnat --to-dst 02:00:00:00:00:09"
+	h.Run("/bin/sh", "-c", "iptables -P FORWARD ACCEPT; "+classic+"; ebtables-nft -t nat -F")
+	rule := "iptables -A FORWARD -i azure0 -m comment --comment '" + Scope{Name: "azure0"}.forwardPrefix() + "what pods send' -j ACCEPT"
+	ctx, stop := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			out, err := h.VM.Ns.Command(ctx, "/bin/sh", "-c", rule+" && iptables -F FORWARD && "+classic+" && ebtables-nft -t nat -F").CombinedOutput()
+			if err != nil && ctx.Err() == nil {
+				failed <- fmt.Errorf("%w: %s", err, out)
+				return
+			}
+		}
+		failed <- nil
+	}()
+	r := rulesOf("azure0", func(r *Rules) { r.Classic = []net.HardwareAddr{{2, 0, 0, 0, 0, 9}} })
+	h.kernel(func(nft *Conn) {
+		for range 100 {
+			h.Must(nft.EnsureRules(r))
+			h.Must(nft.RemoveClassicRules())
+			h.Must(nft.RemoveRules(r.Scope))
+		}
+	})
+	stop()
+	h.Must(<-failed)
+}
