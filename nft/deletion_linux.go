@@ -77,7 +77,7 @@ func (n *Conn) remove(d deletion) error {
 	return n.library().Flush()
 }
 
-// reduce leaves what is there. Each element is asked for: a listing may leave some out (Conn.list), and they would stay.
+// reduce leaves what is there. Each element is asked for: a listing may leave some out (Conn.list), which would stay.
 func (n *Conn) reduce(d deletion) error {
 	for name, set := range d.sets {
 		var errs error

@@ -180,8 +180,8 @@ func (n *Conn) EnsureRules(r Rules, pods ...Element) error {
 	return err
 }
 
-// again runs what lists rules, and changes them in a transaction: until nobody, such as a firewall or the classic plugin,
-// has taken one away in between. A kernel that lacks a feature says the same each time.
+// again runs what lists rules, and changes them in a transaction: until nobody, such as a firewall or the classic
+// plugin, has taken one away in between. A kernel that lacks a feature says the same each time.
 func again(change func() error) (err error) {
 	const often = 20
 	for range often {

@@ -82,7 +82,8 @@ func TestOthersChangeTheirRulesMeanwhile(t *testing.T) {
 	failed := make(chan error, 1)
 	go func() {
 		for ctx.Err() == nil {
-			out, err := h.VM.Ns.Command(ctx, "/bin/sh", "-c", rule+" && iptables -F FORWARD && "+classic+" && ebtables-nft -t nat -F").CombinedOutput()
+			text := rule + " && iptables -F FORWARD && " + classic + " && ebtables-nft -t nat -F"
+			out, err := h.VM.Ns.Command(ctx, "/bin/sh", "-c", text).CombinedOutput()
 			if err != nil && ctx.Err() == nil {
 				failed <- fmt.Errorf("%w: %s", err, out)
 				return

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Changes tells of each change of the host's links, addresses, routes, forwarding and nftables, who made it if the kernel
-// says so ("" if not). Changes of nftables by a program of the name own are left out. What comes faster than it is
-// taken counts once. It ends with ctx.
+// Changes tells of each change of the host's links, addresses, routes, forwarding and nftables, who made it if the
+// kernel says so ("" if not). Changes of nftables by a program of the name own are left out. What comes faster than it
+// is taken counts once. It ends with ctx.
 func Changes(ctx context.Context, own string) (<-chan string, error) {
 	links, err := listenTo(unix.NETLINK_ROUTE, nil, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR,
 		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
