@@ -259,9 +259,10 @@ func (m *machine) network() string {
 	for _, line := range []string{"ip addr", "ip route show table all", "ip -6 route show table all", "ip rule",
 		"ip neigh show nud permanent", "nft list ruleset", "sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding"} {
 		args := strings.Fields(line)
-		out, err := m.fabric.VMs[0].Ns.Command(m.ctx, args[0], args[1:]...).CombinedOutput()
+		// Without what it says of names of namespaces that somebody else on this machine is making (ip addr).
+		out, err := m.fabric.VMs[0].Ns.Command(m.ctx, args[0], args[1:]...).Output()
 		if err != nil {
-			m.Fatalf("%s: %v: %s", line, err, out)
+			m.Fatalf("%s: %v", line, err)
 		}
 		fmt.Fprintf(&b, "%s\n%s", line, volatile.ReplaceAllString(string(out), ""))
 	}
