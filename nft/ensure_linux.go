@@ -181,15 +181,21 @@ func (n *Conn) EnsureRules(r Rules, pods ...Element) error {
 }
 
 // again runs what lists rules, and changes them in a transaction: until nobody, such as a firewall or the classic
-// plugin, has taken one away in between. A kernel that lacks a feature says the same each time.
+// plugin, has taken one away in between. A kernel that lacks a feature says so each time; one that lacks the family
+// says of all that follows that it is not there, too.
 func again(change func() error) (err error) {
 	const often = 20
 	for range often {
-		if err = change(); !errors.Is(err, unix.ENOENT) {
+		if err = change(); !errors.Is(err, unix.ENOENT) || unsupported(err) {
 			break
 		}
 	}
 	return err
+}
+
+// unsupported recognises what a kernel says to a family, or a kind of object, that it does not have.
+func unsupported(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EPROTONOSUPPORT)
 }
 
 func (n *Conn) ensureRules(r Rules, pods []Element) error {
@@ -256,10 +262,8 @@ func (n *Conn) addRules(c chain) {
 
 // featureError recognises what a kernel says that lacks a family, a chain type or an expression.
 func featureError(err error) error {
-	for _, e := range []unix.Errno{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ENOENT} {
-		if errors.Is(err, e) {
-			return fmt.Errorf("%w: %w", ErrFeature, err)
-		}
+	if unsupported(err) || errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("%w: %w", ErrFeature, err)
 	}
 	return err
 }

@@ -37,10 +37,8 @@ func (n *Conn) probe(family nftables.TableFamily, egress bool) error {
 	}
 	n.library().CreateTable(table)
 	err := n.library().Flush()
-	for _, lacks := range []unix.Errno{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT} {
-		if errors.Is(err, lacks) {
-			return fmt.Errorf("%w: family %d of nftables: %w", ErrFeature, family, lacks)
-		}
+	if unsupported(err) {
+		return fmt.Errorf("%w: family %d of nftables: %w", ErrFeature, family, err)
 	}
 	if !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("probe nftables: %w", err)
