@@ -2,10 +2,14 @@ package nft
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 )
 
 // The rules for a firewall stand in each chain that drops or rejects, whether by its policy or by its end, once: also
@@ -101,4 +105,90 @@ func TestOthersChangeTheirRulesMeanwhile(t *testing.T) {
 	})
 	stop()
 	h.Must(<-failed)
+}
+
+// What is tried again is what somebody else was in the way of, and no longer than it may take him.
+func TestTransactionsAreDoneAgain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		errs []error // of one attempt after the other; the last one stays
+		want int     // attempts
+	}{
+		"success":                          {[]error{nil}, 1},
+		"gone at first":                    {[]error{unix.ENOENT, fmt.Errorf("flush: %w", unix.ENOENT), nil}, 3},
+		"another error":                    {[]error{unix.EEXIST}, 1},
+		"nothing that it needs is there":   {[]error{unix.ENOENT}, 20},
+		"no family, so nothing that is in": {[]error{errors.Join(unix.EOPNOTSUPP, unix.ENOENT)}, 1},
+	} {
+		got := 0
+		err := again(func() error {
+			got++
+			return test.errs[min(got, len(test.errs))-1]
+		})
+		if got != test.want || !errors.Is(err, test.errs[len(test.errs)-1]) {
+			t.Errorf("%s: %d attempts, %v", name, got, err)
+		}
+	}
+}
+
+// meanwhile runs a command of somebody else in the VM, again and again, until it is told to end.
+func (h *host) meanwhile(other func(nft *Conn) error) (end func()) {
+	ctx, stop := context.WithCancel(h.Context())
+	failed := make(chan error, 1)
+	go func() {
+		failed <- h.VM.Ns.Do(func() (err error) {
+			nft := Open(nil)
+			defer nft.Close()
+			for err == nil && ctx.Err() == nil {
+				err = other(nft)
+			}
+			return err
+		})
+	}()
+	return func() {
+		h.Helper()
+		stop()
+		h.Must(<-failed)
+	}
+}
+
+// An address is taken from an owner who is giving it up at that moment.
+func TestAnAddressIsTakenFromWhoGivesItUp(t *testing.T) {
+	h := newHost(t)
+	mine, other := elementsOf("azure0")[0], elementsOf("azure0")[1]
+	other.Address = mine.Address
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(rulesOf("azure0")))
+		end := h.meanwhile(func(nft *Conn) error { return nft.DeleteElements(other) })
+		for range 300 {
+			h.Must(nft.AddElements(other))
+			h.Must(nft.TakeElements(mine))
+			h.Must(nft.DeleteElements(mine))
+		}
+		end()
+	})
+}
+
+// The classic plugin takes its own rules away while we do.
+func TestClassicRulesGoMeanwhile(t *testing.T) {
+	h := newHost(t)
+	chain := &nftables.Chain{Table: &nftables.Table{Family: nftables.TableFamilyBridge, Name: "nat"}, Name: "PREROUTING"}
+	turns := make(chan struct{})
+	end := h.meanwhile(func(nft *Conn) error {
+		if _, more := <-turns; !more {
+			return nil
+		}
+		nft.library().FlushChain(chain)
+		return nft.library().Flush()
+	})
+	for range 200 {
+		h.Run("/bin/sh", "-c", "ebtables-nft -t nat -A PREROUTING -p IPv4 -i eth0 --ip-dst 10.240.1.1 -j dnat --to-dst 02:00:00:00:00:09")
+		h.kernel(func(nft *Conn) {
+			nft.library() // a socket, before it is anybody's turn
+			turns <- struct{}{}
+			h.Must(nft.RemoveClassicRules())
+		})
+	}
+	close(turns)
+	end()
 }
