@@ -24,7 +24,7 @@ func TestChanges(t *testing.T) {
 		select {
 		case who := <-changes:
 			return who, true
-		case <-time.After(time.Second):
+		case <-time.After(time.Minute):
 			return "", false
 		}
 	}

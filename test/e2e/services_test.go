@@ -246,7 +246,6 @@ func hostOf(a net.Addr) string {
 // that to the kernel.
 func (l *lab) ask(ns *fabric.Namespace, network string, to netip.AddrPort, as netip.Addr) (string, error) {
 	var c net.Conn
-	const patience = 3 * time.Second
 	err := ns.Do(func() (err error) {
 		d := net.Dialer{Timeout: patience}
 		switch local := netip.AddrPortFrom(as, 0); {

@@ -16,7 +16,7 @@ import (
 )
 
 // PingTimeout ends a [Namespace.Ping] whose context has no deadline.
-const PingTimeout = 2 * time.Second
+const PingTimeout = 5 * time.Second
 
 // PingOptions are the optional properties of an echo request.
 type PingOptions struct {
