@@ -58,7 +58,7 @@ SOURCES := {{if .Module}}{{if .Module.Main}}{{$$dir := .Dir}}{{range .GoFiles}}{
 
 # The IPAM plugin is to be below 4 MiB: nothing is inlined in it but in the runtime, and functions do not begin at every 32nd byte.
 SMALL    := -gcflags=all=-l -gcflags=runtime=
-SMALL_LD := -funcalign=16
+SMALL_LD := -funcalign=8
 
 # $(call plugin,name,folder,what else the linker is told)
 define plugin

@@ -2,7 +2,7 @@ package cni
 
 // validateMaster checks "master". "adapterName" means nothing to Linux.
 func (n *NetConf) validateMaster() error {
-	if n.Master != "" && !interfaceName.MatchString(n.Master) {
+	if n.Master != "" && !isName(n.Master, "_") {
 		return Invalid("master", n.Master, "not an interface name")
 	}
 	return nil

@@ -9,12 +9,12 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/Azure/azure-container-networking/azure"
+	"github.com/Azure/azure-container-networking/store"
 	"github.com/containernetworking/cni/pkg/types"
 )
 
@@ -160,7 +160,7 @@ func (c *Common) EnoughForDel() bool {
 // Errors: code 6 for broken JSON, 7 and 2 for values (the message names key and value).
 func ParseNetConf(raw []byte) (*NetConf, error) {
 	n := &NetConf{}
-	if err := decode(raw, n); err != nil {
+	if err := decode(raw, n, (*NetConf).usual); err != nil {
 		return nil, err
 	}
 	n.Raw = raw
@@ -170,15 +170,15 @@ func ParseNetConf(raw []byte) (*NetConf, error) {
 // ParseIPAMConf decodes and validates what azure-vnet-ipam gets on standard input; errors as ParseNetConf.
 func ParseIPAMConf(raw []byte) (*IPAMConf, error) {
 	n := &IPAMConf{}
-	if err := decode(raw, n); err != nil {
+	if err := decode(raw, n, (*IPAMConf).usual); err != nil {
 		return nil, err
 	}
 	n.Raw = raw
 	return n, n.Common.validate()
 }
 
-func decode(raw []byte, into any) error {
-	err := json.Unmarshal(raw, into)
+func decode[T any](raw []byte, into *T, usual func(v *T, r *store.Reader, name string) bool) error {
+	err := unmarshal(raw, into, usual)
 	if err == nil {
 		return nil
 	}
@@ -215,16 +215,24 @@ func valueAt(raw []byte, key string) string {
 	return strings.Join(strings.Fields(string(raw[:min(len(raw), enough)])), " ")
 }
 
-var (
-	networkName   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`) // CNI specification, network name
-	interfaceName = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.\-]*$`)
-)
+// isName says whether a name has letters, digits, and behind the first of them '_', '.' and '-'. It may begin with what
+// is in begin, too. (A regexp takes longer to compile, at each start, than all names to be looked at.)
+func isName(name, begin string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case i == 0 && strings.IndexByte(begin, c) < 0, i > 0 && strings.IndexByte("_.-", c) < 0:
+			return false
+		}
+	}
+	return name != ""
+}
 
 // maxInterfaceName is IFNAMSIZ-1 (include/uapi/linux/if.h).
 const maxInterfaceName = 15
 
 func (c *Common) validate() error {
-	if !networkName.MatchString(c.Name) || len(c.Name) > 120 {
+	if !isName(c.Name, "") || len(c.Name) > 120 {
 		return Invalid("name", c.Name, "a network name has letters, digits, '_', '.' and '-', at most 120 of them")
 	}
 	switch strings.ToLower(c.LogLevel) { // the classic plugin's documents write it "Info"
@@ -294,7 +302,7 @@ func (n *NetConf) validate() error {
 	if err := n.validateMaster(); err != nil {
 		return err
 	}
-	if n.Bridge != "" && (!interfaceName.MatchString(n.Bridge) || len(n.Bridge) > maxInterfaceName) {
+	if n.Bridge != "" && (!isName(n.Bridge, "_") || len(n.Bridge) > maxInterfaceName) {
 		return Invalid("bridge", n.Bridge, "not an interface name")
 	}
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {

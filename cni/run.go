@@ -4,7 +4,6 @@
 package cni
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -276,6 +275,7 @@ type run struct {
 	cmd     *Command
 	log     *slog.Logger
 	closer  io.Closer
+	version string       // of the configuration
 	result  types.Result // in the version of the configuration
 	printed []byte       // the result as it will be printed
 	read    atomic.Bool  // the configuration has been read: from now on something may be done
@@ -312,11 +312,11 @@ func (r *run) addAndPrint(ctx context.Context, c *Command) error {
 	if err := r.add(ctx, c); err != nil {
 		return err
 	}
-	buf := &bytes.Buffer{}
-	if err := r.result.PrintTo(buf); err != nil {
+	printed, err := encode(r.result)
+	if err != nil {
 		return fmt.Errorf("encode the result: %w", err)
 	}
-	r.printed = buf.Bytes()
+	r.printed = printed
 	return nil
 }
 
@@ -326,13 +326,9 @@ func (r *run) add(ctx context.Context, c *Command) error {
 	if err != nil {
 		return err
 	}
-	want, err := (&version.ConfigDecoder{}).Decode(c.StdinData)
+	converted, err := result.GetAsVersion(r.version)
 	if err != nil {
-		return err
-	}
-	converted, err := result.GetAsVersion(want)
-	if err != nil {
-		return fmt.Errorf("convert the result to CNI version %s: %w", want, err)
+		return fmt.Errorf("convert the result to CNI version %s: %w", r.version, err)
 	}
 	r.result = converted
 	return nil
@@ -341,8 +337,9 @@ func (r *run) add(ctx context.Context, c *Command) error {
 func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*skel.CmdArgs) error {
 	return func(args *skel.CmdArgs) error {
 		r.read.Store(true)
-		var conf struct{ LogFile, LogLevel string }
-		_ = json.Unmarshal(args.StdinData, &conf) // only a hint here; the plugin parses and reports
+		var conf head
+		_ = unmarshal(args.StdinData, &conf, (*head).usual) // only a hint here; the plugin parses and reports
+		r.version = cmp.Or(conf.CNIVersion, "0.1.0")
 		if conf.LogFile != "stderr" && !filepath.IsAbs(conf.LogFile) {
 			conf.LogFile = "" // would depend on the runtime's working directory; the plugin refuses it
 		}

@@ -148,8 +148,7 @@ func parseEnvelope(raw string) (e envelope, err error) {
 			r.Skip()
 		}
 	})
-	r.end()
-	return e, r.err
+	return e, r.End()
 }
 
 // lastRecords is what follows, up to the end of the file if that is as we write it: then nobody has to look for the

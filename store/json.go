@@ -266,11 +266,12 @@ func ReadTime(r *Reader) time.Time {
 	return t
 }
 
-// end requires that nothing follows.
-func (r *Reader) end() {
+// End requires that nothing follows, and returns what was wrong first.
+func (r *Reader) End() error {
 	if r.next() != 0 || r.at < len(r.text) {
 		r.Fail(errors.New("more than one value"))
 	}
+	return r.err
 }
 
 // AppendString appends a text as a JSON string.

@@ -66,8 +66,7 @@ func (s *Store[T]) parseRecords(text string, list Records) error {
 			r.Fail(list.EnterRecord(p.record, p.text))
 		}
 	})
-	r.end()
-	if r.err == nil {
+	if r.End() == nil {
 		s.known.Store(&read)
 	}
 	return r.err

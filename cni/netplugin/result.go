@@ -119,6 +119,9 @@ func behind(prev, own *types100.Result) *types100.Result {
 
 // previous reads "prevResult" in the version of the configuration; nil if there is none.
 func previous(conf *cni.NetConf) (*types100.Result, error) {
+	if conf.RawPrevResult == nil {
+		return nil, nil
+	}
 	plugin := &types.PluginConf{CNIVersion: conf.CNIVersion}
 	if err := json.Unmarshal(conf.Raw, plugin); err != nil {
 		return nil, types.NewError(types.ErrDecodingFailure, "decode the network configuration: "+err.Error(), "")
