@@ -108,8 +108,8 @@ func fill(random *rand.Rand, chance float64, v reflect.Value) {
 		return
 	}
 	n := random.IntN(1000)
-	if make := fillAddress[v.Type()]; make != nil {
-		v.Set(reflect.ValueOf(make(n)))
+	if address := fillAddress[v.Type()]; address != nil {
+		v.Set(reflect.ValueOf(address(n)))
 		return
 	}
 	switch v.Kind() {

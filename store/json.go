@@ -138,28 +138,28 @@ func (r *Reader) quoted() (raw string, plain bool) {
 	}
 	from := r.at - 1
 	plain = true
-	for {
-		n := strings.IndexByte(r.text[r.at:], '"')
-		if n < 0 {
-			r.at = len(r.text)
-			r.Fail(errors.New("a string does not end"))
+	text, at := r.text, r.at
+	for ; at < len(text); at++ {
+		c := text[at]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			continue
+		}
+		switch {
+		case c == '"':
+			r.at = at + 1
+			return text[from:r.at], plain
+		case c == '\\':
+			at++ // what follows is part of the string, also if it is a quote
+		case c < ' ':
+			r.at = at
+			r.Fail(fmt.Errorf("the byte %#02x in a string", c))
 			return "", false
 		}
-		inner := r.text[r.at : r.at+n]
-		for i := range len(inner) {
-			switch c := inner[i]; {
-			case c < ' ':
-				r.Fail(fmt.Errorf("the byte %#02x in a string", c))
-				return "", false
-			case c == '\\', c >= utf8.RuneSelf:
-				plain = false
-			}
-		}
-		r.at += n + 1
-		if escapes := len(inner) - len(strings.TrimRight(inner, `\`)); escapes%2 == 0 {
-			return r.text[from:r.at], plain
-		}
+		plain = false
 	}
+	r.at = len(text)
+	r.Fail(errors.New("a string does not end"))
+	return "", false
 }
 
 // Int reads a whole number.
