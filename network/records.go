@@ -93,9 +93,12 @@ func (e *Endpoint) parse(name string, value *store.Reader) {
 	case "addresses":
 		e.Addresses = list(value, netip.ParsePrefix)
 	case "routes":
-		value.Items(func() { e.Routes = append(e.Routes, parseRoute(value)) })
+		e.Routes = store.Again(value, name, func() (all []Route) {
+			value.Items(func() { all = append(all, parseRoute(value)) })
+			return all
+		})
 	case "gateways": // in transparent mode
-		e.Gateways = list(value, netip.ParseAddr)
+		e.Gateways = store.Again(value, name, func() []netip.Addr { return list(value, netip.ParseAddr) })
 	case "created":
 		e.Created = store.ReadTime(value)
 	case "rebuilt":

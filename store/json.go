@@ -18,6 +18,13 @@ type Reader struct {
 	text string
 	at   int
 	err  error
+	last map[string]again
+}
+
+// again is a value that may come again.
+type again struct {
+	text  string
+	value any
 }
 
 // NewReader reads the text.
@@ -257,6 +264,27 @@ func Read[V any](r *Reader, parse func(string) (V, error)) V {
 	v, err := parse(r.String())
 	r.Fail(err)
 	return v
+}
+
+// Again reads a list, an object or a string of which the next record mostly has the same: then it is what was read
+// before under this name, so nobody must change it.
+func Again[V any](r *Reader, name string, read func() V) V {
+	_ = r.next()
+	if last, there := r.last[name]; there && strings.HasPrefix(r.text[r.at:], last.text) {
+		if value, same := last.value.(V); same {
+			r.at += len(last.text)
+			return value
+		}
+	}
+	from := r.at
+	value := read()
+	if r.err == nil {
+		if r.last == nil {
+			r.last = map[string]again{}
+		}
+		r.last[name] = again{r.text[from:r.at], value}
+	}
+	return value
 }
 
 // ReadTime reads a time as RFC 3339 has it.

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -77,4 +78,28 @@ func FuzzAppendString(f *testing.F) {
 			t.Errorf("%q is %s, and that is %q, or %q", text, quoted, back, other)
 		}
 	})
+}
+
+// A list that comes again is not read again, and what it is depends on its text and its name alone.
+func TestWhatComesAgainIsReadOnce(t *testing.T) {
+	r := NewReader(`[{"a":["x"]}, {"a":["x"],"b":["x"]}, {"a" : ["x","y"]}, {"a":["x","y"]}, {"a":null}, {"a":["x"]}, {"a":["x"]x}]`)
+	var got []string
+	reads := 0
+	r.Array(func() {
+		r.Object(func(name string) {
+			all := Again(r, name, func() (all []string) {
+				reads++
+				r.Items(func() { all = append(all, r.String()) })
+				return all
+			})
+			got = append(got, name+strings.Join(all, ""))
+		})
+	})
+	const want = "ax ax bx axy axy a ax ax"
+	if strings.Join(got, " ") != want || reads != 5 {
+		t.Errorf("%q after %d readings instead of %q after 5", got, reads, want)
+	}
+	if r.Err() == nil {
+		t.Error("text behind a list is let through")
+	}
 }
