@@ -22,14 +22,13 @@ type deletion struct {
 func (n *Conn) DeleteElements(elements ...Element) error {
 	d := deletionOf(elements)
 	err := n.remove(d)
-	// A missing element fails the whole transaction. What is there by then can only become less.
-	for range 1 + len(elements) {
-		if !errors.Is(err, unix.ENOENT) {
-			break
-		}
-		if err = n.reduce(d); err == nil {
-			err = n.remove(d)
-		}
+	if errors.Is(err, unix.ENOENT) { // a missing element fails all; each may go while we look, one after the other
+		err = upTo(max(often, len(elements)+1), func() error {
+			if err := n.reduce(d); err != nil {
+				return err
+			}
+			return n.remove(d)
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("delete nftables elements: %w", err)

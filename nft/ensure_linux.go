@@ -183,9 +183,13 @@ func (n *Conn) EnsureRules(r Rules, pods ...Element) error {
 // again runs what lists rules, and changes them in a transaction: until nobody, such as a firewall or the classic
 // plugin, has taken one away in between. A kernel that lacks a feature says so each time; one that lacks the family
 // says of all that follows that it is not there, too.
-func again(change func() error) (err error) {
-	const often = 20
-	for range often {
+func again(change func() error) error { return upTo(often, change) }
+
+// often is more than anybody changes rules beside one of ours.
+const often = 20
+
+func upTo(attempts int, change func() error) (err error) {
+	for range attempts {
 		if err = change(); !errors.Is(err, unix.ENOENT) || unsupported(err) {
 			break
 		}
