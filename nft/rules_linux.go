@@ -81,8 +81,8 @@ func (f ipFamily) fromPod() string { return "from-pod" + strings.TrimPrefix(f.na
 // show: whatever they write into a frame, ours have the last word.
 const behindEbtables = -299
 
-// hooks are where the rules begin. The first of them has in its text what else there is, so that a chain too many
-// shows as a difference, too.
+// hooks are where the rules begin. The one for all that is a pod's has in its text what else there is, so that a chain
+// too many shows as a difference, too.
 func (r Rules) hooks(others string) []chain {
 	fabric := ifName(expr.MetaKeyIIFNAME, r.Master)
 	var fromPod []rule
@@ -227,8 +227,8 @@ func (r Rules) fromPod6() (rules []rule) {
 	return rules
 }
 
-// toNeighbour ends the way of what goes from one pod of a bridge to another, which nothing of what follows is about. It
-// spares such frames a dozen rules, and gives them the pod's MAC, whatever the sender believes.
+// toNeighbour ends the way of what goes from one pod of a bridge to another, which nothing of what follows is about: it
+// has the pod's MAC from here on, whatever the sender believes.
 func (r Rules) toNeighbour(f ipFamily) []rule {
 	if r.Routed() || slices.ContainsFunc(r.ViaHost,
 		func(v netip.Prefix) bool { return slices.ContainsFunc(r.Pods, v.Overlaps) }) {
