@@ -49,6 +49,7 @@ var classicLocks = map[string]func(t *testing.T, h *harness) (free func(), holde
 		if ok, err := l.TryLock(); !ok || err != nil {
 			t.Fatal(ok, err)
 		}
+		t.Cleanup(func() { _ = l.Close() }) // who drops it would have it collected, and the lock with it
 		return func() { _ = l.Close() }, "holder of azure-vnet.lock"
 	},
 	"a file": func(t *testing.T, h *harness) (func(), string) {
