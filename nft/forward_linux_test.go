@@ -192,3 +192,17 @@ func TestClassicRulesGoMeanwhile(t *testing.T) {
 	close(turns)
 	end()
 }
+
+// An element is deleted, whoever makes and deletes the same all the time.
+func TestAnElementIsDeletedBesideWhoMakesIt(t *testing.T) {
+	h := newHost(t)
+	e := elementsOf("azure0")[0]
+	h.kernel(func(nft *Conn) {
+		h.Must(nft.EnsureRules(rulesOf("azure0")))
+		end := h.meanwhile(func(nft *Conn) error { return errors.Join(nft.AddElements(e), nft.DeleteElements(e)) })
+		for range 300 {
+			h.Must(nft.DeleteElements(e))
+		}
+		end()
+	})
+}
