@@ -2,7 +2,7 @@ package cni
 
 // validateMaster checks "master". "adapterName" means nothing to Linux.
 func (n *NetConf) validateMaster() error {
-	if n.Master != "" && !isName(n.Master, "_") {
+	if n.Master != "" && !isInterfaceName(n.Master) {
 		return Invalid("master", n.Master, "not an interface name")
 	}
 	return nil

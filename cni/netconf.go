@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-container-networking/azure"
 	"github.com/Azure/azure-container-networking/store"
 	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/cni/pkg/utils"
 )
 
 // Common is the part of the network configuration that both binaries read. A third party's configuration
@@ -215,24 +216,24 @@ func valueAt(raw []byte, key string) string {
 	return strings.Join(strings.Fields(string(raw[:min(len(raw), enough)])), " ")
 }
 
-// isName says whether a name has letters, digits, and behind the first of them '_', '.' and '-'. It may begin with what
-// is in begin, too. (A regexp takes longer to compile, at each start, than all names to be looked at.)
-func isName(name, begin string) bool {
+// isInterfaceName says whether a name has letters, digits, '_', and behind the first of them '.' and '-': fewer than the
+// kernel takes. (A regexp takes longer to compile, at each start, than all names to be looked at.)
+func isInterfaceName(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case i == 0 && strings.IndexByte(begin, c) < 0, i > 0 && strings.IndexByte("_.-", c) < 0:
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', i > 0 && (c == '.' || c == '-'):
+		default:
 			return false
 		}
 	}
-	return name != ""
+	return true
 }
 
 // maxInterfaceName is IFNAMSIZ-1 (include/uapi/linux/if.h).
 const maxInterfaceName = 15
 
 func (c *Common) validate() error {
-	if !isName(c.Name, "") || len(c.Name) > 120 {
+	if utils.ValidateNetworkName(c.Name) != nil || len(c.Name) > 120 {
 		return Invalid("name", c.Name, "a network name has letters, digits, '_', '.' and '-', at most 120 of them")
 	}
 	switch strings.ToLower(c.LogLevel) { // the classic plugin's documents write it "Info"
@@ -302,7 +303,7 @@ func (n *NetConf) validate() error {
 	if err := n.validateMaster(); err != nil {
 		return err
 	}
-	if n.Bridge != "" && (!isName(n.Bridge, "_") || len(n.Bridge) > maxInterfaceName) {
+	if n.Bridge != "" && (!isInterfaceName(n.Bridge) || len(n.Bridge) > maxInterfaceName) {
 		return Invalid("bridge", n.Bridge, "not an interface name")
 	}
 	if n.MTU != 0 && (n.MTU < 576 || n.MTU > 65535) {

@@ -110,6 +110,7 @@ func TestValuesThatAreAccepted(t *testing.T) {
 		"fields that nobody knows":                {"flannel": true, "ipam.ranges": [][]string{{"x"}}},
 		"a name with every kind of character":     {"name": "A0_b.c-d"},
 		"an interface with a dot, as VLANs have":  {"master": "eth0.100"},
+		"an interface that begins with _":         {"master": "_x-1.2"},
 		"policies in whatever form Windows takes": {"AdditionalArgs": map[string]int{"a": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
