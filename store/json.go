@@ -270,7 +270,7 @@ func Read[V any](r *Reader, parse func(string) (V, error)) V {
 // before under this name, so nobody must change it.
 func Again[V any](r *Reader, name string, read func() V) V {
 	_ = r.next()
-	if last, there := r.last[name]; there && strings.HasPrefix(r.text[r.at:], last.text) {
+	if last, there := r.last[name]; there && r.err == nil && strings.HasPrefix(r.text[r.at:], last.text) {
 		if value, same := last.value.(V); same {
 			r.at += len(last.text)
 			return value

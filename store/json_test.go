@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -101,5 +102,15 @@ func TestWhatComesAgainIsReadOnce(t *testing.T) {
 	}
 	if r.Err() == nil {
 		t.Error("text behind a list is let through")
+	}
+	r = NewReader(`["x"]["x"]`)
+	texts := func() []string {
+		return Again(r, "a", func() (all []string) { r.Items(func() { all = append(all, r.String()) }); return all })
+	}
+	if first := texts(); len(first) != 1 {
+		t.Errorf("read %q", first)
+	}
+	if r.Fail(errors.New("wrong")); len(texts()) != 0 {
+		t.Error("something is read after an error")
 	}
 }
