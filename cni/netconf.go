@@ -216,8 +216,8 @@ func valueAt(raw []byte, key string) string {
 	return strings.Join(strings.Fields(string(raw[:min(len(raw), enough)])), " ")
 }
 
-// isInterfaceName says whether a name has letters, digits, '_', and behind the first of them '.' and '-': fewer than the
-// kernel takes. (A regexp takes longer to compile, at each start, than all names to be looked at.)
+// isInterfaceName says whether a name has letters, digits and '_', and behind the first of them '.' and '-': fewer than
+// the kernel takes. (A regexp takes longer to compile, at each start, than all names to be looked at.)
 func isInterfaceName(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {

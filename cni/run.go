@@ -339,7 +339,7 @@ func (r *run) wrap(name string, fn func(context.Context, *Command) error) func(*
 		r.read.Store(true)
 		var conf head
 		_ = unmarshal(args.StdinData, &conf, (*head).usual) // only a hint here; the plugin parses and reports
-		r.version = cmp.Or(conf.CNIVersion, "0.1.0")
+		r.version = cmp.Or(conf.CNIVersion, "0.1.0")        // what the library takes a configuration without a version for
 		if conf.LogFile != "stderr" && !filepath.IsAbs(conf.LogFile) {
 			conf.LogFile = "" // would depend on the runtime's working directory; the plugin refuses it
 		}

@@ -2,6 +2,7 @@ package cni_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -262,11 +263,12 @@ func (c *call) fails(code uint, message, details string) {
 
 func TestSuccessIsTheResultInTheVersionThatWasAskedFor(t *testing.T) {
 	t.Parallel()
-	for _, version := range []string{"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
-		t.Run(version, func(t *testing.T) {
+	for _, asked := range []string{"", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
+		t.Run(asked, func(t *testing.T) {
 			t.Parallel()
+			version := cmp.Or(asked, "0.1.0") // who asks for none is of before the field
 			c := newCall(t, "succeeds")
-			c.cmd.Stdin = strings.NewReader(`{"cniVersion":"` + version + `","name":"azure"}`)
+			c.cmd.Stdin = strings.NewReader(`{"cniVersion":"` + asked + `","name":"azure"}`)
 			if exit := c.exit(); exit != 0 {
 				t.Errorf("exit code %d", exit)
 			}
